@@ -1,0 +1,6 @@
+"""Everything that Trunkline can do, as typed signatures without bodies.
+
+The embedded engine and the remote client both implement these protocols; the HTTP routes, the
+OpenAPI document and the remote client's calls are derived from the declarations. Knows nothing of
+how an operation is carried out.
+"""

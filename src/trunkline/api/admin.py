@@ -1,0 +1,29 @@
+"""Operations on the whole installation."""
+
+from typing import Protocol
+
+from trunkline.api.operation import operation
+from trunkline.model.admin import Damage, FsckReport, ServerStatus, ServerVersion
+
+__all__ = ["Admin", "Damage"]
+
+
+class Admin(Protocol):
+    @operation("GET", "/version")
+    def version(self) -> ServerVersion:
+        """Version of the server and of its data directory's format."""
+
+    @operation("GET", "/status")
+    def status(self) -> ServerStatus:
+        """What the server is, where its data is, and what it is doing."""
+
+    @operation("POST", "/delete-all")
+    def delete_all(self) -> None:
+        """Delete all pipelines, jobs, repos and data."""
+
+    @operation("POST", "/fsck")
+    def fsck(self, *, read_data: bool = True) -> FsckReport:
+        """Check every commit, manifest and chunk, and the rules of provenance.
+
+        With `read_data`, every byte is read and hashed; otherwise only structure and presence.
+        """

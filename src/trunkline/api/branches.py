@@ -1,0 +1,36 @@
+"""Operations on branches."""
+
+from typing import Protocol
+
+from trunkline.api.operation import operation
+from trunkline.model.versions import BranchInfo
+
+
+class Branches(Protocol):
+    @operation("PUT", "/repos/{repo}/branches/{branch}")
+    def create_branch(
+        self,
+        repo: str,
+        branch: str,
+        *,
+        head: str | None = None,
+        provenance: list[str] | None = None,
+    ) -> BranchInfo:
+        """Create a branch, or move its head or change its provenance.
+
+        `head` is a branch or commit reference in the same repo; `provenance` lists branches as
+        `repo@branch` (None leaves it as it is). Downstream branches get their commits in the same
+        transaction. Raises ProvenanceLoop, BranchNotFound, CommitNotFound.
+        """
+
+    @operation("GET", "/repos/{repo}/branches/{branch}")
+    def inspect_branch(self, repo: str, branch: str) -> BranchInfo:
+        """One branch."""
+
+    @operation("GET", "/repos/{repo}/branches")
+    def list_branches(self, repo: str) -> list[BranchInfo]:
+        """The branches of a repo, last moved first."""
+
+    @operation("DELETE", "/repos/{repo}/branches/{branch}")
+    def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> None:
+        """Delete a branch (its commits stay); raises InUse when others are derived from it."""

@@ -1,0 +1,173 @@
+"""Changes to files, and how a stream of them travels.
+
+A stream is a sequence of frames: one byte of kind, four bytes of length (big endian), then that
+many bytes. A change begins with a JSON header frame; the content of a `PutFile` follows as data
+frames up to the next header. The stream must close with an end frame: without it the receiver
+discards everything, so that a lost connection changes nothing.
+
+Format page: docs/formats/change-stream.md (version 1).
+"""
+
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from trunkline.errors import InvalidInput
+
+MEDIA_TYPE = "application/vnd.trunkline.changes.v1"
+
+_FRAME = struct.Struct(">cI")
+_HEADER, _DATA, _END = b"h", b"d", b"e"
+_HEADER_BYTES_MAX = 64 * 1024
+_DATA_BYTES_MAX = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutFile:
+    """Write (or, with `append`, append to) one file; `content` is read once, in order."""
+
+    path: str
+    content: Iterable[bytes] = field(repr=False)
+    append: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutLocal:
+    """Write a file or directory tree that the server can read itself.
+
+    Only for a server on the same machine, reached over its private socket. `device` and `inode` are
+    what the client sees behind `source`: a server that sees something else there refuses.
+    """
+
+    path: str
+    source: str  # absolute
+    device: int
+    inode: int
+    append: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutUrl:
+    """Write the content behind an http(s) URL, fetched by the server."""
+
+    path: str
+    url: str
+    append: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteFile:
+    """Remove a file, or a directory with all below it; a missing path is no error."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyFile:
+    """Copy a file or directory of any commit, without its bytes moving."""
+
+    path: str
+    source_repo: str
+    source_commit: str
+    source_path: str
+    append: bool = False
+
+
+FileChange = PutFile | PutLocal | PutUrl | DeleteFile | CopyFile
+
+_KINDS: dict[str, type[FileChange]] = {
+    "put": PutFile,
+    "put-local": PutLocal,
+    "put-url": PutUrl,
+    "delete": DeleteFile,
+    "copy": CopyFile,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def write_changes(changes: Iterable[FileChange]) -> Iterator[bytes]:
+    """The frames of a stream of changes, its end frame included."""
+    for change in changes:
+        header: dict[str, object] = {"kind": _NAMES[type(change)]}
+        for name in change.__dataclass_fields__:
+            if name != "content":
+                header[name] = getattr(change, name)
+        yield _frame(_HEADER, json.dumps(header).encode("utf-8"))
+        if isinstance(change, PutFile):
+            for piece in change.content:
+                for start in range(0, len(piece), _DATA_BYTES_MAX):
+                    yield _frame(_DATA, bytes(piece[start : start + _DATA_BYTES_MAX]))
+    yield _frame(_END, b"")
+
+
+def read_changes(body: Iterable[bytes]) -> Iterator[FileChange]:
+    """The changes of a stream, lazily.
+
+    Each change must be used (its content read) before the next one is asked for; content that was
+    not read is skipped. Raises InvalidInput for a malformed or unfinished stream.
+    """
+    frames = _Frames(body)
+    while True:
+        kind, payload = frames.next()
+        if kind == _END:
+            return
+        if kind == _DATA:
+            continue
+        if kind != _HEADER:
+            raise InvalidInput("the stream of changes has a frame of an unknown kind")
+        yield _change(payload, frames)
+
+
+def _change(payload: bytes, frames: "_Frames") -> FileChange:
+    try:
+        header = json.loads(payload)
+        kind = _KINDS[header.pop("kind")]
+        if kind is PutFile:
+            return PutFile(content=frames.content(), **header)
+        return kind(**header)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput("the stream of changes has a malformed header") from error
+
+
+def _frame(kind: bytes, payload: bytes) -> bytes:
+    return _FRAME.pack(kind, len(payload)) + payload
+
+
+class _Frames:
+    """Reads frames off a body that arrives in pieces of any size; one frame can be put back."""
+
+    def __init__(self, body: Iterable[bytes]) -> None:
+        self._body = iter(body)
+        self._buffer = bytearray()
+        self._pushed: tuple[bytes, bytes] | None = None
+
+    def next(self) -> tuple[bytes, bytes]:
+        if self._pushed is not None:
+            frame, self._pushed = self._pushed, None
+            return frame
+        kind, size = _FRAME.unpack(self._take(_FRAME.size))
+        most = _DATA_BYTES_MAX if kind == _DATA else _HEADER_BYTES_MAX
+        if size > most:
+            raise InvalidInput("the stream of changes has a frame that is too long")
+        return kind, self._take(size)
+
+    def content(self) -> Iterator[bytes]:
+        while True:
+            frame = self.next()
+            if frame[0] != _DATA:
+                self._pushed = frame
+                return
+            yield frame[1]
+
+    def _take(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            piece = next(self._body, None)
+            if piece is None:
+                raise InvalidInput(
+                    "the stream of changes broke off before its end; nothing was changed"
+                )
+            self._buffer += piece
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken

@@ -1,0 +1,85 @@
+"""Operations on commits and runs."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from trunkline.api.operation import operation
+from trunkline.model.versions import CommitInfo, RunInfo
+
+
+class Commits(Protocol):
+    @operation("POST", "/repos/{repo}/commits")
+    def start_commit(
+        self,
+        repo: str,
+        *,
+        branch: str | None = None,
+        parent: str | None = None,
+        description: str = "",
+    ) -> CommitInfo:
+        """Open a commit on a branch (created if need be), or below `parent` without a branch.
+
+        Raises OutputBranch, CommitOpen when the parent is still open.
+        """
+
+    @operation("POST", "/repos/{repo}/commits/{commit}/finish")
+    def finish_commit(
+        self, repo: str, commit: str, *, description: str | None = None
+    ) -> CommitInfo:
+        """Finish an open commit; it never changes again.
+
+        Raises CommitFinished, PathConflict (the commit then stays open), OutputBranch.
+        """
+
+    @operation("GET", "/repos/{repo}/commits/{commit}")
+    def inspect_commit(
+        self, repo: str, commit: str, *, wait: bool = False, timeout_s: float | None = None
+    ) -> CommitInfo:
+        """One commit; with `wait`, once it is finished. Raises TimedOut."""
+
+    @operation("GET", "/repos/{repo}/commits")
+    def list_commits(
+        self,
+        repo: str,
+        *,
+        to: str | None = None,
+        after: str | None = None,
+        number: int = 0,
+    ) -> Iterator[CommitInfo]:
+        """The commits of a repo, newest first; with `to`, that commit and its ancestors.
+
+        `after` ends the list (exclusive); `number` 0 means all.
+        """
+
+    @operation("DELETE", "/repos/{repo}/commits/{commit}")
+    def delete_commit(self, repo: str, commit: str) -> None:
+        """Delete a commit that nobody computed, and what was derived from it.
+
+        Its children move to its parent; heads of branches move back. Raises OutputBranch.
+        """
+
+    @operation("GET", "/flush/commits")
+    def flush_commits(
+        self, commits: list[str], *, repos: list[str] | None = None
+    ) -> Iterator[CommitInfo]:
+        """Each finished commit that is derived from all the given ones, upstream first.
+
+        `commits` are `repo@ref`. Blocks until no more can come; `repos` limits the wait.
+        """
+
+    @operation("GET", "/repos/{repo}/subscribe/{branch}")
+    def subscribe_commits(
+        self, repo: str, branch: str, *, after: str | None = None, new: bool = False
+    ) -> Iterator[CommitInfo]:
+        """The finished commits of a branch, oldest first, and then each new one as it finishes.
+
+        `after` leaves out that commit and those before it; `new` leaves out all there are now.
+        """
+
+    @operation("GET", "/runs")
+    def list_runs(self, *, number: int = 0) -> list[RunInfo]:
+        """The runs, newest first."""
+
+    @operation("GET", "/runs/{run}")
+    def inspect_run(self, run: str, *, wait: bool = False) -> RunInfo:
+        """One run; with `wait`, once all its commits are finished."""

@@ -1,0 +1,47 @@
+"""What a caller holds: all operations by noun, embedded or remote."""
+
+from typing import Protocol
+
+from trunkline.api.admin import Admin
+from trunkline.api.branches import Branches
+from trunkline.api.commits import Commits
+from trunkline.api.datums import Datums
+from trunkline.api.files import Files
+from trunkline.api.jobs import Jobs
+from trunkline.api.pipelines import Pipelines
+from trunkline.api.repos import Repos
+
+NOUNS: dict[str, type] = {
+    "repos": Repos,
+    "branches": Branches,
+    "commits": Commits,
+    "files": Files,
+    "pipelines": Pipelines,
+    "jobs": Jobs,
+    "datums": Datums,
+    "admin": Admin,
+}
+
+
+class Operations(Protocol):
+    """All operations; the engine and the remote client are its two implementations."""
+
+    @property
+    def repos(self) -> Repos: ...
+    @property
+    def branches(self) -> Branches: ...
+    @property
+    def commits(self) -> Commits: ...
+    @property
+    def files(self) -> Files: ...
+    @property
+    def pipelines(self) -> Pipelines: ...
+    @property
+    def jobs(self) -> Jobs: ...
+    @property
+    def datums(self) -> Datums: ...
+    @property
+    def admin(self) -> Admin: ...
+
+    def close(self) -> None:
+        """Release what this holds; the data stays."""

@@ -1,0 +1,42 @@
+"""Operations on the datums of a job, and logs."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from trunkline.api.operation import operation
+from trunkline.model.jobs import DatumInfo, LogLine
+
+
+class Datums(Protocol):
+    @operation("GET", "/jobs/{job}/datums")
+    def list_datums(self, job: str, *, page: int = 0, page_size: int = 0) -> Iterator[DatumInfo]:
+        """The datums of a job, failed first, then in datum order; `page_size` 0 means all."""
+
+    @operation("GET", "/jobs/{job}/datums/{datum}")
+    def inspect_datum(self, job: str, datum: str) -> DatumInfo:
+        """One datum, by its id or an unambiguous beginning of it."""
+
+    @operation("POST", "/jobs/{job}/restart")
+    def restart_datums(self, job: str, paths: list[str]) -> int:
+        """Cancel the running datums whose inputs include all the paths: they run again.
+
+        Returns how many there were.
+        """
+
+    @operation("GET", "/logs")
+    def get_logs(
+        self,
+        *,
+        pipeline: str | None = None,
+        job: str | None = None,
+        datum: str | None = None,
+        paths: list[str] | None = None,
+        follow: bool = False,
+        tail: int = 0,
+        since_s: float | None = None,
+    ) -> Iterator[LogLine]:
+        """Log lines of a pipeline, job or datum in order of time; `follow` waits for more.
+
+        `tail` keeps the last lines only (0 means all); `since_s` leaves out what is older. Following
+        ends with the job, if one was named. Raises InvalidInput when neither is named.
+        """

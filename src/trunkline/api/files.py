@@ -1,0 +1,71 @@
+"""Operations on the files of commits."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from trunkline.api.changes import FileChange
+from trunkline.api.operation import operation
+from trunkline.model.versions import CommitInfo, FileDifference, FileInfo, FileSetInfo
+
+
+class Files(Protocol):
+    @operation("POST", "/repos/{repo}/files/{commit}", upload="changes")
+    def modify_files(
+        self, repo: str, commit: str, changes: Iterable[FileChange], *, description: str = ""
+    ) -> CommitInfo:
+        """Apply changes in order: into the open commit, or as one atomic commit on a branch.
+
+        `commit` is a branch (created if it is missing) or the id of an open commit. All or nothing:
+        on any error nothing is changed. When it returns, the changes survive power loss.
+        Raises CommitFinished, OutputBranch, PathConflict, InvalidPath, StorageFull.
+        """
+
+    @operation("POST", "/filesets", upload="changes")
+    def create_file_set(self, changes: Iterable[FileChange]) -> FileSetInfo:
+        """Store files without a commit, for a later operation to use by their root."""
+
+    @operation("GET", "/repos/{repo}/content/{commit}/{path}")
+    def read_file(
+        self,
+        repo: str,
+        commit: str,
+        path: str,
+        *,
+        offset_bytes: int = 0,
+        size_bytes: int | None = None,
+    ) -> Iterator[bytes]:
+        """The content of a file from an offset; empty past its end.
+
+        Raises FileNotFoundInCommit, InvalidInput for a directory.
+        """
+
+    @operation("GET", "/repos/{repo}/file/{commit}/{path}")
+    def inspect_file(self, repo: str, commit: str, path: str) -> FileInfo:
+        """One file or directory (`path` "/" is the root), with the names of its children."""
+
+    @operation("GET", "/repos/{repo}/list/{commit}/{path}")
+    def list_files(
+        self, repo: str, commit: str, path: str, *, recursive: bool = False
+    ) -> Iterator[FileInfo]:
+        """The entries of a directory by name (a file: itself); `recursive`: all files below."""
+
+    @operation("GET", "/repos/{repo}/glob/{commit}")
+    def glob_files(self, repo: str, commit: str, pattern: str) -> Iterator[FileInfo]:
+        """The files and directories that match a glob, by path."""
+
+    @operation("GET", "/repos/{repo}/diff/{commit}/{path}")
+    def diff_files(
+        self,
+        repo: str,
+        commit: str,
+        path: str,
+        *,
+        old_repo: str | None = None,
+        old_commit: str | None = None,
+        old_path: str | None = None,
+        shallow: bool = False,
+    ) -> Iterator[FileDifference]:
+        """What differs below two paths; the old side defaults to the same path in the parent.
+
+        `shallow` compares the entries of the two directories instead of all files below them.
+        """

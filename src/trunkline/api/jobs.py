@@ -1,0 +1,48 @@
+"""Operations on jobs. A job is named `pipeline@id`; `pipeline/id` and, if unique, `id` do too."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from trunkline.api.operation import operation
+from trunkline.model.jobs import JobInfo, WorkerInfo
+
+
+class Jobs(Protocol):
+    @operation("GET", "/jobs")
+    def list_jobs(
+        self,
+        *,
+        pipeline: str | None = None,
+        run: str | None = None,
+        output: str | None = None,
+        inputs: list[str] | None = None,
+        number: int = 0,
+    ) -> Iterator[JobInfo]:
+        """The jobs, newest first; of a run, the most derived first.
+
+        `output` and `inputs` are commits (`repo@ref`) that the jobs wrote or read.
+        """
+
+    @operation("GET", "/jobs/{job}")
+    def inspect_job(
+        self, job: str, *, wait: bool = False, timeout_s: float | None = None
+    ) -> JobInfo:
+        """One job; with `wait`, once it has ended. Raises TimedOut."""
+
+    @operation("POST", "/jobs/{job}/stop")
+    def stop_job(self, job: str) -> None:
+        """Stop a job: it is killed, its output commit finished empty; no error if it has ended."""
+
+    @operation("DELETE", "/jobs/{job}")
+    def delete_job(self, job: str) -> None:
+        """Stop a job and forget its record; its output commit and remembered results stay."""
+
+    @operation("GET", "/flush/jobs")
+    def flush_jobs(
+        self, commits: list[str], *, pipelines: list[str] | None = None
+    ) -> Iterator[JobInfo]:
+        """Each ended job that the given commits (`repo@ref`) caused; blocks until all ended."""
+
+    @operation("GET", "/workers")
+    def list_workers(self, *, pipeline: str | None = None) -> list[WorkerInfo]:
+        """The workers there are now, by name."""

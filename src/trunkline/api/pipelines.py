@@ -1,0 +1,55 @@
+"""Operations on pipelines."""
+
+from typing import Protocol
+
+from trunkline.api.operation import operation
+from trunkline.model.pipelines import PipelineDraft, PipelineInfo
+
+
+class Pipelines(Protocol):
+    @operation("POST", "/pipelines/validate")
+    def validate_specs(self, text: str, *, source: str = "spec") -> list[PipelineDraft]:
+        """Read one or more specs (JSON stream or YAML documents) and check them, changing nothing.
+
+        `source` names the text in sentences. Raises InvalidSpec with line and caret.
+        """
+
+    @operation("POST", "/pipelines")
+    def create_pipeline(
+        self,
+        spec: dict[str, object],
+        *,
+        code: str | None = None,
+        update: bool = False,
+        reprocess: bool = False,
+        keep_results: bool = False,
+    ) -> PipelineInfo:
+        """Create (or update) a pipeline and, where its inputs have data, its first job.
+
+        `code` is the root of a file set that becomes `/code`. An update makes a new version;
+        `reprocess` forgets remembered results, `keep_results` keeps them though the code changed.
+        One transaction. Raises AlreadyExists, PipelineNotFound, RepoNotFound, ProvenanceLoop.
+        """
+
+    @operation("GET", "/pipelines/{name}")
+    def inspect_pipeline(self, name: str, *, version: int | None = None) -> PipelineInfo:
+        """One pipeline, as of its newest or the given version."""
+
+    @operation("GET", "/pipelines")
+    def list_pipelines(self) -> list[PipelineInfo]:
+        """All pipelines, last changed first."""
+
+    @operation("DELETE", "/pipelines/{name}")
+    def delete_pipeline(self, name: str, *, force: bool = False, keep_repo: bool = False) -> None:
+        """Delete a pipeline, its jobs and (unless `keep_repo`) its output repo.
+
+        Raises InUse when another pipeline reads its output, unless `force`.
+        """
+
+    @operation("POST", "/pipelines/{name}/start")
+    def start_pipeline(self, name: str) -> None:
+        """Resume a stopped pipeline: one job for the current heads of its inputs."""
+
+    @operation("POST", "/pipelines/{name}/stop")
+    def stop_pipeline(self, name: str) -> None:
+        """Stop processing new commits; its running job is stopped too."""

@@ -1,0 +1,30 @@
+"""Operations on repos."""
+
+from typing import Protocol
+
+from trunkline.api.operation import operation
+from trunkline.model.versions import RepoInfo
+
+
+class Repos(Protocol):
+    @operation("POST", "/repos")
+    def create_repo(self, name: str, *, description: str = "", update: bool = False) -> None:
+        """Create a repo; with `update`, change the description of an existing one.
+
+        Raises AlreadyExists, RepoNotFound (update), InvalidName.
+        """
+
+    @operation("GET", "/repos/{name}")
+    def inspect_repo(self, name: str) -> RepoInfo:
+        """One repo."""
+
+    @operation("GET", "/repos")
+    def list_repos(self) -> list[RepoInfo]:
+        """All repos but the system ones, last changed first."""
+
+    @operation("DELETE", "/repos/{name}")
+    def delete_repo(self, name: str, *, force: bool = False) -> None:
+        """Delete a repo with its commits.
+
+        Raises InUse when another branch is derived from it or a pipeline writes it, unless `force`.
+        """

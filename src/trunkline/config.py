@@ -1,0 +1,94 @@
+"""Settings, and the only place that reads the environment.
+
+Order: built-in default < environment (`TRUNKLINE_*`) < argument. Every field names its unit.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trunkline.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Where things are and how much of everything is allowed."""
+
+    home: Path  # data directory (TRUNKLINE_HOME, else the XDG data directory)
+    config_file: Path  # contexts (TRUNKLINE_CONFIG, else in the XDG config directory)
+    address: str | None  # where clients connect (TRUNKLINE_ADDRESS or PACHD_ADDRESS); None: local
+    token: str | None  # for a remote server (TRUNKLINE_TOKEN)
+    isolation: str  # auto, namespace or rewrite (TRUNKLINE_ISOLATION)
+    start_timeout_s: float = 30.0  # for the local server to come up
+    worker_idle_s: float = 300.0  # TRUNKLINE_WORKER_IDLE_S: idle workers stay warm this long
+    lease_s: float = 15.0  # TRUNKLINE_LEASE_S: a silent worker is given up after this
+    workers_max: int = 64  # per pipeline on one machine
+    datums_max: int = 10_000_000  # per job
+    log_bytes_max: int = 16 * 1024 * 1024  # kept per try of a datum
+    spec_bytes_max: int = 4 * 1024 * 1024
+    output_bytes_max: int | None = None  # TRUNKLINE_OUTPUT_BYTES_MAX: per datum; None: the disk
+    fault: str | None = None  # TRUNKLINE_FAULT: crash at this named point (tests)
+
+    @property
+    def socket(self) -> Path:
+        """The private socket of the local server; a Unix path can't exceed 107 bytes."""
+        inside = self.home / "server.sock"
+        if len(os.fsencode(inside)) <= 100:
+            return inside
+        import hashlib
+        import tempfile
+
+        key = hashlib.blake2b(os.fsencode(self.home), digest_size=8).hexdigest()
+        return Path(tempfile.gettempdir()) / f"trunkline-{os.getuid()}" / f"{key}.sock"
+
+
+def load(
+    environment: Mapping[str, str] | None = None, *, home: str | os.PathLike[str] | None = None
+) -> Config:
+    """The settings in force; raises InvalidInput for a variable that can't be read."""
+    env = os.environ if environment is None else environment
+    user = Path(env.get("HOME") or os.path.expanduser("~"))
+    data = Path(env.get("XDG_DATA_HOME") or user / ".local" / "share")
+    conf = Path(env.get("XDG_CONFIG_HOME") or user / ".config")
+    chosen = (
+        Path(home) if home is not None else Path(env.get("TRUNKLINE_HOME") or data / "trunkline")
+    )
+    isolation = env.get("TRUNKLINE_ISOLATION") or "auto"
+    if isolation not in ("auto", "namespace", "rewrite"):
+        raise InvalidInput(
+            f"TRUNKLINE_ISOLATION is {isolation!r}; it must be auto, namespace or rewrite"
+        )
+    return Config(
+        home=Path(os.path.abspath(chosen)),
+        config_file=Path(env.get("TRUNKLINE_CONFIG") or conf / "trunkline" / "config.toml"),
+        address=env.get("TRUNKLINE_ADDRESS") or env.get("PACHD_ADDRESS") or None,
+        token=env.get("TRUNKLINE_TOKEN") or None,
+        isolation=isolation,
+        worker_idle_s=_number(env, "TRUNKLINE_WORKER_IDLE_S", 300.0),
+        lease_s=_number(env, "TRUNKLINE_LEASE_S", 15.0),
+        output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),
+        fault=env.get("TRUNKLINE_FAULT") or None,
+    )
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise InvalidInput(f"{name} is {text!r}; it must be a number of seconds") from error
+    if not 0 < value < 1e9:
+        raise InvalidInput(f"{name} is {text!r}; it must be a positive number of seconds")
+    return value
+
+
+def _whole(env: Mapping[str, str], name: str) -> int | None:
+    text = env.get(name)
+    if not text:
+        return None
+    if not text.isdigit() or int(text) == 0:
+        raise InvalidInput(f"{name} is {text!r}; it must be a whole number of bytes")
+    return int(text)

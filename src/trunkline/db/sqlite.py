@@ -1,0 +1,152 @@
+"""SQLite: write-ahead log, one writer, a snapshot for each reader.
+
+Cost of a durable write transaction: one fsync of the log. Readers and the writer never block each
+other.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from trunkline.db.database import Row, Transaction, Value
+from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
+
+BUSY_TIMEOUT_S = 60.0  # for writers in other processes
+
+
+class SqliteTransaction:
+    """A transaction on one connection; see `db.database.Transaction`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, **parameters: Value) -> list[Row]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, **parameters: Value) -> Row | None:
+        found: Row | None = self._connection.execute(sql, parameters).fetchone()
+        return found
+
+    def execute(self, sql: str, **parameters: Value) -> int:
+        return self._connection.execute(sql, parameters).rowcount
+
+    def execute_many(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+        self._connection.executemany(sql, parameters)
+
+
+class SqliteDatabase:
+    """See `db.database.Database`.
+
+    `durable` true means that a committed transaction survives power loss (synchronous=FULL);
+    otherwise it survives the death of the process, and the file stays whole in any case.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self._path = path
+        self._durable = durable
+        self._write_lock = threading.Lock()
+        self._local = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._all_lock = threading.Lock()
+        self._closed = False
+        self._changed = threading.Condition()
+        self._revision = 0
+        with _translated(path):
+            self._writer = self._connect()
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        with _translated(self._path):
+            connection = self._reader()
+            connection.execute("BEGIN")
+            try:
+                yield SqliteTransaction(connection)
+            finally:
+                connection.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        with self._write_lock, _translated(self._path):
+            if self._closed:
+                raise Unavailable(f"the database {self._path} has been closed")
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield SqliteTransaction(self._writer)
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.rollback()
+                raise
+        self.notify()
+
+    @property
+    def revision(self) -> int:
+        with self._changed:
+            return self._revision
+
+    def notify(self) -> None:
+        with self._changed:
+            self._revision += 1
+            self._changed.notify_all()
+
+    def wait_for_change(self, seen: int, timeout_s: float) -> int:
+        with self._changed:
+            self._changed.wait_for(lambda: self._revision > seen, timeout_s)
+            return self._revision
+
+    def close(self) -> None:
+        with self._write_lock, self._all_lock:
+            self._closed = True
+            for connection in self._all:
+                connection.close()
+            self._all.clear()
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only=ON")
+            self._local.connection = connection
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        with self._all_lock:
+            if self._closed:
+                connection.close()
+                raise Unavailable(f"the database {self._path} has been closed")
+            self._all.append(connection)
+        return connection
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn the driver's errors into ours, so that no caller needs to know the driver."""
+    try:
+        yield
+    except TrunklineError:
+        raise
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "full" in text or "disk I/O" in text:
+            raise StorageFull(str(path)) from error
+        if "locked" in text or "busy" in text or "unable to open" in text:
+            raise Unavailable(f"the database {path} can't be used now: {text}") from error
+        raise
+    except sqlite3.DatabaseError as error:
+        text = str(error)
+        if "malformed" in text or "not a database" in text:
+            raise Corrupt(f"the database {path}", "a whole SQLite file", text) from error
+        raise

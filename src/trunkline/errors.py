@@ -1,0 +1,339 @@
+"""Every error that Trunkline can report, in one tree.
+
+A class per thing that a caller can handle. The class carries the stable code, the exit status of
+the command line and the HTTP status; the constructor builds the one clear sentence (what is wrong,
+where, what to do). Errors are raised low and translated once, at the door.
+
+Exit statuses: 1 failed operation, 2 usage, 3 not found, 4 conflict, 5 not allowed, 6 unavailable or
+timed out, 7 corruption found, 10 a difference was found.
+"""
+
+from collections.abc import Iterable, Sequence
+
+
+class TrunklineError(Exception):
+    """Any failure that is reported as one sentence, without a traceback."""
+
+    code = "error"
+    exit_status = 1
+    http_status = 500
+
+
+# --- the caller asked for something wrong ---------------------------------------------------------
+
+
+class InvalidInput(TrunklineError):
+    """A name, path, flag or document that can never be right as it stands."""
+
+    code = "invalid-input"
+    exit_status = 2
+    http_status = 400
+
+
+class InvalidName(InvalidInput):
+    code = "invalid-name"
+
+    def __init__(self, kind: str, name: str, rule: str) -> None:
+        super().__init__(f"{shown(name)} is not a {kind} name: {rule}")
+
+
+class InvalidPath(InvalidInput):
+    code = "invalid-path"
+
+    def __init__(self, path: str, rule: str) -> None:
+        super().__init__(f"{shown(path)} is not a file path: {rule}")
+
+
+class InvalidGlob(InvalidInput):
+    code = "invalid-glob"
+
+    def __init__(self, pattern: str, rule: str) -> None:
+        super().__init__(f"{shown(pattern)} is not a glob pattern: {rule}")
+
+
+class InvalidReference(InvalidInput):
+    code = "invalid-reference"
+
+    def __init__(self, text: str, rule: str) -> None:
+        super().__init__(f"{shown(text)} is not a commit reference: {rule}")
+
+
+class InvalidSpec(InvalidInput):
+    """A pipeline spec that can't be accepted; the sentence says where it is wrong."""
+
+    code = "invalid-spec"
+
+
+class TooManyDatums(InvalidInput):
+    code = "too-many-datums"
+
+    def __init__(self, pipeline: str, count: int, most: int) -> None:
+        super().__init__(
+            f"the input of pipeline '{pipeline}' makes {count:,} datums, more than the {most:,} "
+            "that one job may have; use narrower globs, or a glob of '/' on one side of the cross"
+        )
+
+
+# --- it is not there ------------------------------------------------------------------------------
+
+
+class NotFound(TrunklineError, KeyError):
+    code = "not-found"
+    exit_status = 3
+    http_status = 404
+
+    def __str__(self) -> str:
+        # KeyError would print the repr of the sentence.
+        return str(self.args[0]) if self.args else ""
+
+
+class RepoNotFound(NotFound):
+    code = "repo-not-found"
+
+    def __init__(self, repo: str, existing: Sequence[str] = ()) -> None:
+        super().__init__(f"there is no repo '{repo}'{meant(repo, existing)}")
+
+
+class BranchNotFound(NotFound):
+    code = "branch-not-found"
+
+    def __init__(self, repo: str, branch: str, existing: Sequence[str] = ()) -> None:
+        has = f"it has {', '.join(existing)}" if existing else "it has none yet"
+        super().__init__(f"repo '{repo}' has no branch '{branch}'; {has}")
+
+
+class CommitNotFound(NotFound):
+    code = "commit-not-found"
+
+    def __init__(self, repo: str, commit: str, why: str = "") -> None:
+        super().__init__(f"repo '{repo}' has no commit '{commit}'" + (f"; {why}" if why else ""))
+
+
+class FileNotFoundInCommit(NotFound):
+    code = "file-not-found"
+
+    def __init__(self, repo: str, commit: str, path: str) -> None:
+        super().__init__(f"there is no file '{path}' in {repo}@{commit}")
+
+
+class PipelineNotFound(NotFound):
+    code = "pipeline-not-found"
+
+    def __init__(self, pipeline: str, existing: Sequence[str] = ()) -> None:
+        super().__init__(f"there is no pipeline '{pipeline}'{meant(pipeline, existing)}")
+
+
+class JobNotFound(NotFound):
+    code = "job-not-found"
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"there is no job '{job}'; `list job` shows the jobs there are")
+
+
+class DatumNotFound(NotFound):
+    code = "datum-not-found"
+
+    def __init__(self, job: str, datum: str) -> None:
+        super().__init__(f"job '{job}' has no datum '{datum}'; `list datum {job}` shows its datums")
+
+
+class LocalFileNotFound(NotFound):
+    code = "local-file-not-found"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"there is no file or directory '{path}' on this machine")
+
+
+# --- it clashes with what is there ----------------------------------------------------------------
+
+
+class Conflict(TrunklineError):
+    code = "conflict"
+    exit_status = 4
+    http_status = 409
+
+
+class AlreadyExists(Conflict):
+    code = "already-exists"
+
+    def __init__(self, kind: str, name: str, hint: str = "") -> None:
+        super().__init__(f"{kind} '{name}' already exists" + (f": {hint}" if hint else ""))
+
+
+class CommitFinished(Conflict):
+    code = "commit-finished"
+
+    def __init__(self, repo: str, commit: str) -> None:
+        super().__init__(
+            f"commit {commit} in repo '{repo}' has already finished; "
+            f"start a new one with `start commit {repo}@<branch>`"
+        )
+
+
+class CommitOpen(Conflict):
+    code = "commit-open"
+
+    def __init__(self, repo: str, commit: str, needed_for: str) -> None:
+        super().__init__(
+            f"commit {commit} in repo '{repo}' has not been finished, "
+            f"which is needed to {needed_for}; finish it with `finish commit {repo}@{commit}`"
+        )
+
+
+class OutputBranch(Conflict):
+    code = "output-branch"
+
+    def __init__(self, repo: str, branch: str) -> None:
+        super().__init__(
+            f"cannot start a commit on an output branch: {repo}@{branch} is written by the "
+            "branches that it is derived from"
+        )
+
+
+class ProvenanceLoop(Conflict):
+    code = "provenance-loop"
+
+    def __init__(self, repo: str, branch: str) -> None:
+        super().__init__(f"provenance loop: branch {repo}@{branch} would be derived from itself")
+
+
+class InUse(Conflict):
+    """Something that others are derived from can't be removed."""
+
+    code = "in-use"
+
+
+class PathConflict(Conflict):
+    code = "path-conflict"
+
+    def __init__(self, path: str, below: str) -> None:
+        super().__init__(
+            f"'{path}' would be a file and a directory at once ('{below}' is inside it); "
+            "delete or rename one of the two"
+        )
+
+
+class DuplicateOutput(Conflict):
+    code = "duplicate-output"
+
+    def __init__(self, path: str, first: str, second: str) -> None:
+        super().__init__(
+            f"duplicate path output by different datums: '{path}' from {first} and from {second}"
+        )
+
+
+class StoreInUse(Conflict):
+    code = "store-in-use"
+
+    def __init__(self, home: str, owner: str) -> None:
+        super().__init__(f"the data directory {home} is in use by {owner}")
+
+
+class StoreTooNew(Conflict):
+    code = "store-too-new"
+
+    def __init__(self, home: str, found: int, known: int) -> None:
+        super().__init__(
+            f"the data directory {home} has format {found}, and this version of Trunkline knows "
+            f"formats up to {known}; upgrade Trunkline (nothing was changed)"
+        )
+
+
+# --- not allowed, not reachable, not whole --------------------------------------------------------
+
+
+class NotAllowed(TrunklineError):
+    code = "not-allowed"
+    exit_status = 5
+    http_status = 403
+
+
+class TokenRefused(NotAllowed):
+    code = "token-refused"
+    http_status = 401
+
+
+class Unavailable(TrunklineError):
+    code = "unavailable"
+    exit_status = 6
+    http_status = 503
+
+
+class TimedOut(Unavailable):
+    code = "timed-out"
+    http_status = 504
+
+
+class StorageFull(Unavailable):
+    code = "storage-full"
+    http_status = 507
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"no space is left on the device of {where}; nothing was changed")
+
+
+class NotSupported(TrunklineError):
+    """A known request that this version, machine or runtime can't serve."""
+
+    code = "not-supported"
+    http_status = 501
+
+
+class Corrupt(TrunklineError):
+    """Stored bytes are not what their name promises; never served as data."""
+
+    code = "corrupt"
+    exit_status = 7
+
+    def __init__(self, thing: str, expected: str, actual: str) -> None:
+        super().__init__(f"{thing} is damaged: expected {expected}, found {actual}; run `fsck`")
+
+
+class OperationFailed(TrunklineError):
+    """The work was tried and failed; the sentence says why."""
+
+    code = "failed"
+
+
+def shown(text: str, most: int = 80) -> str:
+    """The text in quotes, with control characters escaped and cut to a readable length."""
+    quoted = repr(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    return quoted if len(quoted) <= most else f"{quoted[: most - 20]}…' ({len(text):,} characters)"
+
+
+def meant(name: str, existing: Iterable[str]) -> str:
+    """A did-you-mean clause for a name that isn't among the existing ones, or nothing."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(existing), n=1, cutoff=0.7)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def all_errors(root: type[TrunklineError] = TrunklineError) -> list[type[TrunklineError]]:
+    """Every class of the tree, parents first."""
+    found = [root]
+    for child in root.__subclasses__():
+        found.extend(all_errors(child))
+    return found
+
+
+class ReportedError(TrunklineError):
+    """An error that another process reported, with the code and statuses it had there."""
+
+    def __init__(self, *, code: str, message: str, exit_status: int, http_status: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.exit_status = exit_status
+        self.http_status = http_status
+
+
+def from_report(*, code: str, message: str, exit_status: int, http_status: int) -> TrunklineError:
+    """The error of this tree that has the reported code, carrying the reported sentence."""
+    for kind in all_errors():
+        if kind.code == code and kind is not ReportedError:
+            error = kind.__new__(kind)
+            Exception.__init__(error, message)
+            return error
+    return ReportedError(
+        code=code, message=message, exit_status=exit_status, http_status=http_status
+    )

@@ -1,0 +1,139 @@
+"""Jobs, datums, workers and log lines as values, and the table of allowed state moves."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    CREATED = "created"
+    STARTING = "starting"  # waits for its input commits, its turn or its workers
+    RUNNING = "running"
+    EGRESSING = "egressing"
+    FINISHING = "finishing"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    KILLED = "killed"
+    UNRUNNABLE = "unrunnable"
+
+    @property
+    def ended(self) -> bool:
+        return not JOB_MOVES[self]
+
+
+_ENDED_BADLY = frozenset({JobState.FAILURE, JobState.KILLED, JobState.UNRUNNABLE})
+
+JOB_MOVES: dict[JobState, frozenset[JobState]] = {
+    JobState.CREATED: frozenset({JobState.STARTING}) | _ENDED_BADLY,
+    JobState.STARTING: frozenset({JobState.RUNNING}) | _ENDED_BADLY,
+    JobState.RUNNING: frozenset({JobState.EGRESSING, JobState.FINISHING})
+    | _ENDED_BADLY - {JobState.UNRUNNABLE},
+    JobState.EGRESSING: frozenset({JobState.FINISHING, JobState.FAILURE, JobState.KILLED}),
+    JobState.FINISHING: frozenset({JobState.SUCCESS, JobState.FAILURE, JobState.KILLED}),
+    JobState.SUCCESS: frozenset(),
+    JobState.FAILURE: frozenset(),
+    JobState.KILLED: frozenset(),
+    JobState.UNRUNNABLE: frozenset(),
+}
+
+
+class DatumState(StrEnum):
+    STARTING = "starting"
+    SUCCESS = "success"
+    SKIPPED = "skipped"
+    RECOVERED = "recovered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobInfo:
+    """A job is named `pipeline@id`; its output commit is `output_repo@id`."""
+
+    id: str  # the id of its run
+    pipeline: str
+    pipeline_version: int
+    state: JobState
+    reason: str
+    output_repo: str
+    output_branch: str
+    spec_commit: str
+    parent: str | None  # id of the pipeline's job before it
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    restarts: int
+    processed: int
+    skipped: int
+    failed: int
+    recovered: int
+    total: int
+    downloaded_bytes: int
+    uploaded_bytes: int
+    download_s: float
+    process_s: float
+    upload_s: float
+    spec: dict[str, object]  # the effective spec, inputs with the commits they were resolved to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatumInput:
+    """What one input gave to a datum."""
+
+    name: str
+    repo: str
+    commit: str
+    path: str  # no leading slash; "" is the whole tree
+    type: str  # "file" or "dir"
+    size_bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatumInfo:
+    """A datum of a job. `id` is its key: 64 hex digits, equal for equal work."""
+
+    job: str  # pipeline@id
+    id: str
+    state: DatumState
+    inputs: tuple[DatumInput, ...]
+    tries: int
+    worker: str
+    started: datetime | None
+    finished: datetime | None
+    downloaded_bytes: int
+    uploaded_bytes: int
+    download_s: float
+    process_s: float
+    upload_s: float
+    reason: str  # why it failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """A worker, as `kubectl get pods` would show it."""
+
+    name: str  # pipeline-<name>-v<version>-<5 letters or digits>
+    pipeline: str
+    version: int
+    ready: str  # "1/1"
+    status: str  # Init:0/1, Running, Terminating
+    restarts: int
+    started: datetime
+    job: str  # pipeline@id, or empty while idle
+    datum: str
+    runtime: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line that user code (or, with `user` false, its worker) printed."""
+
+    time: datetime
+    pipeline: str
+    job: str  # the run id
+    datum: str
+    worker: str
+    stream: str  # stdout, stderr or worker
+    user: bool
+    message: str

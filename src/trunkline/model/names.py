@@ -1,0 +1,142 @@
+"""Names, ids and references: parse, validate, print.
+
+Accepted spellings of a commit are `repo@ref` (2.x) and `repo/ref` or `repo ref` (1.7), where `ref`
+is a branch or a commit id, with any number of ancestry steps behind it: `^` and `~` go to the
+parent, `^3` and `~3` three parents up, `.3` to the third commit from the root of the branch.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import NewType
+
+from trunkline.errors import InvalidInput, InvalidName, InvalidPath, InvalidReference
+
+RunId = NewType("RunId", str)  # 32 lowercase hex digits in uuid4 shape; also a commit's id
+
+NAME_LENGTH_MAX = 128
+PATH_BYTES_MAX = 4096
+PATH_PART_BYTES_MAX = 255
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]+")
+_ID = re.compile(r"[0-9a-f]{12}4[0-9a-f]{19}")
+_STEP = re.compile(r"\^(\d*)|~(\d*)|\.(\d+)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\x80-\x9f]")
+
+
+def check_name(kind: str, name: str) -> str:
+    """The name itself, if it can name a repo, branch or pipeline (`kind` is for the sentence).
+
+    Raises InvalidName. The alphabet is Pachyderm's: letters, digits, `_` and `-`.
+    """
+    if len(name) > NAME_LENGTH_MAX:
+        raise InvalidName(kind, name, f"it is longer than {NAME_LENGTH_MAX} characters")
+    if not _NAME.fullmatch(name):
+        raise InvalidName(kind, name, "use letters, digits, '_' and '-' only")
+    return name
+
+
+def check_branch(name: str) -> str:
+    """The name, if it can name a branch: like any name, but not the shape of a commit id."""
+    check_name("branch", name)
+    if is_commit_id(name):
+        raise InvalidName("branch", name, "it looks like a commit id")
+    return name
+
+
+def is_commit_id(text: str) -> bool:
+    """Whether the text has the shape of a commit (and run) id."""
+    return _ID.fullmatch(text) is not None
+
+
+def check_path(path: str, *, root_allowed: bool = False) -> str:
+    """The canonical form of a file path in a repo: no leading or trailing slash, root is "".
+
+    Raises InvalidPath for empty, `.` and `..` parts, control characters, text that is not UTF-8,
+    and names that no file system could hold (parts over 255 bytes, paths over 4096 bytes).
+    """
+    try:
+        encoded = path.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidPath(path, "it is not valid UTF-8") from error
+    if _CONTROL.search(path):
+        raise InvalidPath(path, "it has a control character (newline, tab, NUL …)")
+    canonical = path.strip("/")
+    if not canonical:
+        if root_allowed:
+            return ""
+        raise InvalidPath(path, "it names no file")
+    if len(encoded) > PATH_BYTES_MAX:
+        raise InvalidPath(path, f"it is longer than {PATH_BYTES_MAX} bytes")
+    for part in canonical.split("/"):
+        if part in ("", ".", ".."):
+            raise InvalidPath(path, "it has an empty, '.' or '..' part")
+        if len(part.encode("utf-8")) > PATH_PART_BYTES_MAX:
+            raise InvalidPath(path, f"a part of it is longer than {PATH_PART_BYTES_MAX} bytes")
+    return canonical
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestry:
+    """One step of a reference: `up` parents towards the root, or the `nth` from the root."""
+
+    up: int = 0
+    nth: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A branch or commit id with ancestry steps, as written behind `repo@`."""
+
+    base: str
+    steps: tuple[Ancestry, ...] = ()
+
+
+def parse_reference(text: str) -> Reference:
+    """Read `master`, `master^2`, `<id>~`, `master.1`; raises InvalidReference."""
+    cut = min((i for i in (text.find(c) for c in "^~.") if i >= 0), default=len(text))
+    base, rest = text[:cut], text[cut:]
+    if not base:
+        raise InvalidReference(text, "it must begin with a branch or commit id")
+    if not _NAME.fullmatch(base) or len(base) > NAME_LENGTH_MAX:
+        raise InvalidReference(text, "use a branch or commit id, then ^, ~n or .n")
+    steps: list[Ancestry] = []
+    while rest:
+        match = _STEP.match(rest)
+        if match is None:
+            raise InvalidReference(text, "behind the name only ^, ^n, ~, ~n and .n are known")
+        caret, tilde, nth = match.groups()
+        count = caret if caret is not None else tilde
+        if len(count or nth or "") > 9:
+            raise InvalidReference(text, "the number of steps is too large")
+        if nth is not None:
+            steps.append(Ancestry(nth=int(nth)))
+        else:
+            steps.append(Ancestry(up=int(count) if count else 1))
+        rest = rest[match.end() :]
+    return Reference(base=base, steps=tuple(steps))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """`repo[@ref][:/path]`, as the commands of the second generation write it."""
+
+    repo: str
+    ref: str | None = None
+    path: str | None = None
+
+
+def parse_address(text: str) -> Address:
+    """Read `repo`, `repo@ref`, `repo@ref:/path`; the 1.7 form `repo/ref` too.
+
+    Raises InvalidInput when the repo is missing; names themselves are checked where they are used.
+    """
+    head, colon, path = text.partition(":")
+    repo, at, ref = head.partition("@")
+    if not at and "/" in head:
+        repo, _, ref = head.partition("/")
+        at = "/"
+    if not repo or (at and not ref):
+        raise InvalidInput(
+            f"{text!r} does not name a repo or commit; write repo, repo@branch or repo@branch:/path"
+        )
+    return Address(repo=repo, ref=ref or None, path=path if colon else None)

@@ -1,0 +1,123 @@
+"""Pipeline specs as values: what to run, on which datums, with how many workers.
+
+Field names are those of Pachyderm's pipeline specification (1.7 and 2.x), in snake case.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class PipelineState(StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    FAILURE = "failure"
+    PAUSED = "paused"
+    STANDBY = "standby"
+    CRASHING = "crashing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PfsInput:
+    """The files or directories of one branch that a glob matches (`atom` in 1.7)."""
+
+    name: str
+    repo: str
+    branch: str
+    glob: str
+    lazy: bool = False
+    empty_files: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossInput:
+    """Every combination of the members' datums; the first member varies fastest."""
+
+    members: tuple["Input", ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnionInput:
+    """The datums of each member, one member after the other."""
+
+    members: tuple["Input", ...]
+
+
+Input = PfsInput | CrossInput | UnionInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transform:
+    """The user's command and all that can change what it computes."""
+
+    image: str = ""
+    cmd: tuple[str, ...] = ()
+    stdin: tuple[str, ...] = ()
+    err_cmd: tuple[str, ...] = ()
+    err_stdin: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    user: str = ""
+    working_dir: str = ""
+    accept_return_code: tuple[int, ...] = ()
+    code: str = ""  # directory as written in the spec; its content is a file set
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parallelism:
+    """`constant` workers, or `coefficient` workers per core of the machine."""
+
+    constant: int = 1
+    coefficient: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSpec:
+    """A checked spec. `document` is the whole of it as accepted, in canonical snake case."""
+
+    name: str
+    description: str
+    transform: Transform
+    input: Input
+    output_branch: str
+    parallelism: Parallelism
+    datum_tries: int
+    datum_timeout_s: float | None
+    job_timeout_s: float | None
+    output_merge: str  # "error" or "concat"
+    autoscaling: bool
+    reprocess_every_job: bool
+    document: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineDraft:
+    """A spec that could be created, and what its author should know first."""
+
+    name: str
+    spec: dict[str, object]
+    code: str  # directory to upload as /code, as written; empty for none
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineInfo:
+    """A version of a pipeline. `code` is the root of the file set mounted at /code, or empty."""
+
+    name: str
+    version: int
+    state: PipelineState
+    reason: str
+    description: str
+    input: str  # shorthand such as (attributes:/* ⨯ train:/)
+    output_branch: str
+    spec_commit: str
+    created: datetime
+    spec: dict[str, object]  # canonical
+    code: str
+    salt: str
+    runtime: str  # where its code runs: process
+    workers: int  # how many its parallelism asks for on this machine
+    job_counts: dict[str, int]
+    recent_error: str
+    warnings: tuple[str, ...]

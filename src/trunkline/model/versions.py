@@ -1,0 +1,131 @@
+"""Repos, branches, commits and files as values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+SPEC_REPO = "__spec__"  # the system repo: one branch per pipeline, one commit per spec version
+DEFAULT_BRANCH = "master"
+
+
+class Origin(StrEnum):
+    """Who made a commit: a person or program (user), or the propagation to a branch (auto)."""
+
+    USER = "user"
+    AUTO = "auto"
+
+
+class FileType(StrEnum):
+    FILE = "file"
+    DIR = "dir"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchName:
+    repo: str
+    branch: str
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.branch}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitName:
+    repo: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepoInfo:
+    name: str
+    description: str
+    created: datetime
+    size_bytes: int  # logical size of the files at the head of `master`, else of the newest head
+    branches: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchInfo:
+    repo: str
+    name: str
+    head: str | None  # commit id
+    provenance: tuple[BranchName, ...]  # direct
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitInfo:
+    """A commit; `finished` is None while it is open.
+
+    `provenance` is the full transitive set in topological order, nearest first, ties by repo name;
+    system commits (`__spec__`) included.
+    """
+
+    repo: str
+    id: str
+    branch: str | None
+    origin: Origin
+    parent: str | None
+    description: str
+    started: datetime
+    finished: datetime | None
+    size_bytes: int
+    files: int
+    root: str  # digest of the root of the manifest; empty while open
+    error: str | None  # why the job that should have written it did not
+    provenance: tuple[CommitName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """Everything that one change set off: the commits and jobs that share its id."""
+
+    id: str
+    created: datetime
+    finished: datetime | None
+    commits: tuple[CommitName, ...]
+    jobs: tuple[str, ...]  # names of pipelines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileInfo:
+    """A file or directory of one commit.
+
+    `path` has no leading slash; the root directory is "". `size_bytes` of a directory is the sum
+    over all files below it. `digest` is the BLAKE3 of a file's content, or of the sorted table of
+    relative paths and digests of a directory (empty where it was not asked for).
+    """
+
+    repo: str
+    commit: str
+    path: str
+    type: FileType
+    size_bytes: int
+    digest: str
+    children: tuple[str, ...] = ()  # names, only from inspect_file of a directory
+    datum: str = ""  # key of the datum that wrote it
+
+
+class Side(StrEnum):
+    NEW = "new"
+    OLD = "old"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDifference:
+    """A path that is only on one side, or differs; a changed path yields one per side."""
+
+    side: Side
+    file: FileInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSetInfo:
+    """An unnamed tree of files, kept for a grace period unless something comes to use it."""
+
+    root: str
+    files: int
+    size_bytes: int
