@@ -19,6 +19,7 @@ class Config:
     config_file: Path  # contexts (TRUNKLINE_CONFIG, else in the XDG config directory)
     address: str | None  # where clients connect (TRUNKLINE_ADDRESS or PACHD_ADDRESS); None: local
     token: str | None  # for a remote server (TRUNKLINE_TOKEN)
+    path: str  # where stage commands of the process runtime are looked for (PATH)
     isolation: str  # auto, namespace or rewrite (TRUNKLINE_ISOLATION)
     start_timeout_s: float = 30.0  # for the local server to come up
     worker_idle_s: float = 300.0  # TRUNKLINE_WORKER_IDLE_S: idle workers stay warm this long
@@ -28,7 +29,6 @@ class Config:
     log_bytes_max: int = 16 * 1024 * 1024  # kept per try of a datum
     spec_bytes_max: int = 4 * 1024 * 1024
     output_bytes_max: int | None = None  # TRUNKLINE_OUTPUT_BYTES_MAX: per datum; None: the disk
-    fault: str | None = None  # TRUNKLINE_FAULT: crash at this named point (tests)
 
     @property
     def socket(self) -> Path:
@@ -64,11 +64,11 @@ def load(
         config_file=Path(env.get("TRUNKLINE_CONFIG") or conf / "trunkline" / "config.toml"),
         address=env.get("TRUNKLINE_ADDRESS") or env.get("PACHD_ADDRESS") or None,
         token=env.get("TRUNKLINE_TOKEN") or None,
+        path=env.get("PATH") or os.defpath,
         isolation=isolation,
         worker_idle_s=_number(env, "TRUNKLINE_WORKER_IDLE_S", 300.0),
         lease_s=_number(env, "TRUNKLINE_LEASE_S", 15.0),
         output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),
-        fault=env.get("TRUNKLINE_FAULT") or None,
     )
 
 
@@ -92,3 +92,8 @@ def _whole(env: Mapping[str, str], name: str) -> int | None:
     if not text.isdigit() or int(text) == 0:
         raise InvalidInput(f"{name} is {text!r}; it must be a whole number of bytes")
     return int(text)
+
+
+def environment_for(config: Config) -> dict[str, str]:
+    """The environment of a process that must work on the same data directory."""
+    return {**os.environ, "TRUNKLINE_HOME": str(config.home)}

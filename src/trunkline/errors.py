@@ -183,11 +183,20 @@ class CommitOpen(Conflict):
 class OutputBranch(Conflict):
     code = "output-branch"
 
-    def __init__(self, repo: str, branch: str) -> None:
+    def __init__(self, repo: str, branch: str, action: str = "start a commit on") -> None:
         super().__init__(
-            f"cannot start a commit on an output branch: {repo}@{branch} is written by the "
+            f"cannot {action} an output branch: {repo}@{branch} is written by the "
             "branches that it is derived from"
         )
+
+
+class HeadMoved(Conflict):
+    """What a write was based on has changed since it was read; the caller reads it and retries."""
+
+    code = "head-moved"
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where} was changed by somebody else meanwhile; nothing was written")
 
 
 class ProvenanceLoop(Conflict):
@@ -251,6 +260,15 @@ class NotAllowed(TrunklineError):
 class TokenRefused(NotAllowed):
     code = "token-refused"
     http_status = 401
+
+
+class LocalPathDiffers(NotAllowed):
+    """The server does not see the caller's file behind the path; the caller sends it instead."""
+
+    code = "local-path-differs"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"the server does not see the same '{path}' as you do")
 
 
 class Unavailable(TrunklineError):

@@ -37,6 +37,6 @@ class Datums(Protocol):
     ) -> Iterator[LogLine]:
         """Log lines of a pipeline, job or datum in order of time; `follow` waits for more.
 
-        `tail` keeps the last lines only (0 means all); `since_s` leaves out what is older. Following
+        `tail` keeps the last lines only (0 means all); `since_s` leaves out older ones. Following
         ends with the job, if one was named. Raises InvalidInput when neither is named.
         """

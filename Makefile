@@ -1,0 +1,44 @@
+# Words for daily work; CI uses the same ones. Needs Python >= 3.11 and git, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/ready
+# CI and developers wait for two workers; more do not help on two cores.
+TEST := $(BIN)/python -m pytest -n 2
+
+.PHONY: setup check quick test demo docs bench lock
+
+setup: $(STAMP) ## the virtual environment with everything, from the lock file
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Trunkline needs Python 3.11 or newer; say make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install -q --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+check: setup ## everything that can be known without running Trunkline
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/python -m pytest tests/test_tidy.py tests/test_lock.py tests/test_install_size.py
+
+quick: setup ## unit and property tests, small
+	$(TEST) -m "not slow" --ignore tests/e2e --ignore tests/docs --ignore tests/faults
+
+test: setup ## all that CI runs; TRUNKLINE_REQUIRE_ALL=1 turns a skip into a failure
+	$(TEST)
+
+demo: setup ## the tutorial, end to end, in a temporary directory
+	$(BIN)/python examples/iris/demo.py
+
+docs: setup ## refresh the generated pages of docs/reference
+	$(BIN)/python docs/generate.py
+
+bench: setup ## ratios against peers on this machine
+	$(BIN)/python bench/cli_latency.py
+	$(BIN)/python bench/datums.py
+
+lock: setup ## renew requirements/dev.lock (needs uv)
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+	  --python-version 3.11 --extra dev --upgrade pyproject.toml -o requirements/dev.lock

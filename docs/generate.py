@@ -1,0 +1,135 @@
+"""Writes the pages of `docs/reference` from the code, so that they can't lie.
+
+usage: generate.py [--check]
+
+With `--check` nothing is written, and the exit status is 1 when a page is not up to date.
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import click
+
+from trunkline import config, errors
+from trunkline.api.connection import NOUNS
+from trunkline.api.operation import Operation, operations_of
+from trunkline.cli.classic import CLASSIC
+from trunkline.cli.grammar import all_spaced
+
+HERE = Path(__file__).resolve().parent / "reference"
+COLUMNS = 90  # of help texts, whatever the terminal has
+NOTE = "<!-- Written by docs/generate.py (`make docs`); edit the code instead. -->\n"
+
+
+def main(check: bool) -> int:
+    pages = {
+        "operations.md": operations_page(),
+        "errors.md": errors_page(),
+        "settings.md": settings_page(),
+        "commands.md": commands_page(),
+    }
+    stale = [name for name, lines in pages.items() if not is_current(HERE / name, lines)]
+    for name in stale:
+        print(f"{'stale' if check else 'wrote'}: docs/reference/{name}")
+        if not check:
+            HERE.mkdir(exist_ok=True)
+            (HERE / name).write_text(pages[name], "utf-8")
+    return 1 if check and stale else 0
+
+
+def is_current(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text("utf-8") == text
+
+
+def operations_page() -> str:
+    lines = [
+        "# Operations",
+        NOTE,
+        "Everything that Trunkline can do, for the Python API (`trunkline.connect().repos …`) and",
+        "for HTTP (below `/api/v1`). Arguments that are not in the path travel in the query of a",
+        "GET or DELETE and in the JSON body of a POST or PUT.",
+        "",
+    ]
+    for noun, protocol in NOUNS.items():
+        lines += [f"## {noun}", ""]
+        for operation in operations_of(protocol):
+            lines += operation_lines(noun, protocol, operation)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def operation_lines(noun: str, protocol: type, operation: Operation) -> Iterator[str]:
+    function = getattr(protocol, operation.name)
+    signature = inspect.signature(function)
+    without_self = signature.replace(parameters=list(signature.parameters.values())[1:])
+    shown = re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", str(without_self))
+    yield f"### {noun}.{operation.name}\n"
+    yield f"`{operation.method} /api/v1{operation.path}`\n"
+    yield f"```python\n{operation.name}{shown}\n```\n"
+    yield inspect.getdoc(function) or ""
+    yield ""
+
+
+def errors_page() -> str:
+    lines = [
+        "# Errors",
+        NOTE,
+        "Every failure is one sentence with a stable code. Over HTTP it is",
+        '`{"error": {"code", "message", "exit_status", "http_status"}}`.',
+        "",
+        "| code | exit status | HTTP status |",
+        "|---|---|---|",
+    ]
+    kinds = {kind.code: kind for kind in reversed(errors.all_errors())}
+    lines += [
+        f"| `{code}` | {kind.exit_status} | {kind.http_status} |"
+        for code, kind in sorted(kinds.items(), key=lambda item: (item[1].exit_status, item[0]))
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def settings_page() -> str:
+    source = inspect.getsource(config.Config).splitlines()
+    remarks = {
+        line.split(":")[0].strip(): line.partition("  # ")[2]
+        for line in source
+        if ":" in line and line.startswith("    ")
+    }
+    lines = [
+        "# Settings",
+        NOTE,
+        "Order: built-in default, then the environment, then an argument of the command.",
+        "",
+        "| field | default | what |",
+        "|---|---|---|",
+    ]
+    for field in fields(config.Config):
+        default = "" if field.default is MISSING else f"`{field.default}`"
+        lines.append(f"| `{field.name}` | {default} | {remarks.get(field.name, '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    lines = [
+        "# Commands",
+        NOTE,
+        "`pachctl` is a second name of the same program. The hyphenated commands of Pachyderm 1.7",
+        "are at the end; the command behind each of them is described under its own name.",
+        "",
+    ]
+    for words, command in all_spaced():
+        program = click.Context(click.Group(), info_name="trunkline", terminal_width=COLUMNS)
+        with click.Context(command, info_name=words, parent=program) as context:
+            lines += [f"## {words}", "", "```text", command.get_help(context), "```", ""]
+    lines += ["## The hyphenated forms", "", "| command | is | adds |", "|---|---|---|"]
+    for name, classic in CLASSIC.items():
+        form = " ".join((name, *classic.groups))
+        lines.append(f"| `{form}` | `{classic.command}` | {' '.join(classic.added)} |")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))

@@ -1,0 +1,160 @@
+"""Commands on the whole installation."""
+
+import sys
+
+import click
+
+from trunkline.cli.command import command
+from trunkline.cli.confirm import confirm
+from trunkline.cli.output import Table, note, show_all, show_one, size, span, write
+from trunkline.cli.progress import waiting
+from trunkline.cli.session import Shape, current, operations
+from trunkline.errors import InvalidInput
+from trunkline.model.admin import FsckReport, ServerStatus
+
+_COMPONENTS: Table[tuple[str, str]] = Table(
+    titles=("COMPONENT", "VERSION"), cells=lambda component: component
+)
+_SERVER_NAMES = {"pachctl": "pachd"}  # as scripts written for Pachyderm look for them
+
+
+@command(examples=["version", "version --client-only"])
+@click.option("--client-only", is_flag=True, help="Print the version of this program alone.")
+@click.option("--raw", is_flag=True, help="Print JSON.")
+def version(client_only: bool, raw: bool) -> None:
+    """Print the versions of this program and of the server."""
+    from trunkline.cli.release import program_version
+
+    if client_only and not raw:
+        write(program_version())
+        return
+    program = current().program
+    rows = [(program, program_version())]
+    if not client_only:
+        rows.append((_SERVER_NAMES.get(program, "server"), operations().admin.version().version))
+    if raw:
+        current().shape = Shape.RAW
+        show_one(dict(rows), str)
+        return
+    show_all(rows, _COMPONENTS)
+
+
+@command(shows=True, examples=["status"])
+def status() -> None:
+    """Show the server, where its data is, and what it is doing."""
+    show_one(operations().admin.status(), _status_block)
+
+
+def _status_block(server: ServerStatus) -> str:
+    return "\n".join(
+        [
+            f"Server: {server.version}, process {server.pid}, up {span(server.uptime_s).lower()}",
+            f"Address: {server.address}",
+            f"Data: {server.home}",
+            f"Stored: {size(server.stored_bytes)} ({size(server.free_bytes)} free)",
+            f"Repos: {server.repos}",
+            f"Pipelines: {server.pipelines}",
+            f"Running jobs: {server.jobs_running}",
+            f"Workers: {server.workers}",
+            f"Isolation: {server.isolation}",
+        ]
+    )
+
+
+@command(shows=True, examples=["fsck", "fsck --quick"])
+@click.option("--quick", is_flag=True, help="Check structure and presence, read no data.")
+def fsck(quick: bool) -> None:
+    """Check every commit, file and stored byte; exit status 7 if something is damaged."""
+    with waiting("checking"):
+        report = operations().admin.fsck(read_data=not quick)
+    show_one(report, _fsck_block)
+    if report.damages:
+        raise click.exceptions.Exit(7)
+
+
+def _fsck_block(report: FsckReport) -> str:
+    lines = [
+        f"Checked {report.commits:,} commits, {report.files:,} files, {report.chunks:,} chunks, "
+        f"{size(report.bytes_read)} read."
+    ]
+    for damage in report.damages:
+        lines.append(f"{damage.thing}: {damage.problem}")
+        lines += [f"  {hit}" for hit in damage.hits]
+    count = len(report.damages)
+    verdict = "No damage found." if not count else f"{count} damaged."
+    return "\n".join([*lines, verdict])
+
+
+@command(examples=["delete all", "delete all --yes"])
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def delete_all(yes: bool) -> None:
+    """Delete all pipelines, jobs, repos and data."""
+    confirm("This deletes all repos, commits, files, pipelines and jobs.", yes=yes)
+    operations().admin.delete_all()
+
+
+@command(examples=["up"])
+def up() -> None:
+    """Start the local server (any other command does so too)."""
+    server = operations().admin.status()
+    write(f"server {server.version} is up at {server.address} (process {server.pid})")
+
+
+@command(examples=["down"])
+def down() -> None:
+    """Stop the local server; the data stays."""
+    from trunkline import config
+    from trunkline.connect.local import stop_server
+
+    stopped = stop_server(config.load())
+    note("the server is stopped" if stopped else "no server was running")
+
+
+@command(
+    examples=["serve --listen 127.0.0.1:30650 --token-file token", "serve --listen 0.0.0.0:30650"]
+)
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Listen on TCP besides the private socket; repeatable.",
+)
+@click.option("--token", metavar="TOKEN", help="What clients must show (visible in `ps`).")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Read the token there.",
+)
+@click.option("--ready-fd", type=int, metavar="FD", hidden=True)
+def serve(
+    listen: tuple[str, ...], token: str | None, token_file: str | None, ready_fd: int | None
+) -> None:
+    """Run the server in the foreground until it is interrupted.
+
+    Clients on TCP must show a token; without --token the one in the data directory is used.
+    """
+    from pathlib import Path
+
+    from trunkline import config
+    from trunkline.server.serve import serve as serve_until_the_end
+
+    if token is not None and token_file is not None:
+        raise InvalidInput("--token and --token-file exclude each other; use one of them")
+    if token_file is not None:
+        token = Path(token_file).read_text("utf-8").strip()
+    serve_until_the_end(config.load(), listen=listen, token=token, ready_fd=ready_fd)
+
+
+@command(examples=["completion bash > /etc/bash_completion.d/trunkline"])
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), default="bash")
+def completion(shell: str) -> None:
+    """Print the script that makes a shell complete commands and flags."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None, "the choice lists only shells that click knows"
+    program = current().program
+    root = click.get_current_context().find_root().command
+    script = kind(root, {}, program, f"_{program.upper()}_COMPLETE").source()
+    sys.stdout.write(script if script.endswith("\n") else f"{script}\n")

@@ -1,0 +1,113 @@
+"""Reading what a user typed behind a command: addresses, lengths of time, documents."""
+
+import re
+import sys
+from pathlib import Path
+
+from trunkline.cli.output import note
+from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed
+from trunkline.model.names import Address, parse_address
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_FETCH_TIMEOUT_S = 60.0
+
+
+def commit_of(text: str) -> tuple[str, str]:
+    """Repo and reference of `repo@ref` (or `repo/ref`)."""
+    address = parse_address(text)
+    if address.ref is None or address.path is not None:
+        raise InvalidInput(f"{text!r} does not name a commit; write repo@branch or repo@id")
+    return address.repo, address.ref
+
+
+def branch_of(text: str) -> tuple[str, str]:
+    """Repo and name of the branch `repo@branch` (or `repo/branch`)."""
+    address = parse_address(text)
+    if address.ref is None or address.path is not None:
+        raise InvalidInput(f"{text!r} does not name a branch; write repo@branch")
+    return address.repo, address.ref
+
+
+def file_of(text: str) -> tuple[str, str, str | None]:
+    """Repo, reference and path (None: not given) of `repo@ref[:/path]`."""
+    address = parse_address(text)
+    if address.ref is None:
+        raise InvalidInput(f"{text!r} does not say which branch or commit; write repo@branch:/path")
+    return address.repo, address.ref, address.path
+
+
+def repo_of(text: str) -> Address:
+    """`repo` or `repo@ref`, without a path."""
+    address = parse_address(text)
+    if address.path is not None:
+        raise InvalidInput(f"{text!r} names a file; write repo or repo@branch")
+    return address
+
+
+def commit_name(text: str) -> str:
+    """A commit as the operations take it: `repo@ref`, whichever way it was typed."""
+    return "@".join(commit_of(text))
+
+
+def seconds(text: str) -> float:
+    """A length of time: `10s`, `5m`, `1h30m`, or a plain number of seconds."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    total, rest = 0.0, text
+    while rest:
+        match = _SPAN.match(rest)
+        if match is None:
+            raise InvalidInput(f"{text!r} is not a length of time; write 30s, 5m or 1h30m")
+        total += float(match[1]) * _SECONDS[match[2]]
+        rest = rest[match.end() :]
+    return total
+
+
+def is_url(text: str) -> bool:
+    return re.match(r"[a-z][a-z0-9]*://", text, re.IGNORECASE) is not None
+
+
+def read_document(source: str, *, bytes_max: int) -> str:
+    """The text of a file, of a URL, or (`-`) of standard input.
+
+    Raises InvalidInput when it is longer than `bytes_max` or not UTF-8.
+    """
+    data = _read_bytes(source, bytes_max + 1)
+    if len(data) > bytes_max:
+        raise InvalidInput(f"{source} is longer than the {bytes_max:,} bytes that are allowed")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{source} is not UTF-8 text (byte {error.start})") from error
+
+
+def _read_bytes(source: str, most: int) -> bytes:
+    if source == "-":
+        note("Reading from stdin.")
+        return sys.stdin.buffer.read(most)
+    if is_url(source):
+        return _fetch(source, most)
+    try:
+        with Path(source).open("rb") as file:
+            return file.read(most)
+    except FileNotFoundError as error:
+        raise LocalFileNotFound(source) from error
+    except OSError as error:
+        raise OperationFailed(f"{source} could not be read: {error.strerror}") from error
+
+
+def _fetch(url: str, most: int) -> bytes:
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    if not url.lower().startswith(("http://", "https://")):
+        raise InvalidInput(f"{url} can't be fetched: only http and https addresses can")
+    try:
+        with urlopen(url, timeout=_FETCH_TIMEOUT_S) as answer:  # noqa: S310 - scheme checked
+            data: bytes = answer.read(most)
+            return data
+    except (URLError, OSError) as error:
+        raise OperationFailed(f"{url} could not be fetched: {error}") from error

@@ -1,0 +1,157 @@
+"""How a command is declared: a function with click's arguments, plus what all commands share.
+
+Every command takes the global flags behind its own words too, because both generations of pachctl
+do. Options that only say how to print write into the session, not into the function's arguments.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import click
+
+from trunkline.cli.classic import Classic, rewrite
+from trunkline.cli.session import Session, Shape
+from trunkline.errors import NotSupported
+
+
+class Command(click.Command):
+    """A click command with examples at its end, callable in the words of 1.7 as well."""
+
+    examples: tuple[str, ...] = ()
+    classic: Classic | None = None
+
+    def in_classic_words(self, classic: Classic) -> "Command":
+        """The same command, taking the positional arguments and options that 1.7 took."""
+        twin = copy.copy(self)
+        twin.classic = classic
+        return twin
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if self.classic is not None:
+            session_of(ctx).classic = True
+            if not _asks_for_help(args):
+                args = rewrite(self.classic, args, takes_value=self._takes_value, ctx=ctx)
+        return super().parse_args(ctx, args)
+
+    def _takes_value(self, option: str) -> bool:
+        for param in self.params:
+            if isinstance(param, click.Option) and option in param.opts:
+                return not param.is_flag and not param.count
+        return False
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        if self.classic is not None:
+            return ["[OPTIONS]", *self.classic.groups]
+        return super().collect_usage_pieces(ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if not self.examples:
+            return
+        with formatter.section("Examples"):
+            program = ctx.find_root().info_name or "trunkline"
+            for example in self.examples:
+                formatter.write(f"{' ' * formatter.current_indent}{program} {example}\n")
+
+
+def command(
+    *, examples: Sequence[str] = (), shows: bool = False
+) -> Callable[[Callable[..., object]], Command]:
+    """Declare a function as a command; `shows` adds the options that say how values are printed."""
+
+    def build(function: Callable[..., object]) -> Command:
+        built = click.command(cls=Command)(function)
+        built.examples = tuple(examples)
+        if shows:
+            built.params.extend(_printing_options())
+        built.params.extend(global_options(hidden=True))
+        return built
+
+    return build
+
+
+def session_of(ctx: click.Context) -> Session:
+    session = ctx.find_object(Session)
+    assert session is not None, "every context of the command line is made below a session"
+    return session
+
+
+def global_options(*, hidden: bool) -> list[click.Parameter]:
+    """The flags that every command takes, before or behind its words."""
+    return [
+        _setting(["-v", "--verbose"], "verbose", "Show the traceback of an error.", hidden),
+        _setting(["--no-color"], "color", "No colours on a terminal.", hidden, value=False),
+        click.Option(
+            ["--context"],
+            metavar="NAME",
+            expose_value=False,
+            hidden=hidden,
+            callback=_set_context,
+            help="Use this context instead of the active one.",
+        ),
+        click.Option(["--no-metrics"], is_flag=True, expose_value=False, hidden=True),
+        click.Option(
+            ["--project"],
+            metavar="NAME",
+            expose_value=False,
+            hidden=True,
+            callback=_check_project,
+            help="Only the project 'default' exists so far.",
+        ),
+    ]
+
+
+def _printing_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--raw"],
+            is_flag=True,
+            expose_value=False,
+            callback=_set_raw,
+            help="Print JSON values, one after another.",
+        ),
+        click.Option(
+            ["-o", "--output"],
+            type=click.Choice(["json", "yaml"]),
+            expose_value=False,
+            callback=_set_shape,
+            help="Print JSON (a list is an array) or YAML.",
+        ),
+        _setting(["--full-timestamps"], "full_timestamps", "Print moments instead of ages.", False),
+    ]
+
+
+def _setting(
+    names: list[str], attribute: str, words: str, hidden: bool, *, value: bool = True
+) -> click.Option:
+    def callback(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+        if given:
+            setattr(session_of(ctx), attribute, value)
+
+    return click.Option(
+        names, is_flag=True, expose_value=False, callback=callback, help=words, hidden=hidden
+    )
+
+
+def _set_raw(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:
+        session_of(ctx).shape = Shape.RAW
+
+
+def _set_shape(ctx: click.Context, _: click.Parameter, given: str | None) -> None:
+    if given:
+        session_of(ctx).shape = Shape(given)
+
+
+def _set_context(ctx: click.Context, _: click.Parameter, given: str | None) -> None:
+    if given:
+        session_of(ctx).context = given
+
+
+def _check_project(_: click.Context, __: click.Parameter, given: str | None) -> None:
+    if given not in (None, "", "default"):
+        raise NotSupported(f"there is no project '{given}': only 'default' exists so far")
+
+
+def _asks_for_help(args: list[str]) -> bool:
+    ahead = args[: args.index("--")] if "--" in args else args
+    return "--help" in ahead or "-h" in ahead

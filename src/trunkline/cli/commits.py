@@ -1,0 +1,199 @@
+"""Commands on commits."""
+
+import click
+
+from trunkline.cli.arguments import branch_of, commit_name, commit_of, repo_of, seconds
+from trunkline.cli.command import command
+from trunkline.cli.output import Table, lasted, note, show_all, show_each, show_one, size, when
+from trunkline.cli.progress import waiting
+from trunkline.cli.runs import RUNS, run_block
+from trunkline.cli.session import current, operations
+from trunkline.errors import InvalidInput
+from trunkline.model.names import is_commit_id
+from trunkline.model.versions import CommitInfo, Origin
+
+_CLASSIC: Table[CommitInfo] = Table(
+    titles=("REPO", "ID", "PARENT", "STARTED", "DURATION", "SIZE"),
+    cells=lambda commit: (
+        *(commit.repo, commit.id, commit.parent or "<none>"),
+        *(when(commit.started), lasted(commit.started, commit.finished), _size(commit)),
+    ),
+)
+_SPACED: Table[CommitInfo] = Table(
+    titles=("PROJECT", "REPO", "BRANCH", "COMMIT", "FINISHED", "SIZE", "ORIGIN", "DESCRIPTION"),
+    cells=lambda commit: (
+        *("default", commit.repo, commit.branch or "-", commit.id, when(commit.finished)),
+        *(_size(commit), commit.origin.value.upper(), commit.description),
+    ),
+    width=0,
+    padding=1,
+)
+
+
+def _size(commit: CommitInfo) -> str:
+    return "-" if commit.finished is None else size(commit.size_bytes)
+
+
+_message = click.option(
+    "-m", "--message", "--description", default="", metavar="TEXT", help="What the commit is for."
+)
+
+
+@command(examples=["start commit training@master", "start commit training -p 4f2a…"])
+@click.argument("branch")
+@click.option("-p", "--parent", metavar="REF", help="The parent, if not the branch's head.")
+@_message
+def start_commit(branch: str, parent: str | None, message: str) -> None:
+    """Open a commit on BRANCH (repo@branch, or only a repo); prints its id."""
+    address = repo_of(branch)
+    commit = operations().commits.start_commit(
+        address.repo, branch=address.ref, parent=parent, description=message
+    )
+    show_one(commit, lambda started: started.id)
+
+
+@command(examples=["finish commit training@master"])
+@click.argument("commit")
+@_message
+@click.option("-f", "--force", is_flag=True, hidden=True)
+def finish_commit(commit: str, message: str, force: bool) -> None:
+    """Finish an open commit; it never changes again."""
+    operations().commits.finish_commit(*commit_of(commit), description=message or None)
+
+
+@command(
+    shows=True, examples=["inspect commit inference@master", "inspect commit training@master^"]
+)
+@click.argument("commit")
+@click.option("-w", "--wait", is_flag=True, help="Wait until it is finished.")
+def inspect_commit(commit: str, wait: bool) -> None:
+    """Show a commit with all it was made from (an id alone: the whole run)."""
+    commits = operations().commits
+    if is_commit_id(commit):
+        show_one(commits.inspect_run(commit, wait=wait), run_block)
+    else:
+        show_one(commits.inspect_commit(*commit_of(commit), wait=wait), commit_block)
+
+
+def commit_block(commit: CommitInfo) -> str:
+    """The commit as 1.7 prints it, blanks at the ends of lines included."""
+    lines = [f"Commit: {commit.repo}/{commit.id}"]
+    if commit.description:
+        lines.append(f"Description: {commit.description}")
+    if commit.parent:
+        lines.append(f"Parent: {commit.parent}")
+    lines.append(f"Started: {when(commit.started)}")
+    if commit.finished is not None:
+        lines.append(f"Finished: {when(commit.finished)} ")
+    lines.append(f"Size: {size(commit.size_bytes)}")
+    if commit.error:
+        lines.append(f"Error: {commit.error}")
+    if commit.provenance:
+        made_from = "".join(f"{name.repo}/{name.id}  " for name in commit.provenance)
+        lines.append(f"Provenance:  {made_from}")
+    return "\n".join(lines)
+
+
+@command(
+    shows=True,
+    examples=["list commit training", "list commit training@master -n 5", "list commit"],
+)
+@click.argument("source", metavar="[REPO[@REF]|ID]", required=False)
+@click.option("-f", "--from", "after", metavar="REF", help="Leave out this commit and older ones.")
+@click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
+def list_commit(source: str | None, after: str | None, number: int) -> None:
+    """List the commits of a repo, newest first; with REF, that one and its ancestors.
+
+    An id lists the commits of a run; without argument the runs are listed.
+    """
+    commits = operations().commits
+    if source is None:
+        show_all(commits.list_runs(number=number), RUNS)
+        return
+    table = _CLASSIC if current().classic else _SPACED
+    if is_commit_id(source):
+        names = commits.inspect_run(source).commits
+        show_all((commits.inspect_commit(name.repo, name.id) for name in names), table)
+        return
+    address = repo_of(source)
+    if after is not None and address.ref is None:
+        raise InvalidInput("cannot use `from` commit without `to` commit; write repo@branch")
+    if number < 0:
+        raise InvalidInput(f"--number is {number}; it must be 0 (all) or more")
+    show_all(commits.list_commits(address.repo, to=address.ref, after=after, number=number), table)
+
+
+@command(shows=True, examples=["wait commit inference@master --timeout 5m"])
+@click.argument("commit", metavar="COMMIT|ID")
+@click.option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")
+def wait_commit(commit: str, timeout: str | None) -> None:
+    """Wait until a commit (an id alone: a whole run) is finished.
+
+    The exit status is 1 if the job that should have written it failed.
+    """
+    from trunkline.cli.runs import wait_for_run
+
+    if is_commit_id(commit):
+        if timeout is not None:
+            raise InvalidInput("--timeout needs one commit: write repo@id")
+        wait_for_run(commit)
+        return
+    limit = None if timeout is None else seconds(timeout)
+    with waiting(f"waiting for {commit}"):
+        done = operations().commits.inspect_commit(*commit_of(commit), wait=True, timeout_s=limit)
+    show_all([done], _CLASSIC if current().classic else _SPACED)
+    _leave_with_the_outcome([done])
+
+
+def _leave_with_the_outcome(commits: list[CommitInfo]) -> None:
+    failed = [commit for commit in commits if commit.error]
+    for commit in failed:
+        note(f"error: {commit.repo}@{commit.id}: {commit.error}")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+@command(shows=True, examples=["flush commit training@master -r inference"])
+@click.argument("commits", metavar="COMMIT...", nargs=-1, required=True)
+@click.option("-r", "--repos", multiple=True, metavar="REPO", help="Wait for these repos only.")
+def flush_commit(commits: tuple[str, ...], repos: tuple[str, ...]) -> None:
+    """Wait for all that is derived from the commits, and print each commit as it finishes.
+
+    The exit status is 1 if a job failed.
+    """
+    found: list[CommitInfo] = []
+    for commit in operations().commits.flush_commits(
+        [commit_name(text) for text in commits], repos=list(repos) or None
+    ):
+        show_each([commit], _CLASSIC)
+        found.append(commit)
+    _leave_with_the_outcome(found)
+
+
+@command(shows=True, examples=["subscribe commit training@master --new"])
+@click.argument("branch")
+@click.option("--from", "after", metavar="REF", help="Begin behind this commit.")
+@click.option("--new", is_flag=True, help="Leave out the commits that there are now.")
+def subscribe_commit(branch: str, after: str | None, new: bool) -> None:
+    """Print the commits of a branch, oldest first, and then each new one as it finishes."""
+    if new and after is not None:
+        raise InvalidInput("--new and --from exclude each other; use one of them")
+    repo, name = branch_of(branch)
+    show_each(operations().commits.subscribe_commits(repo, name, after=after, new=new), _CLASSIC)
+
+
+@command(examples=["delete commit training@4f2a…"])
+@click.argument("commit", metavar="COMMIT|ID")
+def delete_commit(commit: str) -> None:
+    """Delete a commit that nobody computed, with what was derived from it."""
+    commits = operations().commits
+    if not is_commit_id(commit):
+        commits.delete_commit(*commit_of(commit))
+        return
+    names = commits.inspect_run(commit).commits
+    for name in names:
+        # What was computed goes with what it was computed from.
+        if commits.inspect_commit(name.repo, name.id).origin == Origin.USER:
+            commits.delete_commit(name.repo, name.id)
+            return
+    raise InvalidInput(f"run {commit} has no commit that a user made, so none can be deleted")

@@ -1,0 +1,178 @@
+"""Commands on contexts: the named addresses of servers."""
+
+from dataclasses import dataclass
+
+import click
+
+from trunkline import config as settings
+from trunkline.cli.arguments import read_document
+from trunkline.cli.command import command
+from trunkline.cli.output import Table, note, show_all, show_one, write
+from trunkline.connect.contexts import (
+    LOCAL,
+    add_context,
+    list_contexts,
+    remove_context,
+    use_context,
+)
+from trunkline.errors import InvalidInput
+
+_TOKEN_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedContext:
+    """A context as it is shown: its token stays where it is."""
+
+    name: str
+    active: bool
+    address: str
+    has_token: bool
+
+
+_CONTEXTS: Table[NamedContext] = Table(
+    titles=("ACTIVE", "NAME", "ADDRESS"),
+    cells=lambda context: ("*" if context.active else "", context.name, context.address),
+    width=0,
+    padding=1,
+)
+
+
+def _named_contexts() -> list[NamedContext]:
+    loaded = settings.load()
+    contexts = list_contexts(loaded.config_file)
+    local = NamedContext(
+        name=LOCAL,
+        active=contexts.active == LOCAL,
+        address=f"unix://{loaded.socket}",
+        has_token=False,
+    )
+    return [
+        local,
+        *(
+            NamedContext(
+                name=name,
+                active=contexts.active == name,
+                address=context.address,
+                has_token=context.token is not None,
+            )
+            for name, context in sorted(contexts.named.items())
+        ),
+    ]
+
+
+def active_address(loaded: settings.Config) -> str:
+    """Where commands go now, and what says so."""
+    if loaded.address is not None:
+        return f"{loaded.address} (from the environment)"
+    context = _find(None)
+    return f"{context.address} (context '{context.name}')"
+
+
+@command(shows=True, examples=["list context"])
+def list_context() -> None:
+    """List the contexts; the active one is marked."""
+    show_all(_named_contexts(), _CONTEXTS)
+
+
+@command(shows=True, examples=["inspect context", "inspect context team"])
+@click.argument("context", required=False)
+def inspect_context(context: str | None) -> None:
+    """Show a context, or the active one."""
+    show_one(_find(context), _block)
+
+
+def _find(name: str | None) -> NamedContext:
+    if name is not None:
+        list_contexts(settings.load().config_file).get(name)
+    return next(
+        found
+        for found in _named_contexts()
+        if (found.active if name is None else found.name == name)
+    )
+
+
+def _block(context: NamedContext) -> str:
+    return "\n".join(
+        [
+            f"Name: {context.name}",
+            f"Active: {'yes' if context.active else 'no'}",
+            f"Address: {context.address}",
+            f"Token: {'set' if context.has_token else 'none'}",
+        ]
+    )
+
+
+@command(examples=["set context team", "set context local"])
+@click.argument("context")
+def set_context(context: str) -> None:
+    """Make a context the active one."""
+    use_context(settings.load().config_file, context)
+
+
+@command(examples=["delete context team"])
+@click.argument("context")
+def delete_context(context: str) -> None:
+    """Forget a context."""
+    remove_context(settings.load().config_file, context)
+
+
+@command(
+    examples=[
+        "connect https://data.example.org --name team --token-file token",
+        "connect local",
+    ]
+)
+@click.argument("address")
+@click.option("--name", metavar="NAME", help="Name of the context; the host if not given.")
+@click.option("--token", metavar="TOKEN", help="What the server asks for (visible in `ps`).")
+@click.option("--token-file", metavar="FILE|-", help="Read the token there.")
+def connect(address: str, name: str | None, token: str | None, token_file: str | None) -> None:
+    """Use the server at ADDRESS from now on; `connect local` goes back to this machine's."""
+    file = settings.load().config_file
+    if address == LOCAL:
+        use_context(file, LOCAL)
+        return
+    if token is not None and token_file is not None:
+        raise InvalidInput("--token and --token-file exclude each other; use one of them")
+    if token_file is not None:
+        token = read_document(token_file, bytes_max=_TOKEN_BYTES_MAX).strip()
+    chosen = name or _name_for(address)
+    add_context(file, chosen, address, token=token, replace=True)
+    use_context(file, chosen)
+    note(f"context '{chosen}' is active; `connect local` goes back")
+
+
+def _name_for(address: str) -> str:
+    """A context name made of the host: letters, digits, `_` and `-` as in every name."""
+    rest = address.rpartition("://")[2].partition("/")[0]
+    name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in rest)
+    return name.strip("-") or "server"
+
+
+@command(
+    examples=[
+        "config list context",
+        "config get active-context",
+        "config set active-context team",
+        "config delete context team",
+    ]
+)
+@click.argument("action", type=click.Choice(["list", "get", "set", "delete"]))
+@click.argument("what", type=click.Choice(["context", "contexts", "active-context"]))
+@click.argument("name", required=False)
+def config(action: str, what: str, name: str | None) -> None:
+    """Contexts in the words of pachctl; `list context` and so on do the same."""
+    file = settings.load().config_file
+    if action == "list":
+        show_all(_named_contexts(), _CONTEXTS)
+    elif (action, what) == ("get", "active-context"):
+        write(_find(None).name)
+    elif name is None:
+        raise InvalidInput(f"config {action} {what} needs the name of a context")
+    elif action == "get":
+        show_one(_find(name), _block)
+    elif action == "set":
+        use_context(file, name)
+    else:
+        remove_context(file, name)

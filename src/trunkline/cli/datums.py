@@ -1,0 +1,164 @@
+"""Commands on the datums of a job, and on logs."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from trunkline.cli.arguments import seconds
+from trunkline.cli.command import command
+from trunkline.cli.job_names import job_names, one_job
+from trunkline.cli.output import (
+    Table,
+    note,
+    show_all,
+    show_one,
+    size,
+    span,
+    to_json,
+    when,
+    write,
+)
+from trunkline.cli.session import current, operations
+from trunkline.errors import InvalidInput
+from trunkline.model.jobs import DatumInfo, DatumInput, DatumState, LogLine
+
+_CLASSIC: Table[DatumInfo] = Table(
+    titles=("ID", "STATUS", "TIME"),
+    cells=lambda datum: (datum.id, datum.state.value, _time(datum)),
+    open_ended=True,
+)
+_SPACED: Table[DatumInfo] = Table(
+    titles=("ID", "FILES", "STATUS", "TIME"),
+    cells=lambda datum: (
+        *(datum.id, ", ".join(_file(given) for given in datum.inputs)),
+        *(datum.state.value, _time(datum)),
+    ),
+    width=0,
+    padding=1,
+)
+_INPUTS: Table[DatumInput] = Table(
+    titles=("REPO", "COMMIT", "PATH"),
+    cells=lambda given: (given.repo, given.commit, f"/{given.path}"),
+)
+
+
+def _time(datum: DatumInfo) -> str:
+    if datum.state in (DatumState.SKIPPED, DatumState.STARTING):
+        return "-"
+    return span(datum.download_s + datum.process_s + datum.upload_s)
+
+
+def _file(given: DatumInput) -> str:
+    return f"{given.repo}@{given.commit}:/{given.path}"
+
+
+@command(shows=True, examples=["list datum inference@4f2a…"])
+@click.argument("job")
+@click.option("--pageSize", "--page-size", "page_size", default=0, help="So many on a page.")
+@click.option("--page", default=0, help="Which page, from 0.")
+def list_datum(job: str, page_size: int, page: int) -> None:
+    """List the datums of a job, failed ones first."""
+    if page < 0 or page_size < 0:
+        raise InvalidInput("--page and --page-size must not be negative")
+    show_all(
+        operations().datums.list_datums(one_job(job), page=page, page_size=page_size),
+        _CLASSIC if current().classic else _SPACED,
+    )
+
+
+@command(shows=True, examples=["inspect datum inference@4f2a… 9c1b"])
+@click.argument("job")
+@click.argument("datum")
+def inspect_datum(job: str, datum: str) -> None:
+    """Show one datum of a job, by its id or the beginning of it."""
+    show_one(operations().datums.inspect_datum(one_job(job), datum), _block)
+
+
+def _block(datum: DatumInfo) -> str:
+    lines = [
+        f"ID\t{datum.id}",
+        f"Job ID\t{datum.job}",
+        f"State\t{datum.state.value}",
+        f"Data Downloaded\t{size(datum.downloaded_bytes)}",
+        f"Data Uploaded\t{size(datum.uploaded_bytes)}",
+        f"Total Time\t{_time(datum)}",
+        f"Download Time\t{span(datum.download_s)}",
+        f"Process Time\t{span(datum.process_s)}",
+        f"Upload Time\t{span(datum.upload_s)}",
+        f"Tries\t{datum.tries}",
+    ]
+    if datum.worker:
+        lines.append(f"Worker\t{datum.worker}")
+    if datum.started is not None:
+        lines.append(f"Started\t{when(datum.started)}")
+    if datum.reason:
+        lines.append(f"Reason\t{datum.reason}")
+    rows = [list(_INPUTS.cells(given)) for given in datum.inputs]
+    table = _INPUTS.lines(rows, [0] * len(_INPUTS.titles), header=True)
+    return "\n".join([*lines, "Inputs:", *table])
+
+
+@command(examples=["restart datum inference@4f2a… /test1.csv"])
+@click.argument("job")
+@click.argument("paths", metavar="PATH[,PATH...]")
+def restart_datum(job: str, paths: str) -> None:
+    """Run the datums of a job again that are running now and whose inputs have all the PATHs."""
+    count = operations().datums.restart_datums(one_job(job), paths.split(","))
+    note(f"{count} {'datum was' if count == 1 else 'datums were'} running and will run again")
+
+
+@command(
+    examples=[
+        "logs --pipeline inference",
+        "logs --job inference@4f2a… -f",
+        "logs --job inference@4f2a… --datum 9c1b…",
+        "logs --pipeline train --since 1h -t 20",
+    ]
+)
+@click.option("-p", "--pipeline", metavar="PIPELINE", help="What the code of a pipeline printed.")
+@click.option("-j", "--job", metavar="JOB", help="Of one job; an id alone: of the whole run.")
+@click.option("--datum", metavar="DATUM", help="Of one datum.")
+@click.option("--inputs", metavar="PATH,...", help="Of the datums that have all these inputs.")
+@click.option("-f", "--follow", is_flag=True, help="Wait for more.")
+@click.option("-t", "--tail", default=0, metavar="N", help="Only the last N lines (0: all).")
+@click.option("--since", metavar="TIME", help="Nothing older, e.g. 90s or 24h.")
+@click.option("--raw", is_flag=True, help="JSON with all that is known of each line.")
+@click.option("--master", "--worker", "everything", is_flag=True, help="The workers' lines too.")
+def logs(
+    pipeline: str | None,
+    job: str | None,
+    datum: str | None,
+    inputs: str | None,
+    follow: bool,
+    tail: int,
+    since: str | None,
+    raw: bool,
+    everything: bool,
+) -> None:
+    """Print what user code printed, by pipeline, job or datum."""
+    if tail < 0:
+        raise InvalidInput(f"--tail is {tail}; it must be 0 (all) or more")
+    if pipeline is None and job is None:
+        raise InvalidInput("whose logs? name a pipeline (--pipeline) or a job (--job)")
+    jobs: Sequence[str | None] = [None] if job is None else job_names(job)
+    for name in jobs:
+        for line in operations().datums.get_logs(
+            pipeline=pipeline,
+            job=name,
+            datum=datum,
+            paths=inputs.split(",") if inputs else None,
+            follow=follow,
+            tail=tail,
+            since_s=None if since is None else seconds(since),
+        ):
+            _print(line, raw=raw, everything=everything)
+            if follow:
+                sys.stdout.flush()
+
+
+def _print(line: LogLine, *, raw: bool, everything: bool) -> None:
+    if raw:
+        write(to_json(line))
+    elif line.user or everything:
+        write(line.message)

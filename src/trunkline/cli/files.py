@@ -1,0 +1,304 @@
+"""Commands on the files of commits."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from trunkline.api.changes import CopyFile, DeleteFile, FileChange
+from trunkline.cli.arguments import file_of
+from trunkline.cli.command import command
+from trunkline.cli.output import Table, show_all, show_one, size
+from trunkline.cli.progress import transfer, waiting
+from trunkline.cli.session import Shape, current, operations
+from trunkline.errors import InvalidInput, LocalPathDiffers, NotSupported
+from trunkline.model.versions import FileDifference, FileInfo, FileType, Side
+
+if TYPE_CHECKING:
+    from trunkline.cli.sources import Source
+
+_CLASSIC: Table[FileInfo] = Table(
+    titles=("NAME", "TYPE", "SIZE"),
+    cells=lambda file: (file.path, file.type.value, size(file.size_bytes)),
+)
+_SPACED: Table[FileInfo] = Table(
+    titles=("SIZE", "NAME"),
+    cells=lambda file: (size(file.size_bytes), _slashed(file)),
+    width=0,
+    padding=1,
+)
+_DIFFERENCES: Table[FileDifference] = Table(
+    titles=("OP", "SIZE", "NAME"),
+    cells=lambda found: (
+        *("+" if found.side == Side.NEW else "-", size(found.file.size_bytes)),
+        _slashed(found.file),
+    ),
+    width=0,
+    padding=1,
+)
+
+
+def _slashed(file: FileInfo) -> str:
+    """The path as 2.x shows it: from the root, directories with a slash at the end."""
+    if not file.path:
+        return "/"
+    return f"/{file.path}/" if file.type == FileType.DIR else f"/{file.path}"
+
+
+@command(
+    examples=[
+        "put file training@master:/iris.csv -f iris.csv",
+        "put file training@master -f a.csv -f b.csv",
+        "put file training@master:/images -r -f images",
+        "put file training@master:/notes.txt < notes.txt",
+        "put file training@master:/iris.csv -f https://example.org/iris.csv",
+    ]
+)
+@click.argument("target", metavar="REPO@BRANCH[:/PATH]")
+@click.option(
+    "-f", "--file", "files", multiple=True, metavar="FILE|URL|-", help="What to put; repeatable."
+)
+@click.option(
+    "-i", "--input-file", "lists", multiple=True, metavar="FILE|URL|-", help="A list of them."
+)
+@click.option("-r", "--recursive", is_flag=True, help="Put all that is in a directory.")
+@click.option("-a", "--append", "append", flag_value=True, default=False, help="Add to a file.")
+@click.option("-o", "--overwrite", "append", flag_value=False, help="Replace a file (default).")
+@click.option("--full-path", is_flag=True, help="Keep the directories of a source in its name.")
+@click.option("-m", "--message", "--description", default="", metavar="TEXT", help="What for.")
+@click.option("-p", "--parallelism", type=int, hidden=True)
+@click.option("-c", "--compress", is_flag=True, hidden=True)
+@click.option("--progress", is_flag=True, hidden=True)
+@click.option("--split", "--target-file-datums", "--target-file-bytes", "split", hidden=True)
+def put_file(
+    target: str,
+    files: tuple[str, ...],
+    lists: tuple[str, ...],
+    recursive: bool,
+    append: bool,
+    full_path: bool,
+    message: str,
+    parallelism: int | None,
+    compress: bool,
+    progress: bool,
+    split: str | None,
+) -> None:
+    """Put files into a branch, as one commit, or into the commit that is open there.
+
+    One source is stored under PATH; several go below it, and without PATH each keeps its name.
+    Without -f, standard input is read.
+    """
+    from trunkline.cli.sources import STDIN, check_urls, find_sources, read_list
+
+    if split is not None:
+        raise NotSupported("splitting files (--split) is not supported yet; nothing was changed")
+    repo, ref, path = file_of(target)
+    names = [*files, *(name for listed in lists for name in read_list(listed))]
+    if not names:
+        if lists:
+            raise InvalidInput(f"{', '.join(lists)} names no file; nothing was changed")
+        names = [STDIN]
+    check_urls(names)
+    sources = find_sources(names, path, recursive=recursive, full_path=full_path)
+    _send(repo, ref, sources, append=append, message=message)
+
+
+def _send(repo: str, ref: str, sources: list["Source"], *, append: bool, message: str) -> None:
+    from trunkline.cli.sources import handed_over, streamed, total_bytes
+
+    link = current().link
+    changes = handed_over(sources, append=append) if link.local else None
+    if changes is not None:
+        try:
+            with waiting(f"putting files into {repo}@{ref}"):
+                link.operations.files.modify_files(repo, ref, changes, description=message)
+            return
+        except LocalPathDiffers:
+            pass  # another mount namespace or user: the bytes have to travel
+    with transfer(f"{repo}@{ref}", total_bytes(sources)) as advance:
+        link.operations.files.modify_files(
+            repo,
+            ref,
+            streamed(sources, append=append, advance=advance),
+            description=message,
+        )
+
+
+@command(
+    examples=[
+        "get file inference@master:/test1.csv",
+        "get file training@master^:/iris.csv -o old.csv",
+        "get file images@master:/ -r -o images",
+    ]
+)
+@click.argument("file", metavar="REPO@REF:/PATH")
+@click.option("-r", "--recursive", is_flag=True, help="Get all that is in a directory.")
+@click.option("-o", "--output", metavar="PATH", help="Write there instead of to stdout.")
+@click.option("--offset", default=0, metavar="BYTES", help="Begin there.")
+@click.option("-p", "--parallelism", type=int, hidden=True)
+@click.option("--retry", is_flag=True, hidden=True)
+def get_file(
+    file: str,
+    recursive: bool,
+    output: str | None,
+    offset: int,
+    parallelism: int | None,
+    retry: bool,
+) -> None:
+    """Get the content of a file, or with -r of a directory."""
+    from trunkline.cli.download import write_file, write_tree
+
+    repo, ref, path = file_of(file)
+    if recursive:
+        if output is None or output == "-":
+            raise InvalidInput(
+                "an output path needs to be specified when using the --recursive flag"
+            )
+        write_tree(repo, ref, path or "/", output)
+        return
+    if not (path or "").strip("/"):
+        raise InvalidInput(f"{file!r} does not name a file; write repo@branch:/path, or add -r")
+    assert path is not None
+    if output is None or output == "-":
+        for piece in operations().files.read_file(repo, ref, path, offset_bytes=offset):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    if os.path.isdir(output):
+        output = os.path.join(output, os.path.basename(path.rstrip("/")))
+    write_file(repo, ref, path, output, offset_bytes=offset)
+
+
+@command(examples=["copy file training@master:/iris.csv archive@master:/2024/iris.csv"])
+@click.argument("source", metavar="REPO@REF:/PATH")
+@click.argument("target", metavar="REPO@BRANCH[:/PATH]")
+@click.option("-a", "--append", "append", flag_value=True, default=False, help="Add to a file.")
+@click.option("-o", "--overwrite", "append", flag_value=False, help="Replace a file (default).")
+@click.option("-m", "--message", default="", metavar="TEXT", help="What for.")
+def copy_file(source: str, target: str, append: bool, message: str) -> None:
+    """Copy a file or directory of any commit, without moving its bytes."""
+    source_repo, source_commit, source_path = file_of(source)
+    repo, ref, path = file_of(target)
+    if source_path is None:
+        raise InvalidInput(f"{source!r} does not name a file; write repo@branch:/path")
+    change = CopyFile(
+        path=path or source_path,
+        source_repo=source_repo,
+        source_commit=source_commit,
+        source_path=source_path,
+        append=append,
+    )
+    _modify(repo, ref, [change], message)
+
+
+@command(examples=["delete file training@master:/iris.csv"])
+@click.argument("file", metavar="REPO@BRANCH:/PATH")
+@click.option("-r", "--recursive", is_flag=True, hidden=True)
+@click.option("-m", "--message", default="", metavar="TEXT", help="What for.")
+def delete_file(file: str, recursive: bool, message: str) -> None:
+    """Delete a file, or a directory with all that is in it."""
+    repo, ref, path = file_of(file)
+    if path is None:
+        raise InvalidInput(f"{file!r} does not name a file; write repo@branch:/path")
+    _modify(repo, ref, [DeleteFile(path=path)], message)
+
+
+def _modify(repo: str, ref: str, changes: Iterable[FileChange], message: str) -> None:
+    operations().files.modify_files(repo, ref, changes, description=message)
+
+
+@command(shows=True, examples=["inspect file training@master:/iris.csv"])
+@click.argument("file", metavar="REPO@REF:/PATH")
+def inspect_file(file: str) -> None:
+    """Show one file or directory."""
+    repo, ref, path = file_of(file)
+    show_one(operations().files.inspect_file(repo, ref, path or "/"), _block)
+
+
+def _block(file: FileInfo) -> str:
+    lines = [
+        f"Path: {file.path if current().classic else _slashed(file)}",
+        f"Type: {file.type.value}",
+        f"Size: {size(file.size_bytes)}",
+        f"Children: {' '.join(file.children)}",
+    ]
+    if not current().classic:
+        lines.append(f"Digest: {file.digest}")
+    return "\n".join(lines)
+
+
+@command(
+    shows=True,
+    examples=[
+        "list file training@master",
+        "list file images@master:/2024",
+        "list file a@master -r",
+    ],
+)
+@click.argument("directory", metavar="REPO@REF[:/PATH]")
+@click.option("-r", "--recursive", is_flag=True, help="All files below, not only the entries.")
+def list_file(directory: str, recursive: bool) -> None:
+    """List the entries of a directory."""
+    repo, ref, path = file_of(directory)
+    _show_files(operations().files.list_files(repo, ref, path or "/", recursive=recursive))
+
+
+@command(shows=True, examples=["glob file 'training@master:/*.csv'"])
+@click.argument("pattern", metavar="REPO@REF:PATTERN")
+def glob_file(pattern: str) -> None:
+    """List the files and directories that match a pattern."""
+    repo, ref, glob = file_of(pattern)
+    if glob is None:
+        raise InvalidInput(f"{pattern!r} has no pattern; write 'repo@branch:/*.csv'")
+    _show_files(operations().files.glob_files(repo, ref, glob))
+
+
+def _show_files(files: Iterator[FileInfo]) -> None:
+    show_all(files, _CLASSIC if current().classic else _SPACED)
+
+
+@command(
+    shows=True,
+    examples=[
+        "diff file training@master",
+        "diff file training@master:/iris.csv training@master~3:/iris.csv",
+    ],
+)
+@click.argument("new", metavar="REPO@REF[:/PATH]")
+@click.argument("old", metavar="[REPO@REF[:/PATH]]", required=False)
+@click.option("-s", "--shallow", is_flag=True, help="Compare only the entries of the directories.")
+@click.option("--name-only", is_flag=True, hidden=True)
+@click.option("--exit-code", is_flag=True, help="Exit with 10 if there is a difference.")
+def diff_file(new: str, old: str | None, shallow: bool, name_only: bool, exit_code: bool) -> None:
+    """Show which files differ between two commits; OLD defaults to the parent of NEW."""
+    repo, ref, path = file_of(new)
+    old_repo, old_ref, old_path = file_of(old) if old is not None else (None, None, None)
+    found = operations().files.diff_files(
+        repo,
+        ref,
+        path or "/",
+        old_repo=old_repo,
+        old_commit=old_ref,
+        old_path=old_path or (None if old is None else path or "/"),
+        shallow=shallow,
+    )
+    if current().classic and current().shape == Shape.TABLE:
+        differs = _show_two_tables(list(found))
+    else:
+        listed = list(found)
+        show_all(listed, _DIFFERENCES)
+        differs = bool(listed)
+    if exit_code and differs:
+        raise click.exceptions.Exit(10)
+
+
+def _show_two_tables(found: list[FileDifference]) -> bool:
+    """What 1.7 prints: what is new, then what is old; nothing where there is no difference."""
+    for title, side in (("New Files:", Side.NEW), ("Old Files:", Side.OLD)):
+        files = [difference.file for difference in found if difference.side == side]
+        if files:
+            sys.stdout.write(f"{title}\n")
+            show_all(files, _CLASSIC)
+    return bool(found)

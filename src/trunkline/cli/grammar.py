@@ -1,0 +1,224 @@
+"""Every command by its words, and the file that holds it; nothing is imported before it is used.
+
+`create repo` is the function `create_repo` of `repos.py`, `fsck` is the function `fsck` of
+`admin.py`. Plurals (`list repos`) are synonyms; the hyphenated forms are in `classic.py`.
+"""
+
+import importlib
+from collections.abc import Iterable
+
+import click
+
+from trunkline.cli.classic import CLASSIC
+from trunkline.cli.command import Command
+
+# noun → (file, verbs), in the order of the help page
+NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "repo": ("repos", ("create", "update", "inspect", "list", "delete")),
+    "branch": ("branches", ("create", "set", "inspect", "list", "delete")),
+    "commit": (
+        "commits",
+        ("start", "finish", "inspect", "list", "wait", "flush", "subscribe", "delete"),
+    ),
+    "file": ("files", ("put", "get", "copy", "inspect", "list", "glob", "diff", "delete")),
+    "pipeline": (
+        "pipelines",
+        (
+            *("create", "update", "edit", "validate", "inspect", "list", "extract"),
+            *("start", "stop", "delete"),
+        ),
+    ),
+    "job": ("jobs", ("inspect", "list", "wait", "flush", "stop", "delete")),
+    "run": ("runs", ("inspect", "list", "wait")),
+    "datum": ("datums", ("inspect", "list", "restart")),
+    "worker": ("jobs", ("list",)),
+    "context": ("contexts", ("list", "inspect", "set", "delete")),
+}
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Data": ("repo", "branch", "commit", "file"),
+    "Work": ("pipeline", "job", "run", "datum", "worker"),
+    "Addresses of servers": ("context",),
+}
+
+# commands of one word → file, in the order of the help page
+WORDS: dict[str, str] = {
+    "logs": "datums",
+    "version": "admin",
+    "status": "admin",
+    "doctor": "doctor",
+    "fsck": "admin",
+    "up": "admin",
+    "down": "admin",
+    "serve": "admin",
+    "connect": "contexts",
+    "config": "contexts",
+    "completion": "admin",
+}
+# commands of two words whose second word is no noun
+SPECIAL: dict[str, dict[str, str]] = {"delete": {"all": "admin"}}
+_PLURALS = {"branches": "branch"}
+
+
+class OutputClosed(Exception):
+    """Whoever read the output has gone."""
+
+
+def verbs() -> dict[str, dict[str, str]]:
+    """verb → noun → file, over all commands of two words."""
+    table: dict[str, dict[str, str]] = {}
+    for noun, (file, known) in NOUNS.items():
+        for verb in known:
+            table.setdefault(verb, {})[noun] = file
+    for verb, nouns in SPECIAL.items():
+        table.setdefault(verb, {}).update(nouns)
+    return table
+
+
+VERBS = verbs()
+
+
+def singular(noun: str) -> str:
+    return _PLURALS.get(noun) or noun.removesuffix("s")
+
+
+def load(file: str, function: str) -> Command:
+    """The command of a noun file; this is what imports the file."""
+    module = importlib.import_module(f"trunkline.cli.{file}")
+    found = getattr(module, function.replace("-", "_"))
+    assert isinstance(found, Command), f"{file}.{function} is in the table but is no command"
+    return found
+
+
+def spaced(verb: str, noun: str) -> Command:
+    return load(VERBS[verb][noun], f"{verb}_{noun}")
+
+
+def classic(name: str) -> Command:
+    """A hyphenated command: today's command, reading yesterday's words."""
+    entry = CLASSIC[name]
+    verb, _, noun = entry.command.partition(" ")
+    target = spaced(verb, noun) if noun else load(WORDS[verb], verb)
+    return target.in_classic_words(entry)
+
+
+class VerbGroup(click.Group):
+    """The commands of one verb; each is imported when it is asked for."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(verb, help=f"{verb.capitalize()} {_any_of(VERBS[verb])}.")
+        self.verb = verb
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(VERBS[self.verb])
+
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        nouns = VERBS[self.verb]
+        noun = cmd_name if cmd_name in nouns else singular(cmd_name)
+        return spaced(self.verb, noun) if noun in nouns else None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            raise click.UsageError(f"{self.verb} what? {', '.join(VERBS[self.verb])}", ctx=ctx)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.get_command(ctx, args[0])
+        if known is None:
+            raise unknown_command(f"{self.verb} {args[0]}", ctx)
+        return args[0], known, args[1:]
+
+
+class RootGroup(click.Group):
+    """The whole command line: verbs, single words and the hyphenated forms."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return [*VERBS, *WORDS]
+
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in VERBS:
+            return VerbGroup(cmd_name)
+        if cmd_name in WORDS:
+            return load(WORDS[cmd_name], cmd_name)
+        return classic(cmd_name) if cmd_name in CLASSIC else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.get_command(ctx, args[0])
+        if known is None:
+            typed = args[0]
+            # `repo list`: the words of another order are worth a hint
+            if len(args) > 1 and args[1] in VERBS and singular(args[0]) in VERBS[args[1]]:
+                raise click.UsageError(
+                    f"there is no command '{args[0]} {args[1]}'; "
+                    f"did you mean '{args[1]} {singular(args[0])}'?",
+                    ctx=ctx,
+                )
+            raise unknown_command(typed, ctx)
+        return args[0], known, args[1:]
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would answer this with exit status 1
+            raise OutputClosed from error
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, nouns in SECTIONS.items():
+            with formatter.section(f"{title} (VERB NOUN, as in `list {nouns[0]}`)"):
+                formatter.write_dl([(noun, ", ".join(NOUNS[noun][1])) for noun in nouns])
+        with formatter.section("Commands of one word"):
+            formatter.write_dl([(word, _summary(load(WORDS[word], word))) for word in WORDS])
+            formatter.write_dl([("delete all", _summary(spaced("delete", "all")))])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        program = ctx.info_name or "trunkline"
+        formatter.write_paragraph()
+        formatter.write_text(
+            "The hyphenated forms of Pachyderm 1.7 (create-repo NAME, "
+            "put-file REPO BRANCH [PATH] -f FILE) work too."
+        )
+        with formatter.section("Examples"):
+            for words in (
+                "create repo training",
+                "put file training@master:/iris.csv -f iris.csv",
+                "create pipeline -f pre-process.json",
+                "list job",
+                "get file pre_process@master:/x_train.csv",
+                "put file --help",
+            ):
+                formatter.write(f"{' ' * formatter.current_indent}{program} {words}\n")
+
+
+def unknown_command(typed: str, ctx: click.Context) -> click.UsageError:
+    """The sentence for words that are no command, with the closest ones that are."""
+    from trunkline.errors import meant
+
+    spaced_words = [f"{verb} {noun}" for verb, nouns in VERBS.items() for noun in nouns]
+    known = [*WORDS, *CLASSIC, *spaced_words, *VERBS]
+    hint = meant(typed, known)
+    return click.UsageError(f"there is no command '{typed}'{hint}", ctx=ctx)
+
+
+def all_spaced() -> Iterable[tuple[str, Command]]:
+    """Every command in today's grammar with its words; imports them all."""
+    for noun, (_, known) in NOUNS.items():
+        for verb in known:
+            yield f"{verb} {noun}", spaced(verb, noun)
+    for verb, nouns in SPECIAL.items():
+        for noun in nouns:
+            yield f"{verb} {noun}", spaced(verb, noun)
+    for word, file in WORDS.items():
+        yield word, load(file, word)
+
+
+def _summary(command: Command) -> str:
+    return command.get_short_help_str(limit=80)
+
+
+def _any_of(nouns: Iterable[str]) -> str:
+    *first, last = [f"a {noun}" if noun != "all" else "everything" for noun in nouns]
+    return f"{', '.join(first)} or {last}" if first else last

@@ -1,0 +1,187 @@
+"""Commands on jobs and workers."""
+
+import click
+
+from trunkline.cli.arguments import commit_name, commit_of, seconds
+from trunkline.cli.command import command
+from trunkline.cli.job_names import job_names
+from trunkline.cli.output import (
+    Table,
+    lasted,
+    note,
+    short_age,
+    shortened,
+    show_all,
+    show_each,
+    show_one,
+    size,
+    when,
+)
+from trunkline.cli.pipeline_text import job_block
+from trunkline.cli.progress import waiting
+from trunkline.cli.session import Shape, current, operations
+from trunkline.errors import InvalidInput
+from trunkline.model.jobs import JobInfo, JobState, WorkerInfo
+from trunkline.model.names import is_commit_id
+
+_REASON_LETTERS = 25
+
+JOBS: Table[JobInfo] = Table(
+    titles=(
+        *("ID", "OUTPUT COMMIT", "STARTED", "DURATION", "RESTART"),
+        *("PROGRESS", "DL", "UL", "STATE"),
+    ),
+    cells=lambda job: (
+        *(job.id, f"{job.output_repo}/{job.id}", when(job.started or job.created)),
+        *(lasted(job.started or job.created, job.finished), str(job.restarts)),
+        *(_progress(job), size(job.downloaded_bytes), size(job.uploaded_bytes), _state(job)),
+    ),
+    width=0,
+    padding=1,
+)
+_WORKERS: Table[WorkerInfo] = Table(
+    titles=("NAME", "READY", "STATUS", "RESTARTS", "AGE"),
+    cells=lambda worker: (
+        *(worker.name, worker.ready, worker.status, str(worker.restarts)),
+        short_age((current().clock() - worker.started).total_seconds()),
+    ),
+    width=0,
+    trimmed=True,
+)
+
+
+def _progress(job: JobInfo) -> str:
+    recovered = f" + {job.recovered}" if job.recovered else ""
+    return f"{job.processed} + {job.skipped}{recovered} / {job.total}"
+
+
+def _state(job: JobInfo) -> str:
+    if job.state.ended and job.state != JobState.SUCCESS and job.reason:
+        return f"{job.state.value}: {shortened(job.reason, _REASON_LETTERS)}"
+    return job.state.value
+
+
+@command(
+    shows=True,
+    examples=["list job", "list job -p inference", "list job 4f2a…", "list job -n 5 -o json"],
+)
+@click.argument("run", metavar="[RUN]", required=False)
+@click.option("-p", "--pipeline", metavar="PIPELINE", help="The jobs of this pipeline.")
+@click.option("-i", "--input", "inputs", multiple=True, metavar="COMMIT", help="That read it.")
+@click.option("--output-commit", metavar="COMMIT", help="The job that wrote it.")
+@click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
+@click.option("-x", "--expand", is_flag=True, hidden=True)
+def list_job(
+    run: str | None,
+    pipeline: str | None,
+    inputs: tuple[str, ...],
+    output_commit: str | None,
+    number: int,
+    expand: bool,
+) -> None:
+    """List the jobs, newest first; with RUN, those of one run."""
+    if run is not None and not is_commit_id(run):
+        raise InvalidInput(f"{run!r} is not the id of a run; use -p to list a pipeline's jobs")
+    if number < 0:
+        raise InvalidInput(f"--number is {number}; it must be 0 (all) or more")
+    # 1.7 separates several commits by commas
+    read = [commit_name(text) for listed in inputs for text in listed.split(",")]
+    show_all(
+        operations().jobs.list_jobs(
+            pipeline=pipeline,
+            run=run,
+            output=commit_name(output_commit) if output_commit else None,
+            inputs=read or None,
+            number=number,
+        ),
+        JOBS,
+    )
+
+
+@command(shows=True, examples=["inspect job inference@4f2a…", "inspect job 4f2a… --wait"])
+@click.argument("job")
+@click.option("-w", "-b", "--wait", "--block", "wait", is_flag=True, help="Wait for its end.")
+def inspect_job(job: str, wait: bool) -> None:
+    """Show a job; an id alone shows all jobs of the run."""
+    names = job_names(job)
+    for number, name in enumerate(names):
+        if number and current().shape == Shape.TABLE:
+            click.echo()
+        with waiting(f"waiting for {name}" if wait else f"job {name}"):
+            info = operations().jobs.inspect_job(name, wait=wait)
+        show_one(info, _block)
+
+
+def _block(job: JobInfo) -> str:
+    workers = operations().jobs.list_workers(pipeline=job.pipeline)
+    return job_block(job, [worker for worker in workers if worker.job.endswith(f"@{job.id}")])
+
+
+@command(shows=True, examples=["wait job inference@4f2a…", "wait job 4f2a… --timeout 10m"])
+@click.argument("job")
+@click.option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")
+def wait_job(job: str, timeout: str | None) -> None:
+    """Wait for the end of a job (an id alone: of all jobs of the run).
+
+    The exit status is 0 only if all of them succeeded.
+    """
+    limit = None if timeout is None else seconds(timeout)
+    done: list[JobInfo] = []
+    for name in job_names(job):
+        with waiting(f"waiting for {name}"):
+            done.append(operations().jobs.inspect_job(name, wait=True, timeout_s=limit))
+    show_all(done, JOBS)
+    _leave_with_the_outcome(done)
+
+
+def _leave_with_the_outcome(jobs: list[JobInfo]) -> None:
+    failed = [job for job in jobs if job.state != JobState.SUCCESS]
+    for job in failed:
+        note(f"error: job {job.pipeline}@{job.id} ended as {job.state.value}: {job.reason}")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+@command(shows=True, examples=["flush job training@master", "flush job training@master -p train"])
+@click.argument("commits", metavar="COMMIT...", nargs=-1, required=True)
+@click.option(
+    "-p", "--pipeline", "pipelines", multiple=True, metavar="PIPELINE", help="Wait for these only."
+)
+def flush_job(commits: tuple[str, ...], pipelines: tuple[str, ...]) -> None:
+    """Wait for all jobs that the commits caused, and print each as it ends.
+
+    The exit status is 1 if a job did not succeed.
+    """
+    done: list[JobInfo] = []
+    for job in operations().jobs.flush_jobs(
+        ["@".join(commit_of(text)) for text in commits], pipelines=list(pipelines) or None
+    ):
+        if current().shape != Shape.TABLE:
+            show_each([job], JOBS)
+        done.append(job)
+    if current().shape == Shape.TABLE:
+        show_all(done, JOBS)
+    _leave_with_the_outcome(done)
+
+
+@command(examples=["stop job inference@4f2a…"])
+@click.argument("job")
+def stop_job(job: str) -> None:
+    """Stop a job (an id alone: all jobs of the run); its output commit is finished empty."""
+    for name in job_names(job):
+        operations().jobs.stop_job(name)
+
+
+@command(examples=["delete job inference@4f2a…"])
+@click.argument("job")
+def delete_job(job: str) -> None:
+    """Stop a job and forget its record; its output stays."""
+    for name in job_names(job):
+        operations().jobs.delete_job(name)
+
+
+@command(shows=True, examples=["list worker", "list worker -p inference"])
+@click.option("-p", "--pipeline", metavar="PIPELINE", help="The workers of this pipeline.")
+def list_worker(pipeline: str | None) -> None:
+    """List the workers there are now, as `kubectl get pods` would."""
+    show_all(operations().jobs.list_workers(pipeline=pipeline), _WORKERS)

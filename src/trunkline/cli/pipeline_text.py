@@ -1,0 +1,115 @@
+"""Pipelines and jobs as blocks of text, in the form that 1.7 prints, blanks included."""
+
+from collections.abc import Iterable
+
+from trunkline.cli.output import Table, lasted, size, span, to_json, when
+from trunkline.model.jobs import JobInfo, WorkerInfo
+from trunkline.model.pipelines import PipelineInfo
+
+_NO_DURATION = "(duration: nil Duration)"
+_COUNTED = ("starting", "running", "failure", "success")
+
+_WORKERS: Table[WorkerInfo] = Table(
+    titles=("WORKER", "JOB", "DATUM", "STARTED", "QUEUE"),
+    cells=lambda worker: (worker.name, worker.job, worker.datum, when(worker.started), "0"),
+)
+
+
+def job_block(job: JobInfo, workers: Iterable[WorkerInfo]) -> str:
+    spec = job.spec
+    lines = [f"ID: {job.id} ", f"Pipeline: {job.pipeline}  "]
+    if job.parent:
+        lines.append(f"Parent: {job.parent} ")
+    lines.append(f"Started: {when(job.started or job.created)} ")
+    if job.finished is not None:
+        lines.append(f"Duration: {lasted(job.started or job.created, job.finished)} ")
+    lines += [
+        f"State: {job.state.value}",
+        f"Reason: {job.reason}",
+        f"Processed: {job.processed}",
+        f"Failed: {job.failed}",
+        f"Skipped: {job.skipped}",
+    ]
+    if job.recovered:
+        lines.append(f"Recovered: {job.recovered}")
+    lines += [
+        f"Total: {job.total}",
+        f"Data Downloaded: {size(job.downloaded_bytes)}",
+        f"Data Uploaded: {size(job.uploaded_bytes)}",
+        f"Download Time: {span(job.download_s)}",
+        f"Process Time: {span(job.process_s)}",
+        f"Upload Time: {span(job.upload_s)}",
+        f"Datum Timeout: {spec.get('datum_timeout') or _NO_DURATION}",
+        f"Job Timeout: {spec.get('job_timeout') or _NO_DURATION}",
+        "Worker Status:",
+        *_worker_lines(workers),
+        f"Restarts: {job.restarts}",
+        f"ParallelismSpec: {_parallelism(spec)} ",
+        *_resources(spec),
+        "",
+        "Input:",
+        to_json(spec.get("input", {})),
+        "",
+        "Transform:",
+        f"{to_json(spec.get('transform', {}))} ",
+        f"Output Commit: {job.id}   ",
+    ]
+    return "\n".join(lines)
+
+
+def _worker_lines(workers: Iterable[WorkerInfo]) -> Iterable[str]:
+    rows = [list(_WORKERS.cells(worker)) for worker in workers]
+    return _WORKERS.lines(rows, [0] * len(_WORKERS.titles), header=True)
+
+
+def pipeline_block(pipeline: PipelineInfo) -> str:
+    spec = pipeline.spec
+    lines = [f"Name: {pipeline.name}"]
+    if pipeline.description:
+        lines.append(f"Description: {pipeline.description}")
+    lines += [
+        f"Created: {when(pipeline.created)}",
+        f"State: {pipeline.state.value}",
+        f"Reason: {pipeline.reason}",
+        f"Parallelism Spec: {_parallelism(spec)} ",
+        *_resources(spec),
+        "",
+        f"Datum Timeout: {spec.get('datum_timeout') or _NO_DURATION}",
+        f"Job Timeout: {spec.get('job_timeout') or _NO_DURATION}",
+        "Input:",
+        to_json(spec.get("input", {})),
+        "",
+        "",
+        f"Output Branch: {pipeline.output_branch}",
+        "Transform:",
+        to_json(spec.get("transform", {})),
+        "",
+    ]
+    if pipeline.recent_error:
+        lines.append(f"Recent Error: {pipeline.recent_error}")
+    counts = pipeline.job_counts
+    others = (state for state in counts if state not in _COUNTED and counts[state])
+    shown = [f"{state}: {counts.get(state, 0)}\t" for state in (*_COUNTED, *others)]
+    return "\n".join([*lines, "", "Job Counts:", "".join(shown)])
+
+
+def _parallelism(spec: dict[str, object]) -> str:
+    asked = spec.get("parallelism_spec")
+    if isinstance(asked, dict):
+        for kind in ("constant", "coefficient"):
+            if asked.get(kind):
+                return f"{kind}:{asked[kind]}"
+    return "constant:1"
+
+
+def _resources(spec: dict[str, object]) -> list[str]:
+    lines: list[str] = []
+    for title, field in (
+        ("ResourceRequests", "resource_requests"),
+        ("ResourceLimits", "resource_limits"),
+    ):
+        asked = spec.get(field)
+        if isinstance(asked, dict) and asked:
+            cpu, memory = asked.get("cpu", 0), asked.get("memory", "")
+            lines += [f"{title}:", f"\tCPU: {cpu}", f"\tMemory: {memory} "]
+    return lines

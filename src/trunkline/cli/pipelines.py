@@ -1,0 +1,271 @@
+"""Commands on pipelines."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from trunkline.cli.command import command
+from trunkline.cli.confirm import confirm
+from trunkline.cli.output import Table, show_all, show_one, to_json, warn, when, write
+from trunkline.cli.pipeline_text import pipeline_block
+from trunkline.cli.session import current, operations
+from trunkline.errors import InvalidInput
+from trunkline.model.pipelines import PipelineInfo
+
+if TYPE_CHECKING:
+    from trunkline.model.pipelines import PipelineDraft
+
+_SPEC_BYTES_MAX = 64 * 1024 * 1024  # read from disk; the server has a (lower) limit of its own
+
+_CLASSIC: Table[PipelineInfo] = Table(
+    titles=("NAME", "INPUT", "OUTPUT", "CREATED", "STATE"),
+    cells=lambda pipeline: (
+        *(pipeline.name, pipeline.input, f"{pipeline.name}/{pipeline.output_branch}"),
+        *(when(pipeline.created), pipeline.state.value),
+    ),
+)
+_SPACED: Table[PipelineInfo] = Table(
+    titles=("PROJECT", "NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION"),
+    cells=lambda pipeline: (
+        *("default", pipeline.name, str(pipeline.version), pipeline.input),
+        *(when(pipeline.created), _states(pipeline), pipeline.description),
+    ),
+    width=0,
+    padding=1,
+)
+
+
+def _states(pipeline: PipelineInfo) -> str:
+    last = next(iter(operations().jobs.list_jobs(pipeline=pipeline.name, number=1)), None)
+    return f"{pipeline.state.value} / {last.state.value if last else '-'}"
+
+
+_file = click.option(
+    "-f",
+    "--file",
+    "file",
+    default="-",
+    metavar="FILE|URL|-",
+    help="The spec: JSON or YAML, one or several documents; without -f, stdin is read.",
+)
+
+
+def _image_options(function: click.decorators.FC) -> click.decorators.FC:
+    """Flags of pachctl that push images to a registry; accepted, and answered with a note."""
+    for option in (
+        click.option("-p", "--push-images", "push", is_flag=True, hidden=True),
+        click.option("-r", "--registry", hidden=True),
+        click.option("-u", "--username", hidden=True),
+        click.option("--password", hidden=True),
+    ):
+        function = option(function)
+    return function
+
+
+@command(examples=["create pipeline -f pre-process.json", "create pipeline -f all.yaml"])
+@_file
+@_image_options
+def create_pipeline(
+    file: str,
+    push: bool,
+    registry: str | None,
+    username: str | None,
+    password: str | None,
+) -> None:
+    """Create the pipelines of a spec; where their inputs have data, jobs start at once."""
+    _note_on_images(push or bool(registry or username or password))
+    _put_pipelines(file, update=False, reprocess=False, keep_results=False)
+
+
+@command(
+    examples=[
+        "update pipeline -f infer.json",
+        "update pipeline -f infer.json --reprocess",
+    ]
+)
+@_file
+@click.option("--reprocess", is_flag=True, help="Compute everything again.")
+@click.option("--keep-results", is_flag=True, help="Keep all results though the code changed.")
+@_image_options
+def update_pipeline(
+    file: str,
+    reprocess: bool,
+    keep_results: bool,
+    push: bool,
+    registry: str | None,
+    username: str | None,
+    password: str | None,
+) -> None:
+    """Make a new version of the pipelines of a spec.
+
+    Results are reused where neither inputs nor code changed.
+    """
+    _note_on_images(push or bool(registry or username or password))
+    if reprocess and keep_results:
+        raise InvalidInput("--reprocess and --keep-results exclude each other; use one of them")
+    _put_pipelines(file, update=True, reprocess=reprocess, keep_results=keep_results)
+
+
+def _note_on_images(asked: bool) -> None:
+    if asked:
+        warn("images are not pushed to a registry; -p, -r, -u and --password are ignored")
+
+
+def _put_pipelines(file: str, *, update: bool, reprocess: bool, keep_results: bool) -> None:
+    from trunkline.cli.code import code_directory
+    from trunkline.connect.specs import upload_code
+
+    drafts = _drafts(file)
+    # Every document and directory is checked before the first pipeline is made.
+    directories = [code_directory(draft.code, spec=file) for draft in drafts]
+    for draft, directory in zip(drafts, directories, strict=True):
+        for warning in draft.warnings:
+            warn(f"pipeline '{draft.name}': {warning}")
+        operations().pipelines.create_pipeline(
+            draft.spec,
+            code=None if directory is None else upload_code(operations(), directory),
+            update=update,
+            reprocess=reprocess,
+            keep_results=keep_results,
+        )
+
+
+def _drafts(file: str) -> list["PipelineDraft"]:
+    from trunkline.cli.arguments import read_document
+
+    text = read_document(file, bytes_max=_SPEC_BYTES_MAX)
+    source = "stdin" if file == "-" else file
+    return operations().pipelines.validate_specs(text, source=source)
+
+
+@command(examples=["validate pipeline -f pre-process.json"])
+@_file
+def validate_pipeline(file: str) -> None:
+    """Check the pipelines of a spec, and change nothing."""
+    from trunkline.cli.code import code_directory
+
+    for draft in _drafts(file):
+        code_directory(draft.code, spec=file)
+        for warning in draft.warnings:
+            warn(f"pipeline '{draft.name}': {warning}")
+        write(f"pipeline '{draft.name}' is valid")
+
+
+@command(shows=True, examples=["inspect pipeline inference"])
+@click.argument("pipeline")
+@click.option("--version", type=int, metavar="N", help="As of this version.")
+def inspect_pipeline(pipeline: str, version: int | None) -> None:
+    """Show one pipeline."""
+    show_one(operations().pipelines.inspect_pipeline(pipeline, version=version), pipeline_block)
+
+
+@command(shows=True, examples=["list pipeline"])
+@click.option("-s", "--spec", is_flag=True, help="Print the specs instead.")
+def list_pipeline(spec: bool) -> None:
+    """List the pipelines, last changed first."""
+    listed = operations().pipelines.list_pipelines()
+    if spec:
+        _write_specs(listed)
+        return
+    show_all(listed, _CLASSIC if current().classic else _SPACED)
+
+
+@command(examples=["extract pipeline inference > inference.json", "extract pipeline --all"])
+@click.argument("pipeline", required=False)
+@click.option("--all", "everything", is_flag=True, help="The specs of all pipelines.")
+def extract_pipeline(pipeline: str | None, everything: bool) -> None:
+    """Print the spec that `create pipeline` would make the pipeline from."""
+    if everything == (pipeline is not None):
+        raise InvalidInput("either a pipeline name or the --all flag needs to be provided")
+    if pipeline is not None:
+        _write_specs([operations().pipelines.inspect_pipeline(pipeline)])
+    else:
+        _write_specs(operations().pipelines.list_pipelines())
+
+
+def _write_specs(pipelines: Sequence[PipelineInfo]) -> None:
+    for pipeline in pipelines:
+        write(to_json(pipeline.spec))
+
+
+@command(examples=["edit pipeline inference --editor nano"])
+@click.argument("pipeline")
+@click.option("--editor", metavar="COMMAND", help="Use it instead of $VISUAL or $EDITOR.")
+@click.option("--reprocess", is_flag=True, help="Compute everything again.")
+def edit_pipeline(pipeline: str, editor: str | None, reprocess: bool) -> None:
+    """Change the spec of a pipeline in an editor; its code stays as it is."""
+    pipelines = operations().pipelines
+    info = pipelines.inspect_pipeline(pipeline)
+    before = to_json(info.spec)
+    after = click.edit(before, editor=editor, extension=".json")
+    if after is None or (after.strip() == before.strip() and not reprocess):
+        write("Pipeline unchanged, no update will be performed.")
+        return
+    drafts = pipelines.validate_specs(after, source="the edited spec")
+    if len(drafts) != 1 or drafts[0].name != pipeline:
+        raise InvalidInput(
+            f"the edited spec must be of the one pipeline '{pipeline}'; nothing was changed"
+        )
+    for warning in drafts[0].warnings:
+        warn(f"pipeline '{pipeline}': {warning}")
+    pipelines.create_pipeline(
+        drafts[0].spec, code=info.code or None, update=True, reprocess=reprocess
+    )
+
+
+@command(examples=["start pipeline inference"])
+@click.argument("pipeline")
+def start_pipeline(pipeline: str) -> None:
+    """Resume a stopped pipeline: one job for what its inputs are now."""
+    operations().pipelines.start_pipeline(pipeline)
+
+
+@command(examples=["stop pipeline inference"])
+@click.argument("pipeline")
+def stop_pipeline(pipeline: str) -> None:
+    """Stop processing new commits; the running job is stopped too."""
+    operations().pipelines.stop_pipeline(pipeline)
+
+
+@command(examples=["delete pipeline inference", "delete pipeline --all --yes"])
+@click.argument("pipeline", required=False)
+@click.option("--all", "everything", is_flag=True, help="Delete all pipelines.")
+@click.option("-f", "--force", is_flag=True, help="Even if others read its output.")
+@click.option("--keep-repo", is_flag=True, help="Keep its output repo.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before deleting all.")
+def delete_pipeline(
+    pipeline: str | None, everything: bool, force: bool, keep_repo: bool, yes: bool
+) -> None:
+    """Delete a pipeline with its jobs and its output repo."""
+    if everything and pipeline is not None:
+        raise InvalidInput("cannot use the --all flag with an argument")
+    if pipeline is None and not everything:
+        raise InvalidInput("either a pipeline name or the --all flag needs to be provided")
+    pipelines = operations().pipelines
+    if pipeline is not None:
+        pipelines.delete_pipeline(pipeline, force=force, keep_repo=keep_repo)
+        return
+    names = [info.name for info in pipelines.list_pipelines()]
+    if not names:
+        return
+    confirm(f"This deletes {len(names)} pipelines with their jobs and output.", yes=yes)
+    while names:
+        refused = _delete_what_is_free(names, force=force, keep_repo=keep_repo)
+        if len(refused) == len(names):
+            # Says why it can't be deleted.
+            pipelines.delete_pipeline(names[0], force=force, keep_repo=keep_repo)
+        names = refused
+
+
+def _delete_what_is_free(names: list[str], *, force: bool, keep_repo: bool) -> list[str]:
+    """Delete the pipelines whose output nobody reads any more; gives those that are left."""
+    from trunkline.errors import InUse
+
+    refused: list[str] = []
+    for name in names:
+        try:
+            operations().pipelines.delete_pipeline(name, force=force, keep_repo=keep_repo)
+        except InUse:
+            refused.append(name)
+    return refused

@@ -1,0 +1,68 @@
+"""Commands on runs: all commits and jobs that one change set off."""
+
+import click
+
+from trunkline.cli.command import command
+from trunkline.cli.output import Table, note, show_all, show_one, when
+from trunkline.cli.progress import waiting
+from trunkline.cli.session import operations
+from trunkline.model.versions import RunInfo
+
+_BAR_CELLS = 8
+
+RUNS: Table[RunInfo] = Table(
+    titles=("ID", "SUBCOMMITS", "PROGRESS", "CREATED", "MODIFIED"),
+    cells=lambda run: (
+        *(run.id, str(len(run.commits)), ("▇" if run.finished else "-") * _BAR_CELLS),
+        *(when(run.created), when(run.finished)),
+    ),
+    width=0,
+    padding=1,
+)
+
+
+@command(shows=True, examples=["list run -n 10"])
+@click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
+def list_run(number: int) -> None:
+    """List the runs, newest first."""
+    show_all(operations().commits.list_runs(number=number), RUNS)
+
+
+@command(shows=True, examples=["inspect run 4f2a…"])
+@click.argument("run")
+@click.option("-w", "--wait", is_flag=True, help="Wait until all of it is finished.")
+def inspect_run(run: str, wait: bool) -> None:
+    """Show the commits and jobs of a run."""
+    show_one(operations().commits.inspect_run(run, wait=wait), run_block)
+
+
+def run_block(run: RunInfo) -> str:
+    lines = [f"Run: {run.id}", f"Created: {when(run.created)}"]
+    if run.finished is not None:
+        lines.append(f"Finished: {when(run.finished)}")
+    lines.append(f"Commits: {', '.join(str(name) for name in run.commits)}")
+    if run.jobs:
+        lines.append(f"Jobs: {', '.join(f'{pipeline}@{run.id}' for pipeline in run.jobs)}")
+    return "\n".join(lines)
+
+
+@command(shows=True, examples=["wait run 4f2a…"])
+@click.argument("run")
+def wait_run(run: str) -> None:
+    """Wait until all commits of a run are finished; exit status 1 if a job of it failed."""
+    wait_for_run(run)
+
+
+def wait_for_run(run: str) -> None:
+    commits = operations().commits
+    with waiting(f"waiting for run {run}"):
+        done = commits.inspect_run(run, wait=True)
+    show_one(done, run_block)
+    failed = False
+    for name in done.commits:
+        error = commits.inspect_commit(name.repo, name.id).error
+        if error:
+            note(f"error: {name}: {error}")
+            failed = True
+    if failed:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,87 @@
+"""What one invocation of the command line holds: its connection, its clock and its wishes.
+
+The connection is opened at the first operation, so that `--help`, `--version` and bad usage never
+start a server.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from trunkline.api.connection import Operations
+
+
+class Shape(StrEnum):
+    """How values are printed."""
+
+    TABLE = "table"
+    RAW = "raw"  # JSON values, one after another
+    JSON = "json"  # one JSON value; a list is an array
+    YAML = "yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """An open connection; `local` means that the server reads this machine's files itself."""
+
+    operations: "Operations"
+    local: bool
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """The state of one invocation; the options of its command write into it."""
+
+    program: str  # as the user called it: trunkline or pachctl
+    open_link: Callable[[str | None], Link]  # takes the name of a context
+    clock: Callable[[], datetime] = _utc_now
+    terminal: bool = False  # stdout is one
+    classic: bool = False  # a hyphenated command of the first generation is running
+    shape: Shape = Shape.TABLE
+    full_timestamps: bool = False
+    color: bool = True
+    verbose: bool = False
+    context: str | None = None
+    _link: Link | None = field(default=None, repr=False)
+
+    @property
+    def link(self) -> Link:
+        if self._link is None:
+            self._link = self.open_link(self.context)
+        return self._link
+
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.operations.close()
+            self._link = None
+
+
+def current() -> Session:
+    """The session of the command that is running."""
+    session = click.get_current_context().find_object(Session)
+    assert session is not None, "every context of the command line is made below a session"
+    return session
+
+
+def operations() -> "Operations":
+    """All operations, opening the connection at the first call."""
+    return current().link.operations
+
+
+def open_link(context: str | None) -> Link:
+    """Open the address in force: the local server (started if need be) or a remote one."""
+    from trunkline import config
+    from trunkline.client.address import SocketAddress
+    from trunkline.connect.opening import open_client
+
+    client = open_client(config.load(), context=context)
+    return Link(operations=client, local=isinstance(client.transport.address, SocketAddress))

@@ -1,0 +1,228 @@
+"""What `put file` sends: from the sources that a user names to a list of changes.
+
+Everything is checked before the first byte goes: a missing source or a target that two sources
+share must leave the repo as it was.
+"""
+
+import os
+import posixpath
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from trunkline.api.changes import FileChange, PutFile, PutLocal, PutUrl
+from trunkline.cli.arguments import is_url, read_document
+from trunkline.cli.output import note
+from trunkline.errors import InvalidInput, LocalFileNotFound, NotSupported, OperationFailed
+from trunkline.model.names import check_path
+
+STDIN = "-"
+_PIECE_BYTES = 1024 * 1024
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One thing to put, and the path in the repo where it goes.
+
+    `status` is what the file system said about a path of this machine; None for a URL and stdin.
+    """
+
+    text: str  # as the user wrote it
+    target: str  # canonical; "" only for a directory that becomes the root
+    status: os.stat_result | None
+
+    @property
+    def is_directory(self) -> bool:
+        return self.status is not None and stat.S_ISDIR(self.status.st_mode)
+
+    @property
+    def can_be_handed_over(self) -> bool:
+        """Whether a server on this machine reads the same bytes behind the same path.
+
+        Not for pipes, nor for what the kernel makes up for each process that asks (size 0).
+        """
+        if self.status is None or is_url(self.text):
+            return is_url(self.text)
+        if self.is_directory:
+            return True
+        return stat.S_ISREG(self.status.st_mode) and self.status.st_size > 0
+
+    @property
+    def can_be_read_again(self) -> bool:
+        return is_url(self.text) or (
+            self.status is not None and (self.is_directory or stat.S_ISREG(self.status.st_mode))
+        )
+
+
+def find_sources(
+    names: Sequence[str], target: str | None, *, recursive: bool, full_path: bool
+) -> list[Source]:
+    """Each source with its place in the repo.
+
+    One source takes the place of `target`; several, or a `target` that ends in a slash, go below
+    it; without `target` a source keeps its own name, with `full_path` the directories before it
+    too. Raises LocalFileNotFound, InvalidInput, InvalidPath.
+    """
+    found: list[Source] = []
+    for name in names:
+        status = None if name == STDIN or is_url(name) else _status(name)
+        directory = status is not None and stat.S_ISDIR(status.st_mode)
+        if directory and not recursive:
+            raise InvalidInput(f"'{name}' is a directory; add -r to put all that is in it")
+        place = _place(name, target, alone=len(names) == 1, directory=directory, full=full_path)
+        found.append(
+            Source(text=name, target=check_path(place, root_allowed=directory), status=status)
+        )
+    _refuse_twins(found)
+    return found
+
+
+def _status(name: str) -> os.stat_result:
+    try:
+        return os.stat(name)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise LocalFileNotFound(name) from error
+    except (OSError, ValueError) as error:
+        raise OperationFailed(f"{name!r} could not be read: {error}") from error
+
+
+def _place(name: str, target: str | None, *, alone: bool, directory: bool, full: bool) -> str:
+    if target is not None and alone and (directory or (target.strip("/") and target[-1:] != "/")):
+        return target
+    if name == STDIN:
+        raise InvalidInput("no filename specified: stdin needs a path to be stored under")
+    if is_url(name):
+        own = unquote(urlsplit(name).path)
+        own = own if full else posixpath.basename(own)
+    elif full:
+        own = os.path.normpath(name)
+        own = "" if own == "." else own
+    else:
+        # `.` and `..` have the name of the directory that they stand for
+        own = os.path.basename(os.path.abspath(name))
+    return posixpath.join(target or "", own.lstrip("/"))
+
+
+def _refuse_twins(sources: Sequence[Source]) -> None:
+    seen: set[str] = set()
+    for source in sources:
+        if source.target in seen and not source.is_directory:
+            raise InvalidInput(
+                f"multiple files put with the path {source.target}, aborting; nothing was changed"
+            )
+        seen.add(source.target)
+
+
+def read_list(name: str) -> list[str]:
+    """The sources in an input file (a path, URL, or `-`): one per line, blank lines aside."""
+    text = read_document(name, bytes_max=1024**3)
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def total_bytes(sources: Sequence[Source]) -> int | None:
+    """How much will be sent, or None when that is not known beforehand."""
+    total = 0
+    for source in sources:
+        if source.status is None or not source.can_be_read_again:
+            return None
+        if source.is_directory:
+            total += sum(os.path.getsize(path) for path, _ in _below(source))
+        else:
+            total += source.status.st_size
+    return total
+
+
+def handed_over(sources: Sequence[Source], *, append: bool) -> list[FileChange] | None:
+    """The changes for a server that reads the files itself; None when it can't read some of them.
+
+    Mixed streams are not made: if the server refuses a path, all is sent again, and what came from
+    a pipe could not be.
+    """
+    if not all(source.can_be_handed_over for source in sources):
+        return None
+    changes: list[FileChange] = []
+    for source in sources:
+        if source.status is None:
+            changes.append(PutUrl(path=source.target, url=source.text, append=append))
+            continue
+        changes.append(
+            PutLocal(
+                path=source.target,
+                source=os.path.abspath(source.text),
+                device=source.status.st_dev,
+                inode=source.status.st_ino,
+                append=append,
+            )
+        )
+    return changes
+
+
+def streamed(sources: Sequence[Source], *, append: bool, advance: Advance) -> Iterator[FileChange]:
+    """The changes with the content of every file in the stream."""
+    for source in sources:
+        if is_url(source.text):
+            yield PutUrl(path=source.target, url=source.text, append=append)
+        elif source.text == STDIN:
+            note("Reading from stdin.")
+            yield PutFile(
+                path=source.target, content=_pieces(sys.stdin.buffer.read, advance), append=append
+            )
+        elif source.is_directory:
+            for path, target in _below(source):
+                yield PutFile(path=target, content=_content(path, advance), append=append)
+        else:
+            yield PutFile(path=source.target, content=_content(source.text, advance), append=append)
+
+
+def check_urls(names: Sequence[str]) -> None:
+    """Refuse addresses that the server can't fetch."""
+    for name in names:
+        if is_url(name) and not name.lower().startswith(("http://", "https://")):
+            scheme = name.partition("://")[0]
+            raise NotSupported(
+                f"{name} can't be put: only http and https addresses are fetched, not {scheme}"
+            )
+
+
+def _below(source: Source) -> Iterator[tuple[str, str]]:
+    """Files below a directory with their targets, by name; links to directories are refused."""
+    for directory, names, files in os.walk(source.text, onerror=_raise):
+        names.sort()
+        for name in names:
+            if os.path.islink(os.path.join(directory, name)):
+                # Following it could leave the tree, or never end.
+                raise InvalidInput(
+                    f"'{os.path.join(directory, name)}' is a link to a directory; put that "
+                    "directory by itself"
+                )
+        for name in sorted(files):
+            path = os.path.join(directory, name)
+            if not stat.S_ISREG(_status(path).st_mode):
+                # Opening a pipe would wait for its other end; a device may have no end.
+                raise InvalidInput(f"'{path}' is not a regular file")
+            inside = os.path.relpath(path, source.text).replace(os.sep, "/")
+            yield path, check_path(posixpath.join(source.target, inside))
+
+
+def _raise(error: OSError) -> None:
+    raise OperationFailed(f"{error.filename} could not be read: {error.strerror}") from error
+
+
+def _content(path: str, advance: Advance) -> Iterator[bytes]:
+    # Opened when it is its turn: a tree may have more files than a process may have open.
+    try:
+        with Path(path).open("rb") as file:
+            yield from _pieces(file.read, advance)
+    except OSError as error:
+        raise OperationFailed(f"{path} could not be read: {error.strerror}") from error
+
+
+def _pieces(read: Callable[[int], bytes], advance: Advance) -> Iterator[bytes]:
+    while piece := read(_PIECE_BYTES):
+        advance(len(piece))
+        yield piece

@@ -1,0 +1,360 @@
+"""HTTP to one server, over its socket or TCP, with the standard library.
+
+Thread-safe: each exchange has a connection of its own, taken from a small pool of kept ones and
+given back when its answer was read to the end. Waits have no time limit; a server that dies is
+noticed by its socket closing, by missing heartbeats in a stream of lines, or by TCP keep-alive.
+"""
+
+import contextlib
+import http.client
+import json
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from trunkline.client.address import HttpAddress, ServerAddress, SocketAddress
+from trunkline.errors import (
+    InvalidInput,
+    TokenRefused,
+    TrunklineError,
+    Unavailable,
+    from_report,
+    shown,
+)
+
+CONNECT_TIMEOUT_S = 10.0
+SILENCE_MAX_S = 60.0  # in a stream of lines; the server says something every 15 seconds
+KEPT_MAX = 8  # idle connections
+KEPT_FOR_S = 30.0  # the server closes them after 75
+TARGET_BYTES_MAX = 60 * 1024  # what the server reads of a request line
+PIECE_BYTES = 256 * 1024  # least that is sent at a time of an upload
+READ_BYTES = 1024 * 1024
+ERROR_BYTES_MAX = 1024 * 1024
+
+_ERROR_LINE = b'\n{"error":'  # the last line of a stream that failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    method: str
+    target: str  # path and query, percent-encoded
+    body: bytes | None = None  # JSON
+    repeatable: bool = False  # sending it twice does what sending it once does
+
+
+class Transport:
+    """A way to one server.
+
+    `revive` is called when nobody listens at the address (once per connection attempt), to start
+    the server anew.
+    """
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        *,
+        token: str | None = None,
+        revive: Callable[[], None] | None = None,
+    ) -> None:
+        self.address = address
+        self._revive = revive
+        self._lock = threading.Lock()
+        self._kept: list[tuple[float, http.client.HTTPConnection]] = []
+        self._headers = {"User-Agent": "trunkline", "Accept-Encoding": "identity"}
+        if token is not None:
+            if not token.isascii() or not token.isprintable() or " " in token or not token:
+                raise InvalidInput("the token has characters that no token has")
+            self._headers["Authorization"] = f"Bearer {token}"
+
+    @property
+    def private(self) -> bool:
+        """Whether the server is on this machine, behind the socket of one user."""
+        return isinstance(self.address, SocketAddress)
+
+    def call(self, request: Request) -> bytes:
+        """The whole answer to a request; raises the error that the server reports."""
+        connection, response = self._exchange(request)
+        with self._reading(connection, response):
+            return response.read()
+
+    def lines(self, request: Request) -> Iterator[bytes]:
+        """The answer in batches of whole lines, each as soon as it has arrived."""
+        connection, response = self._exchange(request)
+        if connection.sock is not None:
+            connection.sock.settimeout(SILENCE_MAX_S)
+        with self._reading(connection, response):
+            rest = b""
+            while piece := response.read1(READ_BYTES):
+                whole, newline, rest = (rest + piece).rpartition(b"\n")
+                if not newline or not whole.strip():
+                    continue  # half a line, or a heartbeat
+                before, found, report = (b"\n" + whole).rpartition(_ERROR_LINE)
+                if not found:
+                    yield whole
+                    continue
+                if before.strip():
+                    yield before
+                raise _reported(500, _ERROR_LINE + report, str(self.address))
+
+    def octets(self, request: Request) -> Iterator[bytes]:
+        """The answer in pieces as they come."""
+        connection, response = self._exchange(request)
+        with self._reading(connection, response):
+            while piece := response.read1(READ_BYTES):
+                yield piece
+
+    def upload(self, request: Request, pieces: Iterable[bytes], media_type: str) -> bytes:
+        """Send a body of unknown length; returns the whole answer.
+
+        Stops sending as soon as the server answers: an error need not wait for the last byte. If
+        `pieces` raises, the connection is broken off, and the server discards what it got.
+        """
+        connection = self._connect()  # a kept one may be lost while sending, with no way back
+        try:
+            whole = self._send(connection, request, pieces, media_type)
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise self._lost(error) from error
+        except BaseException:
+            connection.close()
+            raise
+        with self._reading(connection, response, keep=whole):
+            self._check(response)
+            return response.read()
+
+    def close(self) -> None:
+        """Close the kept connections; the transport can still be used."""
+        with self._lock:
+            kept, self._kept = self._kept, []
+        for _, connection in kept:
+            connection.close()
+
+    def _send(
+        self,
+        connection: http.client.HTTPConnection,
+        request: Request,
+        pieces: Iterable[bytes],
+        media_type: str,
+    ) -> bool:
+        """Send head and body; False when the server answered before it had all of it."""
+        connection.putrequest(request.method, request.target, skip_accept_encoding=True)
+        for name, value in self._headers.items():
+            connection.putheader(name, value)
+        connection.putheader("Content-Type", media_type)
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()
+        answered = select.poll()
+        answered.register(connection.sock, select.POLLIN)
+        for piece in _joined(pieces):
+            if answered.poll(0):
+                return False
+            try:
+                connection.sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+            except (BrokenPipeError, ConnectionResetError):
+                return False  # its reason may still be there to be read
+        connection.sock.sendall(b"0\r\n\r\n")
+        return True
+
+    def _exchange(
+        self, request: Request
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Send a request and read the head of its answer; raises what the server reports."""
+        if len(request.target) > TARGET_BYTES_MAX:
+            raise InvalidInput("the arguments are too long for one request; ask for less at a time")
+        headers = self._headers
+        if request.body is not None:
+            headers = {**headers, "Content-Type": "application/json"}
+        while True:
+            connection, kept = self._take()
+            try:
+                connection.request(request.method, request.target, request.body, headers)
+                response = connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                if kept and request.repeatable:
+                    self.close()  # the server has let go of the others too
+                    continue
+                raise self._lost(error) from error
+            except BaseException:
+                connection.close()
+                raise
+            try:
+                self._check(response)
+            except BaseException:
+                self._give_back(connection, response)
+                raise
+            return connection, response
+
+    @contextlib.contextmanager
+    def _reading(
+        self,
+        connection: http.client.HTTPConnection,
+        response: http.client.HTTPResponse,
+        *,
+        keep: bool = True,
+    ) -> Iterator[None]:
+        """While inside, the answer is read; what was not read to its end closes the connection."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise Unavailable(
+                f"the server at {self.address} has given no sign of life for "
+                f"{SILENCE_MAX_S:.0f} seconds"
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(
+                f"the server at {self.address} broke off in the middle of its answer"
+            ) from error
+        finally:
+            if keep:
+                self._give_back(connection, response)
+            else:
+                connection.close()
+
+    def _take(self) -> tuple[http.client.HTTPConnection, bool]:
+        """A connection, and whether it is a kept one."""
+        while True:
+            with self._lock:
+                if not self._kept:
+                    break
+                since, connection = self._kept.pop()
+            if time.monotonic() - since < KEPT_FOR_S and not _is_readable(connection):
+                return connection, True
+            connection.close()
+        return self._connect(), False
+
+    def _give_back(
+        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
+    ) -> None:
+        whole = response.isclosed()
+        response.close()
+        if not whole or connection.sock is None:
+            connection.close()
+            return
+        connection.sock.settimeout(None)
+        with self._lock:
+            if len(self._kept) < KEPT_MAX:
+                self._kept.append((time.monotonic(), connection))
+                return
+        connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        try:
+            return _open(self.address)
+        except (ConnectionRefusedError, FileNotFoundError) as error:
+            if self._revive is None:
+                raise self._unreachable(error) from error
+        except OSError as error:
+            raise self._unreachable(error) from error
+        self._revive()
+        try:
+            return _open(self.address)
+        except OSError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: OSError) -> Unavailable:
+        if isinstance(error, socket.gaierror) and isinstance(self.address, HttpAddress):
+            why, cure = f"there is no host '{self.address.host}'", "check the address"
+        elif isinstance(error, TimeoutError):
+            why, cure = "it does not answer", "check the address and the network"
+        elif isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            start = "up" if self.private else f"serve --listen {_host_port(self.address)}"
+            why, cure = "nobody listens there", f"`trunkline {start}` starts a server"
+        else:
+            why, cure = str(error.strerror or error), "check the address"
+        return Unavailable(f"can't reach the server at {self.address}: {why}; {cure}")
+
+    def _lost(self, error: Exception) -> Unavailable:
+        if isinstance(error, http.client.BadStatusLine) and not isinstance(
+            error, http.client.RemoteDisconnected
+        ):
+            return Unavailable(f"what listens at {self.address} does not speak HTTP")
+        return Unavailable(
+            f"the server at {self.address} closed the connection before it answered; "
+            "whether it did what was asked is not known"
+        )
+
+    def _check(self, response: http.client.HTTPResponse) -> None:
+        if response.status == 200:
+            return
+        body = response.read(ERROR_BYTES_MAX)
+        raise _reported(response.status, body, str(self.address))
+
+
+def _open(address: ServerAddress) -> http.client.HTTPConnection:
+    connection: http.client.HTTPConnection
+    if isinstance(address, SocketAddress):
+        connection = http.client.HTTPConnection("localhost")
+        private = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            private.settimeout(CONNECT_TIMEOUT_S)
+            private.connect(str(address.path))
+        except BaseException:
+            private.close()
+            raise
+        connection.sock = private
+    else:
+        kind = http.client.HTTPSConnection if address.secure else http.client.HTTPConnection
+        connection = kind(address.host, address.port, timeout=CONNECT_TIMEOUT_S)
+        connection.connect()
+        _keep_alive(connection.sock)
+    connection.sock.settimeout(None)
+    connection.auto_open = 0  # a lost connection is ours to notice, not to be replaced in silence
+    return connection
+
+
+def _keep_alive(tcp: socket.socket) -> None:
+    """Have the kernel find out when the other machine is gone, within about a minute."""
+    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+def _is_readable(connection: http.client.HTTPConnection) -> bool:
+    """Whether an idle connection has something to say: that it was closed."""
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces that are worth a system call."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= PIECE_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if size:
+        yield b"".join(waiting)
+
+
+def _reported(status: int, body: bytes, address: str) -> TrunklineError:
+    """The error in an answer; whatever stands between may answer in its own way."""
+    try:
+        report = json.loads(body)["error"]
+        return from_report(
+            code=str(report["code"]),
+            message=str(report["message"]),
+            exit_status=int(report["exit_status"]),
+            http_status=int(report["http_status"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        said = body[:200].decode("utf-8", "replace").strip()
+    what = f"the server at {address} answered with HTTP status {status}"
+    sentence = f"{what}: {shown(said)}" if said else what
+    if status == 401:
+        return TokenRefused(sentence)
+    return Unavailable(sentence)
+
+
+def _host_port(address: ServerAddress) -> str:
+    return str(address).partition("://")[2]

@@ -1,0 +1,34 @@
+"""From an address to a connection: contexts, the local server, and the pleasant Python API.
+
+Knows nothing of how operations are carried out or shown; it finds the server (and starts the local
+one), and dresses the operations in objects.
+
+The package can be called: `trunkline.connect(...)` is `trunkline.connect.opening.connect(...)`.
+Python binds a subpackage to its name in the parent, whatever was there, so the only lasting way to
+have a function of that name is that the package is one.
+"""
+
+import os
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trunkline.connect.connection import Connection
+
+
+class _CallablePackage(ModuleType):
+    def __call__(
+        self,
+        address: str | None = None,
+        *,
+        home: str | os.PathLike[str] | None = None,
+        context: str | None = None,
+        token: str | None = None,
+    ) -> "Connection":
+        from trunkline.connect.opening import connect
+
+        return connect(address, home=home, context=context, token=token)
+
+
+sys.modules[__name__].__class__ = _CallablePackage

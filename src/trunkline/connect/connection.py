@@ -1,0 +1,143 @@
+"""What `trunkline.connect()` gives: the operations, and handles on the things they work on."""
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from trunkline.client.remote import RemoteClient
+
+if TYPE_CHECKING:
+    from trunkline.api.admin import Admin
+    from trunkline.api.branches import Branches
+    from trunkline.api.commits import Commits
+    from trunkline.api.datums import Datums
+    from trunkline.api.files import Files
+    from trunkline.api.jobs import Jobs
+    from trunkline.api.pipelines import Pipelines
+    from trunkline.api.repos import Repos
+    from trunkline.connect.files import FileHandle
+    from trunkline.connect.jobs import JobHandle
+    from trunkline.connect.pipelines import PipelineHandle
+    from trunkline.connect.repos import RepoHandle
+
+
+class Connection:
+    """A connection to one server; thread-safe.
+
+    `repos`, `branches`, `commits`, `files`, `pipelines`, `jobs`, `datums` and `admin` hold the
+    operations themselves. `repo()`, `pipeline()`, `job()` and `connection["repo@branch:/path"]`
+    give handles, which ask the server only when they are used.
+    """
+
+    def __init__(self, client: RemoteClient) -> None:
+        self._client = client
+
+    @property
+    def address(self) -> str:
+        """Where the server is."""
+        return str(self._client.transport.address)
+
+    @property
+    def repos(self) -> "Repos":
+        return self._client.repos
+
+    @property
+    def branches(self) -> "Branches":
+        return self._client.branches
+
+    @property
+    def commits(self) -> "Commits":
+        return self._client.commits
+
+    @property
+    def files(self) -> "Files":
+        return self._client.files
+
+    @property
+    def pipelines(self) -> "Pipelines":
+        return self._client.pipelines
+
+    @property
+    def jobs(self) -> "Jobs":
+        return self._client.jobs
+
+    @property
+    def datums(self) -> "Datums":
+        return self._client.datums
+
+    @property
+    def admin(self) -> "Admin":
+        return self._client.admin
+
+    def repo(self, name: str) -> "RepoHandle":
+        """A handle on a repo, whether it is there yet or not."""
+        from trunkline.connect.repos import RepoHandle
+
+        return RepoHandle(self, name)
+
+    def __getitem__(self, address: str) -> "FileHandle":
+        """A handle on a file or directory: `repo@ref:/path`; without a ref, of `master`."""
+        from trunkline.connect.files import FileHandle
+        from trunkline.model.names import parse_address
+
+        parsed = parse_address(address)
+        return FileHandle(self, parsed.repo, parsed.ref or "master", parsed.path or "")
+
+    def pipeline(self, name: str) -> "PipelineHandle":
+        """A handle on a pipeline, whether it is there yet or not."""
+        from trunkline.connect.pipelines import PipelineHandle
+
+        return PipelineHandle(self, name)
+
+    def create_pipeline(
+        self,
+        spec: "Mapping[str, object] | str | os.PathLike[str]",
+        *,
+        code: str | os.PathLike[str] | None = None,
+        update: bool = False,
+        reprocess: bool = False,
+        keep_results: bool = False,
+    ) -> "PipelineHandle":
+        """Create (or, with `update`, change) a pipeline.
+
+        `spec` is a mapping, a path object or file name ending in .json, .yaml or .yml, or the text
+        of a spec. `code` is a directory that the pipeline sees as `/code`; by default the one that
+        the spec names.
+        """
+        from trunkline.connect.pipelines import PipelineHandle
+        from trunkline.connect.specs import create_one
+
+        info = create_one(
+            self,
+            spec,
+            code=code,
+            update=update,
+            reprocess=reprocess,
+            keep_results=keep_results,
+        )
+        return PipelineHandle(self, info.name)
+
+    def job(self, name: str) -> "JobHandle":
+        """A handle on a job, named `pipeline@id`."""
+        from trunkline.connect.jobs import JobHandle
+
+        return JobHandle(self, name)
+
+    def close(self) -> None:
+        """Close the connection; the server and its data stay."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Connection to {self.address}>"

@@ -1,0 +1,131 @@
+"""Named servers of one user, in a small TOML file that only the user may read (it holds tokens).
+
+`local` always exists and needs no entry: it is the private server of the data directory.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from trunkline.client.address import parse_server_address
+from trunkline.errors import AlreadyExists, InvalidInput, NotFound, OperationFailed, meant
+from trunkline.model.names import check_name
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    address: str
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contexts:
+    """The contexts of a user; `active` is the one used when none is named."""
+
+    active: str = LOCAL
+    named: Mapping[str, Context] = field(default_factory=lambda: MappingProxyType({}))
+
+    def get(self, name: str) -> Context | None:
+        """The context of that name, None for the local one; raises NotFound."""
+        if name == LOCAL:
+            return None
+        if name not in self.named:
+            names = [LOCAL, *self.named]
+            hint = meant(name, names) or f"; there are {', '.join(names)}"
+            raise NotFound(f"there is no context '{name}'{hint}")
+        return self.named[name]
+
+
+def list_contexts(file: Path) -> Contexts:
+    """Read the file; a missing one means that there is only `local`. Raises InvalidInput."""
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError:
+        return Contexts()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"can't read {file}: {error}") from error
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{file} is not right: {error}") from error
+    unknown = set(document) - {"active", "contexts"}
+    if unknown:
+        # Writing the file again would lose what we don't know.
+        raise InvalidInput(f"{file} has a setting '{min(unknown)}' that is not known")
+    entries = document.get("contexts", {})
+    if not isinstance(entries, dict):
+        raise InvalidInput(f"{file}: contexts must be tables such as [contexts.team]")
+    named = {name: _context(file, name, entry) for name, entry in entries.items()}
+    contexts = Contexts(active=document.get("active", LOCAL), named=MappingProxyType(named))
+    contexts.get(contexts.active)
+    return contexts
+
+
+def add_context(
+    file: Path, name: str, address: str, *, token: str | None = None, replace: bool = False
+) -> None:
+    """Name a server. Raises AlreadyExists unless `replace`, InvalidInput for a wrong address."""
+    check_name("context", name)
+    if name == LOCAL:
+        raise InvalidInput("the context 'local' is the server of this machine; take another name")
+    contexts = list_contexts(file)
+    if name in contexts.named and not replace:
+        raise AlreadyExists("context", name, "use another name, or remove it first")
+    context = Context(address=str(parse_server_address(address)), token=token)
+    _write(file, Contexts(active=contexts.active, named={**contexts.named, name: context}))
+
+
+def use_context(file: Path, name: str) -> None:
+    """Make a context the active one; raises NotFound."""
+    contexts = list_contexts(file)
+    contexts.get(name)
+    _write(file, Contexts(active=name, named=contexts.named))
+
+
+def remove_context(file: Path, name: str) -> None:
+    """Forget a context; if it was the active one, `local` is. Raises NotFound."""
+    contexts = list_contexts(file)
+    if contexts.get(name) is None:
+        raise InvalidInput("the context 'local' always exists")
+    named = {other: context for other, context in contexts.named.items() if other != name}
+    active = LOCAL if contexts.active == name else contexts.active
+    _write(file, Contexts(active=active, named=named))
+
+
+def _context(file: Path, name: str, entry: object) -> Context:
+    if not isinstance(entry, dict) or not isinstance(entry.get("address"), str):
+        raise InvalidInput(f"{file}: the context '{name}' has no address")
+    token = entry.get("token")
+    if not isinstance(token, str | None):
+        raise InvalidInput(f"{file}: the token of the context '{name}' is not text")
+    return Context(address=entry["address"], token=token)
+
+
+def _write(file: Path, contexts: Contexts) -> None:
+    lines = [f"active = {_quoted(contexts.active)}"]
+    for name, context in sorted(contexts.named.items()):
+        lines += ["", f"[contexts.{name}]", f"address = {_quoted(context.address)}"]
+        if context.token is not None:
+            lines.append(f"token = {_quoted(context.token)}")
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="utf-8") as out:
+            out.write("\n".join(lines) + "\n")
+            out.flush()
+            os.fsync(fd)
+        os.replace(aside, file)
+    except OSError as error:
+        raise OperationFailed(f"can't write {file}: {error.strerror}") from error
+
+
+def _quoted(text: str) -> str:
+    # JSON's escapes are all valid in a TOML basic string; ASCII leaves no control character raw.
+    return json.dumps(text).replace("\x7f", "\\u007f")

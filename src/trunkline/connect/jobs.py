@@ -1,0 +1,41 @@
+"""Handles on jobs."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from trunkline.api.connection import Operations
+
+if TYPE_CHECKING:
+    from trunkline.model.jobs import DatumInfo, JobInfo, LogLine
+
+
+class JobHandle:
+    """A job of a server, named `pipeline@id`."""
+
+    def __init__(self, operations: Operations, name: str) -> None:
+        self._operations = operations
+        self.name = name
+
+    @property
+    def info(self) -> "JobInfo":
+        """What the server says of it now; raises JobNotFound."""
+        return self._operations.jobs.inspect_job(self.name)
+
+    def wait(self, timeout_s: float | None = None) -> "JobInfo":
+        """The job once it has ended, however it did: see its `state`. Raises TimedOut."""
+        return self._operations.jobs.inspect_job(self.name, wait=True, timeout_s=timeout_s)
+
+    def datums(self) -> "Iterator[DatumInfo]":
+        """Its datums, failed ones first."""
+        return self._operations.datums.list_datums(self.name)
+
+    def logs(self, *, follow: bool = False, tail: int = 0) -> "Iterator[LogLine]":
+        """What its user code printed; `follow` waits for more until the job ends."""
+        return self._operations.datums.get_logs(job=self.name, follow=follow, tail=tail)
+
+    def stop(self) -> None:
+        """Kill it; no error if it has ended."""
+        self._operations.jobs.stop_job(self.name)
+
+    def __repr__(self) -> str:
+        return f"<job {self.name}>"

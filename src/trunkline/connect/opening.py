@@ -1,0 +1,71 @@
+"""Which server a caller means, and the way to it."""
+
+import os
+from collections.abc import Callable
+
+from trunkline.client.address import parse_server_address
+from trunkline.client.remote import RemoteClient
+from trunkline.client.transport import Transport
+from trunkline.config import Config, load
+from trunkline.connect.connection import Connection
+from trunkline.connect.local import local_client
+from trunkline.errors import InvalidInput
+
+
+def connect(
+    address: str | None = None,
+    *,
+    home: str | os.PathLike[str] | None = None,
+    context: str | None = None,
+    token: str | None = None,
+) -> Connection:
+    """A connection to a server; without arguments, to the one that commands would use.
+
+    `address` is `http://host:port`, `https://host:port` or `unix:///path`; `context` a name from
+    the user's contexts; `home` the data directory of a local server, which is started when it is
+    first needed. At most one of the three. `token` is for servers reached over TCP.
+
+    Nothing is sent until the first operation. Use it in a `with` statement, or close it.
+    """
+    if sum(given is not None for given in (address, context, home)) > 1:
+        raise InvalidInput("give an address, a context or a home, not several of them")
+    chosen = load(home=home)
+    client = open_client(
+        chosen, address=address, context="local" if home is not None else context, token=token
+    )
+    return Connection(client)
+
+
+def open_client(
+    config: Config,
+    *,
+    address: str | None = None,
+    context: str | None = None,
+    token: str | None = None,
+) -> RemoteClient:
+    """The operations of the server that is meant.
+
+    In this order: the address, the named context, the address in the environment, the active
+    context, the local server. A token in the environment is for servers that no context names.
+    """
+    if address is None and context is None:
+        address = config.address
+    if address is not None:
+        return _client(address, token or config.token)
+    # Most users have one server and no file; reading TOML is for the others.
+    if context is None and not config.config_file.exists():
+        return local_client(config)
+    from trunkline.connect.contexts import list_contexts
+
+    if context == "local":
+        return local_client(config)
+    contexts = list_contexts(config.config_file)
+    found = contexts.get(context or contexts.active)
+    if found is None:
+        return local_client(config)
+    return _client(found.address, token or found.token or config.token)
+
+
+def _client(address: str, token: str | None) -> RemoteClient:
+    revive: Callable[[], None] | None = None  # who names an address starts the server there himself
+    return RemoteClient(Transport(parse_server_address(address), token=token, revive=revive))

@@ -1,0 +1,4 @@
+"""Every operation, embedded: check, one transaction, call down.
+
+Does not know HTTP, the command line, or who is asking.
+"""

@@ -1,0 +1,60 @@
+"""Operations on branches; see `api.branches`."""
+
+from trunkline.engine.services import Services
+from trunkline.errors import InvalidInput, OutputBranch
+from trunkline.jobs.records import open_jobs
+from trunkline.model.names import parse_address
+from trunkline.model.versions import DEFAULT_BRANCH, BranchInfo, BranchName
+from trunkline.pipelines import lifecycle
+from trunkline.versions import branches, commits
+
+
+class EngineBranches:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def create_branch(
+        self,
+        repo: str,
+        branch: str,
+        *,
+        head: str | None = None,
+        provenance: list[str] | None = None,
+    ) -> BranchInfo:
+        names = None if provenance is None else [_branch_name(text) for text in provenance]
+        now = self._services.now()
+        with self._services.database.write() as tx:
+            pipeline = lifecycle.find(tx, repo)
+            if pipeline is not None and pipeline.output_branch == branch:
+                raise OutputBranch(repo, branch)
+            record = commits.resolve(tx, repo, head) if head is not None else None
+            opened = branches.create_branch(
+                tx,
+                repo,
+                branch,
+                head=record,
+                provenance=names,
+                now=now,
+                run_id=self._services.new_id(),
+            )
+            open_jobs(tx, opened, now=now)
+            return branches.branch_info(tx, repo, branch)
+
+    def inspect_branch(self, repo: str, branch: str) -> BranchInfo:
+        with self._services.database.read() as tx:
+            return branches.branch_info(tx, repo, branch)
+
+    def list_branches(self, repo: str) -> list[BranchInfo]:
+        with self._services.database.read() as tx:
+            return branches.list_branches(tx, repo)
+
+    def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> None:
+        with self._services.database.write() as tx:
+            branches.delete_branch(tx, repo, branch, force=force)
+
+
+def _branch_name(text: str) -> BranchName:
+    address = parse_address(text)
+    if address.path is not None:
+        raise InvalidInput(f"{text!r} names a file; write repo@branch")
+    return BranchName(repo=address.repo, branch=address.ref or DEFAULT_BRANCH)

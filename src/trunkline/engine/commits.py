@@ -1,0 +1,194 @@
+"""Operations on commits and runs; see `api.commits`."""
+
+from collections.abc import Iterator
+from itertools import takewhile
+
+from trunkline.db.database import Transaction
+from trunkline.engine.services import Services
+from trunkline.errors import CommitFinished, HeadMoved, InvalidInput, OutputBranch
+from trunkline.jobs import tables
+from trunkline.jobs.records import open_jobs
+from trunkline.model.names import parse_address
+from trunkline.model.versions import CommitInfo, CommitName, Origin, RunInfo
+from trunkline.versions import branches, commits, contents, provenance
+from trunkline.versions.commits import CommitRecord, RunRecord
+
+_PAGE = 200
+
+
+class EngineCommits:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def start_commit(
+        self,
+        repo: str,
+        *,
+        branch: str | None = None,
+        parent: str | None = None,
+        description: str = "",
+    ) -> CommitInfo:
+        now = self._services.now()
+        with self._services.database.write() as tx:
+            started = commits.start_commit(
+                tx,
+                repo,
+                branch=branch,
+                parent=parent,
+                description=description,
+                now=now,
+                run_id=self._services.new_id(),
+            )
+            open_jobs(tx, started.opened, now=now)
+            return commits.commit_info(tx, started.commit)
+
+    def finish_commit(
+        self, repo: str, commit: str, *, description: str | None = None
+    ) -> CommitInfo:
+        services = self._services
+        while True:
+            with services.database.read() as tx:
+                record = commits.resolve(tx, repo, commit)
+                if record.finished is not None:
+                    raise CommitFinished(repo, record.id)
+                if record.origin is Origin.AUTO:
+                    raise OutputBranch(repo, record.branch or "", "finish a commit of")
+                layers = contents.layers_of(tx, record)
+            root = contents.content_root(services.trees, layers)
+            files, size = services.trees.totals(root)
+            services.chunks.flush()
+            try:
+                with services.database.write() as tx:
+                    finished = commits.finish_commit(
+                        tx,
+                        repo,
+                        record.id,
+                        root=root,
+                        files=files,
+                        size_bytes=size,
+                        description=description,
+                        expected_deltas=layers.deltas,
+                        now=services.now(),
+                    )
+                    return commits.commit_info(tx, finished)
+            except HeadMoved:  # files came in meanwhile
+                continue
+
+    def inspect_commit(
+        self, repo: str, commit: str, *, wait: bool = False, timeout_s: float | None = None
+    ) -> CommitInfo:
+        database = self._services.database
+        with database.read() as tx:
+            info = commits.commit_info(tx, commits.resolve(tx, repo, commit))
+        if not wait or info.finished is not None:
+            return info
+        for _ in self._services.waits(timeout_s, f"commit {repo}@{info.id}"):
+            with database.read() as tx:
+                info = commits.commit_info(tx, commits.resolve(tx, repo, info.id))
+            if info.finished is not None:
+                break
+        return info
+
+    def list_commits(
+        self,
+        repo: str,
+        *,
+        to: str | None = None,
+        after: str | None = None,
+        number: int = 0,
+    ) -> Iterator[CommitInfo]:
+        if after is not None and to is None:
+            raise InvalidInput("cannot use `from` commit without `to` commit")
+        with self._services.database.read() as tx:
+            page = [
+                commits.commit_info(tx, record)
+                for record in commits.list_commits(tx, repo, to=to, after=after, number=number)
+            ]
+        return iter(page)
+
+    def delete_commit(self, repo: str, commit: str) -> None:
+        services = self._services
+        now = services.now()
+        with services.database.write() as tx:
+            record = commits.resolve(tx, repo, commit)
+            deleted = commits.delete_commit(tx, repo, record.id, now=now, run_id=services.new_id())
+            for name in deleted.removed:
+                job = tables.job_of_output(tx, name.repo, name.id)
+                if job is not None:
+                    tables.delete_job(tx, job.number)
+            open_jobs(tx, deleted.opened, now=now)
+
+    def flush_commits(
+        self, commits: list[str], *, repos: list[str] | None = None
+    ) -> Iterator[CommitInfo]:
+        with self._services.database.read() as tx:
+            names = derived_from_all(tx, commits)
+        wanted = [name for name in names if repos is None or name.repo in repos]
+        return (self.inspect_commit(name.repo, name.id, wait=True) for name in wanted)
+
+    def subscribe_commits(
+        self, repo: str, branch: str, *, after: str | None = None, new: bool = False
+    ) -> Iterator[CommitInfo]:
+        if after is not None and new:
+            raise InvalidInput("`from` and `new` can't be used together")
+        with self._services.database.read() as tx:
+            branches.branch_info(tx, repo, branch)
+            head = branches.branch_head(tx, repo, branch)
+            if after is not None:
+                last = commits.resolve(tx, repo, after).number
+            else:
+                last = head.number if new and head is not None else 0
+        return self._follow(repo, branch, last)
+
+    def _follow(self, repo: str, branch: str, last: int) -> Iterator[CommitInfo]:
+        for _ in self._services.waits(None, f"commits of {repo}@{branch}"):
+            with self._services.database.read() as tx:
+                head = branches.branch_head(tx, repo, branch)
+                found = commits.list_commits(tx, repo, to=head.id) if head is not None else ()
+                new = list(takewhile(lambda record, seen=last: record.number > seen, found))
+            for record in reversed(new):
+                if record.finished is None:
+                    break
+                last = record.number
+                yield self.inspect_commit(repo, record.id)
+
+    def list_runs(self, *, number: int = 0) -> list[RunInfo]:
+        with self._services.database.read() as tx:
+            return [_run_info(tx, run) for run in commits.list_runs(tx, number)]
+
+    def inspect_run(self, run: str, *, wait: bool = False) -> RunInfo:
+        for _ in self._services.waits(None, f"run {run}"):
+            with self._services.database.read() as tx:
+                info = _run_info(tx, commits.get_run(tx, run))
+            if not wait or info.finished is not None:
+                break
+        return info
+
+
+def _run_info(tx: Transaction, run: RunRecord) -> RunInfo:
+    return RunInfo(
+        id=run.id,
+        created=run.created,
+        finished=run.finished,
+        commits=tuple(record.name for record in run.commits),
+        jobs=tuple(job.pipeline for job in tables.jobs_of_run(tx, run.id)),
+    )
+
+
+def named_commit(tx: Transaction, text: str) -> CommitRecord:
+    """The commit that `repo@ref` (or `repo/ref`) names."""
+    address = parse_address(text)
+    if address.ref is None or address.path is not None:
+        raise InvalidInput(f"{text!r} does not name a commit; write repo@branch or repo@commit")
+    return commits.resolve(tx, address.repo, address.ref)
+
+
+def derived_from_all(tx: Transaction, names: list[str]) -> list[CommitName]:
+    """The commits that are derived from each of the named ones, upstream first."""
+    if not names:
+        raise InvalidInput("name at least one commit, as repo@branch or repo@commit")
+    common: list[CommitName] | None = None
+    for name in names:
+        derived = provenance.subvenance_of(tx, named_commit(tx, name))
+        common = derived if common is None else [name for name in common if name in set(derived)]
+    return common or []

@@ -1,0 +1,248 @@
+"""Operations on datums, and logs; see `api.datums`."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from heapq import merge
+from itertools import islice
+
+from trunkline.engine.jobs import find_job
+from trunkline.engine.services import Services
+from trunkline.errors import DatumNotFound, InvalidInput
+from trunkline.jobs import tables
+from trunkline.jobs.logs import Entry, as_line, stored_entries
+from trunkline.jobs.segments import PlannedDatum, decode_segment
+from trunkline.jobs.tables import DatumRecord, JobRecord
+from trunkline.model.jobs import DatumInfo, DatumInput, DatumState, LogLine
+from trunkline.pipelines import lifecycle
+from trunkline.store.chunks import ChunkId
+
+_KEY_SHOWN_MIN = 4  # a datum can be named by this much of its id
+
+
+class EngineDatums:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    # --- datums -----------------------------------------------------------------------------------
+
+    def list_datums(self, job: str, *, page: int = 0, page_size: int = 0) -> Iterator[DatumInfo]:
+        if page < 0 or page_size < 0:
+            raise InvalidInput("the page and its size can't be negative")
+        with self._services.database.read() as tx:
+            record = find_job(tx, job)
+        datums = self._datums(record)
+        if not page_size:
+            return datums
+        return islice(datums, page * page_size, (page + 1) * page_size)
+
+    def inspect_datum(self, job: str, datum: str) -> DatumInfo:
+        with self._services.database.read() as tx:
+            record = find_job(tx, job)
+        if len(datum) >= _KEY_SHOWN_MIN:
+            found = [info for info in self._datums(record) if info.id.startswith(datum)]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise InvalidInput(f"'{datum}' begins the ids of {len(found)} datums; write more")
+        raise DatumNotFound(record.name, datum)
+
+    def restart_datums(self, job: str, paths: list[str]) -> int:
+        with self._services.database.read() as tx:
+            record = find_job(tx, job)
+        return self._services.scheduler.restart_datums(record.number, paths)
+
+    def _datums(self, job: JobRecord) -> Iterator[DatumInfo]:
+        """The datums of a job, failed first; one segment in memory at a time."""
+        with self._services.database.read() as tx:
+            failed = {record.position for record in tables.failed_datums(tx, job.number)}
+        if failed:
+            yield from self._in_order(job, lambda position: position in failed)
+        yield from self._in_order(job, lambda position: position not in failed)
+
+    def _in_order(
+        self, job: JobRecord, wanted: Callable[[int | None], bool]
+    ) -> Iterator[DatumInfo]:
+        with self._services.database.read() as tx:
+            segments = tables.segments_of(tx, job.number)
+        for segment in segments:
+            planned = self._segment(segment.chunk)
+            with self._services.database.read() as tx:
+                until = segment.first + segment.fresh
+                ended = tables.datums_at(tx, job.number, segment.first, until)
+            position = segment.first
+            for datum in planned:
+                place = position if datum.fresh else None
+                position += datum.fresh
+                if wanted(place):
+                    yield _info(job, datum, ended.get(place) if place is not None else None)
+
+    def _segment(self, chunk: str) -> list[PlannedDatum]:
+        return decode_segment(self._services.chunks.get(ChunkId(chunk)))
+
+    # --- logs -------------------------------------------------------------------------------------
+
+    def get_logs(
+        self,
+        *,
+        pipeline: str | None = None,
+        job: str | None = None,
+        datum: str | None = None,
+        paths: list[str] | None = None,
+        follow: bool = False,
+        tail: int = 0,
+        since_s: float | None = None,
+    ) -> Iterator[LogLine]:
+        if pipeline is None and job is None:
+            raise InvalidInput("name a pipeline or a job to see logs of")
+        with self._services.database.read() as tx:
+            if job is not None:
+                jobs = [find_job(tx, job)]
+                if pipeline not in (None, jobs[0].pipeline):
+                    raise InvalidInput(f"job {jobs[0].name} is not one of pipeline '{pipeline}'")
+            else:
+                assert pipeline is not None
+                lifecycle.get(tx, pipeline)
+                jobs = tables.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=1000)
+                jobs.reverse()
+        oldest = self._services.now() - timedelta(seconds=since_s) if since_s else None
+        keys = {self.inspect_datum(jobs[0].name, datum).id} if datum and job else None
+        if keys is None and datum:
+            keys = {datum}
+        if paths:
+            keys = self._keys_of(jobs, paths)
+        readers = [_JobLog(self._services, record, keys) for record in jobs]
+        lines: Iterator[LogLine] = (line for reader in readers for line in reader.new_lines())
+        if oldest is not None:
+            lines = (line for line in lines if line.time >= oldest)
+        if tail:
+            shown = list(lines)[-tail:]
+            lines = iter(shown)
+        if not follow:
+            return lines
+        return self._follow(lines, readers, pipeline if job is None else None, keys)
+
+    def _follow(
+        self,
+        lines: Iterator[LogLine],
+        readers: list["_JobLog"],
+        pipeline: str | None,
+        keys: set[str] | None,
+    ) -> Iterator[LogLine]:
+        yield from lines
+        for _ in self._services.waits(None, "logs"):
+            if pipeline is not None:
+                readers.extend(self._jobs_since(readers, pipeline, keys))
+            for reader in list(readers):
+                ended = reader.ended()  # asked before reading, so that no last line is missed
+                yield from reader.new_lines()
+                if ended:
+                    readers.remove(reader)
+            if not readers and pipeline is None:
+                return
+
+    def _jobs_since(
+        self, readers: list["_JobLog"], pipeline: str, keys: set[str] | None
+    ) -> list["_JobLog"]:
+        newest = max((reader.job.number for reader in readers), default=self._last_seen(pipeline))
+        with self._services.database.read() as tx:
+            jobs = tables.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=100)
+        new = [job for job in reversed(jobs) if job.number > newest]
+        return [_JobLog(self._services, job, keys) for job in new]
+
+    def _last_seen(self, pipeline: str) -> int:
+        with self._services.database.read() as tx:
+            jobs = tables.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=1)
+        return jobs[0].number if jobs and jobs[0].state.ended else 0
+
+    def _keys_of(self, jobs: list[JobRecord], paths: list[str]) -> set[str]:
+        wanted = {path.strip("/") for path in paths}
+        return {
+            info.id
+            for job in jobs
+            for info in self._datums(job)
+            if wanted <= {value for i in info.inputs for value in (i.path, i.digest)}
+        }
+
+
+class _JobLog:
+    """Reads the log lines of one job, each once, while they come."""
+
+    def __init__(self, services: Services, job: JobRecord, keys: set[str] | None) -> None:
+        self.job = job
+        self._services = services
+        self._keys = keys
+        self._number = 0  # of the last outcome whose whole log was given
+        self._given: dict[int, int] = {}  # lines given of running datums, by position
+
+    def ended(self) -> bool:
+        with self._services.database.read() as tx:
+            job = tables.job_by_number(tx, self.job.number)
+        return job is None or job.state.ended
+
+    def new_lines(self) -> Iterator[LogLine]:
+        """What was printed since the last call, in order of time within what is new."""
+        yield from merge(*self._sources(), key=lambda line: line.time)
+
+    def _sources(self) -> list[Iterator[LogLine]]:
+        sources = []
+        # Live lines first: a datum that ends in between is then seen in the store, not twice.
+        live = self._services.live.of_job(self.job.number)
+        for datum in self._ended_datums():
+            if self._keys is None or datum.key in self._keys:
+                entries = stored_entries(self._services.chunks, datum.log)
+                rest = islice(entries, self._given.pop(datum.position, 0), None)
+                sources.append(self._lines(rest, datum.key, datum.worker))
+            live = [found for found in live if found[0] != datum.position]
+        for position, key, worker, lines in live:
+            if self._keys is None or key in self._keys:
+                given = self._given.get(position, 0)
+                self._given[position] = max(given, len(lines))
+                sources.append(self._lines(iter(lines[given:]), key, worker))
+        return sources
+
+    def _ended_datums(self) -> list[DatumRecord]:
+        found: list[DatumRecord] = []
+        while True:
+            with self._services.database.read() as tx:
+                page = tables.datums_ended_after(tx, self.job.number, self._number)
+            if not page:
+                return found
+            found.extend(page)
+            self._number = page[-1].number
+
+    def _lines(self, entries: Iterator[Entry], datum: str, worker: str) -> Iterator[LogLine]:
+        for entry in entries:
+            yield as_line(
+                entry, pipeline=self.job.pipeline, job=self.job.id, datum=datum, worker=worker
+            )
+
+
+def _info(job: JobRecord, planned: PlannedDatum, record: DatumRecord | None) -> DatumInfo:
+    state = DatumState.STARTING if planned.fresh else DatumState.SKIPPED
+    return DatumInfo(
+        job=job.name,
+        id=planned.key,
+        state=record.state if record is not None else state,
+        inputs=tuple(
+            DatumInput(
+                name=file.name,
+                repo=file.repo,
+                commit=file.commit,
+                path=file.path,
+                type=file.type,
+                size_bytes=file.size_bytes,
+                digest=file.digest,
+            )
+            for file in planned.datum.files
+        ),
+        tries=record.tries if record is not None else 0,
+        worker=record.worker if record is not None else "",
+        started=record.started if record is not None else None,
+        finished=record.finished if record is not None else None,
+        downloaded_bytes=record.downloaded_bytes if record is not None else 0,
+        uploaded_bytes=record.uploaded_bytes if record is not None else 0,
+        download_s=record.download_us / 1e6 if record is not None else 0.0,
+        process_s=record.process_us / 1e6 if record is not None else 0.0,
+        upload_s=record.upload_us / 1e6 if record is not None else 0.0,
+        reason=record.reason if record is not None else "",
+    )

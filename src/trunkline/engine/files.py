@@ -1,0 +1,302 @@
+"""Operations on the files of commits; see `api.files`."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from trunkline.api.changes import CopyFile, DeleteFile, FileChange, PutFile, PutLocal, PutUrl
+from trunkline.db.database import Transaction
+from trunkline.engine.services import Services
+from trunkline.engine.urls import fetch
+from trunkline.errors import (
+    CommitFinished,
+    FileNotFoundInCommit,
+    HeadMoved,
+    InvalidInput,
+    OutputBranch,
+)
+from trunkline.files.delta import DeltaId, DeltaWriter
+from trunkline.files.local import local_files
+from trunkline.files.manifest import EMPTY, FileRow, RootId
+from trunkline.files.tree import Entry
+from trunkline.jobs.records import open_jobs
+from trunkline.model.names import check_branch, check_path, is_commit_id, parse_reference
+from trunkline.model.versions import (
+    CommitInfo,
+    FileDifference,
+    FileInfo,
+    FileSetInfo,
+    FileType,
+    Origin,
+    Side,
+)
+from trunkline.versions import branches, commits, contents, repos
+from trunkline.versions.commits import CommitRecord
+
+_READ_BYTES = 1024 * 1024
+
+
+class EngineFiles:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def modify_files(
+        self, repo: str, commit: str, changes: Iterable[FileChange], *, description: str = ""
+    ) -> CommitInfo:
+        services = self._services
+        with services.database.read() as tx:
+            target = _open_target(tx, repo, commit)
+        deltas = self._store(changes)
+        if target is not None:
+            services.chunks.flush()
+            with services.database.write() as tx:
+                commits.add_deltas(tx, repo, target.id, deltas)
+                return commits.commit_info(tx, commits.get_commit(tx, repo, target.id))
+        with services.turn(repo):
+            while True:
+                try:
+                    return self._commit(repo, commit, deltas, description)
+                except HeadMoved:  # by a start or finish, or a branch move, of somebody else
+                    continue
+
+    def create_file_set(self, changes: Iterable[FileChange]) -> FileSetInfo:
+        root = self._services.trees.apply(EMPTY, self._store(changes))
+        self._services.chunks.flush()
+        files, size = self._services.trees.totals(root)
+        return FileSetInfo(root=root, files=files, size_bytes=size)
+
+    def _store(self, changes: Iterable[FileChange]) -> list[DeltaId]:
+        """Store the content of all changes; nothing refers to it yet."""
+        writer = DeltaWriter(self._services.trees)
+        for change in changes:
+            self._store_one(writer, change)
+        return writer.finish()
+
+    def _store_one(self, writer: DeltaWriter, change: FileChange) -> None:
+        match change:
+            case PutFile():
+                writer.put(check_path(change.path), change.content, append=change.append)
+            case PutUrl():
+                writer.put(check_path(change.path), fetch(change.url), append=change.append)
+            case PutLocal():
+                base = check_path(change.path, root_allowed=True)
+                for relative, file in local_files(change.source):
+                    path = check_path("/".join(part for part in (base, relative) if part))
+                    with file() as content:
+                        pieces = iter(lambda: content.read(_READ_BYTES), b"")
+                        writer.put(path, pieces, append=change.append)
+            case DeleteFile():
+                writer.delete(check_path(change.path, root_allowed=True))
+            case CopyFile():
+                self._copy(writer, change)
+
+    def _copy(self, writer: DeltaWriter, change: CopyFile) -> None:
+        source = check_path(change.source_path, root_allowed=True)
+        target = check_path(change.path, root_allowed=True)
+        root, record = self._root(change.source_repo, change.source_commit)
+        if not change.append:
+            writer.delete(target)
+        found = False
+        for row in self._services.trees.walk(root, source):
+            found = True
+            path = check_path(target + "/" + row.path[len(source) :].lstrip("/"))
+            writer.put_row(replace(row, path=path, datum=""), append=change.append)
+        if not found:
+            raise FileNotFoundInCommit(change.source_repo, record.id, change.source_path)
+
+    def _commit(
+        self, repo: str, branch: str, deltas: list[DeltaId], description: str
+    ) -> CommitInfo:
+        """Add the changes to the branch as one finished commit; raises HeadMoved to try again."""
+        services = self._services
+        with services.database.read() as tx:
+            head = branches.branch_head(tx, repo, branch)
+        if head is not None and head.finished is None:
+            with services.database.write() as tx:
+                try:
+                    commits.add_deltas(tx, repo, head.id, deltas)
+                except CommitFinished as error:
+                    raise HeadMoved(f"branch {repo}@{branch}") from error
+                return commits.commit_info(tx, head)
+        base = RootId(head.root) if head is not None else EMPTY
+        root = services.trees.apply(base, deltas)
+        files, size = services.trees.totals(root)
+        services.chunks.flush()
+        now = services.now()
+        with services.database.write() as tx:
+            started = commits.put_commit(
+                tx,
+                repo,
+                branch,
+                expected_head=head.id if head is not None else None,
+                root=root,
+                files=files,
+                size_bytes=size,
+                description=description,
+                now=now,
+                run_id=services.new_id(),
+            )
+            open_jobs(tx, started.opened, now=now)
+            return commits.commit_info(tx, started.commit)
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def read_file(
+        self,
+        repo: str,
+        commit: str,
+        path: str,
+        *,
+        offset_bytes: int = 0,
+        size_bytes: int | None = None,
+    ) -> Iterator[bytes]:
+        if offset_bytes < 0 or (size_bytes is not None and size_bytes < 0):
+            raise InvalidInput("the offset and size of a read can't be negative")
+        canonical = check_path(path, root_allowed=True)
+        root, record = self._root(repo, commit)
+        row = self._services.trees.find(root, canonical)
+        if row is None:
+            if self._services.trees.entry(root, canonical) is not None:
+                raise InvalidInput(
+                    f"'{path}' is a directory in {repo}@{record.id}; add -r to get it"
+                )
+            raise FileNotFoundInCommit(repo, record.id, path)
+        return self._services.trees.read(row, offset_bytes, size_bytes)
+
+    def inspect_file(self, repo: str, commit: str, path: str) -> FileInfo:
+        canonical = check_path(path, root_allowed=True)
+        root, record = self._root(repo, commit)
+        entry = self._entry(root, record, canonical)
+        info = _file_info(record, entry)
+        if entry.type is FileType.DIR:
+            names = [e.path.rpartition("/")[2] for e in self._services.trees.list(root, canonical)]
+            info = replace(info, children=tuple(names))
+        return info
+
+    def list_files(
+        self, repo: str, commit: str, path: str, *, recursive: bool = False
+    ) -> Iterator[FileInfo]:
+        canonical = check_path(path, root_allowed=True)
+        root, record = self._root(repo, commit)
+        entry = self._entry(root, record, canonical)
+        trees = self._services.trees
+        if recursive:
+            return (_row_info(record, row) for row in trees.walk(root, canonical))
+        if entry.type is FileType.FILE:
+            return iter([_file_info(record, entry)])
+        return (_file_info(record, found) for found in trees.list(root, canonical))
+
+    def glob_files(self, repo: str, commit: str, pattern: str) -> Iterator[FileInfo]:
+        root, record = self._root(repo, commit)
+        found = self._services.trees.glob(root, pattern)
+        return (_file_info(record, entry) for entry in found)
+
+    def diff_files(
+        self,
+        repo: str,
+        commit: str,
+        path: str,
+        *,
+        old_repo: str | None = None,
+        old_commit: str | None = None,
+        old_path: str | None = None,
+        shallow: bool = False,
+    ) -> Iterator[FileDifference]:
+        new_path = check_path(path, root_allowed=True)
+        root, record = self._root(repo, commit)
+        before = new_path if old_path is None else check_path(old_path, root_allowed=True)
+        if old_commit is not None:
+            old_root, old_record = self._root(old_repo or repo, old_commit)
+        elif record.parent is not None:
+            old_root, old_record = self._root(repo, record.parent)
+        else:
+            old_root, old_record = EMPTY, record
+        differences = self._services.trees.diff(root, new_path, old_root, before)
+        sides = {"new": (record, new_path), "old": (old_record, before)}
+        if shallow:
+            return self._shallow(differences, sides, {"new": root, "old": old_root})
+        return (
+            FileDifference(side=side, file=_row_info(sides[side][0], row))
+            for side, row in differences
+        )
+
+    def _shallow(
+        self,
+        differences: Iterable[tuple[str, FileRow]],
+        sides: dict[str, tuple[CommitRecord, str]],
+        roots: dict[str, RootId],
+    ) -> Iterator[FileDifference]:
+        """The entries directly below the two paths that hold a difference, each once."""
+        seen: set[tuple[str, str]] = set()
+        for side, row in differences:
+            record, base = sides[side]
+            rest = row.path[len(base) :].lstrip("/")
+            name = rest.partition("/")[0]
+            path = "/".join(part for part in (base, name) if part)
+            if (side, path) in seen:
+                continue
+            seen.add((side, path))
+            entry = self._services.trees.entry(roots[side], path)
+            if entry is not None:
+                yield FileDifference(side=Side(side), file=_file_info(record, entry))
+
+    def _root(self, repo: str, commit: str) -> tuple[RootId, CommitRecord]:
+        """The readable tree of a commit, open or finished."""
+        with self._services.database.read() as tx:
+            record = commits.resolve(tx, repo, commit)
+            layers = contents.layers_of(tx, record)
+        return contents.content_root(self._services.trees, layers), record
+
+    def _entry(self, root: RootId, record: CommitRecord, path: str) -> Entry:
+        entry = self._services.trees.entry(root, path, digest=True)
+        if entry is None:
+            raise FileNotFoundInCommit(record.repo, record.id, path or "/")
+        return entry
+
+
+def _open_target(tx: Transaction, repo: str, ref: str) -> CommitRecord | None:
+    """The open commit that a put goes into, or None for an atomic commit on a branch.
+
+    Raises CommitFinished for a finished commit that was named by its id, and OutputBranch.
+    """
+    repos.repo_info(tx, repo)
+    reference = parse_reference(ref)
+    if reference.steps or is_commit_id(reference.base):
+        record = commits.resolve(tx, repo, ref)
+        if record.finished is not None:
+            raise CommitFinished(repo, record.id)
+        if record.origin is Origin.AUTO:
+            raise OutputBranch(repo, record.branch or "", "write to a commit of")
+        return record
+    branch = check_branch(ref)
+    if branch not in {info.name for info in branches.list_branches(tx, repo)}:
+        return None
+    if branches.branch_info(tx, repo, branch).provenance:
+        raise OutputBranch(repo, branch)
+    head = branches.branch_head(tx, repo, branch)
+    return head if head is not None and head.finished is None else None
+
+
+def _file_info(record: CommitRecord, entry: Entry) -> FileInfo:
+    return FileInfo(
+        repo=record.repo,
+        commit=record.id,
+        path=entry.path,
+        type=entry.type,
+        size_bytes=entry.size_bytes,
+        digest=entry.digest,
+        datum=entry.datum,
+    )
+
+
+def _row_info(record: CommitRecord, row: FileRow) -> FileInfo:
+    return FileInfo(
+        repo=record.repo,
+        commit=record.id,
+        path=row.path,
+        type=FileType.FILE,
+        size_bytes=row.size_bytes,
+        digest=row.digest,
+        datum=row.datum,
+    )

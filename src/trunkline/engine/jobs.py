@@ -1,0 +1,177 @@
+"""Operations on jobs and workers; see `api.jobs`."""
+
+from collections.abc import Iterator
+
+from trunkline.db.database import Transaction
+from trunkline.engine.commits import derived_from_all, named_commit
+from trunkline.engine.services import Services
+from trunkline.errors import InvalidInput, JobNotFound
+from trunkline.jobs import tables
+from trunkline.jobs.records import stop_jobs
+from trunkline.jobs.tables import JobRecord
+from trunkline.model.jobs import JobInfo, WorkerInfo
+from trunkline.model.names import is_commit_id
+from trunkline.pipelines import lifecycle
+from trunkline.pipelines.inputs import resolved_document
+from trunkline.versions import provenance
+
+_PAGE = 200
+
+
+class EngineJobs:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def list_jobs(
+        self,
+        *,
+        pipeline: str | None = None,
+        run: str | None = None,
+        output: str | None = None,
+        inputs: list[str] | None = None,
+        number: int = 0,
+    ) -> Iterator[JobInfo]:
+        with self._services.database.read() as tx:
+            if pipeline is not None:
+                lifecycle.get(tx, pipeline)
+            wanted: set[int] | None = None
+            if output is not None:
+                job = tables.job_of_output(tx, *_name(tx, output))
+                wanted = {job.number} if job is not None else set()
+            if inputs:
+                derived = derived_from_all(tx, inputs)
+                jobs = [tables.job_of_output(tx, name.repo, name.id) for name in derived]
+                found = {job.number for job in jobs if job is not None}
+                wanted = found if wanted is None else wanted & found
+        return self._pages(pipeline, run, wanted, number)
+
+    def _pages(
+        self, pipeline: str | None, run: str | None, wanted: set[int] | None, number: int
+    ) -> Iterator[JobInfo]:
+        before: int | None = None
+        given = 0
+        while True:
+            with self._services.database.read() as tx:
+                page = tables.list_jobs(tx, pipeline=pipeline, run=run, before=before, number=_PAGE)
+                infos = [
+                    job_info(tx, job) for job in page if wanted is None or job.number in wanted
+                ]
+            for info in infos:
+                yield info
+                given += 1
+                if given == number:
+                    return
+            if len(page) < _PAGE:
+                return
+            before = page[-1].number
+
+    def inspect_job(
+        self, job: str, *, wait: bool = False, timeout_s: float | None = None
+    ) -> JobInfo:
+        services = self._services
+        with services.database.read() as tx:
+            record = find_job(tx, job)
+            info = job_info(tx, record)
+        if not wait or info.state.ended:
+            return info
+        for _ in services.waits(timeout_s, f"job {record.name}"):
+            with services.database.read() as tx:
+                current = tables.job_by_number(tx, record.number)
+                if current is None:
+                    raise JobNotFound(record.name)
+                info = job_info(tx, current)
+            if info.state.ended:
+                break
+        return info
+
+    def stop_job(self, job: str) -> None:
+        services = self._services
+        with services.database.write() as tx:
+            record = find_job(tx, job)
+            stop_jobs(tx, [record], reason="stopped by a user", now=services.now())
+
+    def delete_job(self, job: str) -> None:
+        services = self._services
+        with services.database.write() as tx:
+            record = find_job(tx, job)
+            stop_jobs(tx, [record], reason="deleted by a user", now=services.now())
+            tables.delete_job(tx, record.number)
+
+    def flush_jobs(
+        self, commits: list[str], *, pipelines: list[str] | None = None
+    ) -> Iterator[JobInfo]:
+        with self._services.database.read() as tx:
+            names = derived_from_all(tx, commits)
+            jobs = [tables.job_of_output(tx, name.repo, name.id) for name in names]
+        found = [
+            job
+            for job in jobs
+            if job is not None and (pipelines is None or job.pipeline in pipelines)
+        ]
+        return (self.inspect_job(job.name, wait=True) for job in found)
+
+    def list_workers(self, *, pipeline: str | None = None) -> list[WorkerInfo]:
+        workers = self._services.scheduler.pool.workers(pipeline)
+        return sorted((worker.info("process") for worker in workers), key=lambda w: w.name)
+
+
+def find_job(tx: Transaction, text: str) -> JobRecord:
+    """The job that `pipeline@id`, `pipeline/id`, or an id that only one job has, names.
+
+    Raises JobNotFound, and InvalidInput for the id of a run with several jobs.
+    """
+    pipeline, separator, run = text.replace("/", "@", 1).partition("@")
+    if separator:
+        job = tables.job_by_name(tx, pipeline, run)
+        if job is None:
+            raise JobNotFound(text)
+        return job
+    if not is_commit_id(text):
+        raise JobNotFound(text)
+    jobs = tables.jobs_of_run(tx, text)
+    if not jobs:
+        raise JobNotFound(text)
+    if len(jobs) > 1:
+        names = ", ".join(job.name for job in jobs)
+        raise InvalidInput(f"run {text} has {len(jobs)} jobs: name one of {names}")
+    return jobs[0]
+
+
+def job_info(tx: Transaction, job: JobRecord) -> JobInfo:
+    """The job as users see it, its spec with the commits that it reads."""
+    record = lifecycle.get(tx, job.pipeline, version=job.version)
+    inputs = provenance.input_commits(tx, job.output_repo, job.id)
+    before = tables.job_before(tx, job.pipeline, job.number)
+    return JobInfo(
+        id=job.id,
+        pipeline=job.pipeline,
+        pipeline_version=job.version,
+        state=job.state,
+        reason=job.reason,
+        output_repo=job.output_repo,
+        output_branch=job.output_branch,
+        spec_commit=job.spec_commit,
+        parent=before.id if before is not None else None,
+        created=job.created,
+        started=job.started,
+        finished=job.finished,
+        restarts=job.restarts,
+        processed=job.processed,
+        skipped=job.skipped,
+        failed=job.failed,
+        recovered=job.recovered,
+        total=job.total,
+        downloaded_bytes=job.downloaded_bytes,
+        uploaded_bytes=job.uploaded_bytes,
+        download_s=job.download_us / 1e6,
+        process_s=job.process_us / 1e6,
+        upload_s=job.upload_us / 1e6,
+        spec=resolved_document(
+            record.spec, {branch: commit.id for branch, commit in inputs.items()}
+        ),
+    )
+
+
+def _name(tx: Transaction, text: str) -> tuple[str, str]:
+    record = named_commit(tx, text)
+    return record.repo, record.id

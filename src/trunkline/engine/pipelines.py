@@ -1,0 +1,221 @@
+"""Operations on pipelines; see `api.pipelines`."""
+
+import json
+import os
+from dataclasses import replace
+
+from trunkline.db.database import Transaction
+from trunkline.engine.services import Services
+from trunkline.errors import InUse
+from trunkline.files.delta import DeltaWriter
+from trunkline.files.manifest import EMPTY, RootId
+from trunkline.jobs import tables
+from trunkline.jobs.planning import check_count
+from trunkline.jobs.records import open_jobs, stop_jobs
+from trunkline.model.names import RunId
+from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineSpec, PipelineState
+from trunkline.model.versions import SPEC_REPO, BranchName
+from trunkline.pipelines import lifecycle
+from trunkline.pipelines.datums import Head
+from trunkline.pipelines.inputs import branches_of
+from trunkline.pipelines.lifecycle import PipelineRecord
+from trunkline.pipelines.spec import draft, read_specs, spec_from_document
+from trunkline.versions import branches, commits, provenance, repos
+
+RUNTIME = "process"
+_SPEC_FILE = "spec.json"
+_CODE_FOLDER = "code"
+
+
+class EnginePipelines:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def validate_specs(self, text: str, *, source: str = "spec") -> list[PipelineDraft]:
+        most = self._services.config.spec_bytes_max
+        return [draft(spec) for spec in read_specs(text, source=source, bytes_max=most)]
+
+    def create_pipeline(
+        self,
+        spec: dict[str, object],
+        *,
+        code: str | None = None,
+        update: bool = False,
+        reprocess: bool = False,
+        keep_results: bool = False,
+    ) -> PipelineInfo:
+        services = self._services
+        pipeline = spec_from_document(spec)
+        self._check_size(pipeline)
+        spec_root = self._store_spec(pipeline, code or "")
+        files, size = services.trees.totals(spec_root)
+        now, run_id = services.now(), services.new_id()
+        with services.database.write() as tx:
+            previous = lifecycle.get(tx, pipeline.name) if update else None
+            salt = lifecycle.choose_salt(
+                previous,
+                pipeline,
+                code=code or "",
+                new_nonce=run_id,
+                reprocess=reprocess,
+                keep_results=keep_results,
+            )
+            self._prepare_branches(
+                tx,
+                pipeline,
+                previous_branch=lifecycle.spec_of(previous).output_branch
+                if previous is not None
+                else None,
+            )
+            head = branches.branch_head(tx, SPEC_REPO, pipeline.name)
+            started = commits.put_commit(
+                tx,
+                SPEC_REPO,
+                pipeline.name,
+                expected_head=head.id if head is not None else None,
+                root=spec_root,
+                files=files,
+                size_bytes=size,
+                description="",
+                now=now,
+                run_id=run_id,
+            )
+            record = lifecycle.insert_version(
+                tx,
+                pipeline,
+                update=update,
+                code=code or "",
+                salt=salt,
+                spec_commit=started.commit.id,
+                now=now,
+            )
+            if record.state is not PipelineState.PAUSED:
+                self._connect(tx, pipeline, run_id)
+        services.scheduler.prewarm(pipeline.name)
+        return self.inspect_pipeline(pipeline.name)
+
+    def _check_size(self, pipeline: PipelineSpec) -> None:
+        """Refuse a pipeline whose first job could not be run, before anything is changed."""
+        services = self._services
+        heads: dict[BranchName, Head | None] = {}
+        with services.database.read() as tx:
+            for name in branches_of(pipeline.input):
+                record = branches.branch_head(tx, name.repo, name.branch)
+                if record is not None and record.finished is not None and record.error is None:
+                    heads[name] = Head(commit=record.id, root=RootId(record.root))
+        check_count(pipeline, heads, services.trees, services.config.datums_max)
+
+    def _store_spec(self, pipeline: PipelineSpec, code: str) -> RootId:
+        """The tree of a spec commit: the spec, and the code that was versioned with it."""
+        trees = self._services.trees
+        writer = DeltaWriter(trees)
+        document = json.dumps(pipeline.document, indent=2, ensure_ascii=False) + "\n"
+        writer.put(_SPEC_FILE, [document.encode("utf-8")])
+        if code:
+            for row in trees.walk(RootId(code)):
+                writer.put_row(replace(row, path=f"{_CODE_FOLDER}/{row.path}"))
+        root = trees.apply(EMPTY, writer.finish())
+        self._services.chunks.flush()
+        return root
+
+    def _prepare_branches(
+        self, tx: Transaction, pipeline: PipelineSpec, *, previous_branch: str | None
+    ) -> None:
+        """Make the branches that a pipeline needs; its output branch is derived from nothing yet.
+
+        So nothing is opened before the new spec is there, and then everything at once.
+        """
+        now = self._services.now()
+        for name in branches_of(pipeline.input):
+            branches.ensure_branch(tx, name.repo, name.branch, now=now)
+        if pipeline.name not in repos.repo_names(tx):
+            repos.create_repo(
+                tx, pipeline.name, description=f"Output of pipeline {pipeline.name}.", now=now
+            )
+        for branch in {previous_branch, pipeline.output_branch} - {None}:
+            assert branch is not None
+            branches.set_provenance(tx, pipeline.name, branch, [], now=now)
+        stop_jobs(
+            tx,
+            tables.open_jobs(tx, pipeline.name),
+            reason=f"pipeline '{pipeline.name}' was updated",
+            now=now,
+        )
+
+    def _connect(self, tx: Transaction, pipeline: PipelineSpec, run_id: RunId) -> None:
+        """Derive the output branch from the inputs and the spec, which opens the first job."""
+        now = self._services.now()
+        opened = branches.create_branch(
+            tx,
+            pipeline.name,
+            pipeline.output_branch,
+            head=None,
+            provenance=[
+                *branches_of(pipeline.input),
+                BranchName(repo=SPEC_REPO, branch=pipeline.name),
+            ],
+            now=now,
+            run_id=run_id,
+        )
+        open_jobs(tx, opened, now=now)
+
+    def inspect_pipeline(self, name: str, *, version: int | None = None) -> PipelineInfo:
+        with self._services.database.read() as tx:
+            record = lifecycle.get(tx, name, version=version)
+            return self._info(tx, record)
+
+    def list_pipelines(self) -> list[PipelineInfo]:
+        with self._services.database.read() as tx:
+            return [self._info(tx, record) for record in lifecycle.list_pipelines(tx)]
+
+    def delete_pipeline(self, name: str, *, force: bool = False, keep_repo: bool = False) -> None:
+        services = self._services
+        now = services.now()
+        with services.database.write() as tx:
+            record = lifecycle.get(tx, name)
+            pipeline = lifecycle.spec_of(record)
+            output = BranchName(repo=name, branch=pipeline.output_branch)
+            derived = provenance.downstream_branches(tx, output)
+            if derived and not force:
+                raise InUse(
+                    f"pipeline '{name}' can't be deleted: {', '.join(map(str, derived))} "
+                    "are derived from its output; delete those first, or add --force"
+                )
+            stop_jobs(
+                tx, tables.open_jobs(tx, name), reason=f"pipeline '{name}' was deleted", now=now
+            )
+            tables.delete_jobs_of(tx, name)
+            lifecycle.delete(tx, name)
+            if keep_repo:
+                branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
+            else:
+                repos.delete_repo(tx, name, force=True, now=now)
+            branches.delete_branch(tx, SPEC_REPO, name, force=True)
+
+    def start_pipeline(self, name: str) -> None:
+        with self._services.database.write() as tx:
+            if not lifecycle.start(tx, name):
+                return
+            pipeline = lifecycle.spec_of(lifecycle.get(tx, name))
+            self._connect(tx, pipeline, self._services.new_id())
+        self._services.scheduler.prewarm(name)
+
+    def stop_pipeline(self, name: str) -> None:
+        now = self._services.now()
+        with self._services.database.write() as tx:
+            if not lifecycle.stop(tx, name):
+                return
+            pipeline = lifecycle.spec_of(lifecycle.get(tx, name))
+            stop_jobs(
+                tx, tables.open_jobs(tx, name), reason=f"pipeline '{name}' was stopped", now=now
+            )
+            branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
+
+    def _info(self, tx: Transaction, record: PipelineRecord) -> PipelineInfo:
+        return lifecycle.to_info(
+            record,
+            cores=os.cpu_count() or 1,
+            runtime=RUNTIME,
+            job_counts=tables.job_counts(tx, record.name),
+            recent_error=tables.last_failure(tx, record.name),
+        )

@@ -1,0 +1,10 @@
+"""Which release this is, and which data directories it can read."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+FORMAT = 1  # of the data directory as a whole; docs/formats/data-directory.md
+
+try:
+    RELEASE = version("trunkline")
+except PackageNotFoundError:  # running from a source tree that was never installed
+    RELEASE = "0+unknown"

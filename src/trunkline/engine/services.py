@@ -1,0 +1,68 @@
+"""What the operations share."""
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from trunkline.api.waiting import check_wanted
+from trunkline.config import Config
+from trunkline.db.database import Database
+from trunkline.errors import TimedOut, Unavailable
+from trunkline.files.tree import Trees
+from trunkline.jobs.logs import LiveLogs
+from trunkline.jobs.scheduler import Scheduler
+from trunkline.model.names import RunId
+from trunkline.store.chunks import ChunkStore
+
+_WAIT_S = 0.5  # a waiter looks at least this often whether its caller still wants it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The open parts of an installation, handed to every operation."""
+
+    config: Config
+    database: Database
+    chunks: ChunkStore
+    trees: Trees
+    live: LiveLogs
+    scheduler: Scheduler
+    closing: threading.Event
+    started: float  # monotonic seconds
+    _locks: dict[str, threading.Lock] = field(default_factory=dict)
+    _locks_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def new_id(self) -> RunId:
+        return RunId(uuid.uuid4().hex)
+
+    def waits(self, timeout_s: float | None, what: str) -> Iterator[None]:
+        """Yield at once and then after each change of the catalog, for a caller that waits.
+
+        Raises TimedOut naming `what`, and Unavailable when the engine closes.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            seen = self.database.revision
+            yield
+            left = _WAIT_S if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                raise TimedOut(f"waited {timeout_s:g} s for {what}, which has not ended yet")
+            self.database.wait_for_change(seen, min(left, _WAIT_S))
+            check_wanted()
+            if self.closing.is_set():
+                raise Unavailable("the server is shutting down")
+
+    @contextmanager
+    def turn(self, repo: str) -> Iterator[None]:
+        """One writer at a time for the atomic commits of a repo, so that none has to start over."""
+        with self._locks_lock:
+            lock = self._locks.setdefault(repo, threading.Lock())
+        with lock:
+            yield

@@ -1,0 +1,260 @@
+"""Manifests: a tree as ranges of rows, named by the digest of their index.
+
+Which rows share a range depends on their paths alone, never on how the tree came about: going
+through the sorted paths, a range ends where the hash of a path is small enough, but not before
+`ROWS_MIN` rows and not after `ROWS_MAX`. Whether it ends at a row depends only on the rows since
+its start. So after an edit the cuts fall back into step with the old ones at the next cut that both
+have, and all later ranges stay as they are. The index is cut into nodes by the same rule.
+
+Format page: docs/formats/manifest.md (version 1).
+"""
+
+import struct
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NewType
+from zlib import crc32
+
+from blake3 import blake3
+
+from trunkline.files.columns import (
+    DIGEST_BYTES,
+    Columns,
+    FileRow,
+    Reader,
+    encode_columns,
+    stored_numbers,
+)
+from trunkline.store.chunks import ChunkId
+
+__all__ = ["EMPTY", "FileRow", "Ranges", "RangeWriter", "RootId", "read_node"]
+
+RootId = NewType("RootId", str)  # digest of the root blob, 64 hex digits
+
+RANGE_MAGIC = b"TLRN"
+ROWS_MIN = 256
+ROWS_AVG = 2048
+ROWS_EASY = 4096  # from here on a cut is eight times as likely, so that ROWS_MAX is hardly met
+ROWS_MAX = 8192
+
+NODE_MIN = 16
+NODE_AVG = 128
+NODE_MAX = 512
+
+_NODE_MAGIC = b"TLMI"
+_NODE_HEAD = struct.Struct("<4sBB2xIIQQ")  # magic, version, level, entries, text bytes, rows, bytes
+_VERSION = 1
+
+_HASH_MASK = 0xFFFFFFFF
+_SPREAD = 0x9E3779B1  # odd; makes the checksum of similar paths dissimilar
+_ROW_CUT = (1 << 32) // ROWS_AVG
+_ROW_CUT_EASY = _ROW_CUT * 8
+_NODE_CUT = (1 << 32) // NODE_AVG
+
+
+@dataclass(slots=True, kw_only=True)
+class Ranges:
+    """The ranges of a tree (or the nodes over them), in order, by column."""
+
+    firsts: list[str] = field(default_factory=list)
+    lasts: list[str] = field(default_factory=list)
+    ids: list[ChunkId] = field(default_factory=list)
+    rows: "array[int]" = field(default_factory=lambda: array("Q"))
+    sizes: "array[int]" = field(default_factory=lambda: array("Q"))  # bytes of content
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def add(self, *, first: str, last: str, id: ChunkId, rows: int, size: int) -> None:
+        self.firsts.append(first)
+        self.lasts.append(last)
+        self.ids.append(id)
+        self.rows.append(rows)
+        self.sizes.append(size)
+
+    def copy(self, source: "Ranges", start: int, end: int) -> None:
+        """Append entries of another list."""
+        self.firsts += source.firsts[start:end]
+        self.lasts += source.lasts[start:end]
+        self.ids += source.ids[start:end]
+        self.rows += source.rows[start:end]
+        self.sizes += source.sizes[start:end]
+
+    def covering(self, path: str) -> int:
+        """The first range whose last path is not before `path` (their number if there is none)."""
+        return bisect_left(self.lasts, path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A blob of the index: entries that are ranges (level 1) or nodes of the level below."""
+
+    level: int
+    rows: int
+    size_bytes: int
+    entries: Ranges
+
+
+def encode_node(level: int, entries: Ranges) -> bytes:
+    """The canonical bytes of a node."""
+    text = "\0".join([*entries.firsts, *entries.lasts]).encode("utf-8")
+    head = _NODE_HEAD.pack(
+        _NODE_MAGIC,
+        _VERSION,
+        level,
+        len(entries),
+        len(text),
+        sum(entries.rows),
+        sum(entries.sizes),
+    )
+    return b"".join(
+        [
+            head,
+            text,
+            bytes.fromhex("".join(entries.ids)),
+            stored_numbers("Q", entries.rows),
+            stored_numbers("Q", entries.sizes),
+        ]
+    )
+
+
+def read_node(data: bytes) -> Node:
+    """The node in a blob; raises Corrupt for anything that `encode_node` doesn't write."""
+    reader = Reader(data, _NODE_MAGIC)
+    _, version, level, count, text_bytes, rows, size = reader.unpack(_NODE_HEAD)
+    reader.check(version == _VERSION, f"version {_VERSION}", f"version {version}")
+    names = reader.text(text_bytes).split("\0") if count else []
+    reader.check(len(names) == 2 * count, f"{2 * count} paths", str(len(names)))
+    ids = reader.take(count * DIGEST_BYTES).hex()
+    entries = Ranges(
+        firsts=names[:count],
+        lasts=names[count:],
+        ids=[ChunkId(ids[n * 64 : n * 64 + 64]) for n in range(count)],
+        rows=reader.numbers("Q", count),
+        sizes=reader.numbers("Q", count),
+    )
+    reader.done()
+    reader.check(sum(entries.rows) == rows, f"{rows} rows", str(sum(entries.rows)))
+    reader.check(sum(entries.sizes) == size, f"{size} bytes", str(sum(entries.sizes)))
+    return Node(level=level, rows=rows, size_bytes=size, entries=entries)
+
+
+EMPTY_BLOB = encode_node(1, Ranges())
+EMPTY = RootId(blake3(EMPTY_BLOB).hexdigest())  # root of the empty tree; readable without storing
+
+
+def is_cut(path: str, rows: int) -> bool:
+    """Whether a range of so many rows ends with this path."""
+    if rows < ROWS_MIN:
+        return False
+    if rows >= ROWS_MAX:
+        return True
+    spread = (crc32(path.encode("utf-8")) * _SPREAD) & _HASH_MASK
+    return spread < (_ROW_CUT if rows < ROWS_EASY else _ROW_CUT_EASY)
+
+
+def next_cut(paths: Sequence[str], start: int, end: int, rows: int) -> int:
+    """Where, in start…end, a range that has `rows` rows before `start` ends; 0 if it doesn't.
+
+    The result is the number of the first row of the next range.
+    """
+    at = start + max(0, ROWS_MIN - 1 - rows)
+    while at < end:
+        # The rule of `is_cut`, written out: this runs once for every row that is written.
+        limit = _ROW_CUT if rows + at - start + 1 < ROWS_EASY else _ROW_CUT_EASY
+        stop = min(end, start + (ROWS_EASY if limit == _ROW_CUT else ROWS_MAX) - 1 - rows)
+        for i in range(at, stop):
+            if (crc32(paths[i].encode("utf-8")) * _SPREAD) & _HASH_MASK < limit:
+                return i + 1
+        if limit == _ROW_CUT_EASY and stop < end:
+            return stop + 1
+        at = stop
+    return 0
+
+
+class RangeWriter:
+    """Writes a tree from left to right: rows, or whole ranges of another tree where they fit."""
+
+    def __init__(self, save: Callable[[bytes], ChunkId]) -> None:
+        self._save = save
+        self._rows = Columns()
+        self._done = Ranges()
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether the next row begins a range."""
+        return not self._rows.paths
+
+    def take_ranges(self, source: Ranges, start: int, end: int) -> None:
+        """Reuse ranges as they are; only at a boundary, and only where the same cuts would fall."""
+        assert self.at_boundary
+        self._done.copy(source, start, end)
+
+    def copy_rows(self, source: Columns, start: int, end: int) -> None:
+        """Append rows, which follow all earlier ones in order."""
+        while start < end:
+            cut = next_cut(source.paths, start, end, len(self._rows))
+            self._rows.copy_rows(source, start, cut or end)
+            if cut:
+                self._end_range()
+            start = cut or end
+
+    def finish(self) -> RootId:
+        """Store what is left and the index; returns the root of the tree."""
+        if not self.at_boundary:
+            self._end_range()
+        level, entries = 1, self._done
+        if not entries:
+            return EMPTY
+        while True:
+            nodes = self._write_nodes(level, entries)
+            if len(nodes) == 1:
+                return RootId(nodes.ids[0])
+            level, entries = level + 1, nodes
+
+    def _end_range(self) -> None:
+        rows, self._rows = self._rows, Columns()
+        rows.kinds = bytearray(len(rows))
+        self._done.add(
+            first=rows.paths[0],
+            last=rows.paths[-1],
+            id=self._save(encode_columns(RANGE_MAGIC, rows)),
+            rows=len(rows),
+            size=sum(rows.sizes),
+        )
+
+    def _write_nodes(self, level: int, entries: Ranges) -> Ranges:
+        nodes = Ranges()
+        start = 0
+        for end in node_cuts(entries.lasts):
+            part = Ranges()
+            part.copy(entries, start, end)
+            nodes.add(
+                first=part.firsts[0],
+                last=part.lasts[-1],
+                id=self._save(encode_node(level, part)),
+                rows=sum(part.rows),
+                size=sum(part.sizes),
+            )
+            start = end
+        return nodes
+
+
+def node_cuts(lasts: Sequence[str]) -> list[int]:
+    """Where the entries of an index are cut into nodes: the end of each node."""
+    cuts: list[int] = []
+    start = 0
+    for n in range(1, len(lasts) + 1):
+        count = n - start
+        if count < NODE_MIN:
+            continue
+        # Not the hash of the rows: the last path of a range is one that this hash has chosen.
+        chosen = int.from_bytes(blake3(lasts[n - 1].encode("utf-8")).digest()[:4], "little")
+        if count >= NODE_MAX or chosen < _NODE_CUT:
+            cuts.append(n)
+            start = n
+    if start < len(lasts):
+        cuts.append(len(lasts))
+    return cuts

@@ -1,0 +1,127 @@
+"""Makes the output tree of a job: the union of the outputs of exactly its datums.
+
+Starts from the tree of the pipeline's last good job where that is less work: what its vanished
+datums wrote is removed, what new ones wrote is added. As equal trees have equal roots, the result
+is the same as from scratch.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+from trunkline.db.database import Database, Transaction
+from trunkline.errors import DuplicateOutput, NotFound
+from trunkline.files.delta import DeltaId, DeltaWriter, delta_rows
+from trunkline.files.manifest import EMPTY, FileRow, RootId
+from trunkline.files.tree import Trees
+from trunkline.jobs import tables
+from trunkline.jobs.records import FinishedTree
+from trunkline.jobs.segments import decode_segment
+from trunkline.jobs.tables import JobRecord, ResultRecord
+from trunkline.pipelines import lifecycle
+from trunkline.store.chunks import ChunkId
+from trunkline.versions import commits
+from trunkline.versions.commits import CommitRecord
+
+_BATCH = 1000
+
+
+def assemble(database: Database, trees: Trees, job: JobRecord) -> FinishedTree:
+    """The stored, durable output tree of a job all of whose datums have succeeded.
+
+    Raises DuplicateOutput when two datums wrote one path (unless the spec merges).
+    """
+    with database.read() as tx:
+        record = lifecycle.get(tx, job.pipeline, version=job.version)
+        before = tables.good_job_before(tx, job.pipeline, job.number)
+        base = _commit_of(tx, before) if before else None
+    pipeline = lifecycle.spec_of(record)
+    keys = list(_keys(database, trees, job))
+    if pipeline.output_merge == "concat":
+        return _concatenated(database, trees, keys)
+    if before is None or base is None or base.error is not None or pipeline.reprocess_every_job:
+        return _changed(database, trees, EMPTY, removed=[], added=keys)
+    if before.datums_digest == job.datums_digest:
+        return FinishedTree(root=base.root, files=base.files, size_bytes=base.size_bytes)
+    old, new = set(_keys(database, trees, before)), set(keys)
+    removed, added = old - new, [key for key in keys if key not in old]
+    if len(removed) + len(added) >= len(new):
+        return _changed(database, trees, EMPTY, removed=[], added=keys)
+    return _changed(database, trees, RootId(base.root), removed=sorted(removed), added=added)
+
+
+def _commit_of(tx: Transaction, job: JobRecord) -> CommitRecord | None:
+    try:
+        return commits.get_commit(tx, job.output_repo, job.id)
+    except NotFound:  # deleted since
+        return None
+
+
+def _changed(
+    database: Database, trees: Trees, base: RootId, *, removed: list[str], added: list[str]
+) -> FinishedTree:
+    files_before, _ = trees.totals(base)
+    writer = DeltaWriter(trees)
+    files_gone = files_come = 0
+    for row in _outputs(database, trees, removed):
+        writer.delete_written(row.path, row.datum)
+        files_gone += 1
+    for row in _outputs(database, trees, added):
+        writer.put_row(row)
+        files_come += 1
+    root = trees.apply(base, writer.finish())
+    files, size = trees.totals(root)
+    if files != files_before - files_gone + files_come:
+        # Fewer files than were written: somewhere one datum's file took the place of another's.
+        _raise_duplicate(lambda: _outputs(database, trees, added), trees, base)
+    trees.chunks.flush()
+    return FinishedTree(root=root, files=files, size_bytes=size)
+
+
+def _concatenated(database: Database, trees: Trees, keys: list[str]) -> FinishedTree:
+    writer = DeltaWriter(trees)
+    for row in _outputs(database, trees, keys):
+        writer.put_row(row, append=True)
+    root = trees.apply(EMPTY, writer.finish())
+    files, size = trees.totals(root)
+    trees.chunks.flush()
+    return FinishedTree(root=root, files=files, size_bytes=size)
+
+
+def _raise_duplicate(rows: Callable[[], Iterator[FileRow]], trees: Trees, base: RootId) -> None:
+    seen: dict[str, str] = {}
+    for row in rows():
+        there = trees.find(base, row.path)
+        first = seen.get(row.path) or (there.datum if there else None)
+        if first is not None and first != row.datum:
+            raise DuplicateOutput(row.path, first, row.datum)
+        seen[row.path] = row.datum
+    raise AssertionError("the output tree has fewer files than its datums wrote")
+
+
+def _keys(database: Database, trees: Trees, job: JobRecord) -> Iterator[str]:
+    with database.read() as tx:
+        segments = tables.segments_of(tx, job.number)
+    for segment in segments:
+        for planned in decode_segment(trees.chunks.get(ChunkId(segment.chunk))):
+            yield planned.key
+
+
+def _outputs(database: Database, trees: Trees, keys: list[str]) -> Iterator[FileRow]:
+    """The files that some datums wrote, in the order of the datums."""
+    source = iter(keys)
+    while batch := list(islice(source, _BATCH)):
+        with database.read() as tx:
+            results = tables.results_of(tx, batch)
+        yield from _rows_of(trees, [results[key] for key in batch if key in results])
+
+
+def _rows_of(trees: Trees, results: Iterable[ResultRecord]) -> Iterator[FileRow]:
+    """Workers store the outputs of several datums in one delta: each delta is read once."""
+    ordered = list(results)
+    by_datum: dict[str, list[FileRow]] = {result.key: [] for result in ordered if result.files}
+    for delta in dict.fromkeys(delta for result in ordered for delta in result.output):
+        for row in delta_rows(trees, DeltaId(delta)):
+            if row.datum in by_datum:
+                by_datum[row.datum].append(row)
+    for result in ordered:
+        yield from by_datum.pop(result.key, ())

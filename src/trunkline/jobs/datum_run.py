@@ -1,0 +1,345 @@
+"""Runs one datum in a slot: inputs out of the store, the user's command, outputs into the store."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trunkline.errors import TrunklineError
+from trunkline.files.delta import DeltaWriter
+from trunkline.files.manifest import FileRow, RootId
+from trunkline.files.tree import Trees
+from trunkline.jobs.outputs import OutputRefused, collect
+from trunkline.jobs.segments import PlannedDatum
+from trunkline.model.jobs import DatumState
+from trunkline.model.versions import FileType
+from trunkline.pipelines.environment import datum_environment
+from trunkline.runtimes.base import Command, ExitReport, Slot
+
+_LOG_SEND_S = 0.1  # live log lines are sent at most this often
+_LOG_LINE_BYTES_MAX = 64 * 1024
+_LOG_CHUNK_BYTES = 1024 * 1024
+
+LogEntry = tuple[int, str, str]  # microseconds since 1970, stream, line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What all datums of a pipeline version share."""
+
+    pipeline: str
+    version: int
+    spec_commit: str
+    cmd: tuple[str, ...]
+    stdin: tuple[str, ...]
+    err_cmd: tuple[str, ...]
+    err_stdin: tuple[str, ...]
+    env: dict[str, str]
+    user: str
+    working_dir: str
+    accept_return_code: tuple[int, ...]
+    tries: int
+    timeout_s: float | None
+    empty_inputs: tuple[str, ...]  # names of inputs whose files are given empty
+    code: str  # root of the file set behind /code, or empty
+    code_dir: str  # where that is on this machine, or empty
+    log_bytes_max: int  # kept per try
+
+    def as_message(self) -> dict[str, Any]:
+        return {"type": "context", **asdict(self)}
+
+    @staticmethod
+    def parse(message: dict[str, Any], *, home: Path) -> "Context":
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in message.items()
+        }
+        values.pop("type")
+        if values["code"]:
+            values["code_dir"] = str(home / "cache" / "code" / str(values["code"]))
+        return Context(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a datum. Times in microseconds since 1970, durations in microseconds."""
+
+    position: int
+    key: str
+    state: DatumState
+    tries: int
+    started: int
+    finished: int
+    downloaded_bytes: int
+    uploaded_bytes: int
+    files: int
+    download_us: int
+    process_us: int
+    upload_us: int
+    log: tuple[str, ...]
+    reason: str
+
+    def failed(self, reason: str) -> "Outcome":
+        """The same datum, failed after all."""
+        return replace(
+            self, state=DatumState.FAILED, reason=reason, uploaded_bytes=0, files=0, log=()
+        )
+
+    def as_message(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class DatumRun:
+    """The one place where a datum is executed; used by one thread."""
+
+    def __init__(self, slot: Slot, trees: Trees) -> None:
+        self._slot = slot
+        self.trees = trees
+
+    def run(
+        self,
+        context: Context,
+        planned: PlannedDatum,
+        *,
+        job: str,
+        position: int,
+        writer: DeltaWriter,
+        on_log: Callable[[list[LogEntry]], None],
+        cancelled: Callable[[], bool],
+    ) -> Outcome | None:
+        """Run a datum to its outcome: at most `context.tries` tries; None when cancelled.
+
+        Outputs of a success are added to `writer`, which the caller makes durable.
+        """
+        clock = _Clock()
+        log = _Log(on_log)
+        state, reason, tried, size, files = DatumState.FAILED, "", 0, 0, 0
+        downloaded = sum(f.size_bytes for f in planned.datum.files)
+        while tried < context.tries and state is DatumState.FAILED:
+            tried += 1
+            try:
+                stage = self._materialise(context, planned, downloaded, clock)
+                report = self._command(context, planned, job, log, cancelled, clock)
+                if report.cancelled:
+                    return None
+                if not report.reason or report.code in context.accept_return_code:
+                    size, files = self._upload(stage, planned, writer, clock)
+                    state, reason = DatumState.SUCCESS, ""
+                else:
+                    reason = report.reason
+                    if context.err_cmd and self._recovers(context, planned, job, log, cancelled):
+                        state = DatumState.RECOVERED
+            except (TrunklineError, OutputRefused, OSError) as error:
+                reason = _sentence(error)
+            if state is DatumState.FAILED:
+                log.note(f"try {tried} of {context.tries} failed: {reason}")
+        self._slot.clear()
+        log.send()
+        return Outcome(
+            position=position,
+            key=planned.key,
+            state=state,
+            tries=tried,
+            started=clock.began,
+            finished=_now_us(),
+            downloaded_bytes=downloaded,
+            uploaded_bytes=size,
+            files=files,
+            download_us=clock.spent["download"],
+            process_us=clock.spent["process"],
+            upload_us=clock.spent["upload"],
+            log=self._store_log(log),
+            reason=reason if state is not DatumState.SUCCESS else "",
+        )
+
+    def _materialise(
+        self, context: Context, planned: PlannedDatum, size: int, clock: "_Clock"
+    ) -> Path:
+        with clock.measure("download"):
+            self._slot.set_code(self._code(context))
+            stage = self._slot.stage(size, files=len(planned.datum.files))
+            for file in planned.datum.files:
+                rows: Iterator[FileRow] = self.trees.walk(RootId(file.root), file.path)
+                if file.name in context.empty_inputs:
+                    rows = (replace(row, size_bytes=0, chunks=()) for row in rows)
+                target = stage / file.name
+                target.mkdir(exist_ok=True)
+                if file.type == FileType.DIR and file.path:
+                    (target / file.path).mkdir(parents=True, exist_ok=True)
+                self.trees.export(rows, target)
+        return stage
+
+    def _code(self, context: Context) -> Path | None:
+        """The directory behind /code, made on first use; its name is its content."""
+        if not context.code:
+            return None
+        target = Path(context.code_dir)
+        if not target.exists():
+            aside = target.with_name(f".{target.name}.{os.getpid()}")
+            aside.mkdir(parents=True)
+            self.trees.export(self.trees.walk(RootId(context.code)), aside, mode=0o755)
+            try:
+                aside.rename(target)
+            except OSError:
+                if not target.exists():
+                    raise
+        return target
+
+    def _command(
+        self,
+        context: Context,
+        planned: PlannedDatum,
+        job: str,
+        log: "_Log",
+        cancelled: Callable[[], bool],
+        clock: "_Clock",
+    ) -> ExitReport:
+        command = self._as_command(context, context.cmd, context.stdin, planned, job)
+        with clock.measure("process"):
+            report = self._slot.run(
+                command, on_output=log.add, cancelled=cancelled, tick=log.send_if_due
+            )
+        log.end_lines()
+        if report.log_truncated:
+            log.note("the log of this datum was cut: it printed more than is kept")
+        return report
+
+    def _recovers(
+        self,
+        context: Context,
+        planned: PlannedDatum,
+        job: str,
+        log: "_Log",
+        cancelled: Callable[[], bool],
+    ) -> bool:
+        command = self._as_command(context, context.err_cmd, context.err_stdin, planned, job)
+        report = self._slot.run(
+            command, on_output=log.add, cancelled=cancelled, tick=log.send_if_due
+        )
+        log.end_lines()
+        return not report.reason
+
+    def _as_command(
+        self,
+        context: Context,
+        argv: tuple[str, ...],
+        stdin: tuple[str, ...],
+        planned: PlannedDatum,
+        job: str,
+    ) -> Command:
+        return Command(
+            argv=argv,
+            stdin=("\n".join(stdin) + "\n").encode("utf-8") if stdin else None,
+            env=datum_environment(
+                planned.datum,
+                env=context.env,
+                pipeline=context.pipeline,
+                job=job,
+                output_commit=job,
+                datum_id=planned.key,
+                spec_commit=context.spec_commit,
+            ),
+            working_dir=context.working_dir,
+            user=context.user,
+            timeout_s=context.timeout_s,
+            log_bytes_max=context.log_bytes_max,
+        )
+
+    def _upload(
+        self, stage: Path, planned: PlannedDatum, writer: DeltaWriter, clock: "_Clock"
+    ) -> tuple[int, int]:
+        """Store what is in /pfs/out; returns its bytes and number of files."""
+        with clock.measure("upload"):
+            return collect(self._slot, stage, self.trees, planned, writer)
+
+    def _store_log(self, log: "_Log") -> tuple[str, ...]:
+        data = log.as_bytes()
+        pieces = [data[i : i + _LOG_CHUNK_BYTES] for i in range(0, len(data), _LOG_CHUNK_BYTES)]
+        try:
+            return tuple(str(self.trees.chunks.put(piece)) for piece in pieces)
+        except TrunklineError:  # a full disk loses the log, not the outcome
+            return ()
+
+
+class _Clock:
+    """Adds up how long the phases of a datum took."""
+
+    def __init__(self) -> None:
+        self.began = _now_us()
+        self.spent = {"download": 0, "process": 0, "upload": 0}
+        self._phase = ""
+        self._since = 0.0
+
+    def measure(self, phase: str) -> "_Clock":
+        self._phase = phase
+        return self
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.spent[self._phase] += int((time.monotonic() - self._since) * 1e6)
+
+
+class _Log:
+    """Cuts output into lines, passes them on while the command runs, and keeps them to the end."""
+
+    def __init__(self, on_log: Callable[[list[LogEntry]], None]) -> None:
+        self._on_log = on_log
+        self._rest = {"stdout": b"", "stderr": b""}
+        self._entries: list[LogEntry] = []
+        self._sent = 0
+        self._sent_at = 0.0
+
+    def add(self, stream: str, data: bytes) -> None:
+        *lines, rest = (self._rest[stream] + data).split(b"\n")
+        while len(rest) > _LOG_LINE_BYTES_MAX:
+            lines.append(rest[:_LOG_LINE_BYTES_MAX])
+            rest = rest[_LOG_LINE_BYTES_MAX:]
+        self._rest[stream] = rest
+        for line in lines:
+            self._append(stream, line)
+
+    def end_lines(self) -> None:
+        for stream, rest in self._rest.items():
+            if rest:
+                self._append(stream, rest)
+        self._rest = {"stdout": b"", "stderr": b""}
+
+    def note(self, text: str) -> None:
+        """Add a line of ours."""
+        self._entries.append((_now_us(), "worker", text))
+
+    def send_if_due(self) -> None:
+        if time.monotonic() - self._sent_at > _LOG_SEND_S:
+            self.send()
+
+    def send(self) -> None:
+        if self._sent < len(self._entries):
+            self._on_log(self._entries[self._sent :])
+            self._sent = len(self._entries)
+        self._sent_at = time.monotonic()
+
+    def as_bytes(self) -> bytes:
+        return b"".join(
+            json.dumps(entry, separators=(",", ":")).encode("utf-8") + b"\n"
+            for entry in self._entries
+        )
+
+    def _append(self, stream: str, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").rstrip("\r")
+        self._entries.append((_now_us(), stream, text))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)
+
+
+def _now_us() -> int:
+    return int(datetime.now(UTC).timestamp() * 1e6)

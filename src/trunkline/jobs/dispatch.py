@@ -1,0 +1,529 @@
+"""Hands datums to workers and takes their outcomes back. Used by the scheduler's thread only.
+
+Execution is at least once, effect exactly once: a lease is recorded before it is handed out, its id
+is the fencing token, an outcome counts only while its lease is active and only once per datum of a
+job. A worker that dies or falls silent loses its lease, and the datums without outcome are handed
+out again.
+"""
+
+import logging
+import os
+import selectors
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from trunkline.config import Config
+from trunkline.db.database import Database, Transaction
+from trunkline.files.delta import DeltaId, delta_rows
+from trunkline.files.tree import Trees
+from trunkline.jobs import tables
+from trunkline.jobs.channel import ChannelClosed, Message
+from trunkline.jobs.datum_run import Context
+from trunkline.jobs.logs import LiveLogs
+from trunkline.jobs.plan import lease_size
+from trunkline.jobs.pool import Worker, WorkerPool
+from trunkline.jobs.records import apply_event
+from trunkline.jobs.segments import PlannedDatum, decode_segment, encode_segment
+from trunkline.jobs.state import Action, Broken, DatumsEnded
+from trunkline.jobs.tables import DatumRecord, JobRecord, LeaseRecord, ResultRecord
+from trunkline.model.jobs import DatumState, JobState
+from trunkline.model.pipelines import PipelineSpec, PipelineState
+from trunkline.pipelines import lifecycle
+from trunkline.pipelines.inputs import empty_file_inputs
+from trunkline.pipelines.spec import worker_count
+from trunkline.store.chunks import ChunkId
+
+_PATHS_REMEMBERED_MAX = 500_000  # per job, to see clashing outputs early
+
+_log = logging.getLogger("trunkline.scheduler")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Active:
+    """A running job, as far as handing out its datums needs it."""
+
+    job: JobRecord
+    pipeline: PipelineSpec
+    context: Context
+    workers: int
+    deadline: float | None  # seconds since 1970
+    datum_s: float | None = None  # moving average
+    crashes: Counter[int] = field(default_factory=Counter)  # by position
+    writers: dict[str, str] = field(default_factory=dict)  # output path → datum
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Held:
+    """A lease in the hands of a worker."""
+
+    record: LeaseRecord
+    worker: Worker
+    datums: dict[int, PlannedDatum]  # without outcome yet, by position
+
+
+class Dispatcher:
+    """The traffic between running jobs and workers."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        trees: Trees,
+        pool: WorkerPool,
+        live: LiveLogs,
+        *,
+        act: Callable[[int, tuple[Action, ...]], None],
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._trees = trees
+        self._pool = pool
+        self._live = live
+        self._act = act
+        self._selector: selectors.BaseSelector | None = None
+        self._active: dict[int, _Active] = {}
+        self._held: dict[int, _Held] = {}
+        self._held_lock = threading.Lock()  # restart_datums comes from other threads
+        self._checked_revision = -1
+        self._versions: dict[str, int] = {}  # newest version of each pipeline that may have workers
+
+    def attach(self, selector: selectors.BaseSelector) -> None:
+        """Workers' channels are registered with this selector."""
+        self._selector = selector
+
+    # --- jobs come and go -------------------------------------------------------------------------
+
+    def job_running(self, number: int) -> None:
+        """Begin (or go on) handing out the datums of a job."""
+        if number in self._active:
+            return
+        with self._database.read() as tx:
+            job = tables.job_by_number(tx, number)
+            if job is None or job.state is not JobState.RUNNING:
+                return
+            record = lifecycle.get(tx, job.pipeline, version=job.version)
+        pipeline = lifecycle.spec_of(record)
+        began = job.started or job.created
+        self._active[number] = _Active(
+            job=job,
+            pipeline=pipeline,
+            context=_context(pipeline, record.code, job, log_bytes_max=self._config.log_bytes_max),
+            workers=self._worker_count(pipeline),
+            deadline=began.timestamp() + pipeline.job_timeout_s if pipeline.job_timeout_s else None,
+        )
+        self._versions[job.pipeline] = max(self._versions.get(job.pipeline, 0), job.version)
+
+    def job_ended(self, number: int) -> None:
+        """Stop handing out the datums of a job, and cancel those at work."""
+        self._active.pop(number, None)
+        for held in [h for h in self._held.values() if h.record.job == number]:
+            self._pool.send(held.worker, {"type": "cancel", "lease": held.record.id})
+
+    def overdue(self, now_s: float) -> list[tuple[int, str]]:
+        """The running jobs whose time is over, with the reason."""
+        return [
+            (number, f"job timed out after {active.pipeline.job_timeout_s:g} s")
+            for number, active in self._active.items()
+            if active.deadline is not None and now_s > active.deadline
+        ]
+
+    def restart_datums(self, job: int, paths: list[str]) -> int:
+        """Tell the workers whose datum at work has all these input paths to begin it again."""
+        wanted = {path.strip("/") for path in paths}
+        count = 0
+        with self._held_lock:
+            held = [h for h in self._held.values() if h.record.job == job]
+        for lease in held:
+            worker = lease.worker
+            if worker.position is not None and wanted <= set(worker.inputs):
+                message = {"type": "restart", "lease": lease.record.id, "position": worker.position}
+                self._pool.send(worker, message)
+                count += 1
+        return count
+
+    # --- workers ----------------------------------------------------------------------------------
+
+    def prewarm(self, pipeline: str) -> None:
+        """Start the workers of a pipeline's newest version; older ones leave."""
+        with self._database.read() as tx:
+            record = lifecycle.find(tx, pipeline)
+        if record is None or record.state is PipelineState.PAUSED:
+            return
+        self._versions[pipeline] = record.version
+        document = lifecycle.spec_of(record)
+        if not document.autoscaling:
+            self._ensure_workers(pipeline, record.version, self._worker_count(document))
+
+    def tend_workers(self) -> None:
+        """Kill the silent, let the superfluous go."""
+        now = time.monotonic()
+        self._look_at_catalog()
+        needed = {(a.job.pipeline, a.job.version) for a in self._active.values()}
+        for worker in self._pool.workers():
+            if now - worker.heard > self._config.lease_s:
+                _log.warning("worker %s is silent and is killed", worker.name)
+                self._pool.kill(worker)
+            elif worker.lease is None and worker.ready and not worker.retiring:
+                outdated = self._versions.get(worker.pipeline) != worker.version
+                unused = now - worker.idle_since > self._config.worker_idle_s
+                if (outdated or unused) and (worker.pipeline, worker.version) not in needed:
+                    self._pool.retire(worker)
+
+    def receive(self, worker: Worker) -> None:
+        """Take the messages that a worker sent."""
+        try:
+            for message in worker.channel.poll():
+                self._take(worker, message)
+        except ChannelClosed:
+            self._worker_gone(worker)
+
+    def _look_at_catalog(self) -> None:
+        """Notice jobs that were stopped or deleted, and pipelines that changed, by others."""
+        revision = self._database.revision
+        if revision == self._checked_revision:
+            return
+        self._checked_revision = revision
+        with self._database.read() as tx:
+            ended = [
+                number
+                for number in self._active
+                if (job := tables.job_by_number(tx, number)) is None or job.state.ended
+            ]
+            for pipeline in list(self._versions):
+                record = lifecycle.find(tx, pipeline)
+                if record is None or record.state is PipelineState.PAUSED:
+                    self._versions.pop(pipeline)
+                else:
+                    self._versions[pipeline] = record.version
+        for number in ended:
+            self.job_ended(number)
+
+    def _ensure_workers(self, pipeline: str, version: int, count: int) -> None:
+        there = [w for w in self._pool.workers(pipeline) if w.version == version and not w.retiring]
+        for _ in range(count - len(there)):
+            try:
+                worker = self._pool.spawn(pipeline, version, now=_now())
+            except OSError as error:
+                _log.error("a worker of %s can't be started: %s", pipeline, error)
+                return
+            assert self._selector is not None
+            self._selector.register(worker.channel, selectors.EVENT_READ, worker)
+
+    def _worker_count(self, pipeline: PipelineSpec) -> int:
+        return min(
+            worker_count(pipeline.parallelism, os.cpu_count() or 1), self._config.workers_max
+        )
+
+    def _worker_gone(self, worker: Worker) -> None:
+        assert self._selector is not None
+        self._selector.unregister(worker.channel)
+        self._pool.discard(worker)
+        held = self._held.get(worker.lease) if worker.lease is not None else None
+        if held is not None:
+            self._release(held, crashed=worker.position)
+
+    # --- leases -----------------------------------------------------------------------------------
+
+    def hand_out(self) -> None:
+        """Give work to idle workers, and start workers where there is work."""
+        for active in list(self._active.values()):
+            job = active.job
+            with self._database.read() as tx:
+                current = tables.job_by_number(tx, job.number)
+                lost = tables.lost_leases(tx, job.number)
+            if current is None or current.state is not JobState.RUNNING:
+                continue
+            remaining = current.fresh - current.leased
+            if remaining <= 0 and not lost:
+                continue
+            wanted = active.workers
+            if active.pipeline.autoscaling:
+                wanted = min(wanted, remaining + lost)
+            self._ensure_workers(job.pipeline, job.version, wanted)
+            for worker in self._pool.workers(job.pipeline):
+                if worker.version != job.version or not worker.idle:
+                    continue
+                if not self._lease_to(active, worker):
+                    break
+
+    def _lease_to(self, active: _Active, worker: Worker) -> bool:
+        """Record a lease and hand it to a worker; False when nothing is left."""
+        number = active.job.number
+        with self._database.write() as tx:
+            span = self._next_span(tx, active)
+            if span is None:
+                return False
+            first, until = span
+            lease = tables.insert_lease(tx, number, first=first, until=until, worker=worker.name)
+            segments = tables.segments_between(tx, number, first, until)
+            ended = tables.ended_positions(tx, number, first, until)
+        datums: dict[int, PlannedDatum] = {}
+        for segment in segments:
+            position = segment.first
+            for planned in decode_segment(self._trees.chunks.get(ChunkId(segment.chunk))):
+                if planned.fresh:
+                    if first <= position < until and position not in ended:
+                        datums[position] = planned
+                    position += 1
+        held = _Held(record=lease, worker=worker, datums=datums)
+        with self._held_lock:
+            self._held[lease.id] = held
+        worker.lease, worker.job, worker.position = lease.id, active.job.name, None
+        key = (active.job.pipeline, active.job.version)
+        if key not in worker.contexts:
+            self._pool.send(worker, active.context.as_message())
+            worker.contexts.add(key)
+        message = {
+            "type": "lease",
+            "lease": lease.id,
+            "pipeline": active.job.pipeline,
+            "version": active.job.version,
+            "job": active.job.id,
+            "positions": list(datums),
+            "datums": encode_segment(list(datums.values())).decode("utf-8"),
+        }
+        self._pool.send(worker, message)
+        return True
+
+    def _next_span(self, tx: Transaction, active: _Active) -> tuple[int, int] | None:
+        number = active.job.number
+        lost = tables.take_lost_lease(tx, number)
+        if lost is not None:
+            return lost.first, lost.until
+        job = tables.job_by_number(tx, number)
+        if job is None or job.state is not JobState.RUNNING or job.leased >= job.fresh:
+            return None
+        size = lease_size(
+            remaining=job.fresh - job.leased, workers=active.workers, datum_s=active.datum_s
+        )
+        until = min(job.leased + size, job.fresh)
+        tables.advance_leased(tx, number, until)
+        return job.leased, until
+
+    def _release(self, held: _Held, *, crashed: int | None) -> None:
+        """Take a lease back; a datum that killed its worker too often fails instead."""
+        with self._held_lock:
+            self._held.pop(held.record.id, None)
+        number = held.record.job
+        active = self._active.get(number)
+        for position in held.datums:
+            self._live.end(number, position)
+        failed: DatumRecord | None = None
+        if active is not None and crashed in held.datums:
+            active.crashes[crashed] += 1
+            if active.crashes[crashed] >= active.pipeline.datum_tries:
+                failed = _crashed(held, crashed, active.crashes[crashed])
+        actions: tuple[Action, ...] = ()
+        with self._database.write() as tx:
+            if tables.active_lease(tx, held.record.id) is None:
+                return
+            tables.lose_lease(tx, held.record.id)
+            if failed is not None and tables.insert_datum(tx, failed):
+                event = DatumsEnded(failed=1, failure=_failure(failed))
+                actions = apply_event(tx, number, event, now=_now())
+            if len(held.datums) == (failed is not None):
+                tables.end_lease(tx, held.record.id)
+        self._act(number, actions)
+
+    # --- what workers say -------------------------------------------------------------------------
+
+    def _take(self, worker: Worker, message: Message) -> None:
+        worker.heard = time.monotonic()
+        match message["type"]:
+            case "ready":
+                worker.ready = True
+                worker.idle_since = time.monotonic()
+            case "started":
+                self._take_started(worker, message)
+            case "log":
+                held = self._held.get(message["lease"])
+                if held is not None:
+                    self._live.add(held.record.job, message["position"], message["lines"])
+                    self._database.notify()
+            case "ended":
+                self._take_ended(worker, message)
+            case _:
+                pass  # alive
+
+    def _take_started(self, worker: Worker, message: Message) -> None:
+        held = self._held.get(message["lease"])
+        position = message["position"]
+        if held is None or position not in held.datums:
+            return
+        worker.position, worker.datum = position, message["key"]
+        worker.inputs = tuple(file.path for file in held.datums[position].datum.files)
+        self._live.begin(held.record.job, position, key=message["key"], worker=worker.name)
+
+    def _take_ended(self, worker: Worker, message: Message) -> None:
+        held = self._held.get(message["lease"])
+        if held is not None:
+            self._record(held, message)
+        if not message["last"]:
+            return
+        worker.lease, worker.position = None, None
+        worker.job = worker.datum = ""
+        worker.idle_since = time.monotonic()
+        if held is not None:
+            self._release(held, crashed=None)
+
+    def _record(self, held: _Held, message: Message) -> None:
+        """Record outcomes, each once, in one transaction with what follows for the job."""
+        number = held.record.job
+        active = self._active.get(number)
+        records = [_datum_record(held, outcome) for outcome in message["outcomes"]]
+        output = tuple(message["output"])
+        clash = self._clash(active, output) if active is not None else ""
+        actions: tuple[Action, ...] = ()
+        with self._database.write() as tx:
+            if tables.active_lease(tx, held.record.id) is None:
+                records = []
+            fresh = [record for record in records if tables.insert_datum(tx, record)]
+            outcomes = {outcome["position"]: outcome for outcome in message["outcomes"]}
+            for record in fresh:
+                if record.state is DatumState.SUCCESS:
+                    result = _result(record, outcomes[record.position], output)
+                    tables.insert_result(tx, result, now=_now())
+            if fresh:
+                _add_usage(tx, number, fresh)
+                event = Broken(reason=clash) if clash else _event(fresh)
+                actions = apply_event(tx, number, event, now=_now())
+        for record in records:
+            held.datums.pop(record.position, None)
+            self._live.end(number, record.position)
+            if active is not None:
+                spent = (record.finished - record.started).total_seconds()
+                old = active.datum_s
+                active.datum_s = spent if old is None else 0.8 * old + 0.2 * spent
+        self._act(number, actions)
+
+    def _clash(self, active: _Active, output: tuple[str, ...]) -> str:
+        """The sentence for an output path that another datum of the job wrote before, or nothing.
+
+        Seen as soon as the second datum has ended; clashes with remembered outputs, or beyond the
+        limit of what is remembered here, are found when the output tree is made.
+        """
+        if active.pipeline.output_merge != "error":
+            return ""
+        for delta in output:
+            for row in delta_rows(self._trees, DeltaId(delta)):
+                if len(active.writers) >= _PATHS_REMEMBERED_MAX:
+                    return ""
+                first = active.writers.setdefault(row.path, row.datum)
+                if first != row.datum:
+                    return (
+                        f"duplicate path output by different datums: '{row.path}' from {first} "
+                        f"and from {row.datum}"
+                    )
+        return ""
+
+
+def _context(pipeline: PipelineSpec, code: str, job: JobRecord, config: Config) -> Context:
+    transform = pipeline.transform
+    return Context(
+        pipeline=job.pipeline,
+        version=job.version,
+        spec_commit=job.spec_commit,
+        cmd=transform.cmd,
+        stdin=transform.stdin,
+        err_cmd=transform.err_cmd,
+        err_stdin=transform.err_stdin,
+        # Last, so that `python3` is there even on a machine that has it under another name only.
+        env={"PATH": f"{config.path}:{Path(sys.executable).parent}", **transform.env},
+        user=transform.user,
+        working_dir=transform.working_dir,
+        accept_return_code=transform.accept_return_code,
+        tries=pipeline.datum_tries,
+        timeout_s=pipeline.datum_timeout_s,
+        empty_inputs=empty_file_inputs(pipeline.input),
+        code=code,
+        code_dir="",
+        log_bytes_max=config.log_bytes_max,
+    )
+
+
+def _datum_record(held: _Held, outcome: Message) -> DatumRecord:
+    return DatumRecord(
+        job=held.record.job,
+        position=outcome["position"],
+        key=outcome["key"],
+        state=DatumState(outcome["state"]),
+        tries=outcome["tries"],
+        worker=held.worker.name,
+        started=tables.from_microseconds(outcome["started"]),
+        finished=tables.from_microseconds(outcome["finished"]),
+        downloaded_bytes=outcome["downloaded_bytes"],
+        uploaded_bytes=outcome["uploaded_bytes"],
+        download_us=outcome["download_us"],
+        process_us=outcome["process_us"],
+        upload_us=outcome["upload_us"],
+        log=tuple(outcome["log"]),
+        reason=outcome["reason"],
+    )
+
+
+def _crashed(held: _Held, position: int, times: int) -> DatumRecord:
+    now = _now()
+    return DatumRecord(
+        job=held.record.job,
+        position=position,
+        key=held.datums[position].key,
+        state=DatumState.FAILED,
+        tries=times,
+        worker=held.worker.name,
+        started=now,
+        finished=now,
+        downloaded_bytes=0,
+        uploaded_bytes=0,
+        download_us=0,
+        process_us=0,
+        upload_us=0,
+        log=(),
+        reason=f"its worker was killed or fell silent {times} times while running it",
+    )
+
+
+def _result(record: DatumRecord, outcome: Message, output: tuple[str, ...]) -> ResultRecord:
+    return ResultRecord(
+        key=record.key,
+        output=output if outcome["files"] else (),
+        files=outcome["files"],
+        size_bytes=outcome["uploaded_bytes"],
+        log=record.log,
+    )
+
+
+def _event(fresh: list[DatumRecord]) -> DatumsEnded:
+    states = Counter(record.state for record in fresh)
+    failures = [_failure(record) for record in fresh if record.state is DatumState.FAILED]
+    return DatumsEnded(
+        processed=states[DatumState.SUCCESS],
+        failed=states[DatumState.FAILED],
+        recovered=states[DatumState.RECOVERED],
+        failure=failures[0] if failures else "",
+    )
+
+
+def _failure(record: DatumRecord) -> str:
+    return f"failed to process datum: {record.key}: {record.reason}"
+
+
+def _add_usage(tx: Transaction, number: int, fresh: list[DatumRecord]) -> None:
+    tables.add_usage(
+        tx,
+        number,
+        downloaded_bytes=sum(r.downloaded_bytes for r in fresh),
+        uploaded_bytes=sum(r.uploaded_bytes for r in fresh),
+        download_us=sum(r.download_us for r in fresh),
+        process_us=sum(r.process_us for r in fresh),
+        upload_us=sum(r.upload_us for r in fresh),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,131 @@
+"""The worker host: a small single-threaded process that forks workers.
+
+The server has threads, so it can't fork safely, and starting Python for each worker would be slow.
+The host imports all that a worker needs once; a worker is then a fork. When the server goes away,
+however it dies, the host's control socket closes: it kills all workers with all they started, and
+exits.
+
+Run as `python -m trunkline.jobs.host FD`, where FD is the control socket.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from trunkline.jobs.channel import Channel
+from trunkline.jobs.worker import WorkerSettings, work
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_REQUEST_BYTES_MAX = 64 * 1024
+
+
+def spawn_request(control: socket.socket, settings: WorkerSettings, channel: socket.socket) -> int:
+    """Ask the host for a worker that talks over `channel`; returns its process id."""
+    request = json.dumps({name: str(getattr(settings, name)) for name in WorkerSettings.names()})
+    socket.send_fds(control, [request.encode("utf-8")], [channel.fileno()])
+    answer = control.recv(64)
+    if not answer:
+        raise ConnectionError("the worker host is gone")
+    return int(answer)
+
+
+def host(control: socket.socket) -> None:
+    """Serve requests until the control socket closes."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    workers: set[int] = set()
+    while True:
+        ready, _, _ = select.select([control], [], [], 1.0)
+        _reap(workers)
+        if not ready:
+            continue
+        try:
+            data, fds, _, _ = socket.recv_fds(control, _REQUEST_BYTES_MAX, 1)
+        except OSError:
+            data, fds = b"", []
+        if not data:
+            break
+        workers.add(_fork_worker(control, WorkerSettings.parse(json.loads(data)), fds[0]))
+    _kill_all_children()
+
+
+def _fork_worker(control: socket.socket, settings: WorkerSettings, fd: int) -> int:
+    pid = os.fork()
+    if pid:
+        os.close(fd)
+        control.sendall(str(pid).encode())
+        return pid
+    status = 1
+    try:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        control.close()
+        work(Channel(socket.socket(fileno=fd)), settings)
+        status = 0
+    except BaseException as error:
+        print(f"worker {settings.name}: {error!r}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(status)
+
+
+def _reap(workers: set[int]) -> None:
+    """Collect the dead, and kill what a dead worker left behind (orphans come to us)."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            break
+        workers.discard(pid)
+    for pid in _children() - workers:
+        _kill(pid)
+
+
+def _kill_all_children() -> None:
+    """Kill the children until none are left: killing a worker hands its children to us."""
+    while children := _children():
+        for pid in children:
+            _kill(pid)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _children() -> set[int]:
+    me = os.getpid()
+    try:
+        text = Path(f"/proc/{me}/task/{me}/children").read_text("ascii")
+    except OSError:  # not Linux, or a kernel without the file
+        return set()
+    return {int(word) for word in text.split()}
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        libc: Any = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(option, value, 0, 0, 0)
+
+
+def main() -> None:
+    """Entry point of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server ends us by closing the socket
+    host(socket.socket(fileno=int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

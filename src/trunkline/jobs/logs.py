@@ -1,0 +1,77 @@
+"""Log lines: those of running datums in memory, those of ended ones in the store.
+
+Every line is stored with its datum before the outcome is recorded; what is here in memory is only
+what a running datum has printed so far.
+"""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from trunkline.jobs.tables import from_microseconds
+from trunkline.model.jobs import LogLine
+from trunkline.store.chunks import ChunkId, ChunkStore
+
+LIVE_LINES_MAX = 10_000  # kept per running datum; the whole log is readable once it ended
+
+Entry = tuple[datetime, str, str]  # time, stream, message
+
+
+class LiveLogs:
+    """What running datums have printed so far. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: dict[tuple[int, int], tuple[str, str, list[Entry]]] = {}
+
+    def begin(self, job: int, position: int, *, key: str, worker: str) -> None:
+        with self._lock:
+            self._lines[(job, position)] = (key, worker, [])
+
+    def add(self, job: int, position: int, entries: Iterable[tuple[int, str, str]]) -> None:
+        with self._lock:
+            found = self._lines.get((job, position))
+            if found is None:
+                return
+            lines = found[2]
+            for time_us, stream, message in entries:
+                if len(lines) < LIVE_LINES_MAX:
+                    lines.append((from_microseconds(time_us), stream, message))
+
+    def end(self, job: int, position: int) -> None:
+        with self._lock:
+            self._lines.pop((job, position), None)
+
+    def of_job(self, job: int) -> list[tuple[int, str, str, list[Entry]]]:
+        """(position, datum key, worker, lines so far) of the running datums of a job."""
+        with self._lock:
+            return [
+                (position, key, worker, list(lines))
+                for (number, position), (key, worker, lines) in sorted(self._lines.items())
+                if number == job
+            ]
+
+
+def stored_entries(chunks: ChunkStore, log: Iterable[str]) -> Iterator[Entry]:
+    """The lines of an ended datum."""
+    rest = b""
+    for chunk in log:
+        *lines, rest = (rest + chunks.get(ChunkId(chunk))).split(b"\n")
+        for line in lines:
+            time_us, stream, message = json.loads(line)
+            yield from_microseconds(time_us), stream, message
+
+
+def as_line(entry: Entry, *, pipeline: str, job: str, datum: str, worker: str) -> LogLine:
+    time, stream, message = entry
+    return LogLine(
+        time=time,
+        pipeline=pipeline,
+        job=job,
+        datum=datum,
+        worker=worker,
+        stream=stream,
+        user=stream != "worker",
+        message=message,
+    )

@@ -1,0 +1,65 @@
+"""Which datums of a job are fresh, and which have a remembered result.
+
+Pure: datums and look-ups come in as arguments. Works in batches, so that a job of any size is
+planned in bounded memory.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from trunkline.jobs.segments import SEGMENT_DATUMS, PlannedDatum
+from trunkline.pipelines.datums import Datum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSegment:
+    datums: list[PlannedDatum]
+    fresh: int
+
+
+def plan_datums(
+    datums: Iterable[Datum],
+    *,
+    key_of: Callable[[Datum], str],
+    remembered: Callable[[list[str]], set[str]],
+    may_repeat: bool,
+    reprocess: bool = False,
+) -> Iterator[PlannedSegment]:
+    """The datums in segments, in their order, each marked as fresh or remembered.
+
+    `remembered` tells which of some keys have a result. `may_repeat` says that the input can yield
+    the same datum twice (a union): repetitions are left out. `reprocess` makes all datums fresh.
+    """
+    seen: set[bytes] = set()
+    source = iter(datums)
+    while batch := list(islice(source, SEGMENT_DATUMS)):
+        keyed = [(key_of(datum), datum) for datum in batch]
+        if may_repeat:
+            keyed = _first_time(keyed, seen)
+        known = set() if reprocess else remembered([key for key, _ in keyed])
+        planned = [
+            PlannedDatum(key=key, fresh=key not in known, datum=datum) for key, datum in keyed
+        ]
+        yield PlannedSegment(datums=planned, fresh=sum(p.fresh for p in planned))
+
+
+def _first_time(keyed: list[tuple[str, Datum]], seen: set[bytes]) -> list[tuple[str, Datum]]:
+    first = []
+    for key, datum in keyed:
+        mark = bytes.fromhex(key)[:16]
+        if mark not in seen:
+            seen.add(mark)
+            first.append((key, datum))
+    return first
+
+
+def lease_size(*, remaining: int, workers: int, datum_s: float | None) -> int:
+    """How many datums to hand to one worker at once.
+
+    About half a second of work, as far as the duration of a datum is known; and never so many that
+    the other workers run dry.
+    """
+    fair = max(1, remaining // (2 * max(1, workers)))
+    wanted = 4 if datum_s is None else int(0.5 / max(datum_s, 0.0005))
+    return max(1, min(fair, wanted, SEGMENT_DATUMS))

@@ -1,0 +1,106 @@
+"""Makes the plan of a job: the I/O around `jobs.plan`.
+
+Cost: one look-up of remembered results per 1000 datums, one chunk per segment, one transaction for
+the whole plan. A crash before that transaction leaves the job as it was.
+"""
+
+from datetime import datetime
+
+from blake3 import blake3
+
+from trunkline.db.database import Database, Transaction
+from trunkline.errors import TooManyDatums
+from trunkline.files.manifest import RootId
+from trunkline.files.tree import Trees
+from trunkline.jobs import tables
+from trunkline.jobs.plan import plan_datums
+from trunkline.jobs.records import apply_event
+from trunkline.jobs.segments import encode_segment
+from trunkline.jobs.state import Action, Planned
+from trunkline.jobs.tables import JobRecord, SegmentRecord
+from trunkline.model.jobs import JobState
+from trunkline.model.pipelines import CrossInput, Input, PfsInput, PipelineSpec, UnionInput
+from trunkline.model.versions import BranchName
+from trunkline.pipelines import datums, identity, lifecycle
+from trunkline.pipelines.datums import Datum, Head
+from trunkline.versions import provenance
+
+
+def plan_job(
+    database: Database, trees: Trees, job: JobRecord, *, datums_max: int, now: datetime
+) -> tuple[Action, ...]:
+    """Enumerate the datums of a job whose inputs are finished, and record the plan.
+
+    Returns what to do next. Raises TooManyDatums.
+    """
+    with database.read() as tx:
+        record = lifecycle.get(tx, job.pipeline, version=job.version)
+        heads = input_heads(tx, job.output_repo, job.id)
+    pipeline = lifecycle.spec_of(record)
+    check_count(pipeline, heads, trees, datums_max)
+
+    def key_of(datum: Datum) -> str:
+        return identity.datum_key(job.pipeline, datum, record.salt)
+
+    def remembered(keys: list[str]) -> set[str]:
+        with database.read() as tx:
+            return set(tables.results_of(tx, keys))
+
+    segments: list[SegmentRecord] = []
+    digest = blake3()
+    first = total = 0
+    for segment in plan_datums(
+        datums.enumerate_datums(pipeline.input, heads, trees),
+        key_of=key_of,
+        remembered=remembered,
+        may_repeat=_may_repeat(pipeline.input),
+        reprocess=pipeline.reprocess_every_job,
+    ):
+        chunk = trees.chunks.put(encode_segment(segment.datums))
+        segments.append(
+            SegmentRecord(
+                number=len(segments),
+                chunk=chunk,
+                first=first,
+                fresh=segment.fresh,
+                total=len(segment.datums),
+            )
+        )
+        digest.update("".join(planned.key for planned in segment.datums).encode("ascii"))
+        first += segment.fresh
+        total += len(segment.datums)
+    trees.chunks.flush()
+    with database.write() as tx:
+        current = tables.job_by_number(tx, job.number)
+        if current is None or current.state is not JobState.STARTING:
+            return ()
+        tables.insert_segments(tx, job.number, segments)
+        tables.set_datums_digest(tx, job.number, digest.hexdigest())
+        return apply_event(tx, job.number, Planned(total=total, skipped=total - first), now=now)
+
+
+def input_heads(tx: Transaction, repo: str, commit: str) -> dict[BranchName, Head | None]:
+    """The commits that an output commit is directly derived from, by the branch they came from."""
+    return {
+        branch: Head(commit=record.id, root=RootId(record.root))
+        for branch, record in provenance.input_commits(tx, repo, commit).items()
+    }
+
+
+def check_count(
+    pipeline: PipelineSpec, heads: dict[BranchName, Head | None], trees: Trees, most: int
+) -> None:
+    """Raises TooManyDatums when the input makes more than `most`; counts without enumerating."""
+    count = datums.count(pipeline.input, heads, trees)
+    if count > most:
+        raise TooManyDatums(pipeline.name, count, most)
+
+
+def _may_repeat(source: Input) -> bool:
+    match source:
+        case PfsInput():
+            return False
+        case CrossInput(members=members):
+            return any(_may_repeat(member) for member in members)
+        case UnionInput():
+            return True

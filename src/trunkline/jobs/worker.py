@@ -1,0 +1,195 @@
+"""A worker: takes leases of datums, runs them one after the other, reports what came of them.
+
+It trusts nothing that user code leaves behind, and touches the catalog never: it reads inputs from
+and writes outputs to the chunk store, and tells its scheduler about it. Outcomes are reported only
+when all that they name is durable.
+"""
+
+import shutil
+import threading
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from trunkline.errors import TrunklineError
+from trunkline.files.delta import DeltaWriter
+from trunkline.files.tree import Trees
+from trunkline.jobs.channel import Channel, ChannelClosed, Message
+from trunkline.jobs.datum_run import Context, DatumRun, Outcome
+from trunkline.jobs.segments import decode_segment
+from trunkline.runtimes.process import open_slot
+from trunkline.store.chunks import ChunkStore
+
+_HEARTBEAT_S = 2.0
+_REPORT_S = 0.25  # outcomes are made durable and reported at least this often
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """What a worker needs to know to start; travels as text."""
+
+    name: str
+    home: str
+    isolation: str
+    marker: str
+    output_bytes_max: int  # 0: no limit
+
+    @staticmethod
+    def names() -> tuple[str, ...]:
+        return tuple(field.name for field in fields(WorkerSettings))
+
+    @staticmethod
+    def parse(values: dict[str, str]) -> "WorkerSettings":
+        texts: dict[str, Any] = dict(values)
+        texts["output_bytes_max"] = int(values["output_bytes_max"])
+        return WorkerSettings(**texts)
+
+
+def work(channel: Channel, settings: WorkerSettings) -> None:
+    """Serve leases until told to exit, or until the scheduler is gone."""
+    home = Path(settings.home)
+    scratch = home / "scratch" / settings.name
+    scratch.mkdir(parents=True)
+    slot = open_slot(
+        scratch,
+        isolation=settings.isolation,
+        output_bytes_max=settings.output_bytes_max or None,
+        marker=settings.marker,
+    )
+    chunks = ChunkStore(home / "store", writer=settings.name)
+    threading.Thread(target=_heartbeat, args=(channel,), daemon=True).start()
+    worker = _Worker(channel, settings, DatumRun(slot, Trees(chunks)), chunks)
+    try:
+        channel.send({"type": "ready", "isolation": slot.isolation})
+        worker.serve()
+    except ChannelClosed:
+        pass
+    finally:
+        chunks.close()
+        slot.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _heartbeat(channel: Channel) -> None:
+    while True:
+        try:
+            channel.send({"type": "alive"})
+        except ChannelClosed:
+            return
+        time.sleep(_HEARTBEAT_S)
+
+
+class _Worker:
+    """The loop of one worker. Messages that arrive during a datum are looked at between ticks."""
+
+    def __init__(
+        self, channel: Channel, settings: WorkerSettings, runner: DatumRun, chunks: ChunkStore
+    ) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._runner = runner
+        self._chunks = chunks
+        self._contexts: dict[tuple[str, int], Context] = {}
+        self._waiting: list[Message] = []
+        self._cancelled: set[int] = set()  # leases
+        self._restart: set[tuple[int, int]] = set()  # (lease, position)
+
+    def serve(self) -> None:
+        while True:
+            message = self._waiting.pop(0) if self._waiting else self._channel.receive()
+            match message["type"]:
+                case "context":
+                    context = Context.parse(message, home=Path(self._settings.home))
+                    self._contexts[(context.pipeline, context.version)] = context
+                case "lease":
+                    self._serve_lease(message)
+                case "exit":
+                    return
+                case _:  # cancel and restart of what has ended
+                    pass
+
+    def _serve_lease(self, message: Message) -> None:
+        lease = int(message["lease"])
+        context = self._contexts[(message["pipeline"], message["version"])]
+        positions: list[int] = message["positions"]
+        planned = decode_segment(message["datums"].encode("utf-8"))
+        pending: list[Outcome] = []
+        writer = DeltaWriter(self._runner.trees)
+        reported = time.monotonic()
+        for position, datum in zip(positions, planned, strict=True):
+            self._look(lease)
+            if lease in self._cancelled:
+                break
+            self._channel.send(
+                {"type": "started", "lease": lease, "position": position, "key": datum.key}
+            )
+            outcome = self._run_one(context, message, lease, position, datum, writer)
+            if outcome is None:
+                break
+            pending.append(outcome)
+            if time.monotonic() - reported > _REPORT_S:
+                self._report(lease, pending, writer, last=False)
+                pending, writer, reported = [], DeltaWriter(self._runner.trees), time.monotonic()
+        self._report(lease, pending, writer, last=True)
+        self._cancelled.discard(lease)
+
+    def _run_one(
+        self,
+        context: Context,
+        message: Message,
+        lease: int,
+        position: int,
+        datum: Any,
+        writer: DeltaWriter,
+    ) -> Outcome | None:
+        """The outcome of a datum, or None when its lease was cancelled."""
+        while True:
+            outcome = self._runner.run(
+                context,
+                datum,
+                job=message["job"],
+                position=position,
+                writer=writer,
+                on_log=lambda lines: self._channel.send(
+                    {"type": "log", "lease": lease, "position": position, "lines": lines}
+                ),
+                cancelled=lambda: self._look(lease, position),
+            )
+            restart = (lease, position) in self._restart
+            self._restart.discard((lease, position))
+            if outcome is not None or not restart or lease in self._cancelled:
+                return outcome
+
+    def _look(self, lease: int, position: int = -1) -> bool:
+        """Whether the datum at work has been cancelled or restarted."""
+        for message in self._channel.poll():
+            match message["type"]:
+                case "cancel":
+                    self._cancelled.add(int(message["lease"]))
+                case "restart":
+                    self._restart.add((int(message["lease"]), int(message["position"])))
+                case _:
+                    self._waiting.append(message)
+        return lease in self._cancelled or (lease, position) in self._restart
+
+    def _report(
+        self, lease: int, outcomes: list[Outcome], writer: DeltaWriter, *, last: bool
+    ) -> None:
+        """Make outcomes durable, then report them; a full disk fails the datums, not the worker."""
+        output: list[str] = []
+        try:
+            output = [str(delta) for delta in writer.finish()] if outcomes else []
+            self._chunks.flush()
+        except TrunklineError as error:
+            outcomes = [outcome.failed(str(error)) for outcome in outcomes]
+            output = []
+        self._channel.send(
+            {
+                "type": "ended",
+                "lease": lease,
+                "last": last,
+                "output": output,
+                "outcomes": [outcome.as_message() for outcome in outcomes],
+            }
+        )

@@ -1,0 +1,472 @@
+"""Every field that a pipeline spec may have: the one table that reading, checking, warnings and
+the reference page (`docs/reference/pipeline-spec.md`) go by.
+
+Names are Pachyderm's, of both generations ([1.7] and [2.x]); `Trunkline` marks our own. Adding a
+field is one line here; making a kept one work is changing its `use` and reading it in `spec`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+INT64_MAX = 2**63 - 1
+
+
+class Use(StrEnum):
+    """What a field does on this installation."""
+
+    USED = "used"
+    KEPT = "kept"  # checked, stored and given back; listed in the warnings
+    REFUSED = "refused"  # known, but a pipeline that needs it could not work yet
+
+
+# --- types ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Any string, or one of `choices`."""
+
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """true or false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An integer; a string of digits will do, as in protobuf's JSON."""
+
+    least: int = 0
+    most: int = INT64_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Decimal:
+    """A number of at least 0; a string of digits will do."""
+
+    most: float = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A time span such as "10s", "5m", "1h30m"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """An amount of bytes as Kubernetes writes it: "64M", "1Gi", or a plain number."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextMap:
+    """Free names with string values."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    item: "Type"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An object whose fields are listed in MESSAGES under this name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """`plain`, or (where an object is given) `message`."""
+
+    plain: "Whole | Text"
+    message: Message
+
+
+Type = Text | Truth | Whole | Decimal | Duration | Quantity | TextMap | ListOf | Message | Either
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field. `meaning` is the cell of the reference page; of a refused one, also the reason."""
+
+    name: str  # snake case; accepted in lowerCamelCase too
+    type: Type
+    era: str  # "1.7", "2.x", "1.7 2.x" or "Trunkline"
+    use: Use
+    default: str
+    meaning: str
+
+
+BOTH, OLD, NEW, OURS = "1.7 2.x", "1.7", "2.x", "Trunkline"
+_T, _B = Text(), Truth()
+_USED, _KEPT, _REFUSED = Use.USED, Use.KEPT, Use.REFUSED
+_POD = "for Kubernetes"
+
+# --- the table ------------------------------------------------------------------------------------
+
+# fmt: off  (a table reads better with one line per field)
+MESSAGES: Mapping[str, tuple[Field, ...]] = {
+    "spec": (
+        Field("pipeline", Message("pipeline"), BOTH, _USED, "required", "names the pipeline"),
+        Field("tf_job", Message("tf_job"), BOTH, _REFUSED, "none", "Kubeflow jobs"),
+        Field("description", _T, BOTH, _USED, '""', "shown by `inspect pipeline`"),
+        Field("transform", Message("transform"), BOTH, _USED, "required", "what to run"),
+        Field("input", Message("input"), BOTH, _USED, "required", "what to run it on"),
+        Field(
+            "parallelism_spec",
+            Message("parallelism_spec"),
+            BOTH,
+            _USED,
+            "1 worker",
+            "how many workers process the datums of a job side by side",
+        ),
+        Field("hashtree_spec", Message("hashtree_spec"), OLD, _KEPT, "none", "output shards"),
+        Field("output_branch", _T, BOTH, _USED, "master", "branch that receives the output"),
+        Field(
+            "output_merge",
+            Text(("error", "concat")),
+            OURS,
+            _USED,
+            "error",
+            "two datums that write one path: `error` fails the job, `concat` joins the contents "
+            "in the order of the datums, as 1.7 does",
+        ),
+        Field("datum_tries", Whole(most=1000), BOTH, _USED, "3", "tries before a datum fails"),
+        Field("datum_timeout", Duration(), BOTH, _USED, "none", "longest time for one try"),
+        Field("job_timeout", Duration(), BOTH, _USED, "none", "longest time for a job"),
+        Field(
+            "reprocess_spec",
+            Text(("until_success", "every_job")),
+            NEW,
+            _USED,
+            "until_success",
+            "`every_job` runs all datums in each job, remembered or not",
+        ),
+        Field(
+            "salt",
+            _T,
+            BOTH,
+            _USED,
+            '""',
+            "another salt gives other datum ids, so that everything is processed anew",
+        ),
+        Field(
+            "autoscaling",
+            _B,
+            NEW,
+            _USED,
+            "false",
+            "workers come and go with the work in any case, so this changes nothing",
+        ),
+        Field("standby", _B, OLD, _USED, "false", "as `autoscaling`"),
+        Field("scale_down_threshold", Duration(), OLD, _KEPT, "none", "idle time of workers"),
+        Field("enable_stats", _B, OLD, _USED, "true", "datums are always recorded"),
+        Field("resource_requests", Message("resources"), BOTH, _KEPT, "none", _POD),
+        Field("resource_limits", Message("resources"), BOTH, _KEPT, "none", _POD),
+        Field("sidecar_resource_requests", Message("resources"), NEW, _KEPT, "none", _POD),
+        Field("sidecar_resource_limits", Message("resources"), NEW, _KEPT, "none", _POD),
+        Field(
+            "datum_set_spec",
+            Message("datum_set_spec"),
+            NEW,
+            _KEPT,
+            "none",
+            "batches are sized by how long datums take",
+        ),
+        Field("chunk_spec", Message("chunk_spec"), OLD, _KEPT, "none", "as `datum_set_spec`"),
+        Field("max_queue_size", Whole(), OLD, _KEPT, "none", "datums fetched ahead"),
+        Field("cache_size", Quantity(), OLD, _KEPT, "none", "memory for inputs"),
+        Field(
+            "incremental",
+            _B,
+            OLD,
+            _REFUSED,
+            "false",
+            "the code would find its earlier output in /pfs/out",
+        ),
+        Field("batch", _B, OLD, _KEPT, "false", "every commit is processed"),
+        Field("update", _B, BOTH, _KEPT, "false", "use the command `update pipeline`"),
+        Field("reprocess", _B, BOTH, _KEPT, "false", "use `update pipeline --reprocess`"),
+        Field("no_skip", _B, OLD, _KEPT, "false", 'use `"reprocess_spec": "every_job"`'),
+        Field("spec_commit", Message("spec_commit"), BOTH, _KEPT, "none", "set by Trunkline"),
+        Field("dry_run", _B, NEW, _REFUSED, "false", "use `validate pipeline`"),
+        Field("egress", Message("egress"), BOTH, _REFUSED, "none", "copying output elsewhere"),
+        Field("service", Message("service"), BOTH, _REFUSED, "none", "long-running services"),
+        Field("spout", Message("spout"), NEW, _REFUSED, "none", "pipelines without input"),
+        Field("s3_out", _B, NEW, _REFUSED, "false", "writing the output through S3"),
+        Field("metadata", Message("metadata"), NEW, _KEPT, "none", _POD),
+        Field("scheduling_spec", Message("scheduling_spec"), BOTH, _KEPT, "none", _POD),
+        Field("tolerations", ListOf(Message("toleration")), NEW, _KEPT, "[]", _POD),
+        Field("pod_spec", _T, BOTH, _KEPT, '""', _POD),
+        Field("pod_patch", _T, BOTH, _KEPT, '""', _POD),
+        Field("maximum_expected_uptime", Duration(), NEW, _KEPT, "none", "alerts"),
+        Field("determined", Message("determined"), NEW, _KEPT, "none", "Determined workspaces"),
+        Field("build", Message("build"), OLD, _KEPT, "none", "use `transform.code`"),
+    ),
+    "pipeline": (
+        Field("name", _T, BOTH, _USED, "required", "name of the pipeline and its output repo"),
+        Field("project", Message("project"), NEW, _USED, "default", "only `default` exists yet"),
+    ),
+    "project": (Field("name", _T, NEW, _USED, "default", "only `default` exists yet"),),
+    "transform": (
+        Field(
+            "image",
+            _T,
+            BOTH,
+            _USED,
+            '""',
+            "part of what results depend on; no container is started: `cmd` runs on this machine",
+        ),
+        Field("cmd", ListOf(_T), BOTH, _USED, "required", "program and arguments; no shell"),
+        Field("stdin", ListOf(_T), BOTH, _USED, "none", "lines for the standard input of `cmd`"),
+        Field("err_cmd", ListOf(_T), NEW, _USED, "none", "runs when a try of `cmd` has failed"),
+        Field("err_stdin", ListOf(_T), NEW, _USED, "none", "lines for `err_cmd`"),
+        Field("env", TextMap(), BOTH, _USED, "{}", "environment variables"),
+        Field("user", _T, BOTH, _USED, '""', "user that runs `cmd`"),
+        Field("working_dir", _T, BOTH, _USED, '""', "directory that `cmd` starts in"),
+        Field(
+            "accept_return_code",
+            ListOf(Whole(most=255)),
+            BOTH,
+            _USED,
+            "[]",
+            "exit codes that count as success, besides 0",
+        ),
+        Field(
+            "code",
+            _T,
+            OURS,
+            _USED,
+            '""',
+            "directory that is stored with the spec and seen as /code",
+        ),
+        Field("requirements", _T, OURS, _KEPT, '""', "Python packages for `cmd`"),
+        Field("secrets", ListOf(Message("secret")), BOTH, _KEPT, "[]", _POD),
+        Field("image_pull_secrets", ListOf(_T), BOTH, _KEPT, "[]", _POD),
+        Field("debug", _B, BOTH, _KEPT, "false", "more log lines of the worker"),
+        Field("dockerfile", _T, BOTH, _KEPT, '""', "where the image came from"),
+        Field("memory_volume", _B, NEW, _KEPT, "false", _POD),
+        Field(
+            "datum_batching",
+            _B,
+            NEW,
+            _REFUSED,
+            "false",
+            "one process for many datums that asks for the next one",
+        ),
+        Field("build", Message("build"), OLD, _KEPT, "none", "use `transform.code`"),
+    ),
+    "secret": (
+        Field("name", _T, BOTH, _KEPT, "required", "name of the secret"),
+        Field("key", _T, BOTH, _KEPT, '""', "key of the secret for `env_var`"),
+        Field("mount_path", _T, BOTH, _KEPT, '""', "where its files appear"),
+        Field("env_var", _T, BOTH, _KEPT, '""', "variable that gets the value of `key`"),
+    ),
+    "build": (
+        Field("path", _T, OLD, _KEPT, '""', "directory of the code"),
+        Field("builder", _T, OLD, _KEPT, '""', "build image"),
+        Field("language", _T, OLD, _KEPT, '""', "language of the code"),
+        Field("image", _T, OLD, _KEPT, '""', "build image"),
+    ),
+    "input": (
+        Field("pfs", Message("pfs"), BOTH, _USED, "none", "files of one branch"),
+        Field("atom", Message("pfs"), OLD, _USED, "none", "the same, as 1.7 calls it"),
+        Field("cross", ListOf(Message("input")), BOTH, _USED, "none", "every combination"),
+        Field("union", ListOf(Message("input")), BOTH, _USED, "none", "one after the other"),
+        Field("join", ListOf(Message("input")), NEW, _REFUSED, "none", "files with equal keys"),
+        Field("group", ListOf(Message("input")), NEW, _REFUSED, "none", "all files of a key"),
+        Field("cron", Message("cron"), BOTH, _REFUSED, "none", "a clock as input"),
+        Field("git", Message("git"), OLD, _REFUSED, "none", "a git repository as input"),
+    ),
+    "pfs": (
+        Field("project", _T, NEW, _USED, "default", "only `default` exists yet"),
+        Field("name", _T, BOTH, _USED, "as `repo`", "directory below /pfs, and variable"),
+        Field("repo", _T, BOTH, _USED, "required", "repo to read"),
+        Field("repo_type", Text(("user",)), NEW, _USED, "user", "only `user` can be read"),
+        Field("branch", _T, BOTH, _USED, "master", "branch to read"),
+        Field(
+            "commit",
+            _T,
+            BOTH,
+            _REFUSED,
+            "none",
+            "a pipeline follows a branch; a job's spec tells the commit",
+        ),
+        Field("glob", _T, BOTH, _USED, "required", "each file or directory it matches is a datum"),
+        Field("join_on", _T, NEW, _KEPT, '""', "key in a `join`"),
+        Field("outer_join", _B, NEW, _KEPT, "false", "keep what has no partner in a `join`"),
+        Field("group_by", _T, NEW, _KEPT, '""', "key in a `group`"),
+        Field("lazy", _B, BOTH, _KEPT, "false", "files are there in full before `cmd` starts"),
+        Field("empty_files", _B, BOTH, _USED, "false", "files are there, without their content"),
+        Field("s3", _B, NEW, _REFUSED, "false", "reading the input through S3"),
+        Field("trigger", Message("trigger"), NEW, _KEPT, "none", "every commit is processed"),
+        Field(
+            "propagation_spec",
+            Message("propagation_spec"),
+            NEW,
+            _KEPT,
+            "none",
+            "every commit is processed",
+        ),
+        Field("reference", _B, NEW, _KEPT, "false", "content counts in the datum's id"),
+    ),
+    "propagation_spec": (Field("never", _B, NEW, _KEPT, "false", "new commits start no job"),),
+    "trigger": (
+        Field("branch", _T, NEW, _KEPT, '""', "branch to watch"),
+        Field("all", _B, NEW, _KEPT, "false", "all conditions at once"),
+        Field("size", Quantity(), NEW, _KEPT, "none", "so much new data"),
+        Field("commits", Whole(), NEW, _KEPT, "none", "so many new commits"),
+        Field("rate_limit_spec", _T, NEW, _KEPT, '""', "at most so often"),
+        Field("cron_spec", _T, NEW, _KEPT, '""', "at these times"),
+    ),
+    "cron": (
+        Field("name", _T, BOTH, _REFUSED, "required", "name of the input"),
+        Field("project", _T, NEW, _REFUSED, "default", "project of the repo"),
+        Field("repo", _T, BOTH, _REFUSED, "`<pipeline>_<name>`", "repo that ticks go to"),
+        Field("commit", _T, BOTH, _REFUSED, "none", "set by the server"),
+        Field("spec", _T, BOTH, _REFUSED, "required", "times of the ticks"),
+        Field("overwrite", _B, BOTH, _REFUSED, "false", "keep only the last tick"),
+        Field("start", _T, BOTH, _REFUSED, "now", "time of the first tick"),
+    ),
+    "git": (
+        Field("name", _T, OLD, _REFUSED, "from the URL", "name of the input"),
+        Field("URL", _T, OLD, _REFUSED, "required", "address to clone"),
+        Field("branch", _T, OLD, _REFUSED, "master", "branch to follow"),
+        Field("commit", _T, OLD, _REFUSED, "none", "set by the server"),
+    ),
+    "parallelism_spec": (
+        Field("constant", Whole(most=1_000_000), BOTH, _USED, "1", "so many workers"),
+        Field(
+            "coefficient",
+            Decimal(most=1_000_000),
+            OLD,
+            _USED,
+            "none",
+            "workers per core of this machine, rounded up (1.7: per node)",
+        ),
+    ),
+    "hashtree_spec": (Field("constant", Whole(), OLD, _KEPT, "none", "number of shards"),),
+    "resources": (
+        Field("cpu", Decimal(), BOTH, _KEPT, "none", "cores, or parts of one"),
+        Field("memory", Quantity(), BOTH, _KEPT, "none", "memory"),
+        Field("gpu", Either(Whole(), Message("gpu")), BOTH, _KEPT, "none", "GPUs"),
+        Field("disk", Quantity(), BOTH, _KEPT, "none", "scratch space"),
+    ),
+    "gpu": (
+        Field("type", _T, BOTH, _KEPT, '""', "such as nvidia.com/gpu"),
+        Field("number", Whole(), BOTH, _KEPT, "none", "how many"),
+    ),
+    "datum_set_spec": (
+        Field("number", Whole(), NEW, _KEPT, "none", "datums per batch"),
+        Field("size_bytes", Whole(), NEW, _KEPT, "none", "input bytes per batch"),
+        Field("per_worker", Whole(), NEW, _KEPT, "none", "batches per worker"),
+    ),
+    "chunk_spec": (
+        Field("number", Whole(), OLD, _KEPT, "none", "datums per batch"),
+        Field("size_bytes", Whole(), OLD, _KEPT, "none", "input bytes per batch"),
+    ),
+    "egress": (
+        Field("URL", _T, BOTH, _REFUSED, "none", "object store to copy to"),
+        Field("object_storage", Message("object_storage"), NEW, _REFUSED, "none", "the same"),
+        Field("sql_database", Message("sql_database"), NEW, _REFUSED, "none", "tables to fill"),
+    ),
+    "object_storage": (Field("url", _T, NEW, _REFUSED, "required", "object store"),),
+    "sql_database": (
+        Field("url", _T, NEW, _REFUSED, "required", "database"),
+        Field("file_format", Message("file_format"), NEW, _REFUSED, "required", "how to read"),
+        Field("secret", Message("egress_secret"), NEW, _REFUSED, "none", "its password"),
+    ),
+    "file_format": (
+        Field("type", Text(("CSV", "JSON", "PARQUET")), NEW, _REFUSED, "required", "format"),
+        Field("columns", ListOf(_T), NEW, _REFUSED, "[]", "columns to take"),
+    ),
+    "egress_secret": (
+        Field("name", _T, NEW, _REFUSED, "required", "name of the secret"),
+        Field("key", _T, NEW, _REFUSED, "required", "key in the secret"),
+    ),
+    "service": (
+        Field("internal_port", Whole(most=65535), BOTH, _REFUSED, "required", "port inside"),
+        Field("external_port", Whole(most=65535), BOTH, _REFUSED, "none", "port outside"),
+        Field("ip", _T, BOTH, _REFUSED, '""', "address"),
+        Field(
+            "type",
+            Text(("NodePort", "ClusterIP", "LoadBalancer")),
+            BOTH,
+            _REFUSED,
+            "NodePort",
+            "kind of service",
+        ),
+        Field("annotations", TextMap(), OLD, _REFUSED, "{}", _POD),
+    ),
+    "spout": (
+        Field("service", Message("service"), NEW, _REFUSED, "none", "port it listens on"),
+        Field("overwrite", _B, OLD, _REFUSED, "false", "replace files"),
+        Field("marker", _T, OLD, _REFUSED, '""', "file that tells where to go on"),
+    ),
+    "metadata": (
+        Field("annotations", TextMap(), NEW, _KEPT, "{}", _POD),
+        Field("labels", TextMap(), NEW, _KEPT, "{}", _POD),
+    ),
+    "scheduling_spec": (
+        Field("node_selector", TextMap(), BOTH, _KEPT, "{}", _POD),
+        Field("priority_class_name", _T, BOTH, _KEPT, '""', _POD),
+    ),
+    "toleration": (
+        Field("key", _T, NEW, _KEPT, '""', "taint"),
+        Field("operator", Text(("EMPTY", "EXISTS", "EQUAL")), NEW, _KEPT, "EMPTY", "comparison"),
+        Field("value", _T, NEW, _KEPT, '""', "value of the taint"),
+        Field(
+            "effect",
+            Text(("ALL_EFFECTS", "NO_SCHEDULE", "PREFER_NO_SCHEDULE", "NO_EXECUTE")),
+            NEW,
+            _KEPT,
+            "ALL_EFFECTS",
+            "effect of the taint",
+        ),
+        Field("toleration_seconds", Whole(), NEW, _KEPT, "none", "for how long"),
+    ),
+    "determined": (Field("workspaces", ListOf(_T), NEW, _KEPT, "[]", "workspace names"),),
+    "tf_job": (Field("tf_job", _T, BOTH, _REFUSED, "none", "Kubeflow job"),),
+    "spec_commit": (
+        Field("repo", Message("commit_repo"), BOTH, _KEPT, "none", "spec repo"),
+        Field("branch", Message("commit_branch"), BOTH, _KEPT, "none", "spec branch"),
+        Field("id", _T, BOTH, _KEPT, '""', "commit id"),
+    ),
+    "commit_repo": (
+        Field("name", _T, BOTH, _KEPT, '""', "repo"),
+        Field("type", _T, NEW, _KEPT, '""', "type of the repo"),
+        Field("project", Message("project"), NEW, _KEPT, "none", "project"),
+    ),
+    "commit_branch": (
+        Field("name", _T, BOTH, _KEPT, '""', "branch"),
+        Field("repo", Message("commit_repo"), NEW, _KEPT, "none", "its repo"),
+    ),
+}
+# fmt: on
+
+
+def lower_camel(name: str) -> str:
+    """`datum_tries` as `datumTries`."""
+    head, *rest = name.split("_")
+    return head + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+_BY_SPELLING: dict[str, dict[str, Field]] = {
+    message: {
+        spelling: field for field in fields for spelling in (lower_camel(field.name), field.name)
+    }
+    for message, fields in MESSAGES.items()
+}
+
+
+def spellings(message: str) -> Mapping[str, Field]:
+    """The fields of a message by each name that is accepted for them."""
+    return _BY_SPELLING[message]
+
+
+def holders(spelling: str) -> list[str]:
+    """The messages that have a field of this name, for hints."""
+    return [message for message, fields in _BY_SPELLING.items() if spelling in fields]

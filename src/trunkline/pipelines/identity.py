@@ -1,0 +1,84 @@
+"""Identity of work: when two datums are the same, so that one's result may stand for the other's.
+
+The one place that decides it. Two hashes:
+
+* the **salt** of a pipeline version covers all that can change what its code computes: image, cmd,
+  stdin, err_cmd, err_stdin, env, user, working_dir, accepted codes, the digest of `/code`, which
+  inputs are given as empty files, the spec's own `salt` and a nonce. Not parallelism, resources,
+  timeouts, tries, description; and not output_merge, which says how outputs are put together, not
+  what a datum's output is;
+* the **key** of a datum covers the pipeline's name, per input its name, path, type and content
+  digest, and the salt. Not repo, branch, commit or time: equal content is equal work. Inputs are
+  taken by name, so reordering a cross changes nothing.
+
+Both are BLAKE3 over length-prefixed fields behind a versioned prefix: no two different lists of
+fields have the same encoding. A field left at its default is left out of the salt, so that fields
+added later do not change the salts there are.
+"""
+
+from collections.abc import Iterable
+
+from blake3 import blake3
+
+from trunkline.model.pipelines import PipelineSpec
+from trunkline.pipelines.datums import Datum
+from trunkline.pipelines.inputs import empty_file_inputs
+
+_SALT_PREFIX = b"trunkline salt 1\n"
+_KEY_PREFIX = b"trunkline datum 1\n"
+
+
+def salt(spec: PipelineSpec, *, code: str, nonce: str = "") -> str:
+    """The salt (64 hex digits) of a spec; `code` is the root of its `/code`, or empty.
+
+    Another `nonce` gives another salt, so that nothing remembered fits any more.
+    """
+    transform = spec.transform
+    words: dict[str, tuple[str, ...]] = {
+        name: (value,) for name, value in _single(spec, code, nonce).items() if value
+    }
+    words |= {
+        "cmd": transform.cmd,
+        "stdin": transform.stdin,
+        "err_cmd": transform.err_cmd,
+        "err_stdin": transform.err_stdin,
+        "env": tuple(word for pair in sorted(transform.env.items()) for word in pair),
+        "empty_files": empty_file_inputs(spec.input),
+        "accept_return_code": tuple(str(c) for c in sorted(set(transform.accept_return_code))),
+    }
+    fields: list[str] = []
+    for name in sorted(words):
+        if words[name]:
+            fields += [name, str(len(words[name])), *words[name]]
+    return _digest(_SALT_PREFIX, fields)
+
+
+def _single(spec: PipelineSpec, code: str, nonce: str) -> dict[str, str]:
+    return {
+        "image": spec.transform.image,
+        "user": spec.transform.user,
+        "working_dir": spec.transform.working_dir,
+        "code": code,
+        "salt": str(spec.document.get("salt") or ""),
+        "nonce": nonce,
+    }
+
+
+def datum_key(pipeline: str, datum: Datum, salt: str) -> str:
+    """The identity (64 hex digits) of a datum in a pipeline with this salt.
+
+    Never change what it covers without a new prefix: every remembered result hangs on it.
+    """
+    fields = [pipeline, salt]
+    for file in sorted(datum.files, key=lambda file: file.name):
+        assert file.digest, f"input {file.name} of a datum has no content digest"
+        fields += [file.name, file.path, file.type.value, file.digest]
+    return _digest(_KEY_PREFIX, fields)
+
+
+def _digest(prefix: bytes, fields: Iterable[str]) -> str:
+    pieces = [prefix]
+    for field in fields:
+        encoded = field.encode("utf-8")
+        pieces += [len(encoded).to_bytes(8, "big"), encoded]
+    return blake3(b"".join(pieces)).hexdigest()

@@ -1,0 +1,197 @@
+"""The life of a pipeline in the catalog: versions, their salts, states.
+
+Every function works in the caller's transaction. Branches, provenance and jobs that must change
+with a pipeline are the caller's to change, in the same transaction.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from trunkline.db.database import Transaction
+from trunkline.errors import AlreadyExists, InvalidInput, NotFound, PipelineNotFound
+from trunkline.model.pipelines import PipelineInfo, PipelineSpec, PipelineState
+from trunkline.pipelines import identity, tables
+from trunkline.pipelines.inputs import shorthand
+from trunkline.pipelines.spec import spec_from_document, warnings, worker_count
+from trunkline.pipelines.tables import PipelineRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Salt:
+    """A salt and the nonce in it, which the versions to come inherit."""
+
+    value: str
+    nonce: str
+
+
+def insert_version(
+    tx: Transaction,
+    spec: PipelineSpec,
+    *,
+    update: bool,
+    code: str,
+    salt: Salt,
+    spec_commit: str,
+    now: datetime,
+) -> PipelineRecord:
+    """Record a new pipeline, or (with `update`) a new version of an existing one.
+
+    A stopped pipeline stays stopped when it is updated. Raises AlreadyExists, PipelineNotFound.
+    """
+    existing = tables.find(tx, spec.name, None)
+    if existing is None:
+        if update:
+            raise PipelineNotFound(spec.name, tables.names(tx))
+        tables.insert_pipeline(tx, spec.name, PipelineState.RUNNING)
+    elif not update:
+        raise AlreadyExists(
+            "pipeline",
+            spec.name,
+            "update it with `update pipeline`, delete it with `delete pipeline`",
+        )
+    elif existing.state is not PipelineState.PAUSED:
+        tables.update_state(tx, spec.name, state=PipelineState.RUNNING, reason="", touch=True)
+    tables.add_version(
+        tx,
+        spec.name,
+        spec=spec.document,
+        code=code,
+        salt=salt.value,
+        nonce=salt.nonce,
+        spec_commit=spec_commit,
+        now=now,
+    )
+    return get(tx, spec.name)
+
+
+def choose_salt(
+    previous: PipelineRecord | None,
+    spec: PipelineSpec,
+    *,
+    code: str,
+    new_nonce: str,
+    reprocess: bool = False,
+    keep_results: bool = False,
+) -> Salt:
+    """The salt of a new version: the old one as long as nothing changed that can change results.
+
+    `reprocess` puts `new_nonce` into it, so that no remembered result fits; `keep_results` keeps
+    the old salt whatever changed. Raises InvalidInput for both at once.
+    """
+    if reprocess and keep_results:
+        raise InvalidInput(
+            "--reprocess forgets remembered results and --keep-results keeps them; choose one"
+        )
+    if previous is None:
+        nonce = new_nonce if reprocess else ""
+        return Salt(value=identity.salt(spec, code=code, nonce=nonce), nonce=nonce)
+    if reprocess:
+        return Salt(value=identity.salt(spec, code=code, nonce=new_nonce), nonce=new_nonce)
+    if keep_results:
+        return Salt(value=previous.salt, nonce=previous.nonce)
+    before = identity.salt(spec_of(previous), code=previous.code, nonce=previous.nonce)
+    after = identity.salt(spec, code=code, nonce=previous.nonce)
+    # Not simply `after`: an earlier keep_results may have kept a salt from before a change.
+    return Salt(value=previous.salt if before == after else after, nonce=previous.nonce)
+
+
+def get(tx: Transaction, name: str, version: int | None = None) -> PipelineRecord:
+    """A pipeline as of its newest or the given version; raises PipelineNotFound, NotFound."""
+    found = tables.find(tx, name, version)
+    if found is not None:
+        return found
+    newest = tables.find(tx, name, None)
+    if newest is None:
+        raise PipelineNotFound(name, tables.names(tx))
+    raise NotFound(f"pipeline '{name}' has no version {version}; its newest is {newest.newest}")
+
+
+def find(tx: Transaction, name: str) -> PipelineRecord | None:
+    """The newest version of a pipeline, or None if there is no such pipeline."""
+    return tables.find(tx, name, None)
+
+
+def version_of_commit(tx: Transaction, name: str, spec_commit: str) -> int:
+    """The version that a commit in the spec repo holds; raises NotFound."""
+    version = tables.version_of_commit(tx, name, spec_commit)
+    if version is None:
+        raise NotFound(f"commit {spec_commit} of the spec repo is no version of pipeline '{name}'")
+    return version
+
+
+def list_pipelines(tx: Transaction) -> list[PipelineRecord]:
+    """The newest version of every pipeline, last changed first."""
+    return tables.newest_of_all(tx)
+
+
+def versions_of(tx: Transaction, name: str) -> list[PipelineRecord]:
+    """All versions of a pipeline, newest first; raises PipelineNotFound."""
+    return tables.versions_of(tx, get(tx, name).name)
+
+
+def stop(tx: Transaction, name: str) -> bool:
+    """Pause a pipeline; False if it was paused already. Raises PipelineNotFound."""
+    if get(tx, name).state is PipelineState.PAUSED:
+        return False
+    tables.update_state(tx, name, state=PipelineState.PAUSED, reason="", touch=True)
+    return True
+
+
+def start(tx: Transaction, name: str) -> bool:
+    """Resume a paused pipeline; False if it was not paused. Raises PipelineNotFound."""
+    if get(tx, name).state is not PipelineState.PAUSED:
+        return False
+    tables.update_state(tx, name, state=PipelineState.RUNNING, reason="", touch=True)
+    return True
+
+
+def set_state(tx: Transaction, name: str, state: PipelineState, reason: str = "") -> None:
+    """Record what a pipeline is doing, as its workers show; a pipeline that is paused stays so.
+
+    Raises PipelineNotFound. Does not move it to the front of lists, as only its user's changes do.
+    """
+    if get(tx, name).state is not PipelineState.PAUSED:
+        tables.update_state(tx, name, state=state, reason=reason, touch=False)
+
+
+def delete(tx: Transaction, name: str) -> None:
+    """Forget a pipeline and all its versions; raises PipelineNotFound."""
+    if not tables.delete_pipeline(tx, name):
+        raise PipelineNotFound(name, tables.names(tx))
+
+
+def spec_of(record: PipelineRecord) -> PipelineSpec:
+    """The checked spec of a recorded version."""
+    return spec_from_document(record.spec)
+
+
+def to_info(
+    record: PipelineRecord,
+    *,
+    cores: int,
+    runtime: str,
+    job_counts: Mapping[str, int],
+    recent_error: str = "",
+) -> PipelineInfo:
+    """The version as users see it; job counts and the last error come from the jobs."""
+    spec = spec_of(record)
+    return PipelineInfo(
+        name=record.name,
+        version=record.version,
+        state=record.state,
+        reason=record.reason,
+        description=spec.description,
+        input=shorthand(spec.input),
+        output_branch=spec.output_branch,
+        spec_commit=record.spec_commit,
+        created=record.created,
+        spec=record.spec,
+        code=record.code,
+        salt=record.salt,
+        runtime=runtime,
+        workers=worker_count(spec.parallelism, cores),
+        job_counts=dict(job_counts),
+        recent_error=recent_error,
+        warnings=warnings(spec),
+    )

@@ -1,0 +1,258 @@
+"""Specs: from text or a plain document to a checked PipelineSpec.
+
+Accepts what Pachyderm 1.7 and 2.x accept: a stream or list of JSON objects, or YAML documents;
+field names in snake or lower camel case; integers as strings; `null` for absent. What a field is,
+is in `fields`; this module holds the rules between fields. It touches no file and no database.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from trunkline.errors import InvalidInput, InvalidSpec
+from trunkline.model.names import check_branch, check_name
+from trunkline.model.pipelines import Parallelism, PipelineDraft, PipelineSpec, Transform
+from trunkline.model.versions import DEFAULT_BRANCH, SPEC_REPO
+from trunkline.pipelines.canonical import (
+    Document,
+    Places,
+    canonical,
+    dotted,
+    kept_fields,
+    refused_fields,
+    seconds,
+)
+from trunkline.pipelines.inputs import read_input
+from trunkline.pipelines.nodes import Fault, Node, Path, from_value, invalid_spec
+from trunkline.pipelines.source import check_size, read_documents
+
+DATUM_TRIES = 3
+COMMAND_BYTES_MAX = 128 * 1024  # of one argument or variable; Linux refuses longer ones
+
+
+def read_specs(text: str, *, source: str, bytes_max: int) -> list[PipelineSpec]:
+    """The specs in a text, in order; `source` names the text in sentences and may tell its format.
+
+    Raises InvalidSpec, and nothing else whatever the text: with file, line, what is wrong, three
+    lines of the text and a caret.
+    """
+    text = check_size(text, source=source, bytes_max=bytes_max)
+    places: Places = {}
+    try:
+        specs: list[PipelineSpec] = []
+        for node in read_documents(text, source=source):
+            places.clear()
+            specs.append(_spec(node, places))
+        return specs
+    except Fault as fault:
+        at = fault.at if fault.at is not None else _place(fault.path, places)
+        raise invalid_spec(source, text, fault.problem, at) from None
+
+
+def spec_from_document(document: Mapping[str, object]) -> PipelineSpec:
+    """The spec that a plain document says; raises InvalidSpec naming the field."""
+    try:
+        return _spec(from_value(document), {})
+    except Fault as fault:
+        raise InvalidSpec(f"pipeline spec: {fault.problem}") from None
+
+
+def draft(spec: PipelineSpec) -> PipelineDraft:
+    """The spec as `validate` reports it."""
+    return PipelineDraft(
+        name=spec.name,
+        spec=spec.document,
+        code=spec.transform.code,
+        warnings=warnings(spec),
+    )
+
+
+def warnings(spec: PipelineSpec) -> tuple[str, ...]:
+    """What the author of a spec should know: fields that do nothing yet, an image not started."""
+    found: list[str] = []
+    kept = kept_fields(spec.document)
+    if len(kept) == 1:
+        found.append(f"this field is kept but does nothing yet: {kept[0]}")
+    elif kept:
+        found.append(f"these fields are kept but do nothing yet: {', '.join(kept)}")
+    if spec.transform.image:
+        found.append(
+            f"image '{spec.transform.image}' is not started: cmd runs directly on this machine"
+        )
+    return tuple(found)
+
+
+def worker_count(parallelism: Parallelism, cores: int) -> int:
+    """How many workers a spec asks for on a machine; at least 1. Raises InvalidSpec for both."""
+    if parallelism.constant and parallelism.coefficient:
+        raise InvalidSpec(_CONTRADICTORY)
+    if parallelism.coefficient:
+        return max(1, math.ceil(parallelism.coefficient * cores))
+    return max(1, parallelism.constant)
+
+
+_CONTRADICTORY = (
+    "contradictory parallelism strategies: parallelism_spec has constant and coefficient; set one"
+)
+
+
+# --- the rules ------------------------------------------------------------------------------------
+
+
+def _place(path: Path, places: Places) -> int | None:
+    """Where in the text a path is, or the nearest field around it."""
+    for length in range(len(path), 0, -1):
+        at = places.get(path[:length])
+        if at is not None:
+            return at
+    return None
+
+
+def _spec(node: Node, places: Places) -> PipelineSpec:
+    document = canonical(node, places)
+    try:
+        return _checked(document)
+    except Fault as fault:
+        # A missing field has no place of its own; its document has.
+        at = fault.at if fault.at is not None else _place(fault.path, places)
+        raise Fault(fault.problem, at=node.at if at is None else at) from None
+
+
+def _checked(document: Document) -> PipelineSpec:
+    name = _name(document)
+    for path, field in refused_fields(document):
+        raise Fault(f"{dotted(path)} is not supported yet ({field.meaning})", path=path)
+    transform = _transform(document)
+    given = document.get("input")
+    if not given:
+        raise Fault("no input set: a spec needs an `input`, such as a pfs input with repo and glob")
+    root, completed = read_input(cast(Document, given), ("input",))
+    document = {**document, "input": completed}
+    return PipelineSpec(
+        name=name,
+        description=_text(document, "description"),
+        transform=transform,
+        input=root,
+        output_branch=_output_branch(document),
+        parallelism=_parallelism(document),
+        datum_tries=cast(int, document.get("datum_tries") or DATUM_TRIES),
+        datum_timeout_s=_timeout(document, "datum_timeout"),
+        job_timeout_s=_timeout(document, "job_timeout"),
+        output_merge=_text(document, "output_merge") or "error",
+        autoscaling=bool(document.get("autoscaling") or document.get("standby")),
+        reprocess_every_job=document.get("reprocess_spec") == "every_job",
+        document=document,
+    )
+
+
+def _name(document: Document) -> str:
+    pipeline = cast(Document, document.get("pipeline") or {})
+    name = _text(pipeline, "name")
+    path = ("pipeline", "name")
+    if not name:
+        raise Fault("the pipeline has no name: a spec needs `pipeline.name`", path=path)
+    project = cast(Document, pipeline.get("project") or {})
+    if _text(project, "name") not in ("", "default"):
+        raise Fault("projects other than 'default' are not supported yet", path=path)
+    if name == SPEC_REPO:
+        raise Fault(f"'{name}' is the system's own repo; choose another name", path=path)
+    try:
+        return check_name("pipeline", name)
+    except InvalidInput as error:
+        raise Fault(str(error), path=path) from error
+
+
+def _transform(document: Document) -> Transform:
+    if "transform" not in document:
+        raise Fault("pipeline must specify a transform: a spec needs `transform.cmd`")
+    given = cast(Document, document["transform"])
+    words = _Words(given)
+    cmd = words.strings("cmd")
+    if not cmd or not cmd[0]:
+        why = (
+            "the entry point of an image is not run yet" if given.get("image") else "nothing to run"
+        )
+        raise Fault(f"transform must specify a cmd: {why}", path=("transform", "cmd"))
+    _check_secrets(given)
+    return Transform(
+        image=_text(given, "image"),
+        cmd=cmd,
+        stdin=words.strings("stdin"),
+        err_cmd=words.strings("err_cmd"),
+        err_stdin=words.strings("err_stdin"),
+        env=words.environment(),
+        user=_text(given, "user"),
+        working_dir=_text(given, "working_dir"),
+        accept_return_code=tuple(cast(list[int], given.get("accept_return_code") or [])),
+        code=_text(given, "code"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The parts of a transform that become a command line and its environment."""
+
+    given: Document
+
+    def strings(self, name: str) -> tuple[str, ...]:
+        words = tuple(cast(list[str], self.given.get(name) or []))
+        if name.endswith("cmd"):
+            for index, word in enumerate(words):
+                self._check_size(word, (name, index))
+        return words
+
+    def environment(self) -> dict[str, str]:
+        env = cast(dict[str, str], self.given.get("env") or {})
+        for name, value in env.items():
+            if not name or "=" in name:
+                problem = "an environment variable can't have an empty name or '=' in its name"
+                raise Fault(problem, path=("transform", "env"))
+            self._check_size(f"{name}={value}", ("env",))
+        return dict(env)
+
+    def _check_size(self, word: str, path: Path) -> None:
+        if len(word.encode()) >= COMMAND_BYTES_MAX:
+            whole = ("transform", *path)
+            raise Fault(
+                f"{dotted(whole)} is longer than the {COMMAND_BYTES_MAX:,} bytes that the system "
+                "can pass to a command; put it into `transform.code` or `stdin`",
+                path=whole,
+            )
+
+
+def _check_secrets(transform: Document) -> None:
+    for index, secret in enumerate(cast(list[Document], transform.get("secrets") or [])):
+        path = ("transform", "secrets", index)
+        if not secret.get("name"):
+            raise Fault(f"{dotted(path)} has no name", path=path)
+        if secret.get("env_var") and not secret.get("key"):
+            raise Fault(f"{dotted(path)} has env_var set, so it needs a key", path=path)
+
+
+def _parallelism(document: Document) -> Parallelism:
+    given = cast(Document, document.get("parallelism_spec") or {})
+    constant = cast(int, given.get("constant") or 0)
+    coefficient = cast(float, given.get("coefficient") or 0.0)
+    if constant and coefficient:
+        raise Fault(_CONTRADICTORY, path=("parallelism_spec",))
+    if not constant and not coefficient:
+        constant = 1
+    return Parallelism(constant=constant, coefficient=coefficient)
+
+
+def _output_branch(document: Document) -> str:
+    branch = _text(document, "output_branch") or DEFAULT_BRANCH
+    try:
+        return check_branch(branch)
+    except InvalidInput as error:
+        raise Fault(str(error), path=("output_branch",)) from error
+
+
+def _timeout(document: Document, name: str) -> float | None:
+    text = _text(document, name)
+    return (seconds(text) or None) if text else None
+
+
+def _text(document: Document, name: str) -> str:
+    return str(document.get(name) or "")

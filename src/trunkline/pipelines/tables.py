@@ -1,0 +1,171 @@
+"""All SQL on pipelines; one function is one statement or one small step.
+
+No rule is decided here.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from trunkline.db.database import Row, Transaction
+from trunkline.model.pipelines import PipelineState
+from trunkline.model.versions import DEFAULT_BRANCH
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineRecord:
+    """One version of a pipeline, with the state that the pipeline is in now."""
+
+    name: str
+    version: int
+    newest: int  # version of the pipeline; `version` is this one unless an older one was asked for
+    state: PipelineState
+    reason: str
+    spec: dict[str, object]  # canonical document
+    code: str  # root of the file set at /code, or empty
+    salt: str
+    nonce: str
+    spec_commit: str
+    created: datetime  # of this version
+
+    @property
+    def output_branch(self) -> str:
+        return str(self.spec.get("output_branch") or DEFAULT_BRANCH)
+
+
+_RECORD = (
+    "SELECT p.name, v.version, p.version, p.state, p.reason, v.spec, v.code, v.salt, v.nonce, "
+    "v.spec_commit, v.created_us "
+    "FROM pipeline p JOIN pipeline_version v ON v.pipeline = p.number "
+)
+
+
+def insert_pipeline(tx: Transaction, name: str, state: PipelineState) -> None:
+    """A pipeline without a version; `add_version` must follow in the same transaction."""
+    tx.execute(
+        "INSERT INTO pipeline (name, version, state, changed) VALUES (:name, 0, :state, :changed)",
+        name=name,
+        state=state.value,
+        changed=_next_change(tx),
+    )
+
+
+def add_version(
+    tx: Transaction,
+    name: str,
+    *,
+    spec: dict[str, object],
+    code: str,
+    salt: str,
+    nonce: str,
+    spec_commit: str,
+    now: datetime,
+) -> None:
+    """Make this the newest version of the pipeline."""
+    tx.execute(
+        "UPDATE pipeline SET version = version + 1, changed = :changed "
+        "WHERE project = 'default' AND name = :name",
+        name=name,
+        changed=_next_change(tx),
+    )
+    tx.execute(
+        "INSERT INTO pipeline_version "
+        "(pipeline, version, spec, code, salt, nonce, spec_commit, created_us) "
+        "SELECT number, version, :spec, :code, :salt, :nonce, :spec_commit, :created_us "
+        "FROM pipeline WHERE project = 'default' AND name = :name",
+        name=name,
+        spec=json.dumps(spec, ensure_ascii=False, separators=(",", ":")),
+        code=code,
+        salt=salt,
+        nonce=nonce,
+        spec_commit=spec_commit,
+        created_us=(now - _EPOCH) // timedelta(microseconds=1),
+    )
+
+
+def find(tx: Transaction, name: str, version: int | None) -> PipelineRecord | None:
+    """A pipeline as of a version, the newest for None."""
+    row = tx.row(
+        f"{_RECORD} WHERE p.project = 'default' AND p.name = :name "
+        "AND v.version = COALESCE(:version, p.version)",
+        name=name,
+        version=version,
+    )
+    return None if row is None else _record(row)
+
+
+def newest_of_all(tx: Transaction) -> list[PipelineRecord]:
+    """The newest version of every pipeline, last changed first."""
+    rows = tx.rows(
+        f"{_RECORD} WHERE p.project = 'default' AND v.version = p.version ORDER BY p.changed DESC"
+    )
+    return [_record(row) for row in rows]
+
+
+def versions_of(tx: Transaction, name: str) -> list[PipelineRecord]:
+    """All versions of a pipeline, newest first."""
+    rows = tx.rows(
+        f"{_RECORD} WHERE p.project = 'default' AND p.name = :name ORDER BY v.version DESC",
+        name=name,
+    )
+    return [_record(row) for row in rows]
+
+
+def version_of_commit(tx: Transaction, name: str, spec_commit: str) -> int | None:
+    """The version whose spec is in this commit of the spec repo."""
+    row = tx.row(
+        "SELECT v.version FROM pipeline p JOIN pipeline_version v ON v.pipeline = p.number "
+        "WHERE p.project = 'default' AND p.name = :name AND v.spec_commit = :spec_commit",
+        name=name,
+        spec_commit=spec_commit,
+    )
+    return None if row is None else int(row[0])
+
+
+def names(tx: Transaction) -> list[str]:
+    rows = tx.rows("SELECT name FROM pipeline WHERE project = 'default' ORDER BY name")
+    return [str(row[0]) for row in rows]
+
+
+def update_state(
+    tx: Transaction, name: str, *, state: PipelineState, reason: str, touch: bool
+) -> int:
+    """Set the state; `touch` moves the pipeline to the front of lists. Returns the rows changed."""
+    return tx.execute(
+        "UPDATE pipeline SET state = :state, reason = :reason, "
+        "changed = COALESCE(:changed, changed) WHERE project = 'default' AND name = :name",
+        name=name,
+        state=state.value,
+        reason=reason,
+        changed=_next_change(tx) if touch else None,
+    )
+
+
+def delete_pipeline(tx: Transaction, name: str) -> int:
+    """Remove a pipeline with all its versions; returns how many pipelines were removed."""
+    return tx.execute("DELETE FROM pipeline WHERE project = 'default' AND name = :name", name=name)
+
+
+def _next_change(tx: Transaction) -> int:
+    row = tx.row("SELECT COALESCE(MAX(changed), 0) + 1 FROM pipeline")
+    assert row is not None, "an aggregate always has a row"
+    return int(row[0])
+
+
+def _record(row: Row) -> PipelineRecord:
+    name, version, newest, state, reason, spec, code, salt, nonce, spec_commit, created_us = row
+    return PipelineRecord(
+        name=name,
+        version=version,
+        newest=newest,
+        state=PipelineState(state),
+        reason=reason,
+        spec=json.loads(spec),
+        code=code,
+        salt=salt,
+        nonce=nonce,
+        spec_commit=spec_commit,
+        created=_EPOCH + timedelta(microseconds=created_us),
+    )

@@ -1,0 +1,120 @@
+"""Who may speak to the server.
+
+The private socket is guarded by the file system (mode 0600 in a directory of mode 0700) and by a
+look at who is at its other end; over it no token is needed. Everyone else comes over TCP and must
+bring the token, on every route but the health check. Requests that a web page could make a browser
+send (a foreign Host, by DNS rebinding; a foreign Origin) are refused even with the token.
+
+Fails closed: a connection that is not known to be private is treated as TCP.
+"""
+
+import asyncio
+import hmac
+import ipaddress
+import os
+import re
+import socket
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from trunkline.errors import NotAllowed, TokenRefused, TrunklineError
+from trunkline.server.rest.reports import report, send_json
+
+HEALTH = "/healthz"
+
+_HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
+
+
+class Protocol(H11Protocol):
+    """Marks requests from the private socket, and hangs up on other users there."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        super().connection_made(transport)
+        peer: socket.socket = transport.get_extra_info("socket")
+        private = peer.family == socket.AF_UNIX
+        if private and not _is_own_user(peer):
+            transport.abort()
+        # Each request gets a copy of this as scope["state"].
+        self.app_state: dict[str, Any] = {**self.app_state, "private": private}
+
+
+class Guard:
+    """Lets a request through to the app, or answers it with the reason why not."""
+
+    def __init__(self, app: ASGIApp, token: str | None, hosts: Iterable[str] = ()) -> None:
+        self._app = app
+        self._token = token.encode("utf-8") if token else None
+        self._hosts = {"localhost", *(host.lower() for host in hosts)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"a request of type {scope['type']} came past the protocol")
+        if not scope.get("state", {}).get("private"):
+            try:
+                self._check(scope)
+            except TrunklineError as error:
+                headers = (
+                    [(b"www-authenticate", b"Bearer")] if isinstance(error, TokenRefused) else []
+                )
+                await send_json(send, *report(error), headers=headers)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        host = _only(scope, b"host")
+        self._check_host(host)
+        self._check_origin(_only(scope, b"origin"), host)
+        if scope["path"] != HEALTH:
+            self._check_token(_only(scope, b"authorization"))
+
+    def _check_host(self, host: bytes | None) -> None:
+        match = _HOST.fullmatch(host or b"")
+        name = match.group(1).decode("latin-1").lower() if match else ""
+        if name in self._hosts:
+            return
+        try:
+            # An address was not looked up in the DNS, so nobody can have rebound it.
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            raise NotAllowed(
+                "this server is not known by the name in the Host header; "
+                "use its address, or start it with `--listen` and that name"
+            ) from None
+
+    def _check_origin(self, origin: bytes | None, host: bytes | None) -> None:
+        if origin is None:
+            return
+        scheme, _, rest = origin.partition(b"://")
+        if scheme not in (b"http", b"https") or rest.lower() != (host or b"").lower():
+            raise NotAllowed("requests from pages of other sites are refused")
+
+    def _check_token(self, header: bytes | None) -> None:
+        scheme, _, given = (header or b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not given.strip():
+            raise TokenRefused(
+                "this server needs a token: add it to the context with `--token`, "
+                "or set TRUNKLINE_TOKEN"
+            )
+        if self._token is None or not hmac.compare_digest(given.strip(), self._token):
+            raise TokenRefused("the server does not accept this token")
+
+
+def _only(scope: Scope, name: bytes) -> bytes | None:
+    """The value of a header; a request with two of them is one that two readers read apart."""
+    values: list[bytes] = [value for key, value in scope["headers"] if key == name]
+    if len(values) > 1:
+        raise NotAllowed(f"the request has more than one {name.decode()} header")
+    return values[0] if values else None
+
+
+def _is_own_user(peer: socket.socket) -> bool:
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True  # where the kernel can't tell, the mode of the directory has to do
+    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", raw)
+    return uid in (0, os.getuid())

@@ -1,0 +1,227 @@
+"""One operation behind HTTP: read its arguments, call it in a thread, send what it gives.
+
+Short answers are one JSON value. `Iterator[T]` is sent as one JSON value per line as the values
+come, with an empty line every 15 seconds of silence so that either side notices when the other has
+died, and an error after the first line as a last line `{"error": …}`. `Iterator[bytes]` is sent as
+it is; an error after its first byte can only break the connection off.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from trunkline.api.operation import Operation
+from trunkline.errors import InvalidInput
+from trunkline.server.rest.arguments import Shape, read_body, read_query, shape_of
+from trunkline.server.rest.reports import LINES, OCTETS, encode, report, send_json
+from trunkline.server.rest.threads import Inflow, Outflow, Threads
+from trunkline.server.rest.uploads import received_changes
+
+HEARTBEAT_S = 15.0  # of silence in a stream of lines, until an empty one is sent
+
+log = logging.getLogger("trunkline.server")
+
+Call = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much of everything one request may use."""
+
+    body_bytes_max: int  # of a JSON body
+    heartbeat_s: float = HEARTBEAT_S
+
+
+class Endpoint:
+    """Serves one operation."""
+
+    def __init__(self, operation: Operation, call: Call, threads: Threads, limits: Limits) -> None:
+        self._operation = operation
+        self._call = call
+        self._threads = threads
+        self._limits = limits
+        in_path = {
+            part[1:-1] for part in operation.path.split("/") if part[:1] == "{" and part[-1:] == "}"
+        }
+        self._names = [
+            name for name in operation.arguments if name not in in_path and name != operation.upload
+        ]
+        self._in_query = operation.method in ("GET", "DELETE") or operation.upload is not None
+        self._shapes: dict[str, Shape] = (
+            {name: shape_of(operation.arguments[name]) for name in self._names}
+            if self._in_query
+            else {}
+        )
+
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, in_path: dict[str, str]
+    ) -> None:
+        """Answer one request; every error becomes a report."""
+        started = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._serve(scope, receive, noting_send, in_path)
+        except Exception as error:
+            if started:
+                # Too late for a status: leaving without a last piece breaks the connection off.
+                log.warning("%s broke off: %s", self._operation.name, report(error)[1].decode())
+                return
+            await send_json(send, *report(error))
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, in_path: dict[str, str]
+    ) -> None:
+        operation = self._operation
+        if self._in_query:
+            query = scope["query_string"]
+            arguments = in_path | read_query(operation, self._names, query, self._shapes)
+        else:
+            if scope["query_string"]:
+                raise InvalidInput(f"{operation.name} takes its arguments in a JSON body")
+            body = await read_whole(receive, scope, self._limits.body_bytes_max)
+            arguments = in_path | read_body(operation, self._names, body)
+        if operation.upload is not None:
+            private = bool(scope.get("state", {}).get("private"))
+            await self._serve_upload(receive, send, arguments, private=private)
+        elif operation.streams_bytes or operation.streams_values:
+            await self._serve_stream(receive, send, arguments)
+        elif arguments.get("wait"):
+            outflow = self._threads.start(
+                lambda out: out.put(self._answer(arguments)), patient=True
+            )
+            with _hanging_up(receive, outflow):
+                await send_json(send, 200, b"".join(await outflow.take() or []))
+        else:
+            answer = await self._threads.short(lambda: self._answer(arguments))
+            await send_json(send, 200, answer)
+
+    def _answer(self, arguments: dict[str, Any]) -> bytes:
+        return encode(self._call(**arguments))
+
+    async def _serve_upload(
+        self, receive: Receive, send: Send, arguments: dict[str, Any], *, private: bool
+    ) -> None:
+        inflow = Inflow(asyncio.get_running_loop())
+        changes = received_changes(inflow, private=private)
+        upload = self._operation.upload
+        assert upload is not None
+        outflow = self._threads.start(
+            lambda out: out.put(self._answer({**arguments, upload: changes})), patient=False
+        )
+        feeding = asyncio.create_task(_feed(receive, inflow))
+        try:
+            await send_json(send, 200, b"".join(await outflow.take() or []))
+        finally:
+            feeding.cancel()
+            inflow.end()
+
+    async def _serve_stream(self, receive: Receive, send: Send, arguments: dict[str, Any]) -> None:
+        raw = self._operation.streams_bytes
+        outflow = self._threads.start(
+            lambda out: _pour(self._call(**arguments), out, raw=raw), patient=True
+        )
+        with _hanging_up(receive, outflow):
+            if raw:
+                await _send_bytes(outflow, send)
+            else:
+                await _send_lines(outflow, send, self._limits.heartbeat_s)
+
+
+async def read_whole(receive: Receive, scope: Scope, bytes_max: int) -> bytes:
+    """The body of a request; raises InvalidInput when it is larger than allowed."""
+    too_large = InvalidInput(f"the body of the request is larger than {bytes_max:,} bytes")
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > bytes_max:
+            raise too_large
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidInput("the request broke off before its end")
+        body += message.get("body", b"")
+        if len(body) > bytes_max:
+            raise too_large
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _pour(values: Iterator[Any], outflow: Outflow, *, raw: bool) -> None:
+    try:
+        for value in values:
+            outflow.put(value if raw else encode(value) + b"\n")
+    finally:
+        # The caller may have hung up in the middle: what the iterator holds is released now.
+        close = getattr(values, "close", None)
+        if close is not None:
+            close()
+
+
+async def _send_bytes(outflow: Outflow, send: Send) -> None:
+    pieces = await outflow.take()  # an error before the first byte still has its status
+    await _start(send, OCTETS)
+    while pieces is not None:
+        for piece in pieces:
+            await _part(send, piece)
+        pieces = await outflow.take()
+    await _part(send, b"", more=False)
+
+
+async def _send_lines(outflow: Outflow, send: Send, heartbeat_s: float) -> None:
+    lines = await outflow.take(heartbeat_s)
+    await _start(send, LINES)
+    try:
+        while lines is not None:
+            await _part(send, b"".join(lines) or b"\n")
+            lines = await outflow.take(heartbeat_s)
+    except Exception as error:
+        await _part(send, report(error)[1] + b"\n")
+    await _part(send, b"", more=False)
+
+
+async def _start(send: Send, media_type: str) -> None:
+    headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def _part(send: Send, body: bytes, *, more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def _feed(receive: Receive, inflow: Inflow) -> None:
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            await inflow.put(message.get("body", b""))
+            if not message.get("more_body", False):
+                return
+    finally:
+        inflow.end()
+
+
+@contextlib.contextmanager
+def _hanging_up(receive: Receive, outflow: Outflow) -> Iterator[None]:
+    """While inside, a caller that hangs up stops the work; leaving stops it in any case."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        outflow.abandon()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        outflow.abandon()

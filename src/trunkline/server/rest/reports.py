@@ -1,0 +1,85 @@
+"""How results and errors look on the wire."""
+
+import logging
+import secrets
+
+import msgspec
+from starlette.types import Send
+
+from trunkline.errors import TrunklineError
+
+JSON = "application/json"
+LINES = "application/x-ndjson"
+OCTETS = "application/octet-stream"
+
+log = logging.getLogger("trunkline.server")
+
+
+def report(error: BaseException) -> tuple[int, bytes]:
+    """HTTP status and JSON body for an error, without a line end.
+
+    What is not one of Trunkline's own errors is a bug: it goes to the log with its traceback, and
+    the caller is told only the number under which to find it there.
+    """
+    if not isinstance(error, TrunklineError):
+        incident = secrets.token_hex(4)
+        log.error("incident %s", incident, exc_info=error)
+        return 500, _body(
+            "incident",
+            f"the server failed in a way it should not (incident {incident}); "
+            "its log says more, under that number",
+            1,
+            500,
+        )
+    return error.http_status, _body(error.code, str(error), error.exit_status, error.http_status)
+
+
+def no_such_route(method: str, path: str) -> tuple[int, bytes]:
+    """The report for a request that no route answers."""
+    sentence = f"this server has no {method} {path}; GET /api/v1/openapi.json lists what it has"
+    return 404, _body("no-such-route", sentence, 1, 404)
+
+
+def method_not_allowed(method: str, path: str, allowed: list[str]) -> tuple[int, bytes]:
+    """The report for a route that is there, under other methods."""
+    sentence = f"{path} can't be asked for with {method}, only with {' or '.join(allowed)}"
+    return 405, _body("method-not-allowed", sentence, 1, 405)
+
+
+def encode(value: object) -> bytes:
+    """A result as JSON."""
+    return msgspec.json.encode(value)
+
+
+async def send_json(
+    send: Send, status: int, body: bytes, *, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    """Send a whole response."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", JSON.encode()),
+                (b"content-length", str(len(body)).encode()),
+                (b"cache-control", b"no-store"),
+                *(headers or []),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+def _body(code: str, message: str, exit_status: int, http_status: int) -> bytes:
+    # A sentence may quote what can't be encoded, such as half of a surrogate pair in a name.
+    readable = message.encode("utf-8", "backslashreplace").decode("utf-8")
+    return msgspec.json.encode(
+        {
+            "error": {
+                "code": code,
+                "message": readable,
+                "exit_status": exit_status,
+                "http_status": http_status,
+            }
+        }
+    )

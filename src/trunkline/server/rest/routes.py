@@ -1,0 +1,114 @@
+"""The table of routes: which operation answers which method and path.
+
+Paths are matched as they came over the wire, before percent-decoding, so that an argument may hold
+any character: `%2F` is a slash inside a job's name, `%25` a percent sign in a file's. An argument
+called `path` at the end of a route takes all the rest, slashes included.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
+
+from trunkline.api.connection import NOUNS, Operations
+from trunkline.api.operation import Operation, operations_of
+from trunkline.server.rest.arguments import decode_segment
+from trunkline.server.rest.endpoint import Endpoint, Limits
+from trunkline.server.rest.reports import method_not_allowed, no_such_route, report, send_json
+from trunkline.server.rest.threads import Threads
+
+PREFIX = "/api/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """A declared path, split: literal segments as bytes, arguments as their names."""
+
+    segments: tuple[bytes | str, ...]
+    takes_rest: bool  # the last argument may contain slashes
+
+    def match(self, raw: bytes) -> dict[str, bytes] | None:
+        """The raw arguments in a path below the prefix, or None if it is another path."""
+        count = len(self.segments)
+        parts = raw.split(b"/", count) if self.takes_rest else raw.split(b"/")
+        if self.takes_rest and len(parts) > count:
+            parts[count - 1 :] = [b"/".join(parts[count - 1 :])]
+        if len(parts) != count:
+            return None
+        found: dict[str, bytes] = {}
+        for segment, part in zip(self.segments, parts, strict=True):
+            if isinstance(segment, str):
+                found[segment] = part
+            elif segment != part:
+                return None
+        return found
+
+
+def pattern_of(path: str) -> Pattern:
+    """Read a declared path such as `/repos/{repo}/content/{commit}/{path}`."""
+    segments: list[bytes | str] = []
+    for part in path.strip("/").split("/"):
+        segments.append(part[1:-1] if part.startswith("{") else part.encode("ascii"))
+    return Pattern(segments=tuple(segments), takes_rest=segments[-1] == "path")
+
+
+def declared() -> Iterator[tuple[str, Operation]]:
+    """Every declared operation with its noun, in the order of the declarations."""
+    for noun, protocol in NOUNS.items():
+        for operation in operations_of(protocol):
+            yield noun, operation
+
+
+class RestDoor(BaseRoute):
+    """Everything below the prefix."""
+
+    def __init__(self, operations: Operations, threads: Threads, limits: Limits) -> None:
+        self._table = [
+            (
+                operation.method,
+                pattern_of(operation.path),
+                Endpoint(
+                    operation,
+                    getattr(getattr(operations, noun), operation.name),
+                    threads,
+                    limits,
+                ),
+            )
+            for noun, operation in declared()
+        ]
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        inside = scope["type"] == "http" and _raw_path(scope).startswith(f"{PREFIX}/".encode())
+        return (Match.FULL if inside else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = _raw_path(scope)
+        below = raw[len(PREFIX) + 1 :]
+        allowed: list[str] = []
+        for method, pattern, endpoint in self._table:
+            found = pattern.match(below)
+            if found is None:
+                continue
+            if method != scope["method"]:
+                allowed.append(method)
+                continue
+            try:
+                arguments = {name: decode_segment(part) for name, part in found.items()}
+            except Exception as error:
+                await send_json(send, *report(error))
+            else:
+                await endpoint.serve(scope, receive, send, arguments)
+            return
+        shown_path = raw.decode("ascii", "replace")
+        if allowed:
+            headers = [(b"allow", ", ".join(allowed).encode())]
+            refused = method_not_allowed(scope["method"], shown_path, allowed)
+            await send_json(send, *refused, headers=headers)
+        else:
+            await send_json(send, *no_such_route(scope["method"], shown_path))
+
+
+def _raw_path(scope: Scope) -> bytes:
+    raw: bytes = scope["raw_path"]
+    return raw

@@ -1,0 +1,214 @@
+"""Where synchronous operations run, and how bytes pass between their threads and the event loop.
+
+Operations are plain blocking functions. Short ones take turns on a small pool. Whatever can last
+(a stream, an upload, a wait) gets a thread of its own, so that a hundred followers never keep a
+`list repo` waiting; their number is bounded, and one more than that is refused, not queued.
+
+Both directions pass through a buffer bounded in bytes. The other side is woken only when it
+sleeps, so a fast producer is handed over in batches while a single item is seen at once.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import anyio.to_thread
+
+from trunkline.api.waiting import wanted_while
+from trunkline.errors import Unavailable
+
+SHORT_MAX = 32  # operations at a time on the pool; more wait their turn
+LONG_MAX = 512  # streams, uploads and waits at a time, one thread each; more are refused
+BUFFER_BYTES_MAX = 8 * 1024 * 1024  # on the way in one direction of one request
+
+Result = TypeVar("Result")
+
+
+class Abandoned(Exception):
+    """Raised in a working thread whose result nobody will take."""
+
+
+class Outflow:
+    """Pieces on their way from one working thread to the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._changed = threading.Condition()
+        self._pieces: list[bytes] = []
+        self._size_bytes = 0
+        self._error: BaseException | None = None
+        self._finished = False
+        self._abandoned = False
+        self._sleeping = False
+        self._arrived = asyncio.Event()
+
+    def put(self, piece: bytes) -> None:
+        """Called by the thread; blocks while the buffer is full, raises Abandoned."""
+        with self._changed:
+            while self._size_bytes >= BUFFER_BYTES_MAX and not self._abandoned:
+                self._changed.wait()
+            if self._abandoned:
+                raise Abandoned
+            self._pieces.append(piece)
+            self._size_bytes += len(piece)
+            wake, self._sleeping = self._sleeping, False
+        if wake:
+            _call_in_loop(self._loop, self._arrived.set)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Called by the thread when it is done, with the error that ended it if there was one."""
+        with self._changed:
+            self._finished = True
+            if self._error is None:
+                self._error = error
+        _call_in_loop(self._loop, self._arrived.set)
+
+    def abandon(self, error: BaseException | None = None) -> None:
+        """Tell both sides that this is over: the thread stops, `take` raises the error."""
+        with self._changed:
+            if self._finished or self._abandoned:
+                return
+            self._abandoned = True
+            self._error = error
+            self._changed.notify_all()
+        _call_in_loop(self._loop, self._arrived.set)
+
+    def wanted(self) -> bool:
+        return not self._abandoned
+
+    async def take(self, timeout_s: float | None = None) -> list[bytes] | None:
+        """All pieces that have arrived, at least one; none after the time; None at the end.
+
+        Raises the error of the thread once all pieces before it have been taken.
+        """
+        while True:
+            with self._changed:
+                if self._pieces:
+                    pieces, self._pieces = self._pieces, []
+                    self._size_bytes = 0
+                    self._changed.notify_all()
+                    return pieces
+                if self._error is not None:
+                    raise self._error
+                if self._finished or self._abandoned:
+                    return None
+                self._sleeping = True
+                self._arrived.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return []
+
+
+class Inflow:
+    """Pieces of a request's body on their way from the event loop to one working thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._changed = threading.Condition()
+        self._pieces: list[bytes] = []
+        self._size_bytes = 0
+        self._ended = False
+        self._drained = asyncio.Event()
+
+    async def put(self, piece: bytes) -> None:
+        """Called in the loop; waits while the buffer is full."""
+        with self._changed:
+            self._pieces.append(piece)
+            self._size_bytes += len(piece)
+            self._drained.clear()
+            self._changed.notify()
+            full = self._size_bytes >= BUFFER_BYTES_MAX
+        if full:
+            await self._drained.wait()
+
+    def end(self) -> None:
+        """No more comes. Whether the body is whole is for the format of the body to tell."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            with self._changed:
+                while not self._pieces and not self._ended:
+                    self._changed.wait()
+                if not self._pieces:
+                    return
+                pieces, self._pieces = self._pieces, []
+                was_full = self._size_bytes >= BUFFER_BYTES_MAX
+                self._size_bytes = 0
+            if was_full:
+                _call_in_loop(self._loop, self._drained.set)
+            yield from pieces
+
+
+class Threads:
+    """The threads of one door."""
+
+    def __init__(self, *, short_max: int = SHORT_MAX, long_max: int = LONG_MAX) -> None:
+        self._short = anyio.CapacityLimiter(short_max)
+        self._long_max = long_max
+        self._lock = threading.Lock()
+        self._running: dict[Outflow, bool] = {}  # to whether it is patient
+        self._stopping = False
+
+    async def short(self, work: Callable[[], Result]) -> Result:
+        """Run work that ends soon."""
+        return await anyio.to_thread.run_sync(work, limiter=self._short, abandon_on_cancel=True)
+
+    def start(self, work: Callable[[Outflow], None], *, patient: bool) -> Outflow:
+        """Run work that can last; what it puts is taken from the result.
+
+        `patient` work may wait for something to happen, and is given up when the server stops;
+        other work is then left to finish. Raises Unavailable when too much is running.
+        """
+        outflow = Outflow(asyncio.get_running_loop())
+        with self._lock:
+            if self._stopping:
+                raise Unavailable("the server is stopping")
+            if len(self._running) >= self._long_max:
+                raise Unavailable(
+                    f"the server already serves {self._long_max} streams, uploads and waits, "
+                    "which is the most it can; end some of them, or try again later"
+                )
+            self._running[outflow] = patient
+        threading.Thread(
+            target=self._run, args=(work, outflow), name="operation", daemon=True
+        ).start()
+        return outflow
+
+    def stop(self) -> None:
+        """Give up all patient work, and start no more."""
+        with self._lock:
+            self._stopping = True
+            patient = [outflow for outflow, waits in self._running.items() if waits]
+        for outflow in patient:
+            outflow.abandon(Unavailable("the server is stopping"))
+
+    @property
+    def running(self) -> int:
+        """How much work that can last there is now."""
+        return len(self._running)
+
+    def _run(self, work: Callable[[Outflow], None], outflow: Outflow) -> None:
+        error: BaseException | None = None
+        try:
+            with wanted_while(outflow.wanted):
+                work(outflow)
+        except BaseException as raised:
+            error = raised
+        finally:
+            with self._lock:
+                del self._running[outflow]
+            outflow.finish(error)
+
+
+def _call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(function)
+    except RuntimeError:
+        if not loop.is_closed():  # the server is gone; nobody is left to be told
+            raise

@@ -1,0 +1,40 @@
+"""Changes that arrive in the body of a request, and which of them a caller may send."""
+
+import os
+from collections.abc import Iterable, Iterator
+
+from trunkline.api.changes import FileChange, PutLocal, PutUrl, read_changes
+from trunkline.errors import InvalidInput, LocalPathDiffers, NotAllowed, shown
+
+
+def received_changes(body: Iterable[bytes], *, private: bool) -> Iterator[FileChange]:
+    """The changes in a body, each checked; `private` says that it came over the own socket."""
+    for change in read_changes(body):
+        if isinstance(change, PutLocal):
+            _check_local(change, private=private)
+        elif isinstance(change, PutUrl):
+            _check_url(change.url)
+        yield change
+
+
+def _check_local(change: PutLocal, *, private: bool) -> None:
+    if not private:
+        # Over TCP this would read any file of the server for whoever has the token.
+        raise NotAllowed(
+            "the server reads files by itself only for callers on its private socket; "
+            "send the content instead"
+        )
+    if not os.path.isabs(change.source):
+        raise InvalidInput(f"{shown(change.source)} is not an absolute path")
+    try:
+        seen = os.stat(change.source)
+    except (OSError, ValueError) as error:
+        raise LocalPathDiffers(change.source) from error
+    if (seen.st_dev, seen.st_ino) != (change.device, change.inode):
+        # The caller lives in another mount namespace: same name, other file.
+        raise LocalPathDiffers(change.source)
+
+
+def _check_url(url: str) -> None:
+    if not url.lower().startswith(("http://", "https://")):
+        raise InvalidInput(f"{shown(url)} can't be fetched: only http:// and https:// can")

@@ -1,0 +1,332 @@
+"""The server process: one per data directory, from the lock it takes to the socket it removes.
+
+Order at start: lock the directory, open the engine, bind, publish `server.json`, say ready. The
+lock is held by the kernel for the process, so that nothing a killed server leaves behind (socket,
+`server.json`) can keep the next one from starting. Order at the end: take no more requests, give
+up waiting ones, let others finish for a while, close the engine, remove the socket, release.
+
+Files in the data directory: `server.lock` (owner's pid inside), `server.json` (where the server
+is), `server.sock`, `token` (made for the first TCP listener), `log/server.log` (written by who
+starts the server).
+"""
+
+import contextlib
+import fcntl
+import gc
+import json
+import logging
+import os
+import resource
+import secrets
+import signal
+import socket
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from trunkline.api.connection import Operations
+from trunkline.config import Config
+from trunkline.errors import InvalidInput, StoreInUse, Unavailable
+from trunkline.server.app import App, build_app
+from trunkline.server.auth import Protocol
+from trunkline.server.rest.reports import report
+
+CONNECTIONS_MAX = 2000  # open at a time, idle ones included; more are answered 503
+HEADERS_BYTES_MAX = 64 * 1024  # request line and headers; a path may be 4 KiB, percent-encoded 12
+KEEP_ALIVE_S = 75  # an idle connection is closed after this
+GRACE_S = 10  # for requests in work when the server is told to stop
+BACKLOG = 1024
+OPEN_FILES = 8192
+LOCK_WAIT_S = 0.3  # somebody who only looks whether there is a server holds the lock for a moment
+
+log = logging.getLogger("trunkline.server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A TCP address to listen on, as given."""
+
+    host: str
+    port: int  # 0: any free one
+
+
+def open_engine(config: Config) -> Operations:
+    """The engine on the data directory; whoever calls this holds its lock."""
+    from trunkline.engine.engine import Engine  # late, so that a second server fails at once
+
+    return Engine(config)
+
+
+def serve(
+    config: Config,
+    *,
+    listen: Sequence[str] = (),
+    token: str | None = None,
+    ready_fd: int | None = None,
+    open_operations: Callable[[Config], Operations] = open_engine,
+) -> None:
+    """Serve the data directory until SIGTERM, SIGINT or a shutdown request.
+
+    Always on the private socket; besides on each `listen` address (`host:port`), for callers with
+    the token. When `ready_fd` is given, one line is written there: `ready`, or the error as JSON.
+    Raises StoreInUse when another server has the directory.
+    """
+    with _announcing(ready_fd) as announce:
+        listeners = [parse_listener(text) for text in listen]
+        _set_up_process()
+        with _locked(config.home), contextlib.ExitStack() as cleanup:
+            operations = open_operations(config)
+            cleanup.callback(operations.close)
+            sockets = [_bind_private(config.socket, cleanup)]
+            sockets += [_bind_tcp(listener) for listener in listeners]
+            if listeners:
+                token = token or stored_token(config.home)
+            _publish(config, operations, sockets, cleanup)
+            _run(config, operations, sockets, listeners, token, announce)
+    log.info("stopped")
+
+
+def parse_listener(text: str) -> Listener:
+    """Read `host:port`, `:port` (all addresses) or `[::1]:port`, with or without `http://`."""
+    rest = text.removeprefix("http://").rstrip("/")
+    host, colon, port = rest.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535 or "/" in host or "@" in host:
+        raise InvalidInput(f"{text!r} is not an address to listen on; write host:port")
+    return Listener(host=host.strip("[]") or "0.0.0.0", port=int(port))  # noqa: S104 asked for
+
+
+def stored_token(home: Path) -> str:
+    """The token of this data directory, made and stored (mode 0600) if there is none yet."""
+    path = home / "token"
+    try:
+        found = path.read_text("ascii").strip()
+    except FileNotFoundError:
+        found = ""
+    if not found:
+        found = secrets.token_urlsafe(32)
+        _write_whole(path, found + "\n")
+    return found
+
+
+def _run(
+    config: Config,
+    operations: Operations,
+    sockets: list[socket.socket],
+    listeners: list[Listener],
+    token: str | None,
+    announce: Callable[[str], None],
+) -> None:
+    def shut_down() -> None:
+        server.stop()
+
+    app = build_app(
+        operations,
+        spec_bytes_max=config.spec_bytes_max,
+        token=token,
+        hosts=[listener.host for listener in listeners],
+        shut_down=shut_down,
+    )
+    server = make_server(app, on_ready=lambda: announce("ready"))
+    log.info("process %d serves %s", os.getpid(), config.home)
+    gc.freeze()  # what was imported stays; the collector need not look at it again
+    server.run(sockets=sockets)
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, with an end that does not wait for followers and does not kill the process."""
+
+    def __init__(self, config: uvicorn.Config, app: App, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app = app
+        self._on_ready = on_ready
+
+    def stop(self) -> None:
+        """Ask the server to end; may be called from any thread and any number of times."""
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.threads.stop()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Uvicorn would raise the signal anew at the end, before the engine is closed.
+        def handle(number: int, _: object) -> None:
+            log.info("received %s", signal.Signals(number).name)
+            self.should_exit = True
+
+        try:
+            before = {n: signal.signal(n, handle) for n in (signal.SIGTERM, signal.SIGINT)}
+        except ValueError:  # not in the main thread (an embedding program): its own affair
+            before = {}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def make_server(app: App, *, on_ready: Callable[[], None] = lambda: None) -> Server:
+    """The HTTP server for an application; `run(sockets=…)` serves until `stop()`."""
+    settings = uvicorn.Config(
+        app.asgi,
+        http=Protocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # whoever can set headers must not choose who he is
+        server_header=False,
+        limit_concurrency=CONNECTIONS_MAX,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+        h11_max_incomplete_event_size=HEADERS_BYTES_MAX,
+    )
+    return Server(settings, app, on_ready)
+
+
+@contextlib.contextmanager
+def _announcing(ready_fd: int | None) -> Iterator[Callable[[str], None]]:
+    """Gives a function that tells the starter one line, once; an error is told by itself."""
+    pending = ready_fd
+
+    def announce(line: str) -> None:
+        nonlocal pending
+        if pending is not None:
+            fd, pending = pending, None
+            with contextlib.suppress(OSError):  # the starter may be gone; serve all the same
+                os.write(fd, line.encode("utf-8") + b"\n")
+            os.close(fd)
+
+    if ready_fd is not None:
+        os.set_inheritable(ready_fd, False)  # a worker that kept it open would hide our end
+    try:
+        yield announce
+    except Exception as error:
+        announce(report(error)[1].decode("utf-8"))
+        raise
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Hold the data directory; raises StoreInUse naming the process that has it."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not _try_lock(fd):
+            if time.monotonic() > deadline:
+                pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+                owner = f"the server with process id {pid}" if pid else "another server"
+                raise StoreInUse(str(home), owner)
+            time.sleep(0.01)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _bind_private(path: Path, cleanup: contextlib.ExitStack) -> socket.socket:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    about = os.lstat(path.parent)
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o022:
+        raise Unavailable(
+            f"{path.parent} must be a directory that only you can write to, as the server's "
+            "socket is in it"
+        )
+    path.unlink(missing_ok=True)  # we hold the lock, so nobody serves it
+    private = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        private.bind(str(path))
+    finally:
+        os.umask(before)
+    cleanup.callback(path.unlink, missing_ok=True)
+    return private
+
+
+def _bind_tcp(listener: Listener) -> socket.socket:
+    where = f"{listener.host}:{listener.port}"
+    try:
+        found = socket.getaddrinfo(
+            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = found[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Finds out about callers whose machine vanished; taken over by accepted connections.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+        bound.bind(address)
+    except OSError as error:
+        raise Unavailable(f"can't listen on {where}: {error.strerror or error}") from error
+    return bound
+
+
+def _publish(
+    config: Config,
+    operations: Operations,
+    sockets: list[socket.socket],
+    cleanup: contextlib.ExitStack,
+) -> None:
+    """Say in `server.json` where this server is."""
+    addresses = []
+    for bound in sockets[1:]:
+        host, port = bound.getsockname()[:2]
+        addresses.append(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    path = config.home / "server.json"
+    record = {
+        "pid": os.getpid(),
+        "socket": str(config.socket),
+        "addresses": addresses,
+        "version": operations.admin.version().version,
+    }
+    _write_whole(path, json.dumps(record) + "\n")
+    cleanup.callback(path.unlink, missing_ok=True)
+    for address in addresses:
+        log.info("listening on %s", address)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Replace a file in one step, so that nobody reads half of it; only the user may read it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(fd)
+    os.replace(aside, path)
+
+
+def _set_up_process() -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

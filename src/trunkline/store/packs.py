@@ -1,0 +1,398 @@
+"""Pack files: many compressed chunks behind one another in one append-only file.
+
+A pack is written by one process, which holds an flock on it, and is sealed with a footer that lists
+its records. Every record carries a header with its own checksum, so that a pack that was never
+sealed can be read too, and a torn tail is told from data.
+
+Format page: docs/formats/pack.md (version 1).
+"""
+
+import fcntl
+import os
+import struct
+import sys
+import threading
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from trunkline.errors import Corrupt
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+SUFFIX = ".pack"
+PACK_BYTES = 32 * 1024 * 1024  # a pack is sealed when it has grown to this
+CHUNK_BYTES_MAX = 64 * 1024 * 1024  # a larger length in a header is damage
+
+_MAGIC = b"TLPACK\r\n"
+_VERSION = 1
+_HEADER = struct.Struct("<8sB3x16s16sI")  # magic, version, id, writer, CRC of what is before it
+_RECORD_MAGIC = b"TLRC"
+_RECORD = struct.Struct("<4sB3xII32sI")  # magic, codec, stored, size, digest, CRC of those
+_ENTRY = struct.Struct("<32sQII")  # digest, offset, stored, size
+_FOOTER_MAGIC = b"TLFOOTER"
+_TRAILER = struct.Struct("<IQ32s8s")  # entries, offset of the footer, BLAKE3 of it, magic
+_TRAILER_MAGIC = b"TLSEALED"
+
+HEADER_BYTES = _HEADER.size
+RECORD_BYTES = _RECORD.size
+
+_PLAIN, _ZSTD = 0, 1
+_LEVEL = 1
+_WORTH_IT = 0.97  # a compressed form that is not below this share is not kept
+_SAMPLE_FROM_BYTES = 256 * 1024
+_SAMPLE_BYTES = 32 * 1024
+_COMPRESS_FROM_BYTES = 64
+
+_DRAIN_BYTES = 1024 * 1024
+
+_local = threading.local()  # a compressor per thread: making one costs more than a small chunk
+
+
+class Location(NamedTuple):
+    """Where a chunk is. A tuple, because there is one per chunk of every put."""
+
+    digest: bytes
+    pack: str  # name of the pack, without suffix
+    offset: int  # of the record header
+    stored: int  # bytes of the payload
+    size: int  # bytes of the chunk
+
+
+class Encoded(NamedTuple):
+    """A chunk as it will be stored."""
+
+    digest: bytes
+    codec: int
+    payload: bytes
+    size: int
+
+
+def encode(digest: bytes, data: bytes) -> Encoded:
+    """The chunk compressed, or as it is where that does not help."""
+    size = len(data)
+    if size >= _COMPRESS_FROM_BYTES and _compressible(data):
+        payload = _compress(data)
+        if len(payload) < size * _WORTH_IT:
+            return Encoded(digest, _ZSTD, payload, size)
+    return Encoded(digest, _PLAIN, data, size)
+
+
+def _compressible(data: bytes) -> bool:
+    """Whether samples of a large chunk get smaller; small ones are simply tried."""
+    if len(data) < _SAMPLE_FROM_BYTES:
+        return True
+    middle = len(data) // 2
+    sample = data[:_SAMPLE_BYTES] + data[middle : middle + _SAMPLE_BYTES] + data[-_SAMPLE_BYTES:]
+    return len(_compress(sample)) < len(sample) * _WORTH_IT
+
+
+def _compress(data: bytes) -> bytes:
+    compressor = getattr(_local, "compressor", None)
+    if compressor is None:
+        compressor = _local.compressor = zstd.ZstdCompressor(level=_LEVEL)
+    compressed: bytes = compressor.compress(data, zstd.ZstdCompressor.FLUSH_FRAME)
+    return compressed
+
+
+def check_header(record: bytes, location: Location) -> int:
+    """The codec of a record, if its header is the one that belongs there; else raises Corrupt."""
+    header = _read_header(record, 0)
+    if header is None:
+        raise Corrupt(_named(location), "a record header", "other bytes")
+    codec, stored, size, digest = header
+    if (digest, stored, size) != (location.digest, location.stored, location.size):
+        raise Corrupt(_named(location), "its own header", f"that of chunk {digest.hex()}")
+    return codec
+
+
+def decode(record: bytes, location: Location) -> bytes:
+    """The chunk in a record; raises Corrupt unless every byte of it is as it was written."""
+    codec = check_header(record, location)
+    payload = record[RECORD_BYTES : RECORD_BYTES + location.stored]
+    if len(payload) != location.stored:
+        raise Corrupt(
+            _named(location), f"{location.stored} bytes", f"the end of the file: {len(payload)}"
+        )
+    data = _decompress(codec, payload, location.size)
+    if data is None:
+        raise Corrupt(_named(location), "a zstd frame", "other bytes")
+    actual = blake3(data).digest()
+    if actual != location.digest:
+        raise Corrupt(_named(location), f"BLAKE3 {location.digest.hex()}", actual.hex())
+    return data
+
+
+def _named(location: Location) -> str:
+    return f"chunk {location.digest.hex()} (pack {location.pack} at {location.offset})"
+
+
+def _decompress(codec: int, payload: bytes, size: int) -> bytes | None:
+    if codec == _PLAIN:
+        return payload
+    try:
+        decompressor = zstd.ZstdDecompressor()
+        # The bound keeps a forged frame from growing beyond what its header admits.
+        data: bytes = decompressor.decompress(payload, size + 1)
+    except zstd.ZstdError:
+        return None
+    return data if decompressor.eof and len(data) == size else None
+
+
+def _read_header(data: bytes, offset: int) -> tuple[int, int, int, bytes] | None:
+    """Codec, stored bytes, size and digest of the record at an offset, or None."""
+    if offset + RECORD_BYTES > len(data):
+        return None
+    magic, codec, stored, size, digest, crc = _RECORD.unpack_from(data, offset)
+    if magic != _RECORD_MAGIC or crc != zlib.crc32(data[offset : offset + RECORD_BYTES - 4]):
+        return None
+    if codec not in (_PLAIN, _ZSTD) or max(stored, size) > CHUNK_BYTES_MAX:
+        return None
+    return codec, stored, size, digest
+
+
+class PackWriter:
+    """The active pack of one process. Not thread-safe; its owner locks.
+
+    Bytes reach the file by `drain` and the disk by `sync`. After an OSError of `drain` the same
+    bytes are written again, at the same place, by the next one; after one of `sync` the pack must
+    be abandoned, because the system may have dropped what it could not write.
+    """
+
+    def __init__(self, directory: Path, *, name: str, writer: str) -> None:
+        self.name = name
+        self._directory = directory
+        path = directory / (name + SUFFIX)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._fd = os.open(path, flags, 0o644)
+        self._path = path
+        self._synced = 0
+        self._written = 0
+        self._directory_synced = False
+        self._footed = False
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        head = _HEADER.pack(_MAGIC, _VERSION, bytes.fromhex(name), writer.encode("utf-8")[:16], 0)[
+            :-4
+        ]
+        self._buffer = bytearray(head + struct.pack("<I", zlib.crc32(head)))
+        self._entries: list[Location] = []
+
+    @property
+    def lost(self) -> bool:
+        """Whether a recovery removed the file between its creation and its lock."""
+        return os.fstat(self._fd).st_nlink == 0
+
+    @property
+    def end(self) -> int:
+        """Where the next record will begin."""
+        return self._written + len(self._buffer)
+
+    @property
+    def full(self) -> bool:
+        """Whether the pack takes no more records, and must be sealed."""
+        return self._footed or self.end >= PACK_BYTES
+
+    def append(self, chunk: Encoded) -> Location:
+        """Add a record; it is in the buffer until the next `drain`."""
+        place = Location(chunk.digest, self.name, self.end, len(chunk.payload), chunk.size)
+        head = _RECORD.pack(_RECORD_MAGIC, chunk.codec, place.stored, chunk.size, chunk.digest, 0)[
+            :-4
+        ]
+        self._buffer += head
+        self._buffer += zlib.crc32(head).to_bytes(4, "little")
+        self._buffer += chunk.payload
+        self._entries.append(place)
+        return place
+
+    @property
+    def wants_drain(self) -> bool:
+        return len(self._buffer) >= _DRAIN_BYTES
+
+    def drain(self) -> None:
+        """Hand the buffer to the operating system."""
+        while self._buffer:
+            count = os.pwrite(self._fd, self._buffer, self._written)
+            self._written += count
+            del self._buffer[:count]
+
+    def peek(self, place: Location) -> bytes | None:
+        """The record of a chunk that is, at least partly, still in the buffer; or None."""
+        start = place.offset - self._written
+        end = start + RECORD_BYTES + place.stored
+        if end <= 0:
+            return None
+        if start >= 0:
+            return bytes(self._buffer[start:end])
+        return os.pread(self._fd, -start, place.offset) + bytes(self._buffer[:end])
+
+    def sync(self) -> None:
+        """Make all that was drained durable. May run beside `append` and `drain`."""
+        written = self._written
+        if not self._directory_synced:
+            # The name of the file must be as durable as its bytes.
+            sync_directory(self._directory)
+            self._directory_synced = True
+        os.fdatasync(self._fd)
+        self._synced = written
+
+    @property
+    def empty(self) -> bool:
+        return not self._entries
+
+    def write_footer(self) -> None:
+        """Close the list of records; may be tried again after a failed write. `sync` completes."""
+        if not self._footed:
+            self._buffer += footer(self._entries, self.end)
+            self._footed = True
+        self.drain()
+
+    def abandon(self) -> None:
+        """Give up what is not durable, so that nobody takes it for data later."""
+        try:
+            if self._synced <= HEADER_BYTES:
+                os.unlink(self._path)
+            else:
+                os.ftruncate(self._fd, self._synced)
+        except OSError:
+            pass  # what stays behind is unacknowledged, and never indexed while this process lives
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def footer(entries: Sequence[Location], start: int) -> bytes:
+    """The bytes that seal a pack whose records end at `start`."""
+    body = _FOOTER_MAGIC + b"".join(
+        _ENTRY.pack(place.digest, place.offset, place.stored, place.size) for place in entries
+    )
+    head = struct.pack("<IQ", len(entries), start)
+    return body + head + blake3(body + head).digest() + _TRAILER_MAGIC
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class PackReader:
+    """An open pack. Closed when the last one who uses it lets go, so reads need no lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = -1
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def record(self, place: Location) -> bytes:
+        """The bytes where the record of a chunk should be; shorter at the end of the file."""
+        return os.pread(self._fd, RECORD_BYTES + place.stored, place.offset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackContent:
+    """What a pack file holds, read without any index."""
+
+    name: str
+    sealed: bool  # it has a whole footer
+    header_whole: bool
+    places: tuple[Location, ...]
+    end: int  # where the footer begins or should be written; what is behind it is a torn tail
+
+
+def read_content(data: bytes, name: str) -> PackContent:
+    """List the records in the bytes of a pack: from its footer, or else from the records.
+
+    Without a footer each record is checked in full, and damaged bytes between whole records are
+    stepped over; what comes after the last whole record is a torn tail.
+    """
+    listed = _read_footer(data, name)
+    if listed is not None:
+        places, start = listed
+        return PackContent(
+            name=name, sealed=True, header_whole=_header_whole(data, name), places=places, end=start
+        )
+    found: list[Location] = []
+    offset, end = HEADER_BYTES, HEADER_BYTES
+    while True:
+        header = _read_header(data, offset)
+        if header is not None:
+            codec, stored, size, digest = header
+            place = Location(digest, name, offset, stored, size)
+            payload = data[offset + RECORD_BYTES : offset + RECORD_BYTES + stored]
+            plain = _decompress(codec, payload, size) if len(payload) == stored else None
+            if plain is not None and blake3(plain).digest() == digest:
+                found.append(place)
+                offset += RECORD_BYTES + stored
+                end = offset
+                continue
+        offset = data.find(_RECORD_MAGIC, offset + 1)
+        if offset < 0:
+            break
+    return PackContent(
+        name=name,
+        sealed=False,
+        header_whole=_header_whole(data, name),
+        places=tuple(found),
+        end=end,
+    )
+
+
+def _header_whole(data: bytes, name: str) -> bool:
+    if len(data) < HEADER_BYTES:
+        return False
+    magic, version, id_bytes, _, crc = _HEADER.unpack_from(data, 0)
+    return (
+        magic == _MAGIC
+        and version == _VERSION
+        and bytes(id_bytes).hex() == name
+        and crc == zlib.crc32(data[: HEADER_BYTES - 4])
+    )
+
+
+def _read_footer(data: bytes, name: str) -> tuple[tuple[Location, ...], int] | None:
+    if len(data) < HEADER_BYTES + len(_FOOTER_MAGIC) + _TRAILER.size:
+        return None
+    count, start, digest, magic = _TRAILER.unpack_from(data, len(data) - _TRAILER.size)
+    body_end = len(data) - _TRAILER.size
+    if magic != _TRAILER_MAGIC or start + len(_FOOTER_MAGIC) + count * _ENTRY.size != body_end:
+        return None
+    if blake3(data[start : body_end + 12]).digest() != digest:
+        return None
+    entries = data[start + len(_FOOTER_MAGIC) : body_end]
+    return tuple(
+        Location(chunk, name, offset, stored, size)
+        for chunk, offset, stored, size in _ENTRY.iter_unpack(entries)
+    ), start
+
+
+def take_over(path: Path) -> int | None:
+    """Lock a pack that nobody owns, and return its descriptor; None while its writer is alive."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def pack_paths(directory: Path) -> Iterable[Path]:
+    """All pack files, in a fixed order."""
+    return sorted(path for path in directory.iterdir() if path.name.endswith(SUFFIX))

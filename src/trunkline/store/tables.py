@@ -1,0 +1,128 @@
+"""The SQL of the chunk index. Look-ups go in batches: one statement for many digests."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from trunkline.db.database import Transaction
+from trunkline.db.migrate import migrate
+from trunkline.db.sqlite import SqliteDatabase
+from trunkline.store.packs import Location
+
+_BATCH = 250  # digests in one statement
+
+_IN = ", ".join(f":d{n}" for n in range(_BATCH))
+_NAMES = [f"d{n}" for n in range(_BATCH)]
+_FIND = (
+    "SELECT c.digest, p.name, c.start_bytes, c.stored_bytes, c.size_bytes"
+    f" FROM chunk c JOIN pack p ON p.number = c.pack WHERE c.digest IN ({_IN})"
+)
+_FIND_ONE = (
+    "SELECT c.digest, p.name, c.start_bytes, c.stored_bytes, c.size_bytes"
+    " FROM chunk c JOIN pack p ON p.number = c.pack WHERE c.digest = :d"
+)
+_KNOWN = f"SELECT digest FROM chunk WHERE digest IN ({_IN})"
+_KNOWN_ONE = "SELECT digest FROM chunk WHERE digest = :d"
+
+
+def open_index(path: Path) -> SqliteDatabase:
+    """The index, with the newest schema; raises Corrupt for a file that can't be used."""
+    # Losing the last transactions in a power cut is harmless: the packs tell them again.
+    database = SqliteDatabase(path, durable=False)
+    try:
+        migrate(database, "index", where=str(path.parent))
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def find(tx: Transaction, digests: Sequence[bytes]) -> dict[bytes, Location]:
+    """Where the chunks are that the index knows."""
+    if len(digests) == 1:
+        rows = tx.rows(_FIND_ONE, d=digests[0])
+    else:
+        rows = [row for batch in _batches(digests) for row in tx.rows(_FIND, **batch)]
+    return {row[0]: Location(*row) for row in rows}
+
+
+def known(tx: Transaction, digests: Sequence[bytes]) -> set[bytes]:
+    """Which of the chunks the index knows."""
+    if len(digests) == 1:
+        return {row[0] for row in tx.rows(_KNOWN_ONE, d=digests[0])}
+    return {row[0] for batch in _batches(digests) for row in tx.rows(_KNOWN, **batch)}
+
+
+def _batches(digests: Sequence[bytes]) -> Iterable[dict[str, bytes]]:
+    for start in range(0, len(digests), _BATCH):
+        batch = list(digests[start : start + _BATCH])
+        # Filled up with repetitions, so that there is only one statement to prepare.
+        batch += [batch[0]] * (_BATCH - len(batch))
+        yield dict(zip(_NAMES, batch, strict=True))
+
+
+def add(tx: Transaction, places: Iterable[Location]) -> None:
+    """Record where chunks are; one that is known already stays where it is."""
+    numbers: dict[str, int] = {}
+    rows: list[dict[str, bytes | int]] = []
+    # In the order of the tree that holds them: neighbours share its pages.
+    for place in sorted(places):
+        number = numbers.get(place.pack)
+        if number is None:
+            number = numbers[place.pack] = _number(tx, place.pack)
+        rows.append(
+            {"d": place.digest, "p": number, "b": place.offset, "t": place.stored, "s": place.size}
+        )
+    tx.execute_many(
+        "INSERT INTO chunk (digest, pack, start_bytes, stored_bytes, size_bytes)"
+        " VALUES (:d, :p, :b, :t, :s) ON CONFLICT (digest) DO NOTHING",
+        rows,
+    )
+
+
+def _number(tx: Transaction, pack: str) -> int:
+    tx.execute("INSERT INTO pack (name) VALUES (:n) ON CONFLICT (name) DO NOTHING", n=pack)
+    row = tx.row("SELECT number FROM pack WHERE name = :n", n=pack)
+    assert row is not None
+    return int(row[0])
+
+
+def set_sealed(tx: Transaction, pack: str) -> None:
+    """Record that a pack will not grow any more."""
+    number = _number(tx, pack)
+    tx.execute("UPDATE pack SET sealed = 1 WHERE number = :n", n=number)
+
+
+def packs(tx: Transaction) -> dict[str, bool]:
+    """The known packs by name, and whether each is sealed."""
+    return {row[0]: bool(row[1]) for row in tx.rows("SELECT name, sealed FROM pack ORDER BY name")}
+
+
+def count(tx: Transaction) -> int:
+    """How many chunks the index knows."""
+    row = tx.row("SELECT COUNT(*) FROM chunk")
+    assert row is not None
+    return int(row[0])
+
+
+def page(tx: Transaction, after: bytes, most: int) -> list[Location]:
+    """The next places in the order of digests, whatever pack they name ("" if that is unknown)."""
+    rows = tx.rows(
+        "SELECT c.digest, COALESCE(p.name, ''), c.start_bytes, c.stored_bytes, c.size_bytes"
+        " FROM chunk c LEFT JOIN pack p ON p.number = c.pack"
+        " WHERE c.digest > :after ORDER BY c.digest LIMIT :most",
+        after=after,
+        most=most,
+    )
+    return [Location(*row) for row in rows]
+
+
+def forget_pack(tx: Transaction, pack: str) -> None:
+    """Drop a pack that is gone, so that its chunks can be stored again."""
+    number = _number(tx, pack)
+    tx.execute("DELETE FROM chunk WHERE pack = :n", n=number)
+    tx.execute("DELETE FROM pack WHERE number = :n", n=number)
+
+
+def problems(tx: Transaction) -> list[str]:
+    """What the database itself finds wrong with the file of the index."""
+    return [str(row[0]) for row in tx.rows("PRAGMA integrity_check") if row[0] != "ok"]

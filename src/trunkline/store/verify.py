@@ -1,0 +1,139 @@
+"""Finds damage: every record of every pack, and the index against both.
+
+Reads one pack at a time; memory is bounded by the size of a pack.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from trunkline.db.sqlite import SqliteDatabase
+from trunkline.errors import Corrupt
+from trunkline.store import packs, tables
+from trunkline.store.packs import Location, PackContent, PackReader
+
+_PAGE = 10_000  # rows of the index at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyStats:
+    """What a verification has seen so far."""
+
+    packs: int = 0
+    chunks: int = 0
+    stored_bytes: int = 0
+    problems: int = 0
+
+
+class Verifier:
+    """One pass over a store; `stats` grows while the problems are read."""
+
+    def __init__(self, directory: Path, index: SqliteDatabase, *, read_data: bool) -> None:
+        self.stats = VerifyStats()
+        self._directory = directory
+        self._index = index
+        self._read_data = read_data
+        self._confirmed = 0  # rows of the index that a pack agrees with
+        self._reported: set[str] = set()
+
+    def run(self) -> Iterator[tuple[str, str]]:
+        """(chunk, problem) for each damaged chunk; the chunk is "" for damage between chunks."""
+        for chunk, problem in self._problems():
+            if chunk in self._reported:
+                continue
+            if chunk:
+                self._reported.add(chunk)
+            self._count(problems=1)
+            yield chunk, problem
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        with self._index.read() as tx:
+            broken = tables.problems(tx)
+            known = tables.packs(tx)
+        for sentence in broken:
+            yield "", f"the index is damaged: {sentence}"
+        for path in packs.pack_paths(self._directory):
+            name = path.name.removesuffix(packs.SUFFIX)
+            data = path.read_bytes()
+            content = packs.read_content(data, name)
+            self._count(packs=1, stored_bytes=len(data))
+            yield from self._pack(content, data, sealed=known.get(name, False))
+        with self._index.read() as tx:
+            unconfirmed = tables.count(tx) - self._confirmed
+        if unconfirmed:
+            yield from self._index_rows()
+
+    def _pack(
+        self, content: PackContent, data: bytes, *, sealed: bool
+    ) -> Iterator[tuple[str, str]]:
+        if content.places and not content.header_whole:
+            yield "", f"pack {content.name}: its header is damaged"
+        if sealed and not content.sealed:
+            yield "", f"pack {content.name}: its footer is damaged"
+        with self._index.read() as tx:
+            indexed = tables.find(tx, [place.digest for place in content.places])
+        places = set(content.places)
+        for place in content.places:
+            self._count(chunks=1)
+            problem = _record_problem(data, place, read_data=self._read_data)
+            there = indexed.get(place.digest)
+            if there == place:
+                self._confirmed += 1
+            if problem:
+                yield place.digest.hex(), problem
+            elif there is None and (sealed or content.sealed):
+                yield place.digest.hex(), f"the index has lost it (it is in pack {content.name})"
+            elif there is not None and there.pack == content.name and there not in places:
+                yield place.digest.hex(), f"the index has a wrong place in pack {content.name}"
+
+    def _index_rows(self) -> Iterator[tuple[str, str]]:
+        """Rows that no list of records confirmed, checked one by one at the place they name."""
+        after = b""
+        while True:
+            with self._index.read() as tx:
+                rows = tables.page(tx, after, _PAGE)
+            if not rows:
+                return
+            after = rows[-1].digest
+            by_pack: dict[str, list[Location]] = {}
+            for place in rows:
+                by_pack.setdefault(place.pack, []).append(place)
+            for pack, places in by_pack.items():
+                yield from self._rows_of_pack(pack, places)
+
+    def _rows_of_pack(self, pack: str, places: list[Location]) -> Iterator[tuple[str, str]]:
+        try:
+            reader = PackReader(self._directory / (pack + packs.SUFFIX))
+        except OSError:
+            for place in places:
+                yield place.digest.hex(), f"its pack {pack or '(unknown)'} is gone"
+            return
+        for place in places:
+            try:
+                packs.decode(reader.record(place), place)
+            except Corrupt as error:
+                yield place.digest.hex(), str(error)
+
+    def _count(
+        self, *, packs: int = 0, chunks: int = 0, stored_bytes: int = 0, problems: int = 0
+    ) -> None:
+        seen = self.stats
+        self.stats = VerifyStats(
+            packs=seen.packs + packs,
+            chunks=seen.chunks + chunks,
+            stored_bytes=seen.stored_bytes + stored_bytes,
+            problems=seen.problems + problems,
+        )
+
+
+def _record_problem(data: bytes, place: Location, *, read_data: bool) -> str:
+    end = place.offset + packs.RECORD_BYTES + (place.stored if read_data else 0)
+    record = data[place.offset : end]
+    try:
+        if read_data:
+            packs.decode(record, place)
+        else:
+            packs.check_header(record, place)
+    except Corrupt as error:
+        return str(error)
+    return ""

@@ -1,0 +1,136 @@
+"""Branches: names for commits that move, and which branch is derived from which."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from trunkline.db.database import Transaction
+from trunkline.errors import BranchNotFound, InvalidInput, ProvenanceLoop
+from trunkline.model.names import check_branch
+from trunkline.model.versions import BranchInfo, BranchName
+from trunkline.versions import tables
+from trunkline.versions.provenance import OpenedCommit, propagate, refuse_shared_runs
+from trunkline.versions.records import BranchRow, CommitRecord, RepoRow
+from trunkline.versions.repos import refuse_if_used, require_repo
+
+_NAMED_MAX = 20  # how many existing branches a sentence lists
+
+
+def create_branch(
+    tx: Transaction,
+    repo: str,
+    branch: str,
+    *,
+    head: CommitRecord | None,
+    provenance: Sequence[BranchName] | None,
+    now: datetime,
+    run_id: str,
+) -> list[OpenedCommit]:
+    """Create a branch, or move its head (None: leave it) or change what it is derived from (None:
+    leave that, empty: a branch that users write to again).
+
+    The commits that become due on it and downstream are opened in the run `run_id`. Raises
+    ProvenanceLoop, BranchNotFound, and Conflict where one commit would make two in one repo.
+    """
+    row = ensure_branch(tx, repo, branch, now=now)
+    if head is not None:
+        if head.repo != repo:
+            raise InvalidInput(
+                f"the head of {repo}@{branch} must be a commit of repo '{repo}', not {head.name}"
+            )
+        tables.move_branch(tx, row.number, head.number)
+    if provenance is not None:
+        set_provenance(tx, repo, branch, provenance, now=now)
+    tables.touch_repos(tx, [row.repo.number])
+    return propagate(tx, [row.name], now=now, run_id=run_id)
+
+
+def ensure_branch(tx: Transaction, repo: str, branch: str, *, now: datetime) -> BranchRow:
+    """The branch; made without a head if it is not there. Raises RepoNotFound, InvalidName."""
+    owner = require_repo(tx, repo, now=now)
+    found = tables.find_branch(tx, owner, branch)
+    if found is not None:
+        return found
+    tables.insert_branch(tx, owner, check_branch(branch), now)
+    tables.touch_repos(tx, [owner.number])
+    return require_branch(tx, owner, branch)
+
+
+def set_provenance(
+    tx: Transaction, repo: str, branch: str, provenance: Sequence[BranchName], *, now: datetime
+) -> None:
+    """Change what a branch is derived from, without opening the commits that become due.
+
+    The caller makes the change complete in the same transaction: by `propagate`, or by a commit on
+    one of the branches upstream (as when a pipeline changes its inputs and its spec in one run).
+    Marks the repos upstream as changed too. Errors are those of `create_branch`.
+    """
+    row = ensure_branch(tx, repo, branch, now=now)
+    sources = [_source(tx, name) for name in dict.fromkeys(provenance)]
+    below = {derived.number for derived in tables.downstream_of(tx, row.number)}
+    if any(source.number in below for source in sources):
+        raise ProvenanceLoop(repo, branch)
+    if [s.number for s in sources] == [s.number for s in tables.sources_of(tx, row.number)]:
+        return
+    tables.replace_sources(tx, row.number, [source.number for source in sources])
+    refuse_shared_runs(tx, row)
+    upstream = tables.upstream_of(tx, row.number)
+    tables.touch_repos(tx, sorted({u.repo.number for u in upstream}))
+
+
+def branch_info(tx: Transaction, repo: str, branch: str) -> BranchInfo:
+    """One branch; raises BranchNotFound, RepoNotFound."""
+    return _info(tx, require_branch(tx, require_repo(tx, repo), branch))
+
+
+def list_branches(tx: Transaction, repo: str) -> list[BranchInfo]:
+    """The branches of a repo, last moved first; raises RepoNotFound."""
+    return [_info(tx, row) for row in tables.branches_of(tx, require_repo(tx, repo))]
+
+
+def branch_head(tx: Transaction, repo: str, branch: str) -> CommitRecord | None:
+    """The head of a branch; None for a branch that is missing or has no commit.
+
+    Raises RepoNotFound.
+    """
+    row = tables.find_branch(tx, require_repo(tx, repo), branch)
+    if row is None or row.head is None:
+        return None
+    return tables.commit_numbered(tx, row.head)
+
+
+def delete_branch(tx: Transaction, repo: str, branch: str, *, force: bool) -> None:
+    """Delete a branch; its commits stay.
+
+    Raises InUse when other branches are derived from it. With `force`, those lose this part of
+    their provenance, which opens no commit: their next commit is the first one without it.
+    """
+    row = require_branch(tx, require_repo(tx, repo), branch)
+    if not force:
+        derived = [d.name for d in tables.derived_from(tx, row.number)]
+        refuse_if_used(f"branch {row.name}", derived)
+    tables.delete_branch(tx, row.number)
+    tables.touch_repos(tx, [row.repo.number])
+
+
+def require_branch(tx: Transaction, repo: RepoRow, branch: str) -> BranchRow:
+    """The row of a branch; raises BranchNotFound, which names the ones there are."""
+    found = tables.find_branch(tx, repo, branch)
+    if found is None:
+        existing = [row.branch for row in tables.branches_of(tx, repo)]
+        raise BranchNotFound(repo.name, branch, existing[:_NAMED_MAX])
+    return found
+
+
+def _source(tx: Transaction, name: BranchName) -> BranchRow:
+    return require_branch(tx, require_repo(tx, name.repo), name.branch)
+
+
+def _info(tx: Transaction, row: BranchRow) -> BranchInfo:
+    head = None if row.head is None else tables.commit_numbered(tx, row.head).id
+    return BranchInfo(
+        repo=row.repo.name,
+        name=row.branch,
+        head=head,
+        provenance=tuple(source.name for source in tables.sources_of(tx, row.number)),
+        created=row.created,
+    )

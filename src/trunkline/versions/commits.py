@@ -1,0 +1,379 @@
+"""Commits: start, write, finish, find, list, delete."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from trunkline.db.database import Transaction
+from trunkline.errors import (
+    CommitFinished,
+    CommitNotFound,
+    CommitOpen,
+    Conflict,
+    HeadMoved,
+    NotFound,
+    OutputBranch,
+)
+from trunkline.model.names import Ancestry, is_commit_id, parse_reference
+from trunkline.model.versions import SPEC_REPO, BranchName, CommitInfo, CommitName, Origin
+from trunkline.versions import tables
+from trunkline.versions.branches import ensure_branch, require_branch
+from trunkline.versions.provenance import (
+    OpenedCommit,
+    add_commit,
+    propagate,
+    provenance_of,
+    refuse_second,
+)
+from trunkline.versions.records import BranchRow, CommitRecord, RunRecord
+from trunkline.versions.repos import require_repo
+
+__all__ = ["CommitRecord", "RunRecord"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A new commit, and the commits downstream that were opened with it, upstream first."""
+
+    commit: CommitRecord
+    opened: tuple[OpenedCommit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """The commits that are gone, upstream first, and those that became due by that."""
+
+    removed: tuple[CommitName, ...]
+    opened: tuple[OpenedCommit, ...]
+
+
+# --- find -----------------------------------------------------------------------------------------
+
+
+def get_commit(tx: Transaction, repo: str, commit_id: str) -> CommitRecord:
+    """The commit with this id; raises CommitNotFound, RepoNotFound."""
+    found = tables.find_commit(tx, require_repo(tx, repo), commit_id)
+    if found is None:
+        raise CommitNotFound(repo, commit_id)
+    return found
+
+
+def resolve(tx: Transaction, repo: str, ref: str) -> CommitRecord:
+    """The commit that a branch, an id or either of them with ancestry steps means.
+
+    Raises InvalidReference, RepoNotFound, BranchNotFound, and CommitNotFound for a branch without
+    commits or an ancestor beyond the first commit.
+    """
+    reference = parse_reference(ref)
+    if is_commit_id(reference.base):
+        commit = get_commit(tx, repo, reference.base)
+    else:
+        branch = require_branch(tx, require_repo(tx, repo), reference.base)
+        if branch.head is None:
+            raise CommitNotFound(repo, ref, f"branch {branch.name} has no commits yet")
+        commit = tables.commit_numbered(tx, branch.head)
+    for step in reference.steps:
+        commit = _step(tx, commit, step, ref)
+    return commit
+
+
+def _step(tx: Transaction, commit: CommitRecord, step: Ancestry, ref: str) -> CommitRecord:
+    depth = tables.depth_of(tx, commit.number)
+    target = depth - step.up if step.nth is None else step.nth - 1  # .1 is the first commit
+    if not 0 <= target <= depth:
+        how_many = f"{depth} ancestor{'' if depth == 1 else 's'}"
+        raise CommitNotFound(commit.repo, ref, f"{commit.id} has {how_many}")
+    return tables.ancestor_at(tx, commit.number, target)
+
+
+# --- start, write, finish -------------------------------------------------------------------------
+
+
+def start_commit(
+    tx: Transaction,
+    repo: str,
+    *,
+    branch: str | None,
+    parent: str | None,
+    description: str,
+    now: datetime,
+    run_id: str,
+) -> Started:
+    """Open a commit on a branch (made if need be), or without a branch.
+
+    `parent` is a reference in the same repo; without it the commit follows the branch's head. The
+    commits downstream are opened in the same run, and wait. Raises OutputBranch, and CommitOpen
+    when the parent is not finished.
+    """
+    target = None if branch is None else _writable(tx, repo, branch, now)
+    base = None
+    if parent is not None:
+        base = resolve(tx, repo, parent)
+    elif target is not None and target.head is not None:
+        base = tables.commit_numbered(tx, target.head)
+    if base is not None and base.finished is None:
+        raise CommitOpen(repo, base.id, "start a commit on top of it")
+    new = tables.NewCommit(
+        id=run_id,
+        branch=branch,
+        origin=Origin.USER,
+        parent=None if base is None else base.number,
+        description=description,
+    )
+    if target is not None:
+        commit = add_commit(tx, target, new, now=now)
+        return Started(
+            commit=commit, opened=tuple(propagate(tx, [target.name], now=now, run_id=run_id))
+        )
+    owner = require_repo(tx, repo, now=now)
+    refuse_second(tx, repo, run_id)
+    commit = tables.insert_commit(tx, owner, new, now)
+    tables.touch_repos(tx, [owner.number])
+    return Started(commit=commit, opened=())
+
+
+def finish_commit(
+    tx: Transaction,
+    repo: str,
+    commit_id: str,
+    *,
+    root: str,
+    files: int,
+    size_bytes: int,
+    description: str | None = None,
+    error: str | None = None,
+    output: bool = False,
+    expected_deltas: Sequence[str] | None = None,
+    now: datetime,
+) -> CommitRecord:
+    """Give an open commit its tree; it never changes again.
+
+    `output` says that the caller is the job that the commit was opened for; without it, a commit
+    that propagation opened is refused with OutputBranch. With `error` the tree must be the empty
+    one. With `expected_deltas` (those that `root` was made of), raises HeadMoved if others came in
+    since. Raises CommitFinished, CommitNotFound.
+    """
+    commit = _open_commit(tx, repo, commit_id, output=output, action="finish a commit of")
+    if expected_deltas is not None and list(expected_deltas) != deltas_of(tx, repo, commit_id):
+        raise HeadMoved(f"commit {commit.name}")
+    return _close(
+        tx,
+        commit,
+        root=root,
+        files=files,
+        size_bytes=size_bytes,
+        description=commit.description if description is None else description,
+        error=error,
+        now=now,
+    )
+
+
+def put_commit(
+    tx: Transaction,
+    repo: str,
+    branch: str,
+    *,
+    expected_head: str | None,
+    root: str,
+    files: int,
+    size_bytes: int,
+    description: str,
+    now: datetime,
+    run_id: str,
+) -> Started:
+    """Add a finished commit to a branch (made if need be) in one step.
+
+    `expected_head` is the id of the head that `root` is based on (None: there was none); raises
+    HeadMoved if it is another one by now. Otherwise like `start_commit`.
+    """
+    target = _writable(tx, repo, branch, now)
+    head = None if target.head is None else tables.commit_numbered(tx, target.head)
+    if expected_head != (None if head is None else head.id):
+        raise HeadMoved(f"branch {target.name}")
+    started = start_commit(
+        tx, repo, branch=branch, parent=None, description=description, now=now, run_id=run_id
+    )
+    commit = _close(
+        tx,
+        started.commit,
+        root=root,
+        files=files,
+        size_bytes=size_bytes,
+        description=description,
+        error=None,
+        now=now,
+    )
+    return Started(commit=commit, opened=started.opened)
+
+
+def add_deltas(
+    tx: Transaction, repo: str, commit_id: str, deltas: Sequence[str], *, output: bool = False
+) -> None:
+    """Add changes to an open commit, after those it has; `output` as in `finish_commit`.
+
+    Raises CommitFinished, OutputBranch, CommitNotFound.
+    """
+    commit = _open_commit(tx, repo, commit_id, output=output, action="write to a commit of")
+    tables.append_deltas(tx, commit.number, deltas)
+
+
+def deltas_of(tx: Transaction, repo: str, commit_id: str) -> list[str]:
+    """The changes of an open commit, in order; none for a finished one."""
+    return tables.deltas_of(tx, get_commit(tx, repo, commit_id).number)
+
+
+def _writable(tx: Transaction, repo: str, branch: str, now: datetime) -> BranchRow:
+    row = ensure_branch(tx, repo, branch, now=now)
+    if tables.sources_of(tx, row.number):
+        raise OutputBranch(repo, branch)
+    return row
+
+
+def _open_commit(
+    tx: Transaction, repo: str, commit_id: str, *, output: bool, action: str
+) -> CommitRecord:
+    commit = get_commit(tx, repo, commit_id)
+    if commit.finished is not None:
+        raise CommitFinished(repo, commit_id)
+    if commit.origin is Origin.AUTO and not output:
+        raise OutputBranch(repo, commit.branch or "", action)
+    return commit
+
+
+def _close(
+    tx: Transaction,
+    commit: CommitRecord,
+    *,
+    root: str,
+    files: int,
+    size_bytes: int,
+    description: str,
+    error: str | None,
+    now: datetime,
+) -> CommitRecord:
+    assert root, "a finished commit has a tree"
+    assert error is None or (files, size_bytes) == (0, 0), "a failed commit has the empty tree"
+    closed = tables.close_commit(
+        tx,
+        commit.number,
+        root=root,
+        files=files,
+        size_bytes=size_bytes,
+        description=description,
+        error=error,
+        now=now,
+    )
+    tables.touch_repos(tx, [require_repo(tx, commit.repo).number])
+    return closed
+
+
+# --- delete ---------------------------------------------------------------------------------------
+
+
+def delete_commit(
+    tx: Transaction, repo: str, commit_id: str, *, now: datetime, run_id: str
+) -> Deleted:
+    """Delete a commit that a user made, and every commit that was made from it.
+
+    Children of each deleted commit move to its parent, and so do the branches that it was the head
+    of. Where a branch downstream is now due for another commit (its spec has changed since its last
+    remaining one, say), that is opened in the run `run_id`. Raises OutputBranch.
+    """
+    commit = get_commit(tx, repo, commit_id)
+    if repo == SPEC_REPO:
+        raise Conflict(
+            f"commit {commit.name} is a version of pipeline '{commit.branch}'; "
+            "it goes when that is deleted"
+        )
+    if commit.origin is Origin.AUTO:
+        raise OutputBranch(repo, commit.branch or "", "delete a commit of")
+    doomed = [commit, *tables.made_from(tx, commit.number)]
+    moved: dict[BranchName, None] = {}
+    for gone in doomed:  # oldest first: the parent of each is then one that stays
+        parent = tables.parent_number(tx, gone.number)
+        for branch in tables.branches_at(tx, gone.number):
+            tables.move_branch(tx, branch.number, parent)
+            moved[branch.name] = None
+        tables.remove_commit(tx, gone, parent)
+        tables.touch_repos(tx, [require_repo(tx, gone.repo).number])
+    opened = propagate(tx, list(moved), now=now, run_id=run_id)
+    return Deleted(removed=tuple(gone.name for gone in doomed), opened=tuple(opened))
+
+
+# --- list -----------------------------------------------------------------------------------------
+
+
+def list_commits(
+    tx: Transaction,
+    repo: str,
+    *,
+    to: str | None = None,
+    after: str | None = None,
+    number: int = 0,
+) -> Iterator[CommitRecord]:
+    """The commits of a repo, newest first; with `to`, that commit and its ancestors.
+
+    `to` and `after` are references; the list ends before `after`, and after `number` commits unless
+    that is 0. Lazy, in pages: the transaction has to stay open meanwhile, but errors are raised at
+    once.
+    """
+    owner = require_repo(tx, repo)
+    last = None if after is None else resolve(tx, repo, after).number
+    if to is None:
+        found = tables.commits_newest_first(tx, owner, down_to=last)
+    else:
+        found = tables.ancestors(tx, resolve(tx, repo, to).number)
+    return _cut(found, last, number)
+
+
+def _cut(found: Iterator[CommitRecord], last: int | None, number: int) -> Iterator[CommitRecord]:
+    for given, commit in enumerate(found, start=1):
+        if commit.number == last:
+            return
+        yield commit
+        if given == number:
+            return
+
+
+def commit_info(tx: Transaction, record: CommitRecord) -> CommitInfo:
+    """A commit with its full provenance."""
+    return CommitInfo(
+        repo=record.repo,
+        id=record.id,
+        branch=record.branch,
+        origin=record.origin,
+        parent=record.parent,
+        description=record.description,
+        started=record.started,
+        finished=record.finished,
+        size_bytes=record.size_bytes,
+        files=record.files,
+        root=record.root,
+        error=record.error,
+        provenance=tuple(provenance_of(tx, record)),
+    )
+
+
+def commits_of_run(tx: Transaction, run: str) -> list[CommitRecord]:
+    """The commits of a run, upstream first; empty if there is no such run."""
+    return tables.commits_of_run(tx, run)
+
+
+def get_run(tx: Transaction, run: str) -> RunRecord:
+    """One run; raises NotFound."""
+    created = tables.find_run(tx, run)
+    if created is None:
+        raise NotFound(f"there is no run '{run}'")
+    commits = tables.commits_of_run(tx, run)
+    ends = [commit.finished for commit in commits if commit.finished is not None]
+    return RunRecord(
+        id=run,
+        created=created,
+        finished=max(ends) if len(ends) == len(commits) else None,
+        commits=tuple(commits),
+    )
+
+
+def list_runs(tx: Transaction, number: int = 0) -> list[RunRecord]:
+    """The newest runs, newest first; 0 means all."""
+    return [get_run(tx, run) for run in tables.runs_newest_first(tx, number)]

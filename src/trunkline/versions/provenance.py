@@ -1,0 +1,260 @@
+"""What was made from what, and the propagation of a change to all that is derived from it.
+
+Direct provenance alone is stored, for branches (what a branch is derived from) and for commits
+(which commits one was made from); everything transitive is a recursive query.
+
+The rule that `propagate` keeps, for every branch B that is derived from others: if any of them
+outside of `__spec__` has a head, then the head of B was made from exactly the heads that they have
+now. By induction over the graph this holds transitively: whatever way leads from B up to a branch
+A, it is the one current head of A that B's head was made from, which is why the sides of a diamond
+always agree.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from graphlib import TopologicalSorter
+
+from trunkline.db.database import Transaction
+from trunkline.errors import CommitNotFound, Conflict
+from trunkline.model.versions import SPEC_REPO, BranchName, CommitName, Origin
+from trunkline.versions import tables
+from trunkline.versions.records import BranchRow, CommitRecord, OpenedCommit
+from trunkline.versions.repos import require_repo
+
+__all__ = ["OpenedCommit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """A branch and the branches that it is directly derived from, all by number."""
+
+    branch: int
+    name: BranchName
+    sources: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A branch that needs a new commit, to be made from the heads of `sources`."""
+
+    branch: int
+    name: BranchName
+    sources: tuple[int, ...]
+
+
+def plan_outputs(
+    derived: Mapping[int, Derived],
+    *,
+    heads: Mapping[int, int | None],
+    made_from: Mapping[int, frozenset[int]],
+    system: frozenset[int],
+) -> list[Output]:
+    """Which branches need a new commit, upstream first; the heart of propagation.
+
+    `derived` holds the branches that may need one (every branch downstream of a moved head);
+    `heads` the head commits of those and of all their sources; `made_from` the direct provenance of
+    the heads of `derived`; `system` the branches of `__spec__`. Pure.
+
+    Branches are visited in topological order, each once, so a branch at the bottom of a diamond is
+    visited after both sides and gets one commit. It is passed over when
+
+    * none of its sources, or only `__spec__` ones, will have a head: there is no data yet; or
+    * none of its sources gets a new commit here, and its head was made from just those heads.
+    """
+    planned: dict[int, Output] = {}
+    for branch in _upstream_first(derived):
+        sources = tuple(
+            source
+            for source in branch.sources
+            if source in planned or heads.get(source) is not None
+        )
+        if all(source in system for source in sources):
+            continue
+        head = heads.get(branch.branch)
+        unmoved = planned.keys().isdisjoint(sources)
+        if unmoved and head is not None and made_from[head] == {heads[s] for s in sources}:
+            continue
+        planned[branch.branch] = Output(branch=branch.branch, name=branch.name, sources=sources)
+    return list(planned.values())
+
+
+def _upstream_first(derived: Mapping[int, Derived]) -> list[Derived]:
+    """In topological order; what is equally far down, by name."""
+    sorter = TopologicalSorter(
+        {number: [s for s in d.sources if s in derived] for number, d in derived.items()}
+    )
+    sorter.prepare()
+    ordered: list[Derived] = []
+    while sorter.is_active():
+        ready = sorter.get_ready()
+        ordered.extend(sorted((derived[number] for number in ready), key=lambda d: str(d.name)))
+        sorter.done(*ready)
+    return ordered
+
+
+def propagate(
+    tx: Transaction, branches: Sequence[BranchName], *, now: datetime, run_id: str
+) -> list[OpenedCommit]:
+    """Open the commits that have become due on and below branches whose heads or sources changed.
+
+    All of them belong to the run `run_id`; each is the new head of its branch, with the old head as
+    its parent. Returns them upstream first. Raises Conflict if the run would get a second commit in
+    one repo: a run has one commit per repo, which is what makes `repo@run` a name.
+    """
+    rows: dict[int, BranchRow] = {}
+    for name in branches:
+        start = tables.find_branch(tx, require_repo(tx, name.repo), name.branch)
+        if start is not None:
+            rows.update((row.number, row) for row in tables.downstream_of(tx, start.number))
+    derived: dict[int, Derived] = {}
+    for row in list(rows.values()):
+        sources = tables.sources_of(tx, row.number)
+        rows.update((source.number, source) for source in sources)
+        if sources:
+            derived[row.number] = Derived(
+                branch=row.number, name=row.name, sources=tuple(s.number for s in sources)
+            )
+    heads = {number: row.head for number, row in rows.items()}
+    outputs = plan_outputs(
+        derived,
+        heads=heads,
+        made_from={
+            head: tables.source_numbers(tx, head)
+            for head in (heads[number] for number in derived)
+            if head is not None
+        },
+        system=frozenset(n for n, row in rows.items() if row.repo.name == SPEC_REPO),
+    )
+    _refuse_twins(outputs)
+    opened: list[OpenedCommit] = []
+    for output in outputs:
+        # dict.fromkeys: two sources may have one and the same head
+        made_of = tuple(dict.fromkeys(h for h in map(heads.get, output.sources) if h is not None))
+        commit = _open(tx, rows[output.branch], sources=made_of, now=now, run_id=run_id)
+        heads[output.branch] = commit.number
+        opened.append(
+            OpenedCommit(
+                commit=commit,
+                inputs=tuple(source.name for source in tables.inputs_of(tx, commit.number)),
+            )
+        )
+    return opened
+
+
+def _refuse_twins(outputs: Sequence[Output]) -> None:
+    first: dict[str, Output] = {}
+    for output in outputs:
+        twin = first.setdefault(output.name.repo, output)
+        if twin is not output:
+            raise Conflict(
+                "multiple branches of one repo can't take part in one run: this change would make "
+                f"commits on {twin.name} and on {output.name}"
+            )
+
+
+def _open(
+    tx: Transaction, branch: BranchRow, *, sources: tuple[int, ...], now: datetime, run_id: str
+) -> CommitRecord:
+    new = tables.NewCommit(
+        id=run_id,
+        branch=branch.branch,
+        origin=Origin.AUTO,
+        parent=branch.head,
+        description="",
+        sources=sources,
+    )
+    return add_commit(tx, branch, new, now=now)
+
+
+def add_commit(
+    tx: Transaction, branch: BranchRow, new: tables.NewCommit, *, now: datetime
+) -> CommitRecord:
+    """Insert a commit and make it the head of a branch."""
+    refuse_second(tx, branch.repo.name, new.id)
+    commit = tables.insert_commit(tx, branch.repo, new, now)
+    tables.move_branch(tx, branch.number, commit.number)
+    tables.touch_repos(tx, [branch.repo.number])
+    return commit
+
+
+def refuse_second(tx: Transaction, repo: str, run_id: str) -> None:
+    """Raise Conflict if a run already has a commit in a repo."""
+    if tables.find_commit(tx, require_repo(tx, repo), run_id) is not None:
+        raise Conflict(f"run {run_id} already has a commit in repo '{repo}', and can have only one")
+
+
+def refuse_shared_runs(tx: Transaction, branch: BranchRow) -> None:
+    """Raise Conflict if one commit somewhere upstream would make two commits in one repo."""
+    if twins := tables.twins_below_one_root(tx, branch.number):
+        origin, first, second = twins
+        raise Conflict(
+            "multiple branches of one repo can't take part in one DAG: a commit on "
+            f"{origin} would reach both {first} and {second}"
+        )
+
+
+# --- questions ------------------------------------------------------------------------------------
+
+
+def provenance_of(tx: Transaction, commit: CommitRecord) -> list[CommitName]:
+    """All that a commit was made from, `__spec__` included.
+
+    Nearest first, where the distance is that of the longest way: a commit comes before everything
+    that it was made from itself. What is equally far is in the order of repo names.
+    """
+    return [name for name, _ in tables.provenance_of(tx, commit.number)]
+
+
+def direct_provenance(tx: Transaction, commit: CommitRecord) -> list[CommitName]:
+    """What a commit was made from directly, in the order of its branch's provenance."""
+    return [source.name for source in inputs_of(tx, commit)]
+
+
+def inputs_of(tx: Transaction, commit: CommitRecord) -> list[CommitRecord]:
+    """The direct provenance of a commit, `__spec__` included, in its branch's order."""
+    return tables.inputs_of(tx, commit.number)
+
+
+def subvenance_of(tx: Transaction, commit: CommitRecord) -> list[CommitName]:
+    """All that was made from a commit, transitively, oldest first (so upstream first)."""
+    return [derived.name for derived in tables.made_from(tx, commit.number)]
+
+
+def all_provenance_finished(tx: Transaction, commit: CommitRecord) -> bool:
+    """Whether everything that a commit was made from, transitively, is finished."""
+    return all(finished for _, finished in tables.provenance_of(tx, commit.number))
+
+
+def unfinished_inputs(tx: Transaction, repo: str, commit_id: str) -> list[CommitName]:
+    """The direct inputs of a commit that are still open."""
+    return [c.name for c in _inputs_by_name(tx, repo, commit_id) if c.finished is None]
+
+
+def failed_inputs(tx: Transaction, repo: str, commit_id: str) -> list[CommitRecord]:
+    """The direct inputs of a commit that were finished with an error."""
+    return [c for c in _inputs_by_name(tx, repo, commit_id) if c.error is not None]
+
+
+def _inputs_by_name(tx: Transaction, repo: str, commit_id: str) -> list[CommitRecord]:
+    commit = tables.find_commit(tx, require_repo(tx, repo), commit_id)
+    if commit is None:
+        raise CommitNotFound(repo, commit_id)
+    return tables.inputs_of(tx, commit.number)
+
+
+def downstream_branches(tx: Transaction, branch: BranchName) -> list[BranchName]:
+    """All branches that are derived from one, transitively, upstream first."""
+    start = tables.find_branch(tx, require_repo(tx, branch.repo), branch.branch)
+    if start is None:
+        return []
+    derived = {
+        row.number: Derived(
+            branch=row.number,
+            name=row.name,
+            sources=tuple(s.number for s in tables.sources_of(tx, row.number)),
+        )
+        for row in tables.downstream_of(tx, start.number)
+        if row.number != start.number
+    }
+    return [d.name for d in _upstream_first(derived)]

@@ -1,0 +1,76 @@
+"""The values that the version functions give out; apart so that tables and rules can share them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from trunkline.model.versions import BranchName, CommitName, Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitRecord:
+    """A commit as the catalog holds it, without its provenance.
+
+    `finished` is None while it is open; `root` is empty while open. With `error` set, the job that
+    should have written it did not: it is finished and its tree is empty.
+    """
+
+    repo: str
+    id: str
+    branch: str | None  # the one that it was started on
+    origin: Origin
+    parent: str | None  # id
+    description: str
+    started: datetime
+    finished: datetime | None
+    root: str
+    size_bytes: int
+    files: int
+    error: str | None
+    number: int  # grows with every commit of the installation, and is never used twice
+
+    @property
+    def name(self) -> CommitName:
+        return CommitName(repo=self.repo, id=self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """The commits that one change set off, upstream first; `finished` once all of them are."""
+
+    id: str
+    created: datetime
+    finished: datetime | None
+    commits: tuple[CommitRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedCommit:
+    """A commit that propagation opened, and the commits that it has to be made from."""
+
+    commit: CommitRecord
+    inputs: tuple[CommitName, ...]  # direct provenance, in the order of the branch's provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepoRow:
+    """A repo as the catalog holds it."""
+
+    number: int
+    name: str
+    description: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchRow:
+    """A branch as the catalog holds it; `head` is the number of a commit."""
+
+    number: int
+    repo: RepoRow
+    branch: str
+    head: int | None
+    created: datetime
+
+    @property
+    def name(self) -> BranchName:
+        return BranchName(repo=self.repo.name, branch=self.branch)

@@ -1,0 +1,117 @@
+"""Repos: create, describe, list, delete."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from trunkline.db.database import Transaction
+from trunkline.errors import AlreadyExists, InUse, InvalidName, RepoNotFound
+from trunkline.model.names import check_name
+from trunkline.model.versions import DEFAULT_BRANCH, SPEC_REPO, BranchName, RepoInfo
+from trunkline.versions import tables
+from trunkline.versions.records import RepoRow
+
+_NAMED_MAX = 10  # how many names a sentence lists
+
+
+def create_repo(tx: Transaction, name: str, *, description: str, now: datetime) -> None:
+    """Make an empty repo without branches; raises AlreadyExists, InvalidName."""
+    if check_name("repo", name) == SPEC_REPO:
+        raise InvalidName("repo", name, "it is a system repo, which is there by itself")
+    if tables.find_repo(tx, name) is not None:
+        raise AlreadyExists("repo", name)
+    tables.insert_repo(tx, name, description=description, system=False, now=now)
+
+
+def update_repo(tx: Transaction, name: str, *, description: str, now: datetime) -> None:
+    """Change the description of a repo; raises RepoNotFound."""
+    del now  # handed to every change; none is recorded here
+    repo = require_repo(tx, name)
+    tables.describe_repo(tx, repo, description)
+    tables.touch_repos(tx, [repo.number])
+
+
+def repo_names(tx: Transaction) -> list[str]:
+    """All repos but the system ones, last changed first."""
+    return [repo.name for repo in tables.all_repos(tx)]
+
+
+def repo_exists(tx: Transaction, name: str) -> bool:
+    """Whether there is such a repo, a system one included."""
+    return tables.find_repo(tx, name) is not None
+
+
+def repo_info(tx: Transaction, name: str) -> RepoInfo:
+    """One repo; raises RepoNotFound."""
+    return _info(tx, require_repo(tx, name))
+
+
+def list_repos(tx: Transaction) -> list[RepoInfo]:
+    """All repos but the system ones, last changed first; what changed at once, by name.
+
+    A repo changes with its description, branches and commits, and when a branch is newly derived
+    from one of its branches.
+    """
+    return [_info(tx, repo) for repo in tables.all_repos(tx)]
+
+
+def delete_repo(tx: Transaction, name: str, *, force: bool, now: datetime) -> None:
+    """Delete a repo with its branches and commits.
+
+    Raises InUse when branches or commits of other repos are derived from it. With `force`, those
+    stay and lose this part of their provenance.
+    """
+    del now  # as above
+    repo = require_repo(tx, name)
+    branches = [
+        branch.name
+        for source in tables.branches_of(tx, repo)
+        for branch in tables.derived_from(tx, source.number)
+        if branch.repo != repo
+    ]
+    if not force:
+        refuse_if_used(f"repo '{name}'", sorted(set(branches), key=str))
+        if derived := tables.repos_made_from(tx, repo):
+            raise InUse(
+                f"repo '{name}' can't be deleted: commits of {_listed(derived)} were made from "
+                "commits of it; delete those first, or use --force"
+            )
+    tables.delete_repo(tx, repo)
+
+
+def require_repo(tx: Transaction, name: str, *, now: datetime | None = None) -> RepoRow:
+    """The row of a repo; raises RepoNotFound. With `now`, makes the system repo on demand."""
+    repo = tables.find_repo(tx, name)
+    if repo is None and name == SPEC_REPO and now is not None:
+        tables.insert_repo(tx, name, description="", system=True, now=now)
+        repo = tables.find_repo(tx, name)
+    if repo is None:
+        raise RepoNotFound(name, repo_names(tx))
+    return repo
+
+
+def refuse_if_used(what: str, derived: Sequence[BranchName]) -> None:
+    """Raise InUse if there are branches derived from `what`, naming them."""
+    if derived:
+        is_or_are = "is" if len(derived) == 1 else "are"
+        raise InUse(
+            f"{what} can't be deleted: {_listed([str(branch) for branch in derived])} {is_or_are} "
+            "derived from it; delete that first, or use --force"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED_MAX
+    return ", ".join(names[:_NAMED_MAX]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _info(tx: Transaction, repo: RepoRow) -> RepoInfo:
+    """The size is that of the newest finished commit of `master`, else of any branch."""
+    sizes = tables.sizes_of_heads(tx, repo)
+    ranked = sorted(sizes, key=lambda head: (head[0] == DEFAULT_BRANCH, head[1]))
+    return RepoInfo(
+        name=repo.name,
+        description=repo.description,
+        created=repo.created,
+        size_bytes=ranked[-1][2] if ranked else 0,
+        branches=tuple(sorted(branch.branch for branch in tables.branches_of(tx, repo))),
+    )

@@ -1,0 +1,156 @@
+"""What all tests share: Hypothesis profiles, the account of skipped tests, a private home.
+
+`TRUNKLINE_REQUIRE_ALL=1` turns every skip into a failure of the session (CI sets it).
+`HYPOTHESIS_PROFILE=nightly` runs 20 times as many examples and keeps the failing ones.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = 60
+
+settings.register_profile(
+    "ci",
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "nightly",
+    max_examples=20 * EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+# --- the account of skips -------------------------------------------------------------------------
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = _skips(terminalreporter)
+    if not skipped:
+        return
+    terminalreporter.section("not run on this machine")
+    for where, reason in skipped:
+        terminalreporter.write_line(f"{where}: {reason}")
+    if os.environ.get("TRUNKLINE_REQUIRE_ALL") == "1":
+        terminalreporter.write_line("TRUNKLINE_REQUIRE_ALL=1: skipped tests count as failed")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("TRUNKLINE_REQUIRE_ALL") == "1" and reporter and _skips(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _skips(reporter: pytest.TerminalReporter) -> list[tuple[str, str]]:
+    found = []
+    for report in reporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        found.append((report.nodeid, str(reason).removeprefix("Skipped: ")))
+    return sorted(found)
+
+
+# --- a private home -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data directory of this test alone; whatever serves it is gone afterwards.
+
+    `HOME` and the XDG directories point into the test's directory too, so that nothing of the
+    person who runs the tests is read or written.
+    """
+    directory = tmp_path / "home"
+    person = tmp_path / "person"
+    person.mkdir()
+    for name in ("TRUNKLINE_ADDRESS", "PACHD_ADDRESS", "TRUNKLINE_TOKEN", "TRUNKLINE_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TRUNKLINE_HOME", str(directory))
+    monkeypatch.setenv("HOME", str(person))
+    for name in ("CONFIG", "DATA", "CACHE", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(person / name.lower()))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    yield directory
+    kill_all(directory)
+
+
+@pytest.fixture
+def iris(tmp_path: Path) -> Path:
+    """A private copy of the Iris example."""
+    return Path(shutil.copytree(ROOT / "examples" / "iris", tmp_path / "iris"))
+
+
+@pytest.fixture
+def command(home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command line in the private home; by default it must succeed."""
+
+    def run(
+        *words: str, cwd: Path | None = None, ok: bool = True, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            words, cwd=cwd, input=stdin, capture_output=True, text=True, timeout=120
+        )
+        shown = f"$ {' '.join(words)}\n{done.stdout}{done.stderr}"
+        assert not ok or done.returncode == 0, f"{shown}\nexit status {done.returncode}"
+        assert "Traceback" not in done.stderr, shown
+        return done
+
+    return run
+
+
+def kill_all(directory: Path) -> None:
+    """End every process that was started for a data directory, the server first."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        pid = int(json.loads((directory / "server.json").read_text())["pid"])
+        if str(directory).encode() in _traces_of(pid):
+            os.kill(pid, signal.SIGTERM)
+            _wait_for_end(pid, 5)
+    for pid in processes_of(directory):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+            _wait_for_end(pid, 5)
+
+
+def processes_of(directory: Path) -> list[int]:
+    """The processes whose arguments or environment name a data directory (Linux only)."""
+    marker = str(directory).encode()
+    pids = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+    return [pid for pid in pids if pid != os.getpid() and marker in _traces_of(pid)]
+
+
+def _traces_of(pid: int) -> bytes:
+    """Arguments and environment that a process was started with."""
+    found = b""
+    for name in ("cmdline", "environ"):
+        with contextlib.suppress(OSError):
+            found += Path(f"/proc/{pid}/{name}").read_bytes()
+    return found
+
+
+def _wait_for_end(pid: int, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def processes() -> Callable[[Path], list[int]]:
+    """Tells the processes that serve a data directory."""
+    return processes_of

@@ -1,0 +1,121 @@
+"""Which datums are fresh, and how they are written down."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.errors import Corrupt
+from trunkline.files.manifest import RootId
+from trunkline.jobs.plan import lease_size, plan_datums
+from trunkline.jobs.segments import (
+    SEGMENT_DATUMS,
+    PlannedDatum,
+    decode_segment,
+    encode_segment,
+)
+from trunkline.model.versions import FileType
+from trunkline.pipelines.datums import Datum, DatumFile
+
+
+def _datum(number: int, name: str = "training") -> Datum:
+    file = DatumFile(
+        name=name,
+        repo="training",
+        commit="c" * 32,
+        root=RootId("r" * 64),
+        path=f"file-{number}",
+        type=FileType.FILE,
+        size_bytes=number,
+        digest=f"{number:064x}",
+    )
+    return Datum(files=(file,))
+
+
+def _key(datum: Datum) -> str:
+    return datum.files[0].digest
+
+
+def test_datums_with_a_remembered_result_are_not_fresh() -> None:
+    datums = [_datum(n) for n in range(5)]
+    known = {_key(datums[1]), _key(datums[3])}
+
+    [segment] = plan_datums(
+        datums, key_of=_key, remembered=lambda keys: known & set(keys), may_repeat=False
+    )
+
+    assert [planned.fresh for planned in segment.datums] == [True, False, True, False, True]
+    assert segment.fresh == 3
+
+
+def test_reprocessing_makes_every_datum_fresh() -> None:
+    datums = [_datum(n) for n in range(3)]
+
+    [segment] = plan_datums(
+        datums, key_of=_key, remembered=set, may_repeat=False, reprocess=True
+    )
+
+    assert segment.fresh == 3
+
+
+def test_a_datum_that_a_union_yields_twice_is_planned_once() -> None:
+    datums = [_datum(1), _datum(2), _datum(1)]
+
+    [segment] = plan_datums(datums, key_of=_key, remembered=lambda _: set(), may_repeat=True)
+
+    assert [planned.datum for planned in segment.datums] == datums[:2]
+
+
+def test_a_large_job_is_planned_in_segments_of_bounded_size() -> None:
+    datums = (_datum(n) for n in range(2 * SEGMENT_DATUMS + 1))
+
+    segments = list(plan_datums(datums, key_of=_key, remembered=lambda _: set(), may_repeat=False))
+
+    assert [len(s.datums) for s in segments] == [SEGMENT_DATUMS, SEGMENT_DATUMS, 1]
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.booleans(), st.sampled_from("ab")), max_size=30))
+def test_a_segment_reads_back_as_it_was_written(rows: list[tuple[int, bool, str]]) -> None:
+    planned = [
+        PlannedDatum(key=f"{number:064x}", fresh=fresh, datum=_datum(number, name))
+        for number, fresh, name in rows
+    ]
+
+    assert decode_segment(encode_segment(planned)) == planned
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'{"format":"trunkline-datums","version":2}'])
+def test_what_is_not_a_segment_is_reported_as_damaged(data: bytes) -> None:
+    with pytest.raises(Corrupt, match="datum segment"):
+        decode_segment(data)
+
+
+def test_the_segment_format_is_the_one_that_is_documented() -> None:
+    golden = {
+        "format": "trunkline-datums",
+        "version": 1,
+        "inputs": [["training", "training", "c" * 32, "r" * 64]],
+        "datums": [[f"{7:064x}", 1, [[0, "file-7", "file", 7, f"{7:064x}"]]]],
+    }
+    planned = [PlannedDatum(key=f"{7:064x}", fresh=True, datum=_datum(7))]
+
+    assert json.loads(encode_segment(planned)) == golden
+
+
+@given(
+    st.integers(1, 10**6),
+    st.integers(1, 64),
+    st.none() | st.floats(0, 1e4, allow_nan=False),
+)
+def test_a_lease_never_takes_more_than_a_fair_share(
+    remaining: int, workers: int, datum_s: float | None
+) -> None:
+    size = lease_size(remaining=remaining, workers=workers, datum_s=datum_s)
+
+    assert 1 <= size <= max(1, remaining // (2 * workers))
+
+
+def test_slow_datums_are_handed_out_one_by_one_and_quick_ones_in_batches() -> None:
+    assert lease_size(remaining=1000, workers=2, datum_s=10.0) == 1
+    assert lease_size(remaining=1000, workers=2, datum_s=0.002) == 250

@@ -1,0 +1,307 @@
+"""Any sequence of changes leaves the catalog as the plain model says, and the invariants hold."""
+
+import importlib.util
+import itertools
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from trunkline.errors import NotFound, TrunklineError
+from trunkline.model.versions import SPEC_REPO, BranchName, Origin
+from trunkline.versions import branches, commits, provenance, repos
+
+HERE = Path(__file__).parent
+
+
+def _load(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+VersionsModel = _load(HERE.parent / "models" / "versions_model.py").VersionsModel
+Catalog = _load(HERE / "conftest.py").Catalog
+
+REPOS = ["a", "b", "c", "d", "e"]
+SPECS = [(SPEC_REPO, "p"), (SPEC_REPO, "q")]
+
+repo_names = st.sampled_from(REPOS)
+branch_names = st.sampled_from(["master", "master", "dev"])
+picks = st.integers(0, 10**6)
+many_picks = st.lists(picks, min_size=1, max_size=3)
+sizes = st.integers(0, 50)
+seldom = st.sampled_from([False] * 9 + [True])
+
+
+class VersionsMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.catalog = Catalog(Path(self.directory.name) / "catalog.db")
+        self.model = VersionsModel()
+
+    def teardown(self) -> None:
+        self.catalog.db.close()
+        self.directory.cleanup()
+
+    # --- steps ------------------------------------------------------------------------------------
+
+    @initialize(data=st.data())
+    def a_graph_with_data(self, data: st.DataObject) -> None:
+        """Repos in layers, each derived from some of those before it, and a spec on some."""
+        for name in REPOS:
+            self.create_repo(name)
+        self.put_at(*SPECS[0], 1)
+        self.put_at("a", "master", 1)
+        for index, name in enumerate(REPOS[1:], start=1):
+            before = [(repo, "master") for repo in REPOS[:index]] + SPECS[:1]
+            chosen = data.draw(st.lists(st.sampled_from(before), max_size=3))
+            self.create_branch(name, "master", None, chosen)
+
+    @rule(name=repo_names)
+    def create_repo(self, name: str) -> None:
+        self.both(lambda: self.model.create_repo(name), lambda: self.catalog.repo(name))
+
+    @rule(name=repo_names)
+    def update_repo(self, name: str) -> None:
+        self.both(
+            lambda: self.model.update_repo(name),
+            lambda: self.catalog.change(
+                repos.update_repo, name, description="x", now=self.catalog.now
+            ),
+        )
+
+    @rule(name=repo_names, force=seldom)
+    def delete_repo(self, name: str, force: bool) -> None:
+        self.both(
+            lambda: self.model.delete_repo(name, force),
+            lambda: self.catalog.change(repos.delete_repo, name, force=force, now=self.catalog.now),
+        )
+
+    @rule(pick=picks, anything=seldom, repo=repo_names, branch=branch_names)
+    def start(self, pick: int, anything: bool, repo: str, branch: str) -> None:
+        where = (repo, branch) if anything else self.input_branch(pick)
+        self.start_at(*where, None)
+
+    @rule(pick=picks, where=st.sampled_from(["none", "same", "dev"]))
+    def start_below(self, pick: int, where: str) -> None:
+        if self.model.order:
+            repo, parent = self.model.order[pick % len(self.model.order)]
+            same = self.model.commits[repo][parent].branch
+            self.start_at(repo, {"none": None, "same": same, "dev": "dev"}[where], parent)
+
+    def input_branch(self, pick: int) -> tuple[str, str]:
+        """A branch that users write to, or (so that there is one) a@master."""
+        there = [name for name, branch in self.model._all_branches() if not branch.sources]
+        there = [name for name in there if name[0] != SPEC_REPO] or [("a", "master")]
+        return there[pick % len(there)]
+
+    def start_at(self, repo: str, branch: str | None, parent: str | None) -> None:
+        when = self.catalog.moment()
+        self.both(
+            lambda: self.model.start(repo, branch, parent, when["run_id"]),
+            lambda: names(self.catalog.start(repo, branch, parent=parent, **when).opened),
+        )
+
+    @rule(pick=picks, size=sizes, fails=st.booleans(), output=st.sampled_from([1, 1, 1, 0]))
+    def finish(self, pick: int, size: int, fails: bool, output: int) -> None:
+        waiting = [n for n in self.model.order if not self.model.commits[n[0]][n[1]].finished]
+        there = waiting if pick % 5 else self.model.order
+        if not there:
+            return
+        repo, commit = there[pick % len(there)]
+        error = "it failed" if fails and output else None
+        self.both(
+            lambda: self.model.finish(repo, commit, size, error, bool(output)),
+            lambda: self.catalog.finish(
+                repo, commit, size=0 if error else size, error=error, output=bool(output)
+            ),
+        )
+
+    @rule(pick=picks, size=sizes, stale=seldom)
+    def put(self, pick: int, size: int, stale: bool) -> None:
+        self.put_at(*self.input_branch(pick), size, stale)
+
+    @rule(where=st.sampled_from(SPECS))
+    def put_spec(self, where: tuple[str, str]) -> None:
+        self.put_at(*where, 1)
+
+    def put_at(self, repo: str, branch: str, size: int, stale: bool = False) -> None:
+        there = self.model.branches.get(repo, {}).get(branch)
+        head = there.head if there and not stale else None
+        when = {**self.catalog.moment(), "expected_head": head}
+        self.both(
+            lambda: self.model.put(repo, branch, head, size, when["run_id"]),
+            lambda: names(self.catalog.put(repo, branch, size, **when).opened),
+        )
+
+    @rule(repo=repo_names, branch=branch_names, of=many_picks, missing=seldom)
+    def derive(self, repo: str, branch: str, of: list[int], missing: bool) -> None:
+        there = [name for name, _ in self.model._all_branches()]
+        chosen = [there[pick % len(there)] for pick in of] if there else []
+        self.create_branch(repo, branch, None, [*chosen, (repo, "none")] if missing else chosen)
+
+    @rule(pick=picks, most=st.integers(0, 2))
+    def derive_less(self, pick: int, most: int) -> None:
+        outputs = [(name, b) for name, b in self.model._all_branches() if b.sources]
+        if outputs:
+            (repo, branch), it = outputs[pick % len(outputs)]
+            self.create_branch(repo, branch, None, it.sources[:most])
+
+    @rule(repo=repo_names, branch=branch_names, pick=picks)
+    def move(self, repo: str, branch: str, pick: int) -> None:
+        there = list(self.model.commits.get(repo, {}))
+        self.create_branch(repo, branch, there[pick % len(there)] if there else None, None)
+
+    def create_branch(self, repo, branch, head, of) -> None:
+        when = self.catalog.moment()
+        given = None if of is None else [BranchName(repo=r, branch=b) for r, b in of]
+        self.both(
+            lambda: self.model.create_branch(repo, branch, head, of, when["run_id"]),
+            lambda: names(
+                self.catalog.change(
+                    branches.create_branch,
+                    repo,
+                    branch,
+                    head=head and self.catalog.get(f"{repo}@{head}"),
+                    provenance=given,
+                    **when,
+                )
+            ),
+        )
+
+    @rule(repo=repo_names, branch=branch_names, force=seldom)
+    def delete_branch(self, repo: str, branch: str, force: bool) -> None:
+        self.both(
+            lambda: self.model.delete_branch(repo, branch, force),
+            lambda: self.catalog.change(branches.delete_branch, repo, branch, force=force),
+        )
+
+    @rule(pick=picks, newest=st.booleans(), anything=seldom)
+    def delete_commit(self, pick: int, newest: bool, anything: bool) -> None:
+        there = self.model.order
+        if not anything:
+            there = [n for n in there if self.model.commits[n[0]][n[1]].user and n[0] != SPEC_REPO]
+        there = there[-3:] if newest else there
+        if not there:
+            return
+        repo, commit = there[pick % len(there)]
+        when = self.catalog.moment()
+
+        def real():
+            done = self.catalog.change(commits.delete_commit, repo, commit, **when)
+            return sorted((n.repo, n.id) for n in done.removed), names(done.opened)
+
+        self.both(lambda: self.model.delete_commit(repo, commit, when["run_id"]), real)
+
+    def both(self, model, real) -> None:
+        """Both give the same result, or refuse with the same class of error."""
+        expected, expected_error = attempt(model)
+        found, found_error = attempt(real)
+        assert found_error is expected_error
+        assert expected is None or found == expected
+
+    # --- what must hold after each ----------------------------------------------------------------
+
+    @invariant()
+    def lists_agree(self) -> None:
+        with self.catalog.db.read() as tx:
+            users = [name for name in self.model.repos if name != SPEC_REPO]
+            assert [info.name for info in repos.list_repos(tx)] == users
+            for name in self.model.repos:
+                info = repos.repo_info(tx, name)
+                assert info.size_bytes == self.model.size(name)
+                assert info.branches == tuple(sorted(self.model.branches[name]))
+                assert [
+                    (b.name, b.head, [(s.repo, s.branch) for s in b.provenance])
+                    for b in branches.list_branches(tx, name)
+                ] == [(n, b.head, b.sources) for n, b in self.model.branches[name].items()]
+                listed = [c.id for c in commits.list_commits(tx, name)]
+                assert listed == list(self.model.commits[name])[::-1]
+                assert len(set(listed)) == len(listed)  # one commit per repo and run
+            assert [run.id for run in commits.list_runs(tx)] == self.model.runs[::-1]
+
+    @invariant()
+    def commits_agree(self) -> None:
+        with self.catalog.db.read() as tx:
+            for repo, commit in self.model.order:
+                expected = self.model.commits[repo][commit]
+                info = commits.commit_info(tx, commits.get_commit(tx, repo, commit))
+                assert (info.branch, info.parent, info.error, info.size_bytes) == (
+                    (expected.branch, expected.parent, expected.error, expected.size)
+                )
+                assert (info.finished is not None) is expected.finished
+                assert (info.origin is Origin.USER) is expected.user
+                full = [(n.repo, n.id) for n in info.provenance]
+                assert full == self.model.provenance((repo, commit))
+                assert (repo, commit) not in full  # acyclic
+
+    @invariant()
+    def direct_provenance_agrees_both_ways(self) -> None:
+        with self.catalog.db.read() as tx:
+            below: dict[tuple[str, str], list[tuple[str, str]]] = {}
+            for name in self.model.order:
+                record = commits.get_commit(tx, *name)
+                direct = [(n.repo, n.id) for n in provenance.direct_provenance(tx, record)]
+                assert direct == self.model.commits[name[0]][name[1]].sources
+                for source in self.model.provenance(name):
+                    below.setdefault(source, []).append(name)
+            for name in self.model.order:
+                found = provenance.subvenance_of(tx, commits.get_commit(tx, *name))
+                assert [(n.repo, n.id) for n in found] == below.get(name, [])
+
+    @invariant()
+    def heads_are_made_from_the_heads_of_their_sources(self) -> None:
+        """Invariant 4, asked of the catalog alone but for which branches lost a source."""
+        with self.catalog.db.read() as tx:
+            for repo, branch in [n for n, _ in self.model._all_branches()]:
+                info = branches.branch_info(tx, repo, branch)
+                heads = {
+                    found.name
+                    for source in info.provenance
+                    if (found := branches.branch_head(tx, source.repo, source.branch))
+                }
+                if all(head.repo == SPEC_REPO for head in heads):
+                    continue
+                head = branches.branch_head(tx, repo, branch)
+                made_from = set(provenance.direct_provenance(tx, head))
+                assert heads <= made_from
+                assert heads == made_from or self.model.branches[repo][branch].loose
+
+    @invariant()
+    def ancestry_resolves(self) -> None:
+        with self.catalog.db.read() as tx:
+            for (repo, branch), it in self.model._all_branches():
+                line = self.model.line(repo, it.head)
+                for up, commit in enumerate(line):
+                    nth = len(line) - up
+                    assert commits.resolve(tx, repo, f"{branch}~{up}").id == commit
+                    assert commits.resolve(tx, repo, f"{branch}.{nth}").id == commit
+                for beyond in (f"{branch}~{len(line)}", f"{branch}.{len(line) + 1}"):
+                    with pytest.raises(NotFound):
+                        commits.resolve(tx, repo, beyond)
+                if line:
+                    listed = commits.list_commits(tx, repo, to=branch)
+                    assert [commit.id for commit in listed] == line
+
+
+def attempt(change) -> tuple[object, type[TrunklineError] | None]:
+    try:
+        return change(), None
+    except TrunklineError as error:
+        return None, type(error)
+
+
+def names(opened) -> list[tuple[str, str]]:
+    for one, later in itertools.pairwise(opened):
+        assert one.commit.number < later.commit.number
+    return [(o.commit.repo, o.commit.id) for o in opened]
+
+
+class TestAgainstModel(VersionsMachine.TestCase):
+    settings = settings(stateful_step_count=40)
