@@ -16,8 +16,8 @@ import pytest
 from trunkline.api.changes import PutFile
 from trunkline.cli.main import main
 from trunkline.cli.session import Link, Session
-from trunkline.errors import TrunklineError
-from trunkline.model.admin import FsckReport, ServerStatus, ServerVersion
+from trunkline.errors import TrunklineError, Unavailable
+from trunkline.model.admin import Damage, FsckReport, ServerStatus, ServerVersion
 from trunkline.model.jobs import (
     DatumInfo,
     DatumInput,
@@ -259,34 +259,8 @@ def tutorial() -> Answers:
             repo("attributes", 25, 144),
             repo("training", 25, 4411, "measured flowers"),
         ],
-        branches=[
-            BranchInfo(
-                repo="training",
-                name="master",
-                head=RUN,
-                provenance=(BranchName(repo="raw", branch="master"),),
-                created=before(40),
-            ),
-            BranchInfo(
-                repo="training", name="staging", head=None, provenance=(), created=before(90)
-            ),
-        ],
-        commits=[
-            commit(
-                "inference",
-                RUN,
-                age_s=1.2,
-                took_s=0.6,
-                parent=PARENT,
-                provenance=(
-                    CommitName(repo="train", id=RUN),
-                    CommitName(repo="training", id=RUN),
-                    CommitName(repo="__spec__", id=SPECS[0]),
-                ),
-            ),
-            commit("inference", PARENT, age_s=15, took_s=13),
-            commit("inference", OLD_RUN, age_s=23, took_s=None, origin=Origin.USER),
-        ],
+        branches=_branches(),
+        commits=_commits(),
         jobs=states,
         pipelines=[
             pipeline("inference", "(attributes:/* ⨯ train:/)", 16, version=2),
@@ -307,6 +281,38 @@ def tutorial() -> Answers:
             PipelineDraft(name="inference", spec=INFER_SPEC, code="", warnings=()),
         ],
     )
+
+
+def _branches() -> list[BranchInfo]:
+    return [
+        BranchInfo(
+            repo="training",
+            name="master",
+            head=RUN,
+            provenance=(BranchName(repo="raw", branch="master"),),
+            created=before(40),
+        ),
+        BranchInfo(repo="training", name="staging", head=None, provenance=(), created=before(90)),
+    ]
+
+
+def _commits() -> list[CommitInfo]:
+    return [
+        commit(
+            "inference",
+            RUN,
+            age_s=1.2,
+            took_s=0.6,
+            parent=PARENT,
+            provenance=(
+                CommitName(repo="train", id=RUN),
+                CommitName(repo="training", id=RUN),
+                CommitName(repo="__spec__", id=SPECS[0]),
+            ),
+        ),
+        commit("inference", PARENT, age_s=15, took_s=13),
+        commit("inference", OLD_RUN, age_s=23, took_s=None, origin=Origin.USER),
+    ]
 
 
 def _worker(name: str, of: str, version: int, status: str, age_s: float, run: str) -> WorkerInfo:
@@ -515,7 +521,7 @@ class CommandLine:
         self.stub = stub
         self.local = True
         self.terminal = False
-        self.opened = 0
+        self.opened: list[str | None] = []  # the contexts that connections were opened to
         self._capture = capture
         self._patch = patch
 
@@ -532,8 +538,8 @@ class CommandLine:
         out, err = self._capture.readouterr()
         return Result(status, out.decode("utf-8"), err.decode("utf-8"))
 
-    def _open(self, _: str | None) -> Link:
-        self.opened += 1
+    def _open(self, context: str | None) -> Link:
+        self.opened.append(context)
         return Link(operations=self.stub, local=self.local)  # type: ignore[arg-type]
 
 
@@ -557,3 +563,33 @@ def make_file() -> Callable[..., FileInfo]:
         return file(path, 31, FileType.DIR if directory else FileType.FILE)
 
     return make
+
+
+@pytest.fixture
+def make_job() -> Callable[..., JobInfo]:
+    def make(of: str, state: str, **changes: Any) -> JobInfo:
+        return job(of, RUN, JobState(state), age_s=14, took_s=13, **changes)
+
+    return make
+
+
+@pytest.fixture
+def make_commit() -> Callable[..., CommitInfo]:
+    def make(of: str, **changes: Any) -> CommitInfo:
+        return commit(of, RUN, age_s=14, took_s=13, **changes)
+
+    return make
+
+
+@pytest.fixture
+def make_damage() -> Callable[..., FsckReport]:
+    def make(thing: str, problem: str, *hits: str) -> FsckReport:
+        damage = Damage(thing=thing, problem=problem, hits=hits)
+        return FsckReport(commits=1, files=2, chunks=3, bytes_read=4, damages=(damage,))
+
+    return make
+
+
+@pytest.fixture
+def make_failure() -> Callable[[str], TrunklineError]:
+    return Unavailable

@@ -31,7 +31,7 @@ class Commit:
     branch: str | None
     user: bool
     parent: str | None
-    sources: list  # of (repo, id)
+    sources: list  # of (repo, branch, id)
     finished: bool = False
     size: int = 0
     error: str | None = None
@@ -180,7 +180,7 @@ class VersionsModel:
             raise OutputBranch(repo, "")
         doomed = {(repo, commit)}
         for name in self.order:  # upstream comes before downstream
-            if doomed & set(self._commit(name).sources):
+            if doomed & set(self.direct(name)):
                 doomed.add(name)
         moved = set()
         for name in [n for n in self.order if n in doomed]:
@@ -224,12 +224,16 @@ class VersionsModel:
             commit = self.commits[repo][commit].parent
         return found
 
+    def direct(self, name):
+        """What a commit was made from directly, each once."""
+        return list(dict.fromkeys((r, c) for r, _, c in self._commit(name).sources))
+
     def provenance(self, name):
         """All that a commit was made from: by longest distance, repo, branch, age."""
         distance = {}
 
         def walk(at, far):
-            for source in self._commit(at).sources:
+            for source in self.direct(at):
                 distance[source] = max(far, distance.get(source, 0))
                 walk(source, far + 1)
 
@@ -352,9 +356,9 @@ class VersionsModel:
             )
             for repo, name in level:
                 branch = self.branches[repo][name]
-                heads = [(r, self.branches[r][b].head) for r, b in branch.sources]
-                heads = list(dict.fromkeys((r, h) for r, h in heads if h is not None))
-                if all(r == SPEC for r, _ in heads):
+                heads = [(r, b, self.branches[r][b].head) for r, b in branch.sources]
+                heads = [head for head in heads if head[2] is not None]
+                if all(r == SPEC for r, _, _ in heads):
                     continue
                 if branch.head and set(self.commits[repo][branch.head].sources) == set(heads):
                     continue

@@ -1,17 +1,16 @@
 """What the tests of pipelines share: the specs of the tutorial, and a way to read one spec."""
 
-import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from blake3 import blake3
-from trunkline.files.tree import Entry
 
 from trunkline.errors import InvalidSpec
-from trunkline.files.manifest import RootId
+from trunkline.files.delta import DeltaWriter
+from trunkline.files.manifest import EMPTY, RootId
+from trunkline.files.tree import Trees
 from trunkline.model.pipelines import PipelineSpec
-from trunkline.model.versions import FileType
 from trunkline.pipelines.spec import read_specs
+from trunkline.store.chunks import ChunkStore
 
 PRE_PROCESS = """{
   "pipeline": {"name": "pre_process"},
@@ -93,52 +92,22 @@ def minimal() -> dict[str, object]:
     }
 
 
-class PlainTrees:
-    """Trees as plain dicts, with the part of their interface that datums need."""
+class Forest:
+    """A store with the trees that tests plant in it."""
 
-    def __init__(self) -> None:
-        self._trees: dict[str, dict[str, str]] = {}
-        self.walks = 0  # globs that were begun
+    def __init__(self, trees: Trees) -> None:
+        self.trees = trees
 
     def plant(self, files: dict[str, str]) -> RootId:
-        root = RootId(f"{len(self._trees):064x}")
-        self._trees[root] = files
-        return root
-
-    def totals(self, root: RootId) -> tuple[int, int]:
-        files = self._trees[root]
-        return len(files), sum(map(len, files.values()))
-
-    def glob(self, root: RootId, pattern: str, *, digest: bool = False) -> Iterator[Entry]:
-        self.walks += 1
-        files = self._trees[root]
-        paths = set(files)
-        for path in files:
-            parts = path.split("/")
-            paths |= {"/".join(parts[:length]) for length in range(len(parts))}
-        wanted = re.compile(
-            re.escape(pattern.strip("/")).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
-        )
-        for path in sorted(paths, key=lambda path: path.encode()):
-            if wanted.fullmatch(path) and bool(path) == bool(pattern.strip("/")):
-                below = {p: text for p, text in files.items() if f"/{p}/".startswith(f"/{path}/")}
-                below = below if path else files
-                content = repr(sorted(below.items())).encode()
-                yield Entry(
-                    path=path,
-                    type=FileType.FILE if path in files else FileType.DIR,
-                    size_bytes=sum(map(len, below.values())),
-                    digest=blake3(content).hexdigest() if digest else "",
-                    datum="",
-                )
-
-
-@pytest.fixture
-def trees() -> PlainTrees:
-    return PlainTrees()
+        """The root of a tree with these files."""
+        writer = DeltaWriter(self.trees)
+        for path, text in files.items():
+            writer.put(path, [text.encode()])
+        return self.trees.apply(EMPTY, writer.finish())
 
 
 @pytest.fixture(scope="session")
-def forest() -> type[PlainTrees]:
-    """Makes empty trees, for tests that need new ones in each example."""
-    return PlainTrees
+def forest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forest]:
+    chunks = ChunkStore(tmp_path_factory.mktemp("store"))
+    yield Forest(Trees(chunks))
+    chunks.close()

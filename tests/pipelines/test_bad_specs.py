@@ -184,6 +184,30 @@ WRONG_TYPES: list[tuple[dict[str, object], str]] = [
         {"transform": {"cmd": ["cp"], "env": {"A": True}}},
         "'transform.env.A' must be a string, not true; put it in quotes",
     ),
+    (
+        {"transform": {"cmd": ["cp", None]}},
+        "'transform.cmd[1]' must be a string, not null",
+    ),
+    (
+        {"transform": {"cmd": ["cp"], "env": ["A=1"]}},
+        "'transform.env' must be an object with strings, not a list",
+    ),
+    (
+        {"transform": {"cmd": ["cp"], "accept_return_code": 3}},
+        "'transform.accept_return_code' must be a list of whole numbers, not 3",
+    ),
+    ({"input": {"cross": {}}}, "'input.cross' must be a list of objects, not an object"),
+    (
+        {"parallelism_spec": {"coefficient": "much"}},
+        "'parallelism_spec.coefficient' must be a number from 0 to 1,000,000, "
+        "not the string 'much'",
+    ),
+    ({"datum_tries": 2**200}, "a number is far out of range"),
+    (
+        {"datum_tries": 10**35},
+        "'datum_tries' must be a whole number from 0 to 1,000, not "
+        "100000000000000000000000000000000000",
+    ),
     ({"transform": []}, "'transform' must be an object with fields, not a list"),
     (
         {"datum_tries": "three"},
@@ -265,6 +289,10 @@ BROKEN_RULES: list[tuple[dict[str, object], str]] = [
         "an environment variable can't have an empty name or '=' in its name",
     ),
     (
+        {"transform": {"cmd": ["a"], "secrets": [{"key": "k"}]}},
+        "'transform.secrets[0]' has no name",
+    ),
+    (
         {"transform": {"cmd": ["a"], "secrets": [{"name": "s", "env_var": "S"}]}},
         "'transform.secrets[0]' has env_var set, so it needs a key",
     ),
@@ -307,6 +335,10 @@ BROKEN_RULES: list[tuple[dict[str, object], str]] = [
     (
         {"input": {"pfs": PFS | {"branch": "a/b"}}},
         "'a/b' is not a branch name: use letters, digits, '_' and '-' only",
+    ),
+    (
+        {"input": {"pfs": {"repo": "r", "glob": "/[a"}}},
+        "'/[a' is not a glob pattern: a '[' is not closed",
     ),
     (
         {"input": {"pfs": PFS | {"project": "x"}}},

@@ -207,6 +207,18 @@ def test_fields_that_do_nothing_yet_are_kept_and_listed(minimal: dict[str, objec
     assert found.spec["scheduling_spec"] == {"node_selector": {"disk": "ssd"}}
 
 
+def test_secrets_are_kept(minimal: dict[str, object]) -> None:
+    secrets = [
+        {"name": "s", "env_var": "S", "key": "k"},
+        {"name": "t", "mount_path": "/t"},
+    ]
+
+    spec = spec_from_document(minimal | {"transform": {"cmd": ["cp"], "secrets": secrets}})
+
+    assert draft(spec).warnings == ("this field is kept but does nothing yet: transform.secrets",)
+    assert spec.document["transform"] == {"cmd": ["cp"], "secrets": secrets}
+
+
 def test_fields_at_their_default_are_not_worth_a_warning(minimal: dict[str, object]) -> None:
     idle = {"batch": False, "resource_limits": {}, "tolerations": [], "pod_patch": "", "salt": None}
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.model.versions import BranchName
-from trunkline.pipelines.inputs import branches_of, resolved_document, shorthand
+from trunkline.pipelines.inputs import branches_of, empty_file_inputs, resolved_document, shorthand
 
 Read = Callable[..., list[PipelineSpec]]
 
@@ -39,6 +39,12 @@ def test_each_branch_is_listed_once_in_the_order_of_the_spec(read: Read) -> None
         "y@dev",
         "z@master",
     ]
+
+
+def test_inputs_with_empty_files_are_named_once(read: Read) -> None:
+    [nested] = read(NESTED.replace("glob: /}", "glob: /, empty_files: true}"))
+
+    assert empty_file_inputs(nested.input) == ("y",)
 
 
 def test_the_commits_of_a_job_are_written_behind_their_branch(

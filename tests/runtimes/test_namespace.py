@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trunkline.errors import InvalidInput, NotSupported, OperationFailed
-from trunkline.runtimes import process
+from trunkline.runtimes import namespace, process
 from trunkline.runtimes.base import Slot
 
 Place = Any  # the fixture of conftest.py
@@ -146,6 +146,29 @@ def test_mounts_that_root_made_in_out_are_taken_away_before_clearing(root_place:
 
     assert (reason, stdout) == ("", b"in")
     assert b"Read-only file system" in stderr
+    assert (precious / "file").read_text() == "kept"
+
+
+def test_mounts_that_root_made_are_taken_away_without_a_namespace_too(root_place: Place) -> None:
+    precious = root_place.scratch.parent / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("kept")
+    root_place.isolation = "rewrite"
+
+    def mounting(slot: Slot) -> tuple[str, list[str]]:
+        slot.stage(1)
+        script = f"mkdir /pfs/out/a && mount --bind {precious} /pfs/out/a"
+        report = root_place.sh(slot, script).report
+        slot.clear()
+        return report.reason, os.listdir(slot.out)
+
+    def work() -> tuple[str, list[str]]:
+        (root_place.scratch.parent / "root").mkdir()
+        # So that a failing test leaves no mount on the machine.
+        namespace.enter(root_place.scratch.parent / "root", private=())
+        return root_place.here(mounting)
+
+    assert root_place.away(work) == ("", [])
     assert (precious / "file").read_text() == "kept"
 
 

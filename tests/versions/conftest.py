@@ -9,6 +9,7 @@ import pytest
 from trunkline.db.database import Transaction
 from trunkline.db.migrate import migrate
 from trunkline.db.sqlite import SqliteDatabase
+from trunkline.files.manifest import EMPTY
 from trunkline.model.names import is_commit_id
 from trunkline.model.versions import BranchName
 from trunkline.versions import branches, commits, repos
@@ -51,7 +52,8 @@ class Catalog:
         return self.change(commits.start_commit, repo, branch=branch, **values)
 
     def finish(self, repo: str, commit: str, *, size: int = 0, **more: object) -> CommitRecord:
-        values = {"root": "r00t", "files": 1 if size else 0, "size_bytes": size, "now": self.now}
+        root = EMPTY if more.get("error") else "r00t"
+        values = {"root": root, "files": 1 if size else 0, "size_bytes": size, "now": self.now}
         return self.change(commits.finish_commit, repo, commit, **{**values, **more})
 
     def put(self, repo: str, branch: str = "master", size: int = 0, **more: object):

@@ -248,7 +248,11 @@ class VersionsMachine(RuleBasedStateMachine):
             for name in self.model.order:
                 record = commits.get_commit(tx, *name)
                 direct = [(n.repo, n.id) for n in provenance.direct_provenance(tx, record)]
-                assert direct == self.model.commits[name[0]][name[1]].sources
+                assert direct == self.model.direct(name)
+                by_branch = provenance.input_commits(tx, *name)
+                assert [(b.repo, b.branch, c.id) for b, c in by_branch.items()] == (
+                    self.model.commits[name[0]][name[1]].sources
+                )
                 for source in self.model.provenance(name):
                     below.setdefault(source, []).append(name)
             for name in self.model.order:

@@ -12,7 +12,7 @@ from trunkline.errors import (
     RepoNotFound,
 )
 from trunkline.model.versions import BranchName
-from trunkline.versions import branches
+from trunkline.versions import branches, provenance
 
 MASTER = BranchName(repo="data", branch="master")
 
@@ -161,6 +161,23 @@ def test_two_sources_with_one_head_count_once(catalog) -> None:
     (opened,) = catalog.branch("out", of=["data@one", "data@two"])
 
     assert opened.inputs == (commit.name,)
+
+
+def test_branches_that_change_places_are_a_change(catalog) -> None:
+    catalog.repo("data", "out")
+    one, two = catalog.put("data", "one").commit, catalog.put("data", "two").commit
+    catalog.branch("out", of=["data@one", "data@two"])
+    catalog.branch("out", of=[])
+    catalog.branch("data", "one", head=two)
+    catalog.branch("data", "two", head=one)
+
+    (opened,) = catalog.branch("out", of=["data@one", "data@two"])
+
+    found = catalog.ask(provenance.input_commits, "out", opened.commit.id)
+    assert {str(branch): commit for branch, commit in found.items()} == {
+        "data@one": two,
+        "data@two": one,
+    }
 
 
 def test_the_head_of_a_missing_branch_is_none(catalog) -> None:

@@ -52,11 +52,7 @@ def commit_name(text: str) -> str:
 
 def seconds(text: str) -> float:
     """A length of time: `10s`, `5m`, `1h30m`, or a plain number of seconds."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    total, rest = 0.0, text
+    total, rest = 0.0, text if _SPAN.match(text) else f"{text}s"
     while rest:
         match = _SPAN.match(rest)
         if match is None:

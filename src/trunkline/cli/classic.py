@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 
 import click
 
-from trunkline.errors import InvalidReference
-from trunkline.model.names import check_name
-
 _GLUE = ("", "@", ":")  # repo@ref:path
 
 
@@ -191,6 +188,9 @@ def _join(classic: Classic, words: list[str], ctx: click.Context) -> list[str]:
 
 
 def _address(parts: list[str]) -> str:
+    from trunkline.errors import InvalidReference
+    from trunkline.model.names import check_name
+
     # The joined text is taken apart again: no part may have a mark that would move its borders.
     if len(parts) > 1:
         check_name("repo", parts[0])

@@ -81,7 +81,7 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
         _setting(["-v", "--verbose"], "verbose", "Show the traceback of an error.", hidden),
         _setting(["--no-color"], "color", "No colours on a terminal.", hidden, value=False),
         click.Option(
-            ["--context"],
+            ["--context", "context_name"],
             metavar="NAME",
             expose_value=False,
             hidden=hidden,
@@ -90,7 +90,7 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
         ),
         click.Option(["--no-metrics"], is_flag=True, expose_value=False, hidden=True),
         click.Option(
-            ["--project"],
+            ["--project", "project_name"],
             metavar="NAME",
             expose_value=False,
             hidden=True,

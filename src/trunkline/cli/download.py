@@ -3,6 +3,7 @@
 A file appears under its name only when it is whole: it is written beside it and renamed.
 """
 
+import contextlib
 import os
 import posixpath
 import secrets
@@ -62,7 +63,8 @@ def _write(
     except OSError as error:
         raise OperationFailed(f"{place} could not be written: {error.strerror}") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink()
 
 
 def _write_into(place: Path, pieces: Iterator[bytes], advance: Callable[[int], None]) -> None:

@@ -112,7 +112,9 @@ def _send(repo: str, ref: str, sources: list["Source"], *, append: bool, message
     changes = handed_over(sources, append=append) if link.local else None
     if changes is not None:
         try:
-            with waiting(f"putting files into {repo}@{ref}"):
+            with waiting(
+                f"putting files into {repo}@{ref}", for_bytes=lambda: total_bytes(sources)
+            ):
                 link.operations.files.modify_files(repo, ref, changes, description=message)
             return
         except LocalPathDiffers:

@@ -5,12 +5,17 @@
 """
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from trunkline.cli.classic import CLASSIC
 from trunkline.cli.command import Command
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # noun → (file, verbs), in the order of the help page
 NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -117,7 +122,7 @@ class VerbGroup(click.Group):
         return spaced(self.verb, noun) if noun in nouns else None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args:
+        if not args and not ctx.resilient_parsing:
             raise click.UsageError(f"{self.verb} what? {', '.join(VERBS[self.verb])}", ctx=ctx)
         return super().parse_args(ctx, args)
 
@@ -159,12 +164,27 @@ class RootGroup(click.Group):
             raise unknown_command(typed, ctx)
         return args[0], known, args[1:]
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        from click.shell_completion import CompletionItem
+
+        found = super().shell_complete(ctx, incomplete)
+        if "-" in incomplete:  # who wants the old words shows it by the hyphen
+            found += [CompletionItem(name) for name in CLASSIC if name.startswith(incomplete)]
+        return found
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        with _noticing_closed_output():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> object:
-        try:
+        with _noticing_closed_output():
             return super().invoke(ctx)
-        except BrokenPipeError as error:
-            # click would answer this with exit status 1
-            raise OutputClosed from error
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         for title, nouns in SECTIONS.items():
@@ -191,6 +211,15 @@ class RootGroup(click.Group):
                 "put file --help",
             ):
                 formatter.write(f"{' ' * formatter.current_indent}{program} {words}\n")
+
+
+@contextmanager
+def _noticing_closed_output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        # click itself would leave the process with exit status 1
+        raise OutputClosed from error
 
 
 def unknown_command(typed: str, ctx: click.Context) -> click.UsageError:

@@ -1,5 +1,7 @@
 """Commands on jobs and workers."""
 
+from contextlib import nullcontext
+
 import click
 
 from trunkline.cli.arguments import commit_name, commit_of, seconds
@@ -107,7 +109,7 @@ def inspect_job(job: str, wait: bool) -> None:
     for number, name in enumerate(names):
         if number and current().shape == Shape.TABLE:
             click.echo()
-        with waiting(f"waiting for {name}" if wait else f"job {name}"):
+        with waiting(f"waiting for {name}") if wait else nullcontext():
             info = operations().jobs.inspect_job(name, wait=wait)
         show_one(info, _block)
 

@@ -48,6 +48,8 @@ def main(args: Sequence[str], session: Session) -> int:
         return _INTERRUPTED
     except (BrokenPipeError, OutputClosed):
         return _quiet_after_closed_pipe()
+    except SystemExit as left:  # how click ends after it has completed words for a shell
+        return left.code if isinstance(left.code, int) else 1
     except Exception as error:
         return _report(error, verbose=session.verbose)
     return status if isinstance(status, int) else 0
@@ -68,6 +70,7 @@ def _root(session: Session) -> RootGroup:
             *global_options(hidden=False),
         ],
         help="Versioned data, and pipelines that run on it.",
+        context_settings={"help_option_names": ["-h", "--help"]},
         options_metavar="[OPTIONS]",
         subcommand_metavar="COMMAND [ARGS]...",
         no_args_is_help=False,

@@ -57,14 +57,16 @@ def _cell(text: str, title: str) -> Text:
 
 
 @contextmanager
-def byte_bar(label: str, total_bytes: int | None) -> Iterator[Callable[[int], None]]:
+def byte_bar(
+    label: str, total_bytes: int | None, *, color: bool
+) -> Iterator[Callable[[int], None]]:
     """A bar on stderr for bytes on their way; call what it gives with each amount."""
     columns = [TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True)]
     with Progress(
         *columns,
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, no_color=not color or None),
         transient=True,
         redirect_stdout=False,  # it would send our data to stderr
     ) as progress:
@@ -73,13 +75,13 @@ def byte_bar(label: str, total_bytes: int | None) -> Iterator[Callable[[int], No
 
 
 @contextmanager
-def spinner(label: str) -> Iterator[None]:
+def spinner(label: str, *, color: bool) -> Iterator[None]:
     """A sign of life on stderr while something of unknown length goes on."""
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, no_color=not color or None),
         transient=True,
         redirect_stdout=False,  # it would send our data to stderr
     ) as progress:

@@ -93,7 +93,7 @@ class EngineAdmin:
             commits=len(records),
             files=files,
             chunks=stats.chunks,
-            bytes_read=stats.bytes_read,
+            bytes_read=stats.stored_bytes if read_data else 0,
             damages=tuple(damages),
         )
 

@@ -1,6 +1,7 @@
 """Operations on commits and runs; see `api.commits`."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import takewhile
 
 from trunkline.db.database import Transaction
@@ -145,7 +146,7 @@ class EngineCommits:
             with self._services.database.read() as tx:
                 head = branches.branch_head(tx, repo, branch)
                 found = commits.list_commits(tx, repo, to=head.id) if head is not None else ()
-                new = list(takewhile(lambda record, seen=last: record.number > seen, found))
+                new = list(takewhile(partial(_is_after, last), found))
             for record in reversed(new):
                 if record.finished is None:
                     break
@@ -173,6 +174,10 @@ def _run_info(tx: Transaction, run: RunRecord) -> RunInfo:
         commits=tuple(record.name for record in run.commits),
         jobs=tuple(job.pipeline for job in tables.jobs_of_run(tx, run.id)),
     )
+
+
+def _is_after(number: int, record: CommitRecord) -> bool:
+    return record.number > number
 
 
 def named_commit(tx: Transaction, text: str) -> CommitRecord:

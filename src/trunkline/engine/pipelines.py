@@ -18,7 +18,6 @@ from trunkline.model.versions import SPEC_REPO, BranchName
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.datums import Head
 from trunkline.pipelines.inputs import branches_of
-from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.pipelines.spec import draft, read_specs, spec_from_document
 from trunkline.versions import branches, commits, provenance, repos
 
@@ -128,6 +127,7 @@ class EnginePipelines:
         now = self._services.now()
         for name in branches_of(pipeline.input):
             branches.ensure_branch(tx, name.repo, name.branch, now=now)
+        branches.ensure_branch(tx, SPEC_REPO, pipeline.name, now=now)
         if pipeline.name not in repos.repo_names(tx):
             repos.create_repo(
                 tx, pipeline.name, description=f"Output of pipeline {pipeline.name}.", now=now
@@ -211,7 +211,7 @@ class EnginePipelines:
             )
             branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
 
-    def _info(self, tx: Transaction, record: PipelineRecord) -> PipelineInfo:
+    def _info(self, tx: Transaction, record: lifecycle.PipelineRecord) -> PipelineInfo:
         return lifecycle.to_info(
             record,
             cores=os.cpu_count() or 1,

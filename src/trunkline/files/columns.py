@@ -37,7 +37,8 @@ class FileRow:
     """One file of a tree.
 
     Invariants: the sizes of the chunks add up to `size_bytes`; the chunks are those that
-    `store.chunker` cuts the content into, so equal contents have equal rows; an empty file has none.
+    `store.chunker` cuts the content into, so equal contents have equal rows; an empty file has
+    none.
     """
 
     path: str
@@ -156,9 +157,7 @@ class Columns:
 
     def _ref_starts(self) -> list[int]:
         if self._starts is None:
-            self._starts = list(
-                accumulate((count & ~_LISTED for count in self.counts), initial=0)
-            )
+            self._starts = list(accumulate((count & ~_LISTED for count in self.counts), initial=0))
         return self._starts
 
 
@@ -166,7 +165,7 @@ def encode_columns(magic: bytes, rows: Columns) -> bytes:
     """The canonical bytes of some rows."""
     paths = "\0".join(rows.paths).encode("utf-8")
     flags = 0
-    parts = [paths, _stored(rows.sizes), rows.digests]
+    parts: list[bytes | bytearray] = [paths, _stored(rows.sizes), rows.digests]
     # A column of nothing but zeros is left out.
     if rows.datums.count(0) != len(rows.datums):
         flags |= _DATUMS
@@ -184,8 +183,7 @@ def encode_columns(magic: bytes, rows: Columns) -> bytes:
 def decode_columns(magic: bytes, data: bytes) -> Columns:
     """The rows in a blob; raises Corrupt for anything that `encode_columns` doesn't write."""
     reader = Reader(data, magic)
-    _, version, flags, _, count, refs, path_bytes = reader.unpack(_HEAD)
-    reader.check(version == _VERSION, f"version {_VERSION}", f"version {version}")
+    flags, _, count, refs, path_bytes = reader.head(_HEAD, _VERSION)
     text = reader.text(path_bytes)
     paths = text.split("\0") if count else []
     reader.check(len(paths) == count, f"{count} paths", str(len(paths)))
@@ -222,8 +220,11 @@ class Reader:
         if not holds:
             raise Corrupt(self._name, expected, actual)
 
-    def unpack(self, form: struct.Struct) -> tuple[bytes | int, ...]:
-        return form.unpack(self.take(form.size))
+    def head(self, form: struct.Struct, version: int) -> tuple[int, ...]:
+        """The numbers of a head that begins with magic and version, which is checked."""
+        _, found, *numbers = form.unpack(self.take(form.size))
+        self.check(found == version, f"version {version}", f"version {found}")
+        return tuple(numbers)
 
     def take(self, size: int) -> bytes:
         end = self._at + size
@@ -285,9 +286,7 @@ def _listed(
 def read_list(data: bytes) -> list[tuple[ChunkId, int]]:
     """The spans in a stored list of chunks."""
     reader = Reader(data, _LIST_MAGIC)
-    _, version, count = reader.unpack(_LIST_HEAD)
-    reader.check(version == _VERSION, f"version {_VERSION}", f"version {version}")
-    assert isinstance(count, int)
+    (count,) = reader.head(_LIST_HEAD, _VERSION)
     ids = reader.take(count * DIGEST_BYTES).hex()
     sizes = reader.numbers("Q", count)
     reader.done()

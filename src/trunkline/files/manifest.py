@@ -67,10 +67,10 @@ class Ranges:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def add(self, *, first: str, last: str, id: ChunkId, rows: int, size: int) -> None:
+    def add(self, *, first: str, last: str, blob: ChunkId, rows: int, size: int) -> None:
         self.firsts.append(first)
         self.lasts.append(last)
-        self.ids.append(id)
+        self.ids.append(blob)
         self.rows.append(rows)
         self.sizes.append(size)
 
@@ -123,8 +123,7 @@ def encode_node(level: int, entries: Ranges) -> bytes:
 def read_node(data: bytes) -> Node:
     """The node in a blob; raises Corrupt for anything that `encode_node` doesn't write."""
     reader = Reader(data, _NODE_MAGIC)
-    _, version, level, count, text_bytes, rows, size = reader.unpack(_NODE_HEAD)
-    reader.check(version == _VERSION, f"version {_VERSION}", f"version {version}")
+    level, count, text_bytes, rows, size = reader.head(_NODE_HEAD, _VERSION)
     names = reader.text(text_bytes).split("\0") if count else []
     reader.check(len(names) == 2 * count, f"{2 * count} paths", str(len(names)))
     ids = reader.take(count * DIGEST_BYTES).hex()
@@ -220,7 +219,7 @@ class RangeWriter:
         self._done.add(
             first=rows.paths[0],
             last=rows.paths[-1],
-            id=self._save(encode_columns(RANGE_MAGIC, rows)),
+            blob=self._save(encode_columns(RANGE_MAGIC, rows)),
             rows=len(rows),
             size=sum(rows.sizes),
         )
@@ -234,7 +233,7 @@ class RangeWriter:
             nodes.add(
                 first=part.firsts[0],
                 last=part.lasts[-1],
-                id=self._save(encode_node(level, part)),
+                blob=self._save(encode_node(level, part)),
                 rows=sum(part.rows),
                 size=sum(part.sizes),
             )

@@ -113,7 +113,7 @@ class Dispatcher:
         self._active[number] = _Active(
             job=job,
             pipeline=pipeline,
-            context=_context(pipeline, record.code, job, log_bytes_max=self._config.log_bytes_max),
+            context=_context(pipeline, record.code, job, self._config),
             workers=self._worker_count(pipeline),
             deadline=began.timestamp() + pipeline.job_timeout_s if pipeline.job_timeout_s else None,
         )

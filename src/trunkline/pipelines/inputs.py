@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from trunkline.errors import InvalidInput
+from trunkline.files.glob import compile_glob
 from trunkline.model.names import check_branch, check_name
 from trunkline.model.pipelines import CrossInput, Input, PfsInput, UnionInput
 from trunkline.model.versions import DEFAULT_BRANCH, BranchName
@@ -142,7 +143,7 @@ def _read_leaf(document: Document, path: Path) -> tuple[PfsInput, Document]:
             "`name`",
             path=path,
         )
-    _check_leaf_names(path, name=name, repo=repo, branch=branch)
+    _check_leaf(path, name=name, repo=repo, branch=branch, glob=glob)
     if document.get("project") not in (None, "", "default"):
         raise Fault("projects other than 'default' are not supported yet", path=(*path, "project"))
     filled: Document = {"name": name, "repo": repo, "branch": branch, "glob": glob}
@@ -160,7 +161,7 @@ def _read_leaf(document: Document, path: Path) -> tuple[PfsInput, Document]:
     return leaf, completed
 
 
-def _check_leaf_names(path: Path, *, name: str, repo: str, branch: str) -> None:
+def _check_leaf(path: Path, *, name: str, repo: str, branch: str, glob: str) -> None:
     try:
         check_name("repo", repo)
         check_name("pfs input", name)
@@ -171,6 +172,10 @@ def _check_leaf_names(path: Path, *, name: str, repo: str, branch: str) -> None:
         check_branch(branch)
     except InvalidInput as error:
         raise Fault(str(error), path=(*path, "branch")) from error
+    try:
+        compile_glob(glob)
+    except InvalidInput as error:
+        raise Fault(str(error), path=(*path, "glob")) from error
 
 
 def _names(root: Input, path: Path) -> frozenset[str]:

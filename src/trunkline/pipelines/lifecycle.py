@@ -14,7 +14,7 @@ from trunkline.model.pipelines import PipelineInfo, PipelineSpec, PipelineState
 from trunkline.pipelines import identity, tables
 from trunkline.pipelines.inputs import shorthand
 from trunkline.pipelines.spec import spec_from_document, warnings, worker_count
-from trunkline.pipelines.tables import PipelineRecord
+from trunkline.pipelines.tables import PipelineRecord as PipelineRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from trunkline.runtimes.base import SLOT_VARIABLE
 
 _ROUNDS_MAX = 200  # new ones may be forked while the old ones are killed
 _ROUND_S = 0.005
+_QUIET_ROUNDS = 2  # a process that is just calling exec shows no environment for a moment
 
 
 def kill_leftovers(marker: str) -> int:
@@ -24,12 +25,14 @@ def kill_leftovers(marker: str) -> int:
         return 0
     entry = os.fsencode(f"{SLOT_VARIABLE}={marker}")
     killed: set[int] = set()
+    quiet = 0
     for _ in range(_ROUNDS_MAX):
         found = [pid for pid in _processes() if pid != os.getpid() and _carries(pid, entry)]
         hit = [pid for pid in found if _kill(pid)]
-        if not hit:
-            break
         killed.update(hit)
+        quiet = 0 if hit else quiet + 1
+        if quiet == _QUIET_ROUNDS:
+            break
         time.sleep(_ROUND_S)
     return len(killed)
 

@@ -14,6 +14,7 @@ from trunkline.errors import (
     NotFound,
     OutputBranch,
 )
+from trunkline.files.manifest import EMPTY
 from trunkline.model.names import Ancestry, is_commit_id, parse_reference
 from trunkline.model.versions import SPEC_REPO, BranchName, CommitInfo, CommitName, Origin
 from trunkline.versions import tables
@@ -252,7 +253,7 @@ def _close(
     now: datetime,
 ) -> CommitRecord:
     assert root, "a finished commit has a tree"
-    assert error is None or (files, size_bytes) == (0, 0), "a failed commit has the empty tree"
+    assert error is None or (root, files, size_bytes) == (EMPTY, 0, 0), "a failed commit is empty"
     closed = tables.close_commit(
         tx,
         commit.number,

@@ -34,11 +34,19 @@ def layers_of(tx: Transaction, record: CommitRecord) -> Layers:
         return Layers(base=RootId(record.root), deltas=())
     if record.origin is Origin.AUTO:
         raise CommitOpen(record.repo, record.id, "read its files; its job writes it")
-    parent = tables.parent_number(tx, record.number)
-    base = EMPTY if parent is None else RootId(tables.commit_numbered(tx, parent).root)
-    return Layers(
-        base=base, deltas=tuple(DeltaId(delta) for delta in tables.deltas_of(tx, record.number))
-    )
+    deltas = tuple(DeltaId(delta) for delta in tables.deltas_of(tx, record.number))
+    return Layers(base=_base(tx, record), deltas=deltas)
+
+
+def _base(tx: Transaction, record: CommitRecord) -> RootId:
+    """The tree of the parent; above an open one (left over by a stopped job) that of the next."""
+    above = tables.parent_number(tx, record.number)
+    while above is not None:
+        parent = tables.commit_numbered(tx, above)
+        if parent.finished is not None:
+            return RootId(parent.root)
+        above = tables.parent_number(tx, above)
+    return EMPTY
 
 
 def content_root(trees: Trees, layers: Layers) -> RootId:

@@ -21,6 +21,7 @@ from trunkline.model.versions import SPEC_REPO, BranchName, CommitName, Origin
 from trunkline.versions import tables
 from trunkline.versions.records import BranchRow, CommitRecord, OpenedCommit
 from trunkline.versions.repos import require_repo
+from trunkline.versions.tables import Source
 
 __all__ = ["OpenedCommit"]
 
@@ -46,21 +47,22 @@ class Output:
 def plan_outputs(
     derived: Mapping[int, Derived],
     *,
-    heads: Mapping[int, int | None],
-    made_from: Mapping[int, frozenset[int]],
+    heads: Mapping[int, Source | None],
+    made_from: Mapping[int, frozenset[Source]],
     system: frozenset[int],
 ) -> list[Output]:
     """Which branches need a new commit, upstream first; the heart of propagation.
 
     `derived` holds the branches that may need one (every branch downstream of a moved head);
     `heads` the head commits of those and of all their sources; `made_from` the direct provenance of
-    the heads of `derived`; `system` the branches of `__spec__`. Pure.
+    the heads of `derived`, by the number of the commit; `system` the branches of `__spec__`. Pure.
 
     Branches are visited in topological order, each once, so a branch at the bottom of a diamond is
     visited after both sides and gets one commit. It is passed over when
 
     * none of its sources, or only `__spec__` ones, will have a head: there is no data yet; or
-    * none of its sources gets a new commit here, and its head was made from just those heads.
+    * none of its sources gets a new commit here, and its head was made from just those heads, each
+      as the head of that branch (two branches of one repo can change places).
     """
     planned: dict[int, Output] = {}
     for branch in _upstream_first(derived):
@@ -73,7 +75,7 @@ def plan_outputs(
             continue
         head = heads.get(branch.branch)
         unmoved = planned.keys().isdisjoint(sources)
-        if unmoved and head is not None and made_from[head] == {heads[s] for s in sources}:
+        if unmoved and head is not None and made_from[head.commit] == {heads[s] for s in sources}:
             continue
         planned[branch.branch] = Output(branch=branch.branch, name=branch.name, sources=sources)
     return list(planned.values())
@@ -115,12 +117,15 @@ def propagate(
             derived[row.number] = Derived(
                 branch=row.number, name=row.name, sources=tuple(s.number for s in sources)
             )
-    heads = {number: row.head for number, row in rows.items()}
+    heads = {
+        number: None if row.head is None else Source(commit=row.head, branch=row.branch)
+        for number, row in rows.items()
+    }
     outputs = plan_outputs(
         derived,
         heads=heads,
         made_from={
-            head: tables.source_numbers(tx, head)
+            head.commit: tables.sources_of_commit(tx, head.commit)
             for head in (heads[number] for number in derived)
             if head is not None
         },
@@ -129,10 +134,9 @@ def propagate(
     _refuse_twins(outputs)
     opened: list[OpenedCommit] = []
     for output in outputs:
-        # dict.fromkeys: two sources may have one and the same head
-        made_of = tuple(dict.fromkeys(h for h in map(heads.get, output.sources) if h is not None))
+        made_of = tuple(head for s in output.sources if (head := heads[s]) is not None)
         commit = _open(tx, rows[output.branch], sources=made_of, now=now, run_id=run_id)
-        heads[output.branch] = commit.number
+        heads[output.branch] = Source(commit=commit.number, branch=output.name.branch)
         opened.append(
             OpenedCommit(
                 commit=commit,
@@ -154,7 +158,12 @@ def _refuse_twins(outputs: Sequence[Output]) -> None:
 
 
 def _open(
-    tx: Transaction, branch: BranchRow, *, sources: tuple[int, ...], now: datetime, run_id: str
+    tx: Transaction,
+    branch: BranchRow,
+    *,
+    sources: tuple[Source, ...],
+    now: datetime,
+    run_id: str,
 ) -> CommitRecord:
     new = tables.NewCommit(
         id=run_id,
@@ -216,6 +225,15 @@ def inputs_of(tx: Transaction, commit: CommitRecord) -> list[CommitRecord]:
     return tables.inputs_of(tx, commit.number)
 
 
+def input_commits(tx: Transaction, repo: str, commit_id: str) -> dict[BranchName, CommitRecord]:
+    """The direct provenance of a commit by the branch that each was the head of."""
+    commit = _commit(tx, repo, commit_id)
+    return {
+        BranchName(repo=source.repo, branch=branch): source
+        for branch, source in tables.sources_by_branch(tx, commit.number)
+    }
+
+
 def subvenance_of(tx: Transaction, commit: CommitRecord) -> list[CommitName]:
     """All that was made from a commit, transitively, oldest first (so upstream first)."""
     return [derived.name for derived in tables.made_from(tx, commit.number)]
@@ -237,10 +255,14 @@ def failed_inputs(tx: Transaction, repo: str, commit_id: str) -> list[CommitReco
 
 
 def _inputs_by_name(tx: Transaction, repo: str, commit_id: str) -> list[CommitRecord]:
+    return tables.inputs_of(tx, _commit(tx, repo, commit_id).number)
+
+
+def _commit(tx: Transaction, repo: str, commit_id: str) -> CommitRecord:
     commit = tables.find_commit(tx, require_repo(tx, repo), commit_id)
     if commit is None:
         raise CommitNotFound(repo, commit_id)
-    return tables.inputs_of(tx, commit.number)
+    return commit
 
 
 def downstream_branches(tx: Transaction, branch: BranchName) -> list[BranchName]:

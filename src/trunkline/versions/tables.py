@@ -2,7 +2,6 @@
 
 Rows are named by number inside the catalog and by name outside of it. No rule is decided here.
 """
-# ruff: noqa: S608 - statements are put together from constants of this file only
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -293,6 +292,14 @@ _COMMIT = f"SELECT {_FIELDS} FROM commit_record c {_JOINS}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A commit that another is made from, and the branch that it was the head of then."""
+
+    commit: int
+    branch: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewCommit:
     """What is known of a commit when it is started."""
 
@@ -301,7 +308,7 @@ class NewCommit:
     origin: Origin
     parent: int | None
     description: str
-    sources: tuple[int, ...] = ()  # direct provenance
+    sources: tuple[Source, ...] = ()  # direct provenance; one commit may be there by two branches
 
 
 def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime) -> CommitRecord:
@@ -330,9 +337,12 @@ def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime)
         now=to_us(now),
     )
     tx.execute_many(
-        "INSERT INTO commit_provenance (derived, source, position) "
-        "VALUES (:number, :source, :position)",
-        [{"number": number, "source": s, "position": i} for i, s in enumerate(new.sources)],
+        "INSERT INTO commit_provenance (derived, source, branch, position) "
+        "VALUES (:number, :source, :branch, :position)",
+        [
+            {"number": number, "source": s.commit, "branch": s.branch, "position": position}
+            for position, s in enumerate(new.sources)
+        ],
     )
     return commit_numbered(tx, number)
 
@@ -527,13 +537,19 @@ def deltas_of(tx: Transaction, commit: int) -> list[str]:
 
 
 def inputs_of(tx: Transaction, commit: int) -> list[CommitRecord]:
-    """The direct provenance of a commit, in the order of its branch's provenance."""
+    """The direct provenance of a commit, each once, in the order of its branch's provenance."""
+    return list(dict.fromkeys(source for _, source in sources_by_branch(tx, commit)))
+
+
+def sources_by_branch(tx: Transaction, commit: int) -> list[tuple[str, CommitRecord]]:
+    """The direct provenance of a commit with the branch that each was the head of."""
     rows = tx.rows(
-        f"{_COMMIT} JOIN commit_provenance e ON e.source = c.number "
+        f"SELECT e.branch, {_FIELDS} FROM commit_record c {_JOINS} "
+        "JOIN commit_provenance e ON e.source = c.number "
         "WHERE e.derived = :commit ORDER BY e.position",
         commit=commit,
     )
-    return [_commit(row) for row in rows]
+    return [(str(row[0]), _commit(row[1:])) for row in rows]
 
 
 def provenance_of(tx: Transaction, commit: int) -> list[tuple[CommitName, bool]]:
@@ -568,10 +584,12 @@ def made_from(tx: Transaction, commit: int) -> list[CommitRecord]:
     return [_commit(row) for row in rows]
 
 
-def source_numbers(tx: Transaction, commit: int) -> frozenset[int]:
-    """The numbers of the commits that a commit was directly made from."""
-    rows = tx.rows("SELECT source FROM commit_provenance WHERE derived = :commit", commit=commit)
-    return frozenset(int(number) for (number,) in rows)
+def sources_of_commit(tx: Transaction, commit: int) -> frozenset[Source]:
+    """What a commit was directly made from, and by which branches."""
+    rows = tx.rows(
+        "SELECT source, branch FROM commit_provenance WHERE derived = :commit", commit=commit
+    )
+    return frozenset(Source(commit=source, branch=branch) for source, branch in rows)
 
 
 def commits_of_run(tx: Transaction, run: str) -> list[CommitRecord]:

@@ -23,6 +23,7 @@ from trunkline.server.rest.threads import Inflow, Outflow, Threads
 from trunkline.server.rest.uploads import received_changes
 
 HEARTBEAT_S = 15.0  # of silence in a stream of lines, until an empty one is sent
+FIRST_LINE_S = 1.0  # within which an error still gets a status of its own
 
 log = logging.getLogger("trunkline.server")
 
@@ -177,7 +178,7 @@ async def _send_bytes(outflow: Outflow, send: Send) -> None:
 
 
 async def _send_lines(outflow: Outflow, send: Send, heartbeat_s: float) -> None:
-    lines = await outflow.take(heartbeat_s)
+    lines = await outflow.take(min(heartbeat_s, FIRST_LINE_S))
     await _start(send, LINES)
     try:
         while lines is not None:

@@ -49,12 +49,13 @@ CREATE INDEX commit_record_by_repo ON commit_record (repo, number);
 CREATE INDEX commit_record_by_parent ON commit_record (parent);
 CREATE INDEX commit_record_by_jump ON commit_record (jump);
 
--- Direct provenance of commits: `derived` was made from `source`.
+-- Direct provenance of commits: `derived` was made from `source`, then the head of `branch`.
 CREATE TABLE commit_provenance (
     derived BIGINT NOT NULL REFERENCES commit_record (number),
     source BIGINT NOT NULL REFERENCES commit_record (number),
+    branch TEXT NOT NULL,
     position BIGINT NOT NULL,
-    PRIMARY KEY (derived, source)
+    PRIMARY KEY (derived, position)
 );
 CREATE INDEX commit_provenance_by_source ON commit_provenance (source, derived);
 

@@ -1,0 +1,202 @@
+"""Collects changes to a tree, in the order they are asked for, without knowing the tree.
+
+Small contents are hashed one by one and stored in batches. Changes are kept in memory up to a
+limit, then brought into order and stored as a segment; so memory is bounded, and a million puts
+make a few hundred objects. Nothing is durable before `ChunkStore.flush`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from blake3 import blake3
+
+from trunkline.files.columns import FileRow
+from trunkline.files.content import Spans, join_rows, store_content
+from trunkline.files.segments import (
+    APPEND,
+    PUT,
+    REMOVE,
+    REMOVE_WRITTEN,
+    Change,
+    DeltaId,
+    SegmentCursor,
+    empty_row,
+    read_segment,
+    write_segment,
+)
+from trunkline.files.tree import Trees
+from trunkline.store.chunker import CHUNK_MIN_BYTES
+from trunkline.store.chunks import ChunkId
+
+__all__ = ["DeltaId", "DeltaWriter", "delta_rows"]
+
+_SEGMENT_CHANGES_MAX = 32 * 1024
+_SEGMENT_SPANS_MAX = 128 * 1024
+_BATCH_FILES_MAX = 512
+_BATCH_BYTES_MAX = 4 * 1024 * 1024
+
+
+class DeltaWriter:
+    """Changes to one tree. Later changes win over earlier ones; for one thread."""
+
+    def __init__(self, trees: Trees) -> None:
+        self._chunks = trees.chunks
+        self._done: list[DeltaId] = []
+        self._changes: list[tuple[str, int, Change]] = []  # (path, when, what)
+        self._deletes: dict[str, int] = {}  # path: when
+        self._clock = 0
+        self._spans = 0
+        self._small_digests: list[bytes] = []
+        self._small: list[bytes] = []
+        self._small_bytes = 0
+        self.rows = 0  # puts, copies included
+        self.bytes = 0  # their content
+
+    def put(
+        self, path: str, content: Iterable[bytes], *, append: bool = False, datum: str = ""
+    ) -> FileRow:
+        """Write a file, or add to its end; returns the row of the content given here."""
+        size, digest, spans = self._store(content)
+        row = FileRow(path=path, size_bytes=size, digest=digest, chunks=spans, datum=datum)
+        self.put_row(row, append=append)
+        return row
+
+    def put_row(self, row: FileRow, *, append: bool = False) -> None:
+        """Write a file whose chunks are stored already, as the rows of any tree are."""
+        self.rows += 1
+        self.bytes += row.size_bytes
+        self._spans += len(row.chunks)
+        self._note(row.path, Change(kind=APPEND if append else PUT, row=row))
+
+    def delete(self, path: str) -> None:
+        """Remove a file, or a directory with all below; "" is everything."""
+        self._clock += 1
+        self._deletes[path] = self._clock
+        self._spill_if_full()
+
+    def delete_written(self, path: str, datum: str) -> None:
+        """Remove a file if the datum wrote what is there at this moment."""
+        self._note(path, Change(kind=REMOVE_WRITTEN, row=empty_row(path, datum=datum)))
+
+    def finish(self) -> list[DeltaId]:
+        """Store what is left; returns the segments in order. Flush the chunk store afterwards."""
+        self._spill()
+        return list(self._done)
+
+    def _note(self, path: str, change: Change) -> None:
+        self._clock += 1
+        self._changes.append((path, self._clock, change))
+        self._spill_if_full()
+
+    # --- contents ---------------------------------------------------------------------------------
+
+    def _store(self, content: Iterable[bytes]) -> tuple[int, str, Spans]:
+        pieces: list[bytes] = []
+        size = 0
+        rest = iter(content)
+        for piece in rest:
+            pieces.append(piece)
+            size += len(piece)
+            if size > CHUNK_MIN_BYTES:
+                return store_content(self._chunks, chain(pieces, rest))
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        digest = blake3(data).digest()
+        if not size:
+            return 0, digest.hex(), ()
+        self._small_digests.append(digest)
+        self._small.append(data)
+        self._small_bytes += size
+        if len(self._small) >= _BATCH_FILES_MAX or self._small_bytes >= _BATCH_BYTES_MAX:
+            self._store_small()
+        name = digest.hex()
+        return size, name, ((ChunkId(name), size),)
+
+    def _store_small(self) -> None:
+        self._chunks.put_hashed(self._small_digests, self._small)
+        self._small_digests, self._small, self._small_bytes = [], [], 0
+
+    # --- segments ---------------------------------------------------------------------------------
+
+    def _spill_if_full(self) -> None:
+        if (
+            len(self._changes) >= _SEGMENT_CHANGES_MAX
+            or len(self._deletes) >= _SEGMENT_CHANGES_MAX
+            or self._spans >= _SEGMENT_SPANS_MAX
+        ):
+            self._spill()
+
+    def _spill(self) -> None:
+        self._store_small()
+        if not self._changes and not self._deletes:
+            return
+        self._changes.sort()
+        changes: list[Change] = []
+        start = 0
+        for end in range(1, len(self._changes) + 1):
+            path = self._changes[start][0]
+            if end == len(self._changes) or self._changes[end][0] != path:
+                changes += self._of_one_path(path, self._changes[start:end])
+                start = end
+        self._done.append(write_segment(changes, sorted(self._deletes), self._chunks.put))
+        self._changes, self._deletes, self._spans = [], {}, 0
+
+    def _of_one_path(
+        self, path: str, changes: Sequence[tuple[str, int, Change]]
+    ) -> Sequence[Change]:
+        """The changes to a path that still matter, as few as possible.
+
+        What came before the path was deleted doesn't count; what comes after it meets nothing.
+        """
+        deleted = self._deleted(path) if self._deletes else 0
+        if len(changes) == 1 and not deleted:
+            return (changes[0][2],)
+        gone = Change(kind=REMOVE, row=empty_row(path))
+        start = gone if deleted else None  # what is there for certain; None: not known here
+        conditions: list[Change] = []
+        appended: list[FileRow] = []
+        for _, when, change in changes:
+            if when < deleted:
+                continue
+            if change.kind == PUT:
+                start, conditions, appended = change, [], []
+            elif change.kind == APPEND:
+                appended.append(change.row)
+            elif appended or (start and start.kind == PUT):
+                latest = appended[-1] if appended else start.row  # type: ignore[union-attr]
+                if latest.datum == change.row.datum:
+                    start, conditions, appended = gone, [], []
+            elif start is None:
+                conditions.append(change)
+        if appended:
+            return self._appended(start, conditions, appended)
+        if start is None:
+            return conditions
+        return () if start is gone and deleted else (start,)
+
+    def _appended(
+        self, start: Change | None, conditions: Sequence[Change], appended: Sequence[FileRow]
+    ) -> Sequence[Change]:
+        if start is None:
+            row = join_rows(self._chunks, appended)
+            return [*conditions, Change(kind=APPEND, row=row)]
+        before = [start.row] if start.kind == PUT else []
+        return [Change(kind=PUT, row=join_rows(self._chunks, [*before, *appended]))]
+
+    def _deleted(self, path: str) -> int:
+        """When the path, or a directory above it, was deleted last; 0 for never."""
+        latest = max(self._deletes.get(path, 0), self._deletes.get("", 0))
+        slash = path.find("/")
+        while slash >= 0:
+            latest = max(latest, self._deletes.get(path[:slash], 0))
+            slash = path.find("/", slash + 1)
+        return latest
+
+
+def delta_rows(trees: Trees, delta: DeltaId) -> Iterator[FileRow]:
+    """The files that a stored delta puts, by path; appends and removals are left out."""
+    load = trees.chunks.get
+    cursor = SegmentCursor(read_segment(load(ChunkId(delta))), load)
+    while cursor.head is not None:
+        if cursor.rows.kinds[cursor.at] == PUT:
+            yield cursor.rows.row(cursor.at, load)
+        cursor.advance(cursor.at + 1)

@@ -1,0 +1,93 @@
+"""A command imports the file of its noun and no heavy library: that is what makes it quick.
+
+Counted in modules, not in milliseconds, so that it holds on every machine.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    *("rich", "yaml", "starlette", "uvicorn", "anyio", "asyncio", "blake3", "pyfastcdc"),
+    *("sqlite3", "importlib.metadata", "email", "urllib.request", "subprocess", "tomllib"),
+    *("trunkline.engine", "trunkline.server", "trunkline.jobs", "trunkline.pipelines"),
+    *("trunkline.versions", "trunkline.files", "trunkline.store", "trunkline.db"),
+)
+NOUN_FILES = (
+    *("repos", "branches", "commits", "files", "pipelines", "jobs", "runs", "datums", "admin"),
+    *("contexts", "doctor", "sources", "download", "code", "terminal"),
+)
+
+
+def modules_after(code: str) -> set[str]:
+    """The modules that a fresh interpreter has imported after running some code."""
+    probe = f"{code}\nimport sys; print('\\n'.join(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return set(done.stderr.split("\n"))
+
+
+def command(*words: str) -> str:
+    """Code that runs a command against operations that have nothing in them."""
+    return f"""
+from types import SimpleNamespace
+from trunkline.cli.main import main
+from trunkline.cli.session import Link, Session
+nothing = lambda *args, **given: []
+noun = SimpleNamespace(list_repos=nothing, list_jobs=nothing, list_files=nothing,
+    list_commits=nothing, list_branches=nothing, list_pipelines=nothing)
+operations = SimpleNamespace(repos=noun, jobs=noun, files=noun, commits=noun, branches=noun,
+    pipelines=noun, close=nothing)
+session = Session(
+    program="trunkline", open_link=lambda _: Link(operations=operations, local=True)
+)
+assert main({list(words)!r}, session) == 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (["list", "repo"], {"repos"}),
+        (["list-repo"], {"repos"}),
+        (["list-branch", "training"], {"branches"}),
+        (["list-file", "training", "master"], {"files"}),
+        (["list", "commit", "training"], {"commits", "runs"}),
+        (["list-job"], {"jobs"}),
+        (["list-pipeline"], {"pipelines"}),
+    ],
+)
+def test_a_list_command_imports_its_own_file_and_nothing_heavy(words, files):
+    imported = modules_after(command(*words))
+
+    assert imported.isdisjoint(HEAVY)
+    assert {name for name in NOUN_FILES if f"trunkline.cli.{name}" in imported} == files
+
+
+def test_version_imports_no_noun_file():
+    imported = modules_after(
+        "import sys; sys.argv = ['trunkline', '--version']\n"
+        "from trunkline.cli.main import run\n"
+        "try:\n    run()\nexcept SystemExit as left:\n    assert not left.code"
+    )
+
+    allowed = {"importlib.metadata", "email"}  # where the version is written
+    assert imported.isdisjoint(set(HEAVY) - allowed)
+    assert not {name for name in NOUN_FILES if f"trunkline.cli.{name}" in imported}
+
+
+def test_opening_the_connection_imports_nothing_heavy_either(tmp_path):
+    imported = modules_after(
+        f"import os; os.environ['TRUNKLINE_HOME'] = {str(tmp_path)!r}\n"
+        f"os.environ['TRUNKLINE_CONFIG'] = {str(tmp_path / 'none.toml')!r}\n"
+        "from trunkline.cli.session import open_link\n"
+        "link = open_link(None); assert link.local; link.operations.close()"
+    )
+
+    assert imported.isdisjoint(set(HEAVY) - {"email"})  # http.client reads headers with it
+
+
+def test_a_terminal_gets_its_tables_from_rich():
+    code = command("list", "repo").replace("Session(", "Session(terminal=True, ")
+
+    assert "rich.table" in modules_after(code)

@@ -1,0 +1,120 @@
+"""Local files: read by the server where it sees the same, sent to it where it does not."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from memory_server import MemoryServer
+
+from trunkline.api.changes import DeleteFile, FileChange, PutFile, PutLocal
+from trunkline.client.local_files import put_local, with_content
+from trunkline.errors import InvalidInput, LocalFileNotFound, LocalPathDiffers, OperationFailed
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    (root / "b" / "deep").mkdir(parents=True)
+    (root / "empty").mkdir()
+    (root / "a.txt").write_text("a")
+    (root / "b" / "c d#%.txt").write_text("c")
+    (root / "b" / "deep" / "ü").write_text("u")
+    (root / "link").symlink_to(root / "a.txt")
+    return root
+
+
+WHOLE = {"d/a.txt": b"a", "d/b/c d#%.txt": b"c", "d/b/deep/ü": b"u", "d/link": b"a"}
+
+
+def elsewhere(change: PutLocal) -> PutLocal:
+    """The change as a client in another mount namespace would send it."""
+    return PutLocal(path=change.path, source=change.source, device=change.device, inode=1)
+
+
+def content_of(server: MemoryServer) -> dict[str, bytes]:
+    return server.operations.trees["r"]["master"][-1][1]
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_directory_is_put_with_all_its_files(
+    server: MemoryServer, tree: Path, tcp: bool, slash: str
+) -> None:
+    client = server.client(tcp=tcp)
+    client.repos.create_repo("r")
+
+    client.files.modify_files("r", "master", [put_local(f"{slash}d", tree)])
+
+    assert content_of(server) == WHOLE
+
+
+def test_a_directory_may_become_the_root(server: MemoryServer, tree: Path) -> None:
+    client = server.client(tcp=True)
+    client.repos.create_repo("r")
+
+    client.files.modify_files("r", "master", [put_local("/", tree)])
+
+    assert content_of(server) == {path.removeprefix("d/"): c for path, c in WHOLE.items()}
+
+
+def test_what_the_server_sees_differently_is_sent_to_it(server: MemoryServer, tree: Path) -> None:
+    client = server.client()
+    client.repos.create_repo("r")
+
+    def changes() -> Iterator[FileChange]:
+        yield PutFile(path="first", content=[b"1"])
+        yield elsewhere(put_local("d", tree))
+        yield DeleteFile(path="d/link")
+        yield PutFile(path="last", content=iter([b"2"]))
+
+    client.files.modify_files("r", "master", changes())
+
+    expected = {path: c for path, c in WHOLE.items() if path != "d/link"}
+    assert content_of(server) == {"first": b"1", "last": b"2", **expected}
+    assert len(server.operations.trees["r"]["master"]) == 1
+
+
+def test_what_could_be_read_only_once_is_not_sent_twice(server: MemoryServer, tree: Path) -> None:
+    client = server.client()
+    client.repos.create_repo("r")
+    changes = [PutFile(path="first", content=iter([b"1"])), elsewhere(put_local("d", tree))]
+
+    with pytest.raises(LocalPathDiffers, match="does not see the same"):
+        client.files.modify_files("r", "master", changes)
+
+    assert server.operations.trees == {"r": {}}
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LocalFileNotFound, match=r"no file or directory '.*nothing'"):
+        put_local("x", tmp_path / "nothing")
+    (tmp_path / "f").touch()
+    with pytest.raises(LocalFileNotFound):
+        put_local("x", tmp_path / "f" / "below")
+
+
+def test_a_file_that_vanished_meanwhile_fails_the_upload(
+    server: MemoryServer, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_text("x")
+    change = put_local("f", tmp_path / "f")
+    (tmp_path / "f").unlink()
+    client = server.client(tcp=True)
+    client.repos.create_repo("r")
+
+    with pytest.raises(OperationFailed, match="can't read .*No such file"):
+        client.files.modify_files("r", "master", [change])
+
+    assert server.operations.trees == {"r": {}}
+
+
+def test_pipes_and_links_to_directories_are_refused(tree: Path) -> None:
+    os.mkfifo(tree / "pipe")
+    with pytest.raises(InvalidInput, match="not a regular file"):
+        list(with_content([put_local("d", tree)]))
+    (tree / "pipe").unlink()
+
+    (tree / "b" / "loop").symlink_to(tree)
+    with pytest.raises(InvalidInput, match="is a link to a directory"):
+        list(with_content([put_local("d", tree)]))
