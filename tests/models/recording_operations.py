@@ -79,9 +79,6 @@ class _RecordingNoun:
             answer = self._owner.answer
             if isinstance(answer, BaseException):
                 raise answer
-            return iter(answer) if isinstance(answer, list) and self._streams(name) else answer
+            return answer
 
         return record
-
-    def _streams(self, name: str) -> bool:
-        return getattr(NOUNS[self._noun], name).__annotations__["return"] is not list

@@ -86,9 +86,8 @@ class VersionsModel:
         self._need(name)
         inside = {(name, branch) for branch in self.branches[name]}
         outside = [b for r, b in self._all_branches() if r[0] != name and inside & set(b.sources)]
-        made = [
-            c for (repo, _), c in self._all_commits() if repo != name and name in dict(c.sources)
-        ]
+        others = [self.direct(n) for n, _ in self._all_commits() if n[0] != name]
+        made = [repo for direct in others for repo, _ in direct if repo == name]
         if (outside or made) and not force:
             raise InUse(name)
         for _, branch in self._all_branches():

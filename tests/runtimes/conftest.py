@@ -28,7 +28,9 @@ pytest.register_assert_rewrite("runtime_suite")
 
 NOBODY = 65534
 HANG_S = 100  # a child that takes longer is killed, which fails its test
+AS_ROOT = os.geteuid() == 0
 KINDS = ("namespace as root", "namespace as a user", "rewrite")
+ALL_KINDS = (*KINDS, "rewrite as a user") if AS_ROOT else KINDS
 
 T = TypeVar("T")
 
@@ -141,20 +143,23 @@ class Place:
 
 
 def make_place(kind: str, marker: str) -> Iterator[Place]:
-    root = os.geteuid() == 0
-    if kind == "namespace as root" and not root:
+    if kind == "namespace as root" and not AS_ROOT:
         pytest.skip("needs root")
-    if kind != "rewrite" and isolation_available() != "namespace":
+    private = kind.startswith("namespace")
+    if private and isolation_available() != "namespace":
         pytest.skip(f"this machine has no private mounts: {isolation_available()}")
-    uid = NOBODY if kind == "namespace as a user" and root else None
+    uid = NOBODY if kind.endswith("as a user") and AS_ROOT else None
     # Not below the test runner's directory, which no other user may enter.
     parent = Path(tempfile.mkdtemp(prefix="trunkline-slot-"))
     parent.chmod(0o755)
     if uid is not None:
         os.chown(parent, uid, uid)
-    isolation = "rewrite" if kind == "rewrite" else "namespace"
-    place = Place(isolation, uid, parent / "scratch", marker)
-    if uid is not None and (reason := in_child(lambda: _why_not(place.scratch), uid=uid)):
+    place = Place("namespace" if private else "rewrite", uid, parent / "scratch", marker)
+    if (
+        private
+        and uid is not None
+        and (reason := in_child(lambda: _why_not(place.scratch), uid=uid))
+    ):
         pytest.skip(f"an unprivileged user gets no namespace on this machine: {reason}")
     yield place
     left_behind = kill_leftovers(marker)
@@ -167,7 +172,7 @@ def _why_not(directory: Path) -> str:
     return namespace.why_not(directory, private=("/pfs", "/code"))
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=ALL_KINDS)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Every isolation in turn."""
     yield from make_place(request.param, f"test-{uuid.uuid4().hex}")

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -51,6 +52,18 @@ def test_processes_with_another_marker_stay(marker: str, sleeper: Any) -> None:
 
     assert kill_leftovers(marker) == 0
     assert [process.poll() for process in others] == [None] * 3
+
+
+def test_whoever_asks_is_spared(marker: str) -> None:
+    script = f"from trunkline.runtimes import cleanup; print(cleanup.kill_leftovers({marker!r}))"
+
+    asked = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TRUNKLINE_SLOT": marker},
+        capture_output=True,
+    )
+
+    assert (asked.returncode, asked.stdout) == (0, b"0\n")
 
 
 def test_an_empty_marker_kills_nothing(sleeper: Any) -> None:

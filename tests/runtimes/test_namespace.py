@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trunkline.errors import InvalidInput, NotSupported, OperationFailed
-from trunkline.runtimes import namespace, process
+from trunkline.runtimes import namespace, process, scratch
 from trunkline.runtimes.base import Slot
 
 Place = Any  # the fixture of conftest.py
@@ -170,6 +170,25 @@ def test_mounts_that_root_made_are_taken_away_without_a_namespace_too(root_place
 
     assert root_place.away(work) == ("", [])
     assert (precious / "file").read_text() == "kept"
+
+
+def test_a_mount_that_was_overlooked_is_not_emptied(root_place: Place) -> None:
+    out = root_place.scratch / "out"
+    (out / "a" / "b").mkdir(parents=True)
+
+    def work() -> tuple[str, bool]:
+        (root_place.scratch / "root").mkdir()
+        namespace.enter(root_place.scratch / "root", private=())
+        namespace.mount_memory(str(out / "a" / "b"), size_bytes=1_000_000)
+        (out / "a" / "b" / "file").touch()
+        with pytest.raises(OperationFailed) as failure:
+            scratch.empty(out)
+        return str(failure.value), any(out.rglob("file"))
+
+    said, kept = root_place.away(work)
+
+    assert said.startswith(f"the scratch directory {out} can't be emptied")
+    assert kept
 
 
 def test_root_runs_a_command_as_somebody_who_may_write_its_outputs(root_place: Place) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from trunkline.runtimes.base import Command
+from trunkline.runtimes.descendants import children
 
 Place = Any  # the fixture of the room that runs the suite
 Slot = Any
@@ -206,7 +207,7 @@ def test_stdin_is_fed_while_output_is_read(place: Place) -> None:
 
 
 def test_stdin_that_nobody_reads_is_no_mistake(place: Place) -> None:
-    ran = place.shell("exec 0<&-; echo done", stdin=b"x" * (10 * MIB))
+    ran = place.shell("exec 0<&-; sleep 0.3; echo done", stdin=b"x" * (10 * MIB))
 
     assert (ran.report.reason, ran.stdout) == ("", b"done\n")
 
@@ -446,6 +447,22 @@ def test_nothing_stays_alive_in_the_background(place: Place, script: str) -> Non
 
     assert report.reason == ""
     assert report.seconds < 20
+
+
+def test_dead_daemons_do_not_pile_up_while_a_command_runs(place: Place) -> None:
+    def work(slot: Slot) -> list[int]:
+        slot.stage(0)
+        counts = []
+        script = "i=0; while [ $i -lt 40 ]; do (setsid true &); i=$((i+1)); done; sleep 1"
+        slot.run(
+            Command(argv=("sh", "-c", script)),
+            on_output=lambda *_: None,
+            cancelled=lambda: False,
+            tick=lambda: counts.append(len(children())),
+        )
+        return counts
+
+    assert place(work)[-1] <= 2
 
 
 def test_a_process_that_runs_away_by_forking_is_caught(place: Place) -> None:

@@ -2,7 +2,7 @@
 
 from trunkline.model.versions import BranchName
 from trunkline.versions.provenance import Derived, Output, plan_outputs
-from trunkline.versions.tables import Source
+from trunkline.versions.records import Source
 
 A, B, C, D, SPEC = range(1, 6)
 

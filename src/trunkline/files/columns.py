@@ -105,11 +105,11 @@ class Columns:
         self.datums += bytes.fromhex(row.datum) if row.datum else _NO_DATUM
         self.kinds.append(kind)
         self._starts = None
-        assert sum(size for _, size in row.chunks) == row.size_bytes
         if len(row.chunks) <= 1:
-            assert not row.chunks or row.chunks[0][0] == row.digest
+            assert row.chunks in (((row.digest, row.size_bytes),), ())
             self.counts.append(0)
             return
+        assert sum(size for _, size in row.chunks) == row.size_bytes
         refs, flag = row.chunks, 0
         if len(refs) > SPANS_INLINE:
             refs, flag = _listed(refs, save), _LISTED

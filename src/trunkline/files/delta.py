@@ -36,13 +36,16 @@ _BATCH_FILES_MAX = 512
 _BATCH_BYTES_MAX = 4 * 1024 * 1024
 
 
+_Noted = tuple[str, int, int, FileRow]  # (path, when, kind, row): it sorts by path, then by time
+
+
 class DeltaWriter:
     """Changes to one tree. Later changes win over earlier ones; for one thread."""
 
     def __init__(self, trees: Trees) -> None:
         self._chunks = trees.chunks
         self._done: list[DeltaId] = []
-        self._changes: list[tuple[str, int, Change]] = []  # (path, when, what)
+        self._changes: list[_Noted] = []
         self._deletes: dict[str, int] = {}  # path: when
         self._clock = 0
         self._spans = 0
@@ -66,27 +69,29 @@ class DeltaWriter:
         self.rows += 1
         self.bytes += row.size_bytes
         self._spans += len(row.chunks)
-        self._note(row.path, Change(kind=APPEND if append else PUT, row=row))
+        self._note(APPEND if append else PUT, row)
 
     def delete(self, path: str) -> None:
         """Remove a file, or a directory with all below; "" is everything."""
         self._clock += 1
         self._deletes[path] = self._clock
-        self._spill_if_full()
+        if len(self._deletes) >= _SEGMENT_CHANGES_MAX:
+            self._spill()
 
     def delete_written(self, path: str, datum: str) -> None:
         """Remove a file if the datum wrote what is there at this moment."""
-        self._note(path, Change(kind=REMOVE_WRITTEN, row=empty_row(path, datum=datum)))
+        self._note(REMOVE_WRITTEN, empty_row(path, datum=datum))
 
     def finish(self) -> list[DeltaId]:
         """Store what is left; returns the segments in order. Flush the chunk store afterwards."""
         self._spill()
         return list(self._done)
 
-    def _note(self, path: str, change: Change) -> None:
+    def _note(self, kind: int, row: FileRow) -> None:
         self._clock += 1
-        self._changes.append((path, self._clock, change))
-        self._spill_if_full()
+        self._changes.append((row.path, self._clock, kind, row))
+        if len(self._changes) >= _SEGMENT_CHANGES_MAX or self._spans >= _SEGMENT_SPANS_MAX:
+            self._spill()
 
     # --- contents ---------------------------------------------------------------------------------
 
@@ -117,14 +122,6 @@ class DeltaWriter:
 
     # --- segments ---------------------------------------------------------------------------------
 
-    def _spill_if_full(self) -> None:
-        if (
-            len(self._changes) >= _SEGMENT_CHANGES_MAX
-            or len(self._deletes) >= _SEGMENT_CHANGES_MAX
-            or self._spans >= _SEGMENT_SPANS_MAX
-        ):
-            self._spill()
-
     def _spill(self) -> None:
         self._store_small()
         if not self._changes and not self._deletes:
@@ -133,40 +130,40 @@ class DeltaWriter:
         changes: list[Change] = []
         start = 0
         for end in range(1, len(self._changes) + 1):
-            path = self._changes[start][0]
-            if end == len(self._changes) or self._changes[end][0] != path:
+            path, _, kind, row = self._changes[start]
+            if end < len(self._changes) and self._changes[end][0] == path:
+                continue
+            if end == start + 1 and not self._deletes:
+                changes.append(Change(kind=kind, row=row))
+            else:
                 changes += self._of_one_path(path, self._changes[start:end])
-                start = end
+            start = end
         self._done.append(write_segment(changes, sorted(self._deletes), self._chunks.put))
         self._changes, self._deletes, self._spans = [], {}, 0
 
-    def _of_one_path(
-        self, path: str, changes: Sequence[tuple[str, int, Change]]
-    ) -> Sequence[Change]:
+    def _of_one_path(self, path: str, changes: Sequence[_Noted]) -> Sequence[Change]:
         """The changes to a path that still matter, as few as possible.
 
         What came before the path was deleted doesn't count; what comes after it meets nothing.
         """
         deleted = self._deleted(path) if self._deletes else 0
-        if len(changes) == 1 and not deleted:
-            return (changes[0][2],)
         gone = Change(kind=REMOVE, row=empty_row(path))
         start = gone if deleted else None  # what is there for certain; None: not known here
         conditions: list[Change] = []
         appended: list[FileRow] = []
-        for _, when, change in changes:
+        for _, when, kind, row in changes:
             if when < deleted:
                 continue
-            if change.kind == PUT:
-                start, conditions, appended = change, [], []
-            elif change.kind == APPEND:
-                appended.append(change.row)
-            elif appended or (start and start.kind == PUT):
-                latest = appended[-1] if appended else start.row  # type: ignore[union-attr]
-                if latest.datum == change.row.datum:
+            if kind == PUT:
+                start, conditions, appended = Change(kind=kind, row=row), [], []
+            elif kind == APPEND:
+                appended.append(row)
+            elif start is None and not appended:
+                conditions.append(Change(kind=kind, row=row))
+            elif appended or start is not gone:
+                latest = appended[-1] if appended or start is None else start.row
+                if latest.datum == row.datum:
                     start, conditions, appended = gone, [], []
-            elif start is None:
-                conditions.append(change)
         if appended:
             return self._appended(start, conditions, appended)
         if start is None:

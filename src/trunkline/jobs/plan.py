@@ -47,7 +47,7 @@ def plan_datums(
 def _first_time(keyed: list[tuple[str, Datum]], seen: set[bytes]) -> list[tuple[str, Datum]]:
     first = []
     for key, datum in keyed:
-        mark = bytes.fromhex(key)[:16]
+        mark = bytes.fromhex(key)
         if mark not in seen:
             seen.add(mark)
             first.append((key, datum))

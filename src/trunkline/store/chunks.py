@@ -204,20 +204,22 @@ class ChunkStore:
     # --- writing ----------------------------------------------------------------------------------
 
     def _append(self, chunks: Sequence[Encoded]) -> None:
-        rest = list(reversed(chunks))
-        while rest:
+        at = 0
+        while at < len(chunks):
             self._make_room()
             with self._lock:
                 self._check_writable()
                 pack = self._pack = self._pack or self._new_pack()
-                while rest and not pack.full and len(self._pending) < _PENDING_MAX:
-                    chunk = rest[-1]
+                room = max(0, _PENDING_MAX - len(self._pending))
+                for chunk in chunks[at : at + room]:
+                    if pack.full:
+                        break
+                    at += 1
                     if chunk.digest not in self._pending:
-                        if pack.wants_drain:
-                            with self._writing():
-                                pack.drain()
                         self._pending[chunk.digest] = pack.append(chunk)
-                    rest.pop()
+                    if pack.wants_drain:
+                        with self._writing():
+                            pack.drain()
 
     def _make_room(self) -> None:
         with self._lock:

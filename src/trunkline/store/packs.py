@@ -12,11 +12,11 @@ import os
 import struct
 import sys
 import threading
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 from blake3 import blake3
 
@@ -36,6 +36,7 @@ _VERSION = 1
 _HEADER = struct.Struct("<8sB3x16s16sI")  # magic, version, id, writer, CRC of what is before it
 _RECORD_MAGIC = b"TLRC"
 _RECORD = struct.Struct("<4sB3xII32sI")  # magic, codec, stored, size, digest, CRC of those
+_RECORD_START = struct.Struct("<4sB3xII32s")  # the same without the CRC
 _ENTRY = struct.Struct("<32sQII")  # digest, offset, stored, size
 _FOOTER_MAGIC = b"TLFOOTER"
 _TRAILER = struct.Struct("<IQ32s8s")  # entries, offset of the footer, BLAKE3 of it, magic
@@ -46,6 +47,7 @@ RECORD_BYTES = _RECORD.size
 
 _PLAIN, _ZSTD = 0, 1
 _LEVEL = 1
+_WHOLE_FRAME = zstd.ZstdCompressor.FLUSH_FRAME
 _WORTH_IT = 0.97  # a compressed form that is not below this share is not kept
 _SAMPLE_FROM_BYTES = 256 * 1024
 _SAMPLE_BYTES = 32 * 1024
@@ -78,8 +80,8 @@ class Encoded(NamedTuple):
 def encode(digest: bytes, data: bytes) -> Encoded:
     """The chunk compressed, or as it is where that does not help."""
     size = len(data)
-    if size >= _COMPRESS_FROM_BYTES and _compressible(data):
-        payload = _compress(data)
+    if size >= _COMPRESS_FROM_BYTES and (size < _SAMPLE_FROM_BYTES or _compressible(data)):
+        payload = _compressor().compress(data, _WHOLE_FRAME)
         if len(payload) < size * _WORTH_IT:
             return Encoded(digest, _ZSTD, payload, size)
     return Encoded(digest, _PLAIN, data, size)
@@ -87,19 +89,17 @@ def encode(digest: bytes, data: bytes) -> Encoded:
 
 def _compressible(data: bytes) -> bool:
     """Whether samples of a large chunk get smaller; small ones are simply tried."""
-    if len(data) < _SAMPLE_FROM_BYTES:
-        return True
     middle = len(data) // 2
     sample = data[:_SAMPLE_BYTES] + data[middle : middle + _SAMPLE_BYTES] + data[-_SAMPLE_BYTES:]
-    return len(_compress(sample)) < len(sample) * _WORTH_IT
+    return len(_compressor().compress(sample, _WHOLE_FRAME)) < len(sample) * _WORTH_IT
 
 
-def _compress(data: bytes) -> bytes:
-    compressor = getattr(_local, "compressor", None)
-    if compressor is None:
-        compressor = _local.compressor = zstd.ZstdCompressor(level=_LEVEL)
-    compressed: bytes = compressor.compress(data, zstd.ZstdCompressor.FLUSH_FRAME)
-    return compressed
+def _compressor() -> zstd.ZstdCompressor:
+    try:
+        return _local.compressor  # type: ignore[no-any-return]
+    except AttributeError:
+        _local.compressor = zstd.ZstdCompressor(level=_LEVEL)
+        return _local.compressor  # type: ignore[no-any-return]
 
 
 def check_header(record: bytes, location: Location) -> int:
@@ -151,7 +151,7 @@ def _read_header(data: bytes, offset: int) -> tuple[int, int, int, bytes] | None
     if offset + RECORD_BYTES > len(data):
         return None
     magic, codec, stored, size, digest, crc = _RECORD.unpack_from(data, offset)
-    if magic != _RECORD_MAGIC or crc != zlib.crc32(data[offset : offset + RECORD_BYTES - 4]):
+    if magic != _RECORD_MAGIC or crc != crc32(data[offset : offset + RECORD_BYTES - 4]):
         return None
     if codec not in (_PLAIN, _ZSTD) or max(stored, size) > CHUNK_BYTES_MAX:
         return None
@@ -181,7 +181,7 @@ class PackWriter:
         head = _HEADER.pack(_MAGIC, _VERSION, bytes.fromhex(name), writer.encode("utf-8")[:16], 0)[
             :-4
         ]
-        self._buffer = bytearray(head + struct.pack("<I", zlib.crc32(head)))
+        self._buffer = bytearray(head + struct.pack("<I", crc32(head)))
         self._entries: list[Location] = []
 
     @property
@@ -201,13 +201,13 @@ class PackWriter:
 
     def append(self, chunk: Encoded) -> Location:
         """Add a record; it is in the buffer until the next `drain`."""
-        place = Location(chunk.digest, self.name, self.end, len(chunk.payload), chunk.size)
-        head = _RECORD.pack(_RECORD_MAGIC, chunk.codec, place.stored, chunk.size, chunk.digest, 0)[
-            :-4
-        ]
-        self._buffer += head
-        self._buffer += zlib.crc32(head).to_bytes(4, "little")
-        self._buffer += chunk.payload
+        digest, codec, payload, size = chunk
+        buffer = self._buffer
+        place = Location(digest, self.name, self._written + len(buffer), len(payload), size)
+        start = _RECORD_START.pack(_RECORD_MAGIC, codec, len(payload), size, digest)
+        buffer += start
+        buffer += crc32(start).to_bytes(4, "little")
+        buffer += payload
         self._entries.append(place)
         return place
 
@@ -362,7 +362,7 @@ def _header_whole(data: bytes, name: str) -> bool:
         magic == _MAGIC
         and version == _VERSION
         and bytes(id_bytes).hex() == name
-        and crc == zlib.crc32(data[: HEADER_BYTES - 4])
+        and crc == crc32(data[: HEADER_BYTES - 4])
     )
 
 

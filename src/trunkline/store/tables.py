@@ -8,20 +8,22 @@ from trunkline.db.migrate import migrate
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.store.packs import Location
 
-_BATCH = 250  # digests in one statement
+_BATCH = 1000  # digests in one statement
 
-_IN = ", ".join(f":d{n}" for n in range(_BATCH))
-_NAMES = [f"d{n}" for n in range(_BATCH)]
+# All digests come as one parameter, which is several times quicker than a parameter for each.
+_EACH = (
+    "WITH RECURSIVE each (start) AS ("
+    " SELECT 1 UNION ALL SELECT start + 32 FROM each WHERE start + 32 < length(:digests))"
+)
 _FIND = (
-    "SELECT c.digest, p.name, c.start_bytes, c.stored_bytes, c.size_bytes"
-    f" FROM chunk c JOIN pack p ON p.number = c.pack WHERE c.digest IN ({_IN})"
+    f"{_EACH} SELECT c.digest, p.name, c.start_bytes, c.stored_bytes, c.size_bytes"
+    " FROM each CROSS JOIN chunk c ON c.digest = substr(:digests, each.start, 32)"
+    " JOIN pack p ON p.number = c.pack"
 )
-_FIND_ONE = (
-    "SELECT c.digest, p.name, c.start_bytes, c.stored_bytes, c.size_bytes"
-    " FROM chunk c JOIN pack p ON p.number = c.pack WHERE c.digest = :d"
+_KNOWN = (
+    f"{_EACH} SELECT c.digest"
+    " FROM each CROSS JOIN chunk c ON c.digest = substr(:digests, each.start, 32)"
 )
-_KNOWN = f"SELECT digest FROM chunk WHERE digest IN ({_IN})"
-_KNOWN_ONE = "SELECT digest FROM chunk WHERE digest = :d"
 
 
 def open_index(path: Path) -> SqliteDatabase:
@@ -38,26 +40,18 @@ def open_index(path: Path) -> SqliteDatabase:
 
 def find(tx: Transaction, digests: Sequence[bytes]) -> dict[bytes, Location]:
     """Where the chunks are that the index knows."""
-    if len(digests) == 1:
-        rows = tx.rows(_FIND_ONE, d=digests[0])
-    else:
-        rows = [row for batch in _batches(digests) for row in tx.rows(_FIND, **batch)]
+    rows = [row for batch in _batches(digests) for row in tx.rows(_FIND, digests=batch)]
     return {row[0]: Location(*row) for row in rows}
 
 
 def known(tx: Transaction, digests: Sequence[bytes]) -> set[bytes]:
     """Which of the chunks the index knows."""
-    if len(digests) == 1:
-        return {row[0] for row in tx.rows(_KNOWN_ONE, d=digests[0])}
-    return {row[0] for batch in _batches(digests) for row in tx.rows(_KNOWN, **batch)}
+    return {row[0] for batch in _batches(digests) for row in tx.rows(_KNOWN, digests=batch)}
 
 
-def _batches(digests: Sequence[bytes]) -> Iterable[dict[str, bytes]]:
+def _batches(digests: Sequence[bytes]) -> Iterable[bytes]:
     for start in range(0, len(digests), _BATCH):
-        batch = list(digests[start : start + _BATCH])
-        # Filled up with repetitions, so that there is only one statement to prepare.
-        batch += [batch[0]] * (_BATCH - len(batch))
-        yield dict(zip(_NAMES, batch, strict=True))
+        yield b"".join(digests[start : start + _BATCH])
 
 
 def add(tx: Transaction, places: Iterable[Location]) -> None:

@@ -26,7 +26,7 @@ from trunkline.versions.provenance import (
     provenance_of,
     refuse_second,
 )
-from trunkline.versions.records import BranchRow, CommitRecord, RunRecord
+from trunkline.versions.records import BranchRow, CommitRecord, NewCommit, RunRecord
 from trunkline.versions.repos import require_repo
 
 __all__ = ["CommitRecord", "RunRecord"]
@@ -114,7 +114,7 @@ def start_commit(
         base = tables.commit_numbered(tx, target.head)
     if base is not None and base.finished is None:
         raise CommitOpen(repo, base.id, "start a commit on top of it")
-    new = tables.NewCommit(
+    new = NewCommit(
         id=run_id,
         branch=branch,
         origin=Origin.USER,

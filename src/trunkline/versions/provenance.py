@@ -19,9 +19,8 @@ from trunkline.db.database import Transaction
 from trunkline.errors import CommitNotFound, Conflict
 from trunkline.model.versions import SPEC_REPO, BranchName, CommitName, Origin
 from trunkline.versions import tables
-from trunkline.versions.records import BranchRow, CommitRecord, OpenedCommit
+from trunkline.versions.records import BranchRow, CommitRecord, NewCommit, OpenedCommit, Source
 from trunkline.versions.repos import require_repo
-from trunkline.versions.tables import Source
 
 __all__ = ["OpenedCommit"]
 
@@ -165,7 +164,7 @@ def _open(
     now: datetime,
     run_id: str,
 ) -> CommitRecord:
-    new = tables.NewCommit(
+    new = NewCommit(
         id=run_id,
         branch=branch.branch,
         origin=Origin.AUTO,
@@ -177,7 +176,7 @@ def _open(
 
 
 def add_commit(
-    tx: Transaction, branch: BranchRow, new: tables.NewCommit, *, now: datetime
+    tx: Transaction, branch: BranchRow, new: NewCommit, *, now: datetime
 ) -> CommitRecord:
     """Insert a commit and make it the head of a branch."""
     refuse_second(tx, branch.repo.name, new.id)

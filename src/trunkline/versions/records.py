@@ -74,3 +74,23 @@ class BranchRow:
     @property
     def name(self) -> BranchName:
         return BranchName(repo=self.repo.name, branch=self.branch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A commit that another is made from, and the branch that it was the head of then."""
+
+    commit: int
+    branch: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCommit:
+    """What is known of a commit when it is started."""
+
+    id: str
+    branch: str | None
+    origin: Origin
+    parent: int | None
+    description: str
+    sources: tuple[Source, ...] = ()  # direct provenance; one commit may be there by two branches

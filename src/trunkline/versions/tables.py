@@ -4,12 +4,11 @@ Rows are named by number inside the catalog and by name outside of it. No rule i
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from trunkline.db.database import Row, Transaction
 from trunkline.model.versions import BranchName, CommitName, Origin
-from trunkline.versions.records import BranchRow, CommitRecord, RepoRow
+from trunkline.versions.records import BranchRow, CommitRecord, NewCommit, RepoRow, Source
 
 _PAGE = 500  # rows held at once while a long list is walked
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -289,26 +288,6 @@ _FIELDS = (
 )
 _JOINS = "JOIN repo r ON r.number = c.repo LEFT JOIN commit_record p ON p.number = c.parent"
 _COMMIT = f"SELECT {_FIELDS} FROM commit_record c {_JOINS}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A commit that another is made from, and the branch that it was the head of then."""
-
-    commit: int
-    branch: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewCommit:
-    """What is known of a commit when it is started."""
-
-    id: str
-    branch: str | None
-    origin: Origin
-    parent: int | None
-    description: str
-    sources: tuple[Source, ...] = ()  # direct provenance; one commit may be there by two branches
 
 
 def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime) -> CommitRecord:

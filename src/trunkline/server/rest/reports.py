@@ -31,7 +31,9 @@ def report(error: BaseException) -> tuple[int, bytes]:
             1,
             500,
         )
-    return error.http_status, _body(error.code, str(error), error.exit_status, error.http_status)
+    # An error that another server reported carries what that one said.
+    status = error.http_status if 400 <= error.http_status < 600 else 500
+    return status, _body(error.code, str(error), error.exit_status, error.http_status)
 
 
 def no_such_route(method: str, path: str) -> tuple[int, bytes]:
