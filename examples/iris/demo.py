@@ -20,6 +20,10 @@ EXAMPLE = Path(__file__).resolve().parent
 TIMEOUT_S = 120.0
 
 
+class StepFailed(Exception):
+    """A command failed, so that the ones behind it would only fail too."""
+
+
 @dataclass
 class Demo:
     """Runs commands in a private home and remembers how long they took and what was wrong."""
@@ -45,10 +49,13 @@ class Demo:
             text=True,
             timeout=TIMEOUT_S,
         )
-        print((done.stdout + done.stderr).rstrip("\n"), flush=True)
+        printed = (done.stdout + done.stderr).rstrip("\n")
+        if printed:
+            print(printed, flush=True)
         if done.returncode != 0:
             self.problems.append(f"`{line}` ended with exit status {done.returncode}")
-        elif not re.search(shows, done.stdout, flags=re.MULTILINE):
+            raise StepFailed
+        if not re.search(shows, done.stdout, flags=re.MULTILINE):
             self.problems.append(f"`{line}` does not show /{shows}/")
         return done.stdout
 
@@ -66,6 +73,8 @@ def main() -> int:
         started = time.monotonic()
         try:
             tutorial(demo)
+        except StepFailed:
+            pass
         finally:
             took_s = time.monotonic() - started
             subprocess.run(["trunkline", "down"], env=demo.environment, capture_output=True)

@@ -66,7 +66,7 @@ def test_what_the_server_sees_differently_is_sent_to_it(server: MemoryServer, tr
         yield PutFile(path="first", content=[b"1"])
         yield elsewhere(put_local("d", tree))
         yield DeleteFile(path="d/link")
-        yield PutFile(path="last", content=iter([b"2"]))
+        yield PutFile(path="last", content=[b"2"])
 
     client.files.modify_files("r", "master", changes())
 

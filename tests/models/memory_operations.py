@@ -7,7 +7,7 @@ test adds it. What no test needs raises NotSupported.
 import fnmatch
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,9 @@ class MemoryOperations:
                     left -= 0.05
                     if left <= 0:
                         raise TimedOut("it took too long")
+
+    def wait_for_length(self, items: Callable[[], Sized], length: int) -> None:
+        self.wait_for(lambda: len(items()) >= length)
 
     def say(self, message: str) -> None:
         """Add a line to the log."""
@@ -169,7 +172,7 @@ class MemoryCommits(Part):
         self.all.streams_open += 1
         try:
             while True:
-                self.all.wait_for(lambda: len(self.all.history(repo, branch)) > seen)
+                self.all.wait_for_length(lambda: self.all.history(repo, branch), seen + 1)
                 yield self.all.history(repo, branch)[seen][0]
                 seen += 1
         finally:
@@ -406,7 +409,7 @@ class MemoryDatums(Part):
         try:
             while True:
                 if follow:
-                    self.all.wait_for(lambda: len(self.all.log) > seen)
+                    self.all.wait_for_length(lambda: self.all.log, seen + 1)
                 elif seen >= len(self.all.log):
                     return
                 line = self.all.log[seen]

@@ -1,6 +1,7 @@
 """Operations that note how they were called and answer what they were told to."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, get_args, get_origin
 
 from hypothesis import strategies as st
@@ -17,15 +18,13 @@ JSON_VALUES = st.recursive(
 )
 st.register_type_strategy(object, JSON_VALUES)
 st.register_type_strategy(str, TEXT)
+st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 st.register_type_strategy(int, st.integers(-(2**53), 2**53))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 
 
 def values_of(kind: Any) -> st.SearchStrategy[Any]:
     """Values of a declared type."""
-    from datetime import datetime, timezone
-
-    st.register_type_strategy(datetime, st.datetimes(timezones=st.just(timezone.utc)))
     if kind is type(None):
         return st.none()
     if get_origin(kind) is Iterator:

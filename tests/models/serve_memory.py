@@ -6,11 +6,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from memory_operations import MemoryOperations  # noqa: E402
+from memory_operations import MemoryOperations
 
-from trunkline.config import load  # noqa: E402
-from trunkline.errors import TrunklineError  # noqa: E402
-from trunkline.server.serve import serve  # noqa: E402
+from trunkline.config import load
+from trunkline.errors import TrunklineError
+from trunkline.server.serve import serve
 
 
 def main(words: Sequence[str]) -> int:

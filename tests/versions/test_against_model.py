@@ -44,24 +44,21 @@ class VersionsMachine(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory()
         self.catalog = Catalog(Path(self.directory.name) / "catalog.db")
         self.model = VersionsModel()
-
-    def teardown(self) -> None:
-        self.catalog.db.close()
-        self.directory.cleanup()
+        self.changed = True  # since the invariants were last looked at
 
     # --- steps ------------------------------------------------------------------------------------
 
     @initialize(data=st.data())
     def a_graph_with_data(self, data: st.DataObject) -> None:
-        """Repos in layers, each derived from some of those before it, and a spec on some."""
+        """Repos in layers, each derived from some of those before it and a spec."""
         for name in REPOS:
             self.create_repo(name)
         self.put_at(*SPECS[0], 1)
         self.put_at("a", "master", 1)
         for index, name in enumerate(REPOS[1:], start=1):
-            before = [(repo, "master") for repo in REPOS[:index]] + SPECS[:1]
+            before = [(repo, "master") for repo in REPOS[:index]]
             chosen = data.draw(st.lists(st.sampled_from(before), max_size=3))
-            self.create_branch(name, "master", None, chosen)
+            self.create_branch(name, "master", None, [*chosen, SPECS[0]] if chosen else [])
 
     @rule(name=repo_names)
     def create_repo(self, name: str) -> None:
@@ -86,6 +83,7 @@ class VersionsMachine(RuleBasedStateMachine):
     @rule(pick=picks, anything=seldom, repo=repo_names, branch=branch_names)
     def start(self, pick: int, anything: bool, repo: str, branch: str) -> None:
         where = (repo, branch) if anything else self.input_branch(pick)
+        self.finish_head(*where, often=pick % 4)
         self.start_at(*where, None)
 
     @rule(pick=picks, where=st.sampled_from(["none", "same", "dev"]))
@@ -114,7 +112,15 @@ class VersionsMachine(RuleBasedStateMachine):
         there = waiting if pick % 5 else self.model.order
         if not there:
             return
-        repo, commit = there[pick % len(there)]
+        self.finish_at(*there[pick % len(there)], size, fails, output)
+
+    def finish_head(self, repo: str, branch: str, *, often: int) -> None:
+        """Or else most commits would be refused for an open parent."""
+        there = self.model.branches.get(repo, {}).get(branch)
+        if often and there and there.head and not self.model.commits[repo][there.head].finished:
+            self.finish_at(repo, there.head, 3, fails=False, output=1)
+
+    def finish_at(self, repo: str, commit: str, size: int, fails: bool, output: int) -> None:
         error = "it failed" if fails and output else None
         self.both(
             lambda: self.model.finish(repo, commit, size, error, bool(output)),
@@ -125,9 +131,11 @@ class VersionsMachine(RuleBasedStateMachine):
 
     @rule(pick=picks, size=sizes, stale=seldom)
     def put(self, pick: int, size: int, stale: bool) -> None:
-        self.put_at(*self.input_branch(pick), size, stale)
+        where = self.input_branch(pick)
+        self.finish_head(*where, often=pick % 4)
+        self.put_at(*where, size, stale)
 
-    @rule(where=st.sampled_from(SPECS))
+    @rule(where=st.sampled_from([*SPECS, *SPECS[:1] * 3]))
     def put_spec(self, where: tuple[str, str]) -> None:
         self.put_at(*where, 1)
 
@@ -190,7 +198,17 @@ class VersionsMachine(RuleBasedStateMachine):
         there = there[-3:] if newest else there
         if not there:
             return
-        repo, commit = there[pick % len(there)]
+        self.delete_at(*there[pick % len(there)])
+
+    @rule(pick=picks)
+    def delete_what_was_there_before_a_new_spec(self, pick: int) -> None:
+        users = [n for n in self.model.order if self.model.commits[n[0]][n[1]].user]
+        users = [name for name in users if name[0] != SPEC_REPO]
+        if users:
+            self.put_at(*SPECS[0], 1)
+            self.delete_at(*users[-1 - pick % min(3, len(users))])
+
+    def delete_at(self, repo: str, commit: str) -> None:
         when = self.catalog.moment()
 
         def real():
@@ -202,13 +220,30 @@ class VersionsMachine(RuleBasedStateMachine):
     def both(self, model, real) -> None:
         """Both give the same result, or refuse with the same class of error."""
         expected, expected_error = attempt(model)
+        self.changed = self.changed or expected_error is None
         found, found_error = attempt(real)
         assert found_error is expected_error
         assert expected is None or found == expected
 
-    # --- what must hold after each ----------------------------------------------------------------
+    # --- what must hold after each change ---------------------------------------------------------
 
     @invariant()
+    def all_is_well(self) -> None:
+        if self.changed:
+            self.lists_agree()
+            self.commits_agree()
+            self.direct_provenance_agrees_both_ways()
+            self.heads_are_made_from_the_heads_of_their_sources()
+            self.ancestry_resolves()
+        self.changed = False
+
+    def teardown(self) -> None:
+        if self.changed is False:
+            self.changed = True  # what was refused must have changed nothing either
+            self.all_is_well()
+        self.catalog.db.close()
+        self.directory.cleanup()
+
     def lists_agree(self) -> None:
         with self.catalog.db.read() as tx:
             users = [name for name in self.model.repos if name != SPEC_REPO]
@@ -226,7 +261,6 @@ class VersionsMachine(RuleBasedStateMachine):
                 assert len(set(listed)) == len(listed)  # one commit per repo and run
             assert [run.id for run in commits.list_runs(tx)] == self.model.runs[::-1]
 
-    @invariant()
     def commits_agree(self) -> None:
         with self.catalog.db.read() as tx:
             for repo, commit in self.model.order:
@@ -241,7 +275,6 @@ class VersionsMachine(RuleBasedStateMachine):
                 assert full == self.model.provenance((repo, commit))
                 assert (repo, commit) not in full  # acyclic
 
-    @invariant()
     def direct_provenance_agrees_both_ways(self) -> None:
         with self.catalog.db.read() as tx:
             below: dict[tuple[str, str], list[tuple[str, str]]] = {}
@@ -259,7 +292,6 @@ class VersionsMachine(RuleBasedStateMachine):
                 found = provenance.subvenance_of(tx, commits.get_commit(tx, *name))
                 assert [(n.repo, n.id) for n in found] == below.get(name, [])
 
-    @invariant()
     def heads_are_made_from_the_heads_of_their_sources(self) -> None:
         """Invariant 4, asked of the catalog alone but for which branches lost a source."""
         with self.catalog.db.read() as tx:
@@ -277,7 +309,6 @@ class VersionsMachine(RuleBasedStateMachine):
                 assert heads <= made_from
                 assert heads == made_from or self.model.branches[repo][branch].loose
 
-    @invariant()
     def ancestry_resolves(self) -> None:
         with self.catalog.db.read() as tx:
             for (repo, branch), it in self.model._all_branches():

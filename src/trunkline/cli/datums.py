@@ -105,7 +105,10 @@ def _block(datum: DatumInfo) -> str:
 def restart_datum(job: str, paths: str) -> None:
     """Run the datums of a job again that are running now and whose inputs have all the PATHs."""
     count = operations().datums.restart_datums(one_job(job), paths.split(","))
-    note(f"{count} {'datum was' if count == 1 else 'datums were'} running and will run again")
+    if count:
+        note(f"{count} running {'datum starts' if count == 1 else 'datums start'} again")
+    else:
+        note("no datum that is running now has all of these inputs")
 
 
 @command(

@@ -258,7 +258,7 @@ def _pairs(name: str, value: object) -> Iterator[str]:
         case float() if not math.isfinite(value):
             raise InvalidInput(f"{name} is {value}; it must be a number")
         case int() | float():
-            yield f"{name}={value!r}"
+            yield f"{name}={quote(repr(value), safe='')}"  # 1e+16 has a plus sign
         case str():
             yield f"{name}={quote(value, safe='')}"
         case list() | tuple():

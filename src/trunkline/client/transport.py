@@ -27,6 +27,8 @@ from trunkline.errors import (
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_MAX_S = 60.0  # in a stream of lines; the server says something every 15 seconds
+REVIVALS_MAX = 5  # of a local server that dies while it is being asked
+REVIVAL_PAUSE_S = 0.05
 KEPT_MAX = 8  # idle connections
 KEPT_FOR_S = 30.0  # the server closes them after 75
 TARGET_BYTES_MAX = 60 * 1024  # what the server reads of a request line
@@ -168,6 +170,7 @@ class Transport:
         headers = self._headers
         if request.body is not None:
             headers = {**headers, "Content-Type": "application/json"}
+        revivals = REVIVALS_MAX if self._revive is not None else 0
         while True:
             connection, kept = self._take()
             try:
@@ -177,6 +180,10 @@ class Transport:
                 connection.close()
                 if kept and request.repeatable:
                     self.close()  # the server has let go of the others too
+                    continue
+                if revivals and request.repeatable:
+                    revivals -= 1  # it was just being killed; soon nobody will listen
+                    time.sleep(REVIVAL_PAUSE_S)
                     continue
                 raise self._lost(error) from error
             except BaseException:

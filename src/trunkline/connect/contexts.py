@@ -127,5 +127,5 @@ def _write(file: Path, contexts: Contexts) -> None:
 
 
 def _quoted(text: str) -> str:
-    # JSON's escapes are all valid in a TOML basic string; ASCII leaves no control character raw.
-    return json.dumps(text).replace("\x7f", "\\u007f")
+    # A JSON string is a TOML basic string, but for DEL, and as long as it has no surrogate escapes.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

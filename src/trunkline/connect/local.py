@@ -75,29 +75,36 @@ def ensure_server(config: Config, *, command: Sequence[str] = SERVE) -> None:
     Raises the server's own error when it can't start, TimedOut when it takes too long.
     """
     deadline = time.monotonic() + config.start_timeout_s
+    held: StoreInUse | None = None
     with _starting(config, deadline) as must_start:
         while must_start and not _answers(config.socket):
             try:
                 _start(config, command, deadline)
                 return
-            except StoreInUse:
+            except StoreInUse as error:
                 # Another server is on its way up (started by hand) or down: see which.
-                if time.monotonic() > deadline:
-                    raise
+                held = error
                 time.sleep(5 * _PAUSE_S)
+            except TimedOut:
+                raise held or TimedOut(_slow(config)) from None
+            if time.monotonic() > deadline:
+                raise held
 
 
 def stop_server(config: Config, *, timeout_s: float = STOP_TIMEOUT_S) -> bool:
     """End the local server and wait until it is gone; False if there was none."""
     if not _owned(config):
         return False
+    client = RemoteClient(Transport(SocketAddress(path=config.socket)))
     try:
-        RemoteClient(Transport(SocketAddress(path=config.socket))).shut_down()
+        client.shut_down()
     except Unavailable:
         pid = _owner(config)  # it does not listen (any more): ask it in the other way
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
+    finally:
+        client.close()
     deadline = time.monotonic() + timeout_s
     while _owned(config):
         if time.monotonic() > deadline:

@@ -1,51 +1,213 @@
-"""Walks a local file or directory for a put."""
+"""Reads local directories: what `put -r` stores, and what a job left in its output directory.
 
+Nothing is followed blindly: every directory is opened relative to the one above it and never
+through a symbolic link, and a file is checked again once it is open. So a tree that changes while
+it is read can lead nowhere else, and a pipe can't make the reader wait.
+"""
+
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import FileIO
 
-from trunkline.errors import InvalidInput, LocalFileNotFound
+from trunkline.errors import InvalidInput, InvalidPath, LocalFileNotFound, OperationFailed
+from trunkline.model.names import check_path
 
-Opener = Callable[[], BinaryIO]
+DEPTH_MAX = 256  # directories inside of each other; each costs an open descriptor
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
 
 
-def local_files(source: str) -> Iterator[tuple[str, Opener]]:
-    """Each regular file at or below a path: its path relative to it ("" for itself), and a way in.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFile:
+    """A regular file; `open` works until the next one is asked for."""
 
-    Symlinks are followed where they lead to a file or directory inside `source`; one that leads
-    outside, and anything that is not a regular file or directory, is refused with InvalidInput.
+    path: str  # relative, canonical
+    size_bytes: int  # when it was seen
+    open: Callable[[], FileIO] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalDirectory:
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalLink:
+    """A symbolic link, not followed."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalRefused:
+    """Something that can't be stored; `reason` completes the sentence "… is refused: "."""
+
+    path: str  # as far as it can be written; not canonical
+    reason: str
+
+
+Found = LocalFile | LocalDirectory | LocalLink | LocalRefused
+
+
+def scan_directory(directory: str) -> Iterator[Found]:
+    """Everything below a directory, in the order of canonical paths; nothing raises but I/O.
+
+    A directory comes before what is in it. For the output of a job: the caller decides what to do
+    about links and refusals.
     """
+    with _translated(directory):
+        top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield from _scan(top, "")
+        finally:
+            os.close(top)
+
+
+def local_files(source: str) -> Iterator[tuple[str, Callable[[], FileIO]]]:
+    """(relative path, opener) of each file to store for a local file or directory, by path.
+
+    A file itself has the path "". An opener works until the next file is asked for. Symbolic links
+    to regular files inside of the directory count as these files. Raises LocalFileNotFound;
+    InvalidInput for links that lead out of the directory or to directories, for pipes, sockets and
+    devices, and for names that no path can hold.
+    """
+    with _translated(source):
+        seen = os.stat(source)
+        if stat.S_ISDIR(seen.st_mode):
+            yield from _files_below(os.path.realpath(source), source)
+            return
+        if not stat.S_ISREG(seen.st_mode):
+            raise InvalidInput(f"{source} is {_kind(seen.st_mode)}, which can't be stored")
+        yield "", lambda: _opened(os.open(source, _FILE), seen, source)
+
+
+def _files_below(real: str, shown: str) -> Iterator[tuple[str, Callable[[], FileIO]]]:
+    for found in scan_directory(real):
+        match found:
+            case LocalFile():
+                yield found.path, found.open
+            case LocalLink():
+                yield found.path, _followed(real, shown, found)
+            case LocalRefused():
+                place = os.path.join(shown, found.path)
+                raise InvalidInput(f"{place} can't be stored: {found.reason}")
+            case LocalDirectory():
+                pass
+
+
+def _followed(real: str, shown: str, link: LocalLink) -> Callable[[], FileIO]:
+    """Opens the file behind a link; raises InvalidInput unless it is a regular one inside."""
+    name = os.path.join(shown, link.path)
+    target = os.path.realpath(os.path.join(real, link.path))
+    if os.path.commonpath([real, target]) != real:
+        raise InvalidInput(
+            f"{name} is a symbolic link that leads out of {shown} (to {link.target}); "
+            "store its target by itself, or remove the link"
+        )
     try:
-        mode = os.stat(source).st_mode
+        seen = os.lstat(target)
+    except OSError as error:
+        raise InvalidInput(f"{name} is a symbolic link to nothing ({link.target})") from error
+    if not stat.S_ISREG(seen.st_mode):
+        raise InvalidInput(f"{name} is a symbolic link to {_kind(seen.st_mode)}, not to a file")
+    # `seen` is compared with what is open: a link that is moved meanwhile is noticed.
+    return lambda: _opened(os.open(target, _FILE | os.O_NOFOLLOW), seen, name)
+
+
+def _scan(fd: int, prefix: str) -> Iterator[Found]:
+    """What is below an open directory; `prefix` is its path with a slash behind it."""
+    if prefix.count("/") > DEPTH_MAX:
+        yield LocalRefused(path=prefix[:-1], reason=f"it lies deeper than {DEPTH_MAX} directories")
+        return
+    with os.scandir(fd) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    # Canonical paths sort as if every directory had its slash behind it.
+    for name, is_directory in sorted(found, key=lambda item: item[0] + "/" * item[1]):
+        path = prefix + name
+        try:
+            check_path(path)
+        except InvalidPath as error:
+            yield LocalRefused(path=_printable(path), reason=str(error))
+            continue
+        if is_directory:
+            yield from _subdirectory(fd, name, path)
+        else:
+            yield from _leaf(fd, name, path)
+
+
+def _subdirectory(parent: int, name: str, path: str) -> Iterator[Found]:
+    try:
+        fd = os.open(name, _DIRECTORY, dir_fd=parent)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            yield LocalRefused(path=path, reason="it changed while it was read")
+            return
+        raise
+    try:
+        yield LocalDirectory(path=path)
+        yield from _scan(fd, path + "/")
+    finally:
+        os.close(fd)
+
+
+def _leaf(parent: int, name: str, path: str) -> Iterator[Found]:
+    try:
+        seen = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        target = os.readlink(name, dir_fd=parent) if stat.S_ISLNK(seen.st_mode) else ""
+    except FileNotFoundError:
+        yield LocalRefused(path=path, reason="it changed while it was read")
+        return
+    if stat.S_ISREG(seen.st_mode):
+        yield LocalFile(
+            path=path,
+            size_bytes=seen.st_size,
+            open=lambda: _opened(os.open(name, _FILE | os.O_NOFOLLOW, dir_fd=parent), seen, path),
+        )
+    elif target:
+        yield LocalLink(path=path, target=_printable(target))
+    else:
+        yield LocalRefused(path=path, reason=f"it is {_kind(seen.st_mode)}")
+
+
+def _opened(fd: int, seen: os.stat_result, shown: str) -> FileIO:
+    """The file behind a descriptor, if it still is the one that was seen."""
+    now = os.fstat(fd)
+    if not stat.S_ISREG(now.st_mode) or (now.st_dev, now.st_ino) != (seen.st_dev, seen.st_ino):
+        os.close(fd)
+        raise OperationFailed(f"{shown} changed while it was read; try again")
+    return FileIO(fd, "rb")
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    return _KINDS.get(stat.S_IFMT(mode), "no regular file")
+
+
+def _printable(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@contextmanager
+def _translated(source: str) -> Iterator[None]:
+    """Turn errors of the file system into ours."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise LocalFileNotFound(source) from error
-    if stat.S_ISREG(mode):
-        yield "", _opener(source)
-        return
-    if not stat.S_ISDIR(mode):
-        raise InvalidInput(f"{source} is neither a file nor a directory")
-    yield from _below(source, "", os.path.realpath(source), (os.path.realpath(source),))
-
-
-def _below(top: str, inside: str, root: str, above: tuple[str, ...]) -> Iterator[tuple[str, Opener]]:
-    with os.scandir(os.path.join(top, inside)) as entries:
-        found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
-    for entry in found:
-        path = f"{inside}/{entry.name}" if inside else entry.name
-        if entry.is_symlink():
-            target = os.path.realpath(entry.path)
-            if not target.startswith(root + "/"):
-                raise InvalidInput(f"{entry.path} is a link that leads out of {top}")
-            if target in above:
-                raise InvalidInput(f"{entry.path} is a link to a directory that it is in")
-        if entry.is_dir():
-            yield from _below(top, path, root, (*above, os.path.realpath(entry.path)))
-        elif entry.is_file():
-            yield path, _opener(entry.path)
-        else:
-            raise InvalidInput(f"{entry.path} is neither a file nor a directory, nor a link to one")
-
-
-def _opener(path: str) -> Opener:
-    return lambda: open(path, "rb", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        place = error.filename or source
+        raise OperationFailed(f"can't read {place}: {error.strerror}") from error

@@ -100,7 +100,8 @@ def _linked(
         found = False
         for row in trees.walk(RootId(source.root), inside):
             found = True
-            yield replace(row, path=_checked((name + row.path[len(inside) :]).rstrip("/")))
+            below = row.path[len(inside) :].lstrip("/")
+            yield replace(row, path=_checked(f"{name}/{below}" if below else name))
         if found:
             return
     raise OutputRefused(

@@ -47,7 +47,6 @@ RECORD_BYTES = _RECORD.size
 
 _PLAIN, _ZSTD = 0, 1
 _LEVEL = 1
-_WHOLE_FRAME = zstd.ZstdCompressor.FLUSH_FRAME
 _WORTH_IT = 0.97  # a compressed form that is not below this share is not kept
 _SAMPLE_FROM_BYTES = 256 * 1024
 _SAMPLE_BYTES = 32 * 1024
@@ -81,7 +80,7 @@ def encode(digest: bytes, data: bytes) -> Encoded:
     """The chunk compressed, or as it is where that does not help."""
     size = len(data)
     if size >= _COMPRESS_FROM_BYTES and (size < _SAMPLE_FROM_BYTES or _compressible(data)):
-        payload = _compressor().compress(data, _WHOLE_FRAME)
+        payload = _compressor().compress(data, zstd.ZstdCompressor.FLUSH_FRAME)
         if len(payload) < size * _WORTH_IT:
             return Encoded(digest, _ZSTD, payload, size)
     return Encoded(digest, _PLAIN, data, size)
@@ -91,7 +90,10 @@ def _compressible(data: bytes) -> bool:
     """Whether samples of a large chunk get smaller; small ones are simply tried."""
     middle = len(data) // 2
     sample = data[:_SAMPLE_BYTES] + data[middle : middle + _SAMPLE_BYTES] + data[-_SAMPLE_BYTES:]
-    return len(_compressor().compress(sample, _WHOLE_FRAME)) < len(sample) * _WORTH_IT
+    return (
+        len(_compressor().compress(sample, zstd.ZstdCompressor.FLUSH_FRAME))
+        < len(sample) * _WORTH_IT
+    )
 
 
 def _compressor() -> zstd.ZstdCompressor:

@@ -1,0 +1,89 @@
+"""An embedded engine in a directory of its own, and short words to drive it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trunkline.api.changes import DeleteFile, FileChange, PutFile
+from trunkline.config import load
+from trunkline.engine.engine import Engine
+from trunkline.model.jobs import JobInfo
+from trunkline.model.versions import CommitInfo
+
+
+class Driver:
+    """The operations of an engine with the arguments that tests leave out filled in."""
+
+    def __init__(self, engine: Engine, home: Path) -> None:
+        self.engine = engine
+        self.home = home
+
+    def put(self, repo: str, files: dict[str, bytes | str], branch: str = "master") -> CommitInfo:
+        changes: list[FileChange] = [
+            PutFile(path=path, content=[text.encode() if isinstance(text, str) else text])
+            for path, text in files.items()
+        ]
+        return self.engine.files.modify_files(repo, branch, changes)
+
+    def delete(self, repo: str, *paths: str, branch: str = "master") -> CommitInfo:
+        return self.engine.files.modify_files(repo, branch, [DeleteFile(path=p) for p in paths])
+
+    def read(self, repo: str, path: str, commit: str = "master") -> str:
+        return b"".join(self.engine.files.read_file(repo, commit, path)).decode()
+
+    def tree(self, repo: str, commit: str = "master") -> dict[str, str]:
+        found = self.engine.files.list_files(repo, commit, "/", recursive=True)
+        return {info.path: self.read(repo, info.path, commit) for info in found}
+
+    def pipeline(
+        self, name: str, script: str, source: str = "data", glob: str = "/*", **more: Any
+    ) -> str:
+        """Create (or with update=True update) a pipeline that runs a shell script per datum."""
+        options = {key: more.pop(key) for key in ("update", "reprocess") if key in more}
+        transform = {"cmd": ["/bin/sh"], "stdin": [script], **more.pop("transform", {})}
+        spec = {
+            "pipeline": {"name": name},
+            "input": {"pfs": {"repo": source, "glob": glob}},
+            "transform": transform,
+            **more,
+        }
+        self.engine.pipelines.create_pipeline(spec, **options)
+        return name
+
+    def job(self, pipeline: str, *, timeout_s: float = 60) -> JobInfo:
+        """The newest job of a pipeline, once it has ended."""
+        [newest] = self.engine.jobs.list_jobs(pipeline=pipeline, number=1)
+        name = f"{newest.pipeline}@{newest.id}"
+        return self.engine.jobs.inspect_job(name, wait=True, timeout_s=timeout_s)
+
+    def logs(self, pipeline: str) -> list[str]:
+        return [line.message for line in self.engine.datums.get_logs(pipeline=pipeline)]
+
+
+@pytest.fixture
+def open_engine(tmp_path: Path) -> Iterator[Callable[..., Driver]]:
+    """Opens engines that are closed at the end of the test."""
+    opened: list[Engine] = []
+
+    def open_it(home: Path | None = None, **environment: str) -> Driver:
+        place = home or tmp_path / "home"
+        engine = Engine(load(_environment(tmp_path, environment), home=place))
+        opened.append(engine)
+        return Driver(engine, place)
+
+    yield open_it
+    for engine in opened:
+        engine.close()
+
+
+@pytest.fixture
+def engine(open_engine: Callable[..., Driver]) -> Driver:
+    return open_engine()
+
+
+def _environment(home: Path, more: dict[str, str]) -> dict[str, str]:
+    import os
+
+    return {"HOME": str(home), "PATH": os.environ["PATH"], **more}

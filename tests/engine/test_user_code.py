@@ -1,0 +1,277 @@
+"""What user code can do to its job: every outcome is a state with a reason, and nothing leaks."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from trunkline.model.jobs import DatumState, JobState
+
+ONCE = {"datum_tries": 1}
+
+
+@pytest.fixture
+def data(engine):
+    engine.engine.repos.create_repo("data")
+    engine.put("data", {"a": "apple\n", "b": "bear\n"})
+    return engine
+
+
+def test_a_datum_sees_its_file_and_the_variables_that_name_it(data) -> None:
+    data.pipeline("made", 'cp "$data" /pfs/out/; echo "$data $PACH_JOB_ID" >> /pfs/out/env-$(basename $data)')
+
+    job = data.job("made")
+
+    assert job.state is JobState.SUCCESS
+    assert data.tree("made") == {
+        "a": "apple\n",
+        "b": "bear\n",
+        "env-a": f"/pfs/data/a {job.id}\n",
+        "env-b": f"/pfs/data/b {job.id}\n",
+    }
+
+
+def test_a_command_that_does_not_exist_fails_with_its_name(data) -> None:
+    data.pipeline("made", "", transform={"cmd": ["no-such-program"], "stdin": []}, **ONCE)
+
+    job = data.job("made")
+
+    assert job.state is JobState.FAILURE
+    assert "no-such-program" in job.reason
+
+
+def test_an_exit_code_fails_the_datum_after_three_tries_and_then_the_job(data) -> None:
+    data.pipeline("made", 'echo "on $(basename $data)"; [ "$data" = /pfs/data/a ] || exit 7')
+
+    job = data.job("made")
+    [failed] = [d for d in data.engine.datums.list_datums(f"made@{job.id}") if d.tries == 3]
+
+    assert (job.state, job.processed, job.failed) == (JobState.FAILURE, 1, 1)
+    assert failed.state is DatumState.FAILED
+    assert "7" in failed.reason
+    assert job.reason.startswith(f"failed to process datum: {failed.id}")
+    assert data.logs("made").count("on b") == 3
+
+
+def test_a_failed_job_leaves_its_commit_marked_and_its_followers_unrunnable(data) -> None:
+    data.pipeline("made", "exit 1", **ONCE)
+    data.pipeline("next", "true", source="made", glob="/")
+
+    job = data.job("next")
+    commit = data.engine.commits.inspect_commit("made", "master")
+
+    assert job.state is JobState.UNRUNNABLE
+    assert job.reason == "unrunnable because the following upstream pipelines failed: made"
+    assert commit.error is not None
+    assert commit.finished is not None
+
+
+def test_a_new_commit_after_a_failure_processes_only_what_is_not_done(data) -> None:
+    data.pipeline("made", 'grep -q poison "$data" && exit 1; cp "$data" /pfs/out/', **ONCE)
+    data.put("data", {"c": "poison\n"})
+    assert data.job("made").state is JobState.FAILURE
+
+    data.put("data", {"c": "cure\n"})
+    job = data.job("made")
+
+    assert (job.state, job.processed, job.skipped) == (JobState.SUCCESS, 1, 2)
+    assert data.tree("made") == {"a": "apple\n", "b": "bear\n", "c": "cure\n"}
+
+
+def test_a_signal_is_named(data) -> None:
+    data.pipeline("made", "kill -9 $$", **ONCE)
+
+    assert "SIGKILL" in data.job("made").reason
+
+
+def test_a_datum_timeout_is_said_and_ends_everything_that_was_started(data) -> None:
+    data.pipeline("made", "sleep 987 & sleep 987", datum_timeout="0.5s", **ONCE)
+
+    job = data.job("made")
+
+    assert job.state is JobState.FAILURE
+    assert "0.5" in job.reason
+    assert not _processes("sleep 987")
+
+
+def test_a_job_timeout_kills_the_job(data) -> None:
+    data.pipeline("made", "sleep 986", job_timeout="1s")
+
+    job = data.job("made")
+
+    assert job.state is JobState.KILLED
+    assert "timed out" in job.reason
+
+
+def test_background_children_do_not_outlive_their_datum(data) -> None:
+    data.pipeline("made", "setsid sleep 985 >/dev/null 2>&1 & cp $data /pfs/out/")
+
+    job = data.job("made")
+
+    assert job.state is JobState.SUCCESS
+    assert not _processes("sleep 985")
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("mkfifo /pfs/out/pipe", "named pipe"),
+        (
+            "python3 -c \"import socket; socket.socket(socket.AF_UNIX).bind('/pfs/out/s')\"",
+            "socket",
+        ),
+        ("ln -s /etc/passwd /pfs/out/link", "/etc/passwd"),
+        ("ln -s ../../../../etc/passwd /pfs/out/link", "not in an input"),
+        ("ln -s nowhere /pfs/out/link", "not in an input"),
+        ("printf x > \"/pfs/out/$(printf 'a\\nb')\"", "control character"),
+        ("printf x > \"/pfs/out/$(printf '\\377')\"", "UTF-8"),
+    ],
+)
+def test_what_no_commit_can_hold_fails_the_datum_with_a_reason(
+    data, script: str, reason: str
+) -> None:
+    data.pipeline("made", script, glob="/", **ONCE)
+
+    job = data.job("made")
+
+    assert job.state is JobState.FAILURE
+    assert reason in job.reason
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make device nodes")
+def test_a_device_node_in_the_output_fails_the_datum(data) -> None:
+    data.pipeline("made", "mknod /pfs/out/null c 1 3", glob="/", **ONCE)
+
+    assert "character device" in data.job("made").reason
+
+
+def test_links_to_inputs_and_outputs_share_their_content(data) -> None:
+    script = "ln -s $data/a /pfs/out/one; ln -s $data /pfs/out/all; echo x > /pfs/out/x; ln -s x /pfs/out/y"
+    data.pipeline("made", script, glob="/")
+
+    job = data.job("made")
+
+    assert job.state is JobState.SUCCESS, job.reason
+    assert data.tree("made") == {
+        "one": "apple\n",
+        "all/a": "apple\n",
+        "all/b": "bear\n",
+        "x": "x\n",
+        "y": "x\n",
+    }
+
+
+def test_the_same_path_from_two_datums_fails_the_job_and_names_both(data) -> None:
+    data.pipeline("made", "echo hello > /pfs/out/same")
+
+    job = data.job("made")
+    keys = [datum.id for datum in data.engine.datums.list_datums(f"made@{job.id}")]
+
+    assert job.state is JobState.FAILURE
+    assert "duplicate path output by different datums: 'same'" in job.reason
+    assert all(key in job.reason for key in keys)
+
+
+def test_a_new_datum_that_writes_what_a_remembered_one_wrote_is_refused_too(data) -> None:
+    data.delete("data", "b")
+    data.pipeline("made", "echo hello > /pfs/out/same")
+    assert data.job("made").state is JobState.SUCCESS
+
+    data.put("data", {"b": "bear\n"})
+    job = data.job("made")
+
+    assert job.state is JobState.FAILURE
+    assert "duplicate path output by different datums: 'same'" in job.reason
+
+
+def test_concat_merges_what_datums_write_to_one_path_in_their_order(data) -> None:
+    data.pipeline("made", "cat $data >> /pfs/out/same", output_merge="concat")
+
+    assert data.job("made").state is JobState.SUCCESS
+    assert data.tree("made") == {"same": "apple\nbear\n"}
+
+
+def test_a_flood_of_logs_is_cut_with_a_notice(data) -> None:
+    data.pipeline("made", "yes 0123456789012345678901234567890123456789 | head -c 104857600", glob="/")
+
+    job = data.job("made", timeout_s=120)
+    lines = data.logs("made")
+
+    assert job.state is JobState.SUCCESS
+    assert any("cut" in line for line in lines)
+    assert sum(map(len, lines)) < 20_000_000
+
+
+def test_inputs_are_read_only_and_outputs_start_empty(data) -> None:
+    script = "(echo x >> $data) 2>/dev/null && exit 9; ls -A /pfs/out | grep . && exit 8; echo ok > /pfs/out/$(basename $data)"
+    data.pipeline("made", script, **ONCE)
+
+    job = data.job("made")
+
+    assert job.state is JobState.SUCCESS, job.reason
+    assert data.tree("data") == {"a": "apple\n", "b": "bear\n"}
+
+
+def test_accepted_return_codes_are_success(data) -> None:
+    data.pipeline("made", "exit 3", transform={"accept_return_code": [3]}, **ONCE)
+
+    assert data.job("made").state is JobState.SUCCESS
+
+
+def test_err_cmd_recovers_a_datum_without_output(data) -> None:
+    transform = {"err_cmd": ["/bin/sh"], "err_stdin": ["true"]}
+    data.pipeline("made", "echo x > /pfs/out/x; exit 1", transform=transform, **ONCE)
+
+    job = data.job("made")
+
+    assert (job.state, job.recovered) == (JobState.SUCCESS, 2)
+    assert data.tree("made") == {}
+
+
+def test_too_much_output_is_stopped_where_a_limit_is_set(open_engine) -> None:
+    driver = open_engine(TRUNKLINE_OUTPUT_BYTES_MAX="1000000")
+    driver.engine.repos.create_repo("data")
+    driver.put("data", {"a": "apple\n"})
+    driver.pipeline("made", "head -c 50000000 /dev/zero > /pfs/out/zeros; sleep 1", **ONCE)
+
+    job = driver.job("made")
+
+    assert job.state is JobState.FAILURE
+    assert "/pfs/out" in job.reason or "File too large" in "\n".join(driver.logs("made"))
+
+
+def test_code_is_versioned_with_the_spec_and_read_only(data) -> None:
+    from trunkline.api.changes import PutFile
+
+    code = data.engine.files.create_file_set(
+        [PutFile(path="run.sh", content=[b"#!/bin/sh\necho from code > /pfs/out/$(basename $data)\n"])]
+    )
+    spec = {
+        "pipeline": {"name": "made"},
+        "input": {"pfs": {"repo": "data", "glob": "/*"}},
+        "transform": {"cmd": ["/code/run.sh"], "code": "code"},
+    }
+
+    data.engine.pipelines.create_pipeline(spec, code=code.root)
+
+    assert data.job("made").state is JobState.SUCCESS
+    assert data.tree("made") == {"a": "from code\n", "b": "from code\n"}
+    assert data.read("__spec__", "code/run.sh", commit="made").startswith("#!/bin/sh")
+
+
+def _processes(words: str) -> list[str]:
+    """Command lines of living processes that contain these words, given a moment to go."""
+    deadline = time.monotonic() + 5
+    while True:
+        found = [line for line in map(_command_line, Path("/proc").glob("[0-9]*")) if words in line]
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
+
+
+def _command_line(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,149 @@
+"""Stores in temporary directories, and an operating system that fails when it is told to."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from trunkline.store import packs, recovery
+from trunkline.store.chunks import ChunkStore
+
+OpenStore = Callable[..., ChunkStore]
+
+
+@pytest.fixture
+def open_store(tmp_path: Path) -> Iterator[OpenStore]:
+    """Opens the store of the test, any number of times; all are closed at the end."""
+    opened: list[ChunkStore] = []
+
+    def open_it(*, writer: str = "test") -> ChunkStore:
+        opened.append(ChunkStore(tmp_path / "store", writer=writer))
+        return opened[-1]
+
+    yield open_it
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def pack_files(tmp_path: Path) -> Callable[[], list[Path]]:
+    """The pack files of the test's store."""
+    return lambda: sorted((tmp_path / "store" / "packs").iterdir())
+
+
+class Died(BaseException):
+    """The process is gone: nothing of it runs any more."""
+
+
+class FaultyDisk:
+    """The `os` module as packs see it; the n-th call that touches the disk fails.
+
+    `how` is an errno (the call fails once), "die" (the process ends before the call) or "tear" (it
+    ends when half of a write is done). It knows what would survive a power cut.
+    """
+
+    STEPS = frozenset({"open", "pwrite", "fdatasync", "fsync", "ftruncate", "unlink"})
+
+    def __init__(self, *, fail_at: int, how: str | int) -> None:
+        self.calls = 0
+        self._fail_at = fail_at
+        self._how = how
+        self._dead = False
+        self._paths: dict[int, Path] = {}  # of files open for writing
+        self._synced: dict[Path, int] = {}
+        self._named: set[Path] = set()  # whose name is durable
+
+    def __getattr__(self, name: str) -> object:
+        real = getattr(os, name)
+        if name not in self.STEPS:
+            return real
+
+        def call(*args: object, **kwargs: object) -> object:
+            return self._call(name, real, *args, **kwargs)
+
+        return call
+
+    @property
+    def failed(self) -> bool:
+        return self.calls >= self._fail_at
+
+    def _call(self, name: str, real: Callable[..., object], *args: object, **kw: object) -> object:
+        if self._dead:
+            raise Died
+        self.calls += 1
+        if self.calls == self._fail_at:
+            if isinstance(self._how, int):
+                raise OSError(self._how, os.strerror(self._how))
+            self._dead = True
+            if self._how == "tear" and name == "pwrite":
+                fd, data, offset = args
+                os.pwrite(fd, data[: len(data) // 2], offset)  # type: ignore[index,arg-type]
+            raise Died
+        done = real(*args, **kw)
+        self._note(name, done, *args)
+        return done
+
+    def _note(self, name: str, done: object, *args: object) -> None:
+        first = args[0]
+        if name == "open" and isinstance(args[1], int) and args[1] & os.O_CREAT:
+            assert isinstance(done, int)
+            self._paths[done] = Path(str(first))
+            self._synced.setdefault(self._paths[done], 0)
+        elif name in ("fdatasync", "fsync") and first in self._paths:
+            assert isinstance(first, int)
+            self._synced[self._paths[first]] = os.fstat(first).st_size
+        elif name == "fsync":
+            self._named |= self._synced.keys()
+
+    def end_process(self) -> None:
+        """Let go of the files, as the end of a process does."""
+        self._dead = True
+        for fd in self._paths:
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+
+    def cut_power(self, *, garbage: bool) -> None:
+        """Lose what was never synced: all of it, or all but the length of the files."""
+        for path, size in self._synced.items():
+            if not path.exists():
+                continue
+            if path not in self._named:
+                path.unlink()
+            elif garbage:
+                data = path.read_bytes()
+                path.write_bytes(data[:size] + bytes(len(data) - size))
+            else:
+                os.truncate(path, min(size, path.stat().st_size))
+
+
+@pytest.fixture
+def faulty_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FaultyDisk]:
+    """Puts a failing disk under all packs."""
+
+    def install(*, fail_at: int, how: str | int) -> FaultyDisk:
+        disk = FaultyDisk(fail_at=fail_at, how=how)
+        monkeypatch.setattr(packs, "os", disk)
+        monkeypatch.setattr(recovery, "os", disk)
+        return disk
+
+    return install
+
+
+@pytest.fixture
+def sound_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Takes the failing disk away again."""
+
+    def restore() -> None:
+        monkeypatch.setattr(packs, "os", os)
+        monkeypatch.setattr(recovery, "os", os)
+
+    return restore
+
+
+@pytest.fixture
+def died() -> type[BaseException]:
+    """What a failing disk raises in a process that has ended."""
+    return Died

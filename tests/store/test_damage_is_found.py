@@ -1,0 +1,208 @@
+"""A changed bit anywhere in the store is found, and never served as data."""
+
+import hashlib
+import random
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from trunkline.errors import Corrupt, TrunklineError
+from trunkline.store import chunks as chunks_module
+from trunkline.store.chunks import ChunkId, ChunkStore
+
+CONTENTS = [
+    b"",
+    b"tiny",
+    hashlib.shake_128(b"noise").digest(700),
+    b"some,text,that,repeats\n" * 40,
+    b"x" * 5000,
+]
+
+
+@pytest.fixture
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[ChunkId, bytes]]:
+    """The directory of a closed store, and what is in it; nothing is cached."""
+    monkeypatch.setattr(chunks_module, "CACHE_BYTES", 0)
+    store = ChunkStore(tmp_path / "store")
+    ids = store.put_many(CONTENTS)
+    store.close()
+    return tmp_path / "store", dict(zip(ids, CONTENTS, strict=True))
+
+
+def served(store: ChunkStore, contents: dict[ChunkId, bytes]) -> set[ChunkId]:
+    """The chunks that are readable; fails if one has other bytes than were put."""
+    good: set[ChunkId] = set()
+    for chunk, content in contents.items():
+        with suppress(Corrupt):
+            assert store.get(chunk) == content
+            good.add(chunk)
+    return good
+
+
+def test_a_flipped_bit_in_any_byte_of_a_pack_is_found(
+    stored: tuple[Path, dict[ChunkId, bytes]],
+) -> None:
+    directory, contents = stored
+    (pack,) = (directory / "packs").iterdir()
+    whole = pack.read_bytes()
+    store = ChunkStore(directory)
+    flips = random.Random(1)
+
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << flips.randrange(8)
+        pack.write_bytes(damaged)
+        good = served(store, contents)
+        problems = list(store.verify(read_data=True))
+
+        assert problems, f"byte {at}"
+        assert contents.keys() - good <= {chunk for chunk, _ in problems}, f"byte {at}"
+
+    pack.write_bytes(whole)
+    assert list(store.verify(read_data=True)) == []
+    store.close()
+
+
+@pytest.mark.parametrize("kept", [0, 10, 47, 48, 60, 200, -1, -30, -100])
+def test_a_pack_that_lost_its_end_is_found(
+    stored: tuple[Path, dict[ChunkId, bytes]], kept: int
+) -> None:
+    directory, contents = stored
+    (pack,) = (directory / "packs").iterdir()
+    pack.write_bytes(pack.read_bytes()[:kept])
+    store = ChunkStore(directory)
+
+    good = served(store, contents)
+    problems = list(store.verify(read_data=False))
+
+    assert problems
+    assert contents.keys() - good <= {chunk for chunk, _ in problems}
+    store.close()
+
+
+def test_a_pack_that_is_gone_takes_its_chunks_with_it_until_they_are_put_again(
+    stored: tuple[Path, dict[ChunkId, bytes]],
+) -> None:
+    directory, contents = stored
+    (pack,) = (directory / "packs").iterdir()
+    pack.unlink()
+    store = ChunkStore(directory)
+
+    assert served(store, contents) == set()
+    assert {chunk for chunk, _ in store.verify(read_data=False)} == contents.keys()
+
+    store.recover()
+    store.put_many(list(contents.values()))
+    store.flush()
+    assert served(store, contents) == contents.keys()
+    assert list(store.verify(read_data=True)) == []
+    store.close()
+
+
+def test_packs_that_changed_places_are_found(
+    stored: tuple[Path, dict[ChunkId, bytes]],
+) -> None:
+    directory, contents = stored
+    store = ChunkStore(directory)
+    other = store.put(b"in another pack")
+    store.close()
+    first, second = sorted((directory / "packs").iterdir())
+    one, two = first.read_bytes(), second.read_bytes()
+    first.write_bytes(two)
+    second.write_bytes(one)
+
+    store = ChunkStore(directory)
+    everything = {**contents, other: b"in another pack"}
+    good = served(store, everything)
+    problems = list(store.verify(read_data=True))
+
+    assert any("header" in problem for _, problem in problems)
+    assert everything.keys() - good <= {chunk for chunk, _ in problems}
+    store.close()
+
+
+def test_flipped_bits_in_the_index_never_make_wrong_bytes(
+    stored: tuple[Path, dict[ChunkId, bytes]],
+) -> None:
+    directory, contents = stored
+    index = directory / "index.db"
+    whole = index.read_bytes()
+    flips = random.Random(2)
+    found = 0
+
+    for _ in range(300):
+        at = flips.randrange(len(whole))
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << flips.randrange(8)
+        for path in directory.glob("index.db*"):
+            path.unlink()
+        index.write_bytes(damaged)
+        with suppress(TrunklineError):
+            store = ChunkStore(directory)
+            good = served(store, contents)
+            problems = list(store.verify(read_data=True))
+            found += bool(problems)
+
+            assert contents.keys() - good <= {chunk for chunk, _ in problems}, f"byte {at}"
+            store.close()
+    assert found
+
+
+def test_an_index_of_rubbish_is_made_anew(
+    stored: tuple[Path, dict[ChunkId, bytes]],
+) -> None:
+    directory, contents = stored
+    (directory / "index.db").write_bytes(b"this is no database" * 1000)
+
+    store = ChunkStore(directory)
+
+    assert served(store, contents) == contents.keys()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("UPDATE chunk SET start_bytes = start_bytes + 1", "wrong place"),
+        ("UPDATE chunk SET size_bytes = size_bytes + 1", "wrong place"),
+        ("DELETE FROM chunk", "lost"),
+        ("UPDATE chunk SET pack = 77", "lost"),
+        ("DELETE FROM pack", "lost"),
+    ],
+)
+def test_an_index_that_disagrees_with_the_packs_is_found_and_made_anew(
+    stored: tuple[Path, dict[ChunkId, bytes]], change: str, problem: str
+) -> None:
+    directory, contents = stored
+    connection = sqlite3.connect(directory / "index.db")
+    connection.execute(change)
+    connection.commit()
+    connection.close()
+
+    store = ChunkStore(directory)
+    assert len(served(store, contents)) < len(contents)
+    problems = dict(store.verify(read_data=False))
+    assert all(problem in problems[chunk] for chunk in contents)
+    store.close()
+
+    (directory / "index.db").unlink()
+    store = ChunkStore(directory)
+    assert served(store, contents) == contents.keys()
+    store.close()
+
+
+def test_a_verification_counts_what_it_has_seen(
+    stored: tuple[Path, dict[ChunkId, bytes]],
+) -> None:
+    directory, contents = stored
+    store = ChunkStore(directory)
+
+    assert list(store.verify(read_data=True)) == []
+
+    assert store.stats.packs == 1
+    assert store.stats.chunks == len(contents)
+    assert store.stats.stored_bytes == store.stored_bytes()
+    assert store.stats.problems == 0
+    store.close()
