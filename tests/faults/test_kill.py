@@ -122,6 +122,7 @@ def tutorial(command: Run, iris: Path, *, rounds: Callable[[int], bool]) -> None
     say("trunkline put file attributes@master:/test1.csv -f data/test1.csv")
     say("trunkline put file attributes@master:/test2.csv -f data/test2.csv")
     say("trunkline create pipeline -f infer.json", "already exists")
+    say("trunkline flush commit attributes@master")  # an update would kill the job of version 1
     say("trunkline update pipeline -f infer3.json")
     number = 0
     while rounds(number):

@@ -172,15 +172,16 @@ def test_mounts_that_root_made_are_taken_away_without_a_namespace_too(root_place
     assert (precious / "file").read_text() == "kept"
 
 
-def test_a_mount_that_was_overlooked_is_not_emptied(root_place: Place) -> None:
+@pytest.mark.parametrize("mounted", ["a", "a/b"])
+def test_a_mount_that_was_overlooked_is_not_emptied(root_place: Place, mounted: str) -> None:
     out = root_place.scratch / "out"
     (out / "a" / "b").mkdir(parents=True)
 
     def work() -> tuple[str, bool]:
         (root_place.scratch / "root").mkdir()
         namespace.enter(root_place.scratch / "root", private=())
-        namespace.mount_memory(str(out / "a" / "b"), size_bytes=1_000_000)
-        (out / "a" / "b" / "file").touch()
+        namespace.mount_memory(str(out / mounted), size_bytes=1_000_000)
+        (out / mounted / "file").touch()
         with pytest.raises(OperationFailed) as failure:
             scratch.empty(out)
         return str(failure.value), any(out.rglob("file"))

@@ -172,6 +172,12 @@ def test_the_user_that_runs_the_worker_may_be_named(place: Place) -> None:
     assert place.shell("id -u", user=str(uid)).stdout == f"{uid}\n".encode()
 
 
+def test_a_command_has_a_session_of_its_own(place: Place) -> None:
+    ran = place.shell("exec python3 -c 'import os; print(os.getsid(0) == os.getpid())'")
+
+    assert ran.stdout == b"True\n"
+
+
 # --- streams --------------------------------------------------------------------------------------
 
 

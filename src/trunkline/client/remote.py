@@ -1,5 +1,7 @@
 """All operations, carried out by a server; every call is derived from its declaration in `api`."""
 
+from __future__ import annotations
+
 import functools
 import inspect
 import math
@@ -44,35 +46,35 @@ class RemoteClient:
         return self._transport
 
     @functools.cached_property
-    def repos(self) -> "Repos":
+    def repos(self) -> Repos:
         return cast("Repos", self._noun("repos"))
 
     @functools.cached_property
-    def branches(self) -> "Branches":
+    def branches(self) -> Branches:
         return cast("Branches", self._noun("branches"))
 
     @functools.cached_property
-    def commits(self) -> "Commits":
+    def commits(self) -> Commits:
         return cast("Commits", self._noun("commits"))
 
     @functools.cached_property
-    def files(self) -> "Files":
+    def files(self) -> Files:
         return cast("Files", self._noun("files"))
 
     @functools.cached_property
-    def pipelines(self) -> "Pipelines":
+    def pipelines(self) -> Pipelines:
         return cast("Pipelines", self._noun("pipelines"))
 
     @functools.cached_property
-    def jobs(self) -> "Jobs":
+    def jobs(self) -> Jobs:
         return cast("Jobs", self._noun("jobs"))
 
     @functools.cached_property
-    def datums(self) -> "Datums":
+    def datums(self) -> Datums:
         return cast("Datums", self._noun("datums"))
 
     @functools.cached_property
-    def admin(self) -> "Admin":
+    def admin(self) -> Admin:
         return cast("Admin", self._noun("admin"))
 
     def shut_down(self) -> None:
@@ -82,7 +84,7 @@ class RemoteClient:
     def close(self) -> None:
         self._transport.close()
 
-    def _noun(self, name: str) -> "Noun":
+    def _noun(self, name: str) -> Noun:
         # One noun, one file, one protocol of the same name (test_grid holds `api` to it).
         protocol = getattr(import_module(f"trunkline.api.{name}"), name.capitalize())
         return Noun(name, protocol, self._transport)
@@ -175,7 +177,7 @@ class _Caller:
                 raise reason from error
             raise
 
-    def _upload(self, request: Request, changes: "Iterable[FileChange]") -> bytes:
+    def _upload(self, request: Request, changes: Iterable[FileChange]) -> bytes:
         # Here, as most commands upload nothing.
         from trunkline.api.changes import MEDIA_TYPE, PutFile, write_changes
         from trunkline.client.local_files import with_content
@@ -186,7 +188,7 @@ class _Caller:
         taken: list[FileChange] = []
         rest = iter(changes)
 
-        def noting() -> "Iterator[FileChange]":
+        def noting() -> Iterator[FileChange]:
             for change in rest:
                 taken.append(change)
                 yield change

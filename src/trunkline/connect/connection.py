@@ -1,5 +1,7 @@
 """What `trunkline.connect()` gives: the operations, and handles on the things they work on."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -39,44 +41,44 @@ class Connection:
         return str(self._client.transport.address)
 
     @property
-    def repos(self) -> "Repos":
+    def repos(self) -> Repos:
         return self._client.repos
 
     @property
-    def branches(self) -> "Branches":
+    def branches(self) -> Branches:
         return self._client.branches
 
     @property
-    def commits(self) -> "Commits":
+    def commits(self) -> Commits:
         return self._client.commits
 
     @property
-    def files(self) -> "Files":
+    def files(self) -> Files:
         return self._client.files
 
     @property
-    def pipelines(self) -> "Pipelines":
+    def pipelines(self) -> Pipelines:
         return self._client.pipelines
 
     @property
-    def jobs(self) -> "Jobs":
+    def jobs(self) -> Jobs:
         return self._client.jobs
 
     @property
-    def datums(self) -> "Datums":
+    def datums(self) -> Datums:
         return self._client.datums
 
     @property
-    def admin(self) -> "Admin":
+    def admin(self) -> Admin:
         return self._client.admin
 
-    def repo(self, name: str) -> "RepoHandle":
+    def repo(self, name: str) -> RepoHandle:
         """A handle on a repo, whether it is there yet or not."""
         from trunkline.connect.repos import RepoHandle
 
         return RepoHandle(self, name)
 
-    def __getitem__(self, address: str) -> "FileHandle":
+    def __getitem__(self, address: str) -> FileHandle:
         """A handle on a file or directory: `repo@ref:/path`; without a ref, of `master`."""
         from trunkline.connect.files import FileHandle
         from trunkline.model.names import parse_address
@@ -84,7 +86,7 @@ class Connection:
         parsed = parse_address(address)
         return FileHandle(self, parsed.repo, parsed.ref or "master", parsed.path or "")
 
-    def pipeline(self, name: str) -> "PipelineHandle":
+    def pipeline(self, name: str) -> PipelineHandle:
         """A handle on a pipeline, whether it is there yet or not."""
         from trunkline.connect.pipelines import PipelineHandle
 
@@ -92,13 +94,13 @@ class Connection:
 
     def create_pipeline(
         self,
-        spec: "Mapping[str, object] | str | os.PathLike[str]",
+        spec: Mapping[str, object] | str | os.PathLike[str],
         *,
         code: str | os.PathLike[str] | None = None,
         update: bool = False,
         reprocess: bool = False,
         keep_results: bool = False,
-    ) -> "PipelineHandle":
+    ) -> PipelineHandle:
         """Create (or, with `update`, change) a pipeline.
 
         `spec` is a mapping, a path object or file name ending in .json, .yaml or .yml, or the text
@@ -118,7 +120,7 @@ class Connection:
         )
         return PipelineHandle(self, info.name)
 
-    def job(self, name: str) -> "JobHandle":
+    def job(self, name: str) -> JobHandle:
         """A handle on a job, named `pipeline@id`."""
         from trunkline.connect.jobs import JobHandle
 

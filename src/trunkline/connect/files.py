@@ -1,5 +1,7 @@
 """Handles on files and directories of commits."""
 
+from __future__ import annotations
+
 import io
 import os
 from collections.abc import Iterator
@@ -34,7 +36,7 @@ class FileHandle:
         """The last part of its path."""
         return self.path.rpartition("/")[2]
 
-    def __truediv__(self, name: str) -> "FileHandle":
+    def __truediv__(self, name: str) -> FileHandle:
         """A handle on something inside this directory."""
         path = f"{self.path}/{name}" if self.path else name
         return FileHandle(self._operations, self.repo, self.ref, path)
@@ -51,7 +53,7 @@ class FileHandle:
             return False
         return True
 
-    def list(self) -> "Iterator[FileHandle]":
+    def list(self) -> Iterator[FileHandle]:
         """The entries of this directory, by name."""
         for entry in self._operations.files.list_files(self.repo, self.ref, self.path or "/"):
             yield FileHandle(self._operations, self.repo, self.ref, entry.path)
@@ -96,7 +98,7 @@ class FileHandle:
                 self._download_one(entry, target / relative)
         return target
 
-    def pandas(self, **options: Any) -> "pandas.DataFrame":
+    def pandas(self, **options: Any) -> pandas.DataFrame:
         """The content as a pandas DataFrame, read as its name ends (.csv, .parquet, …).
 
         `options` go to the reading function of pandas.

@@ -1,5 +1,7 @@
 """Handles on jobs."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -17,19 +19,19 @@ class JobHandle:
         self.name = name
 
     @property
-    def info(self) -> "JobInfo":
+    def info(self) -> JobInfo:
         """What the server says of it now; raises JobNotFound."""
         return self._operations.jobs.inspect_job(self.name)
 
-    def wait(self, timeout_s: float | None = None) -> "JobInfo":
+    def wait(self, timeout_s: float | None = None) -> JobInfo:
         """The job once it has ended, however it did: see its `state`. Raises TimedOut."""
         return self._operations.jobs.inspect_job(self.name, wait=True, timeout_s=timeout_s)
 
-    def datums(self) -> "Iterator[DatumInfo]":
+    def datums(self) -> Iterator[DatumInfo]:
         """Its datums, failed ones first."""
         return self._operations.datums.list_datums(self.name)
 
-    def logs(self, *, follow: bool = False, tail: int = 0) -> "Iterator[LogLine]":
+    def logs(self, *, follow: bool = False, tail: int = 0) -> Iterator[LogLine]:
         """What its user code printed; `follow` waits for more until the job ends."""
         return self._operations.datums.get_logs(job=self.name, follow=follow, tail=tail)
 

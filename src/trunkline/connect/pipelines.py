@@ -1,5 +1,7 @@
 """Handles on pipelines."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ class PipelineHandle:
         self.name = name
 
     @property
-    def info(self) -> "PipelineInfo":
+    def info(self) -> PipelineInfo:
         """What the server says of it now; raises PipelineNotFound."""
         return self._operations.pipelines.inspect_pipeline(self.name)
 
@@ -36,7 +38,7 @@ class PipelineHandle:
         for info in self._operations.jobs.list_jobs(pipeline=self.name):
             yield JobHandle(self._operations, f"{info.pipeline}@{info.id}")
 
-    def logs(self, *, follow: bool = False, tail: int = 0) -> "Iterator[LogLine]":
+    def logs(self, *, follow: bool = False, tail: int = 0) -> Iterator[LogLine]:
         """What its user code printed; `follow` waits for more."""
         return self._operations.datums.get_logs(pipeline=self.name, follow=follow, tail=tail)
 

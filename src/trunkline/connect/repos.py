@@ -1,5 +1,7 @@
 """Handles on repos, and the commit that is built up in a `with` statement."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from types import TracebackType
@@ -39,7 +41,7 @@ class RepoHandle:
         return True
 
     @property
-    def info(self) -> "RepoInfo":
+    def info(self) -> RepoInfo:
         """What the server says of it now; raises RepoNotFound."""
         return self._operations.repos.inspect_repo(self.name)
 
@@ -47,15 +49,15 @@ class RepoHandle:
         """Delete the repo with its commits."""
         self._operations.repos.delete_repo(self.name, force=force)
 
-    def branches(self) -> "list[BranchInfo]":
+    def branches(self) -> list[BranchInfo]:
         """Its branches, last moved first."""
         return self._operations.branches.list_branches(self.name)
 
-    def commits(self, to: str | None = None) -> "Iterator[CommitInfo]":
+    def commits(self, to: str | None = None) -> Iterator[CommitInfo]:
         """Its commits, newest first; with `to`, that commit and its ancestors."""
         return self._operations.commits.list_commits(self.name, to=to)
 
-    def commit(self, ref: str = DEFAULT_BRANCH, *, message: str = "") -> "CommitWriter":
+    def commit(self, ref: str = DEFAULT_BRANCH, *, message: str = "") -> CommitWriter:
         """A commit on a branch, to be filled in a `with` statement.
 
             with connection.repo("training").commit("master", message="v2") as commit:
@@ -90,7 +92,7 @@ class CommitWriter:
         self._info: CommitInfo | None = None
 
     @property
-    def info(self) -> "CommitInfo":
+    def info(self) -> CommitInfo:
         """The commit, once it has been made."""
         if self._info is None:
             raise InvalidInput("the commit has not been made yet: that happens when `with` ends")

@@ -140,11 +140,15 @@ def _translated(path: Path) -> Iterator[None]:
         raise
     except sqlite3.OperationalError as error:
         text = str(error)
+        if "decode" in text or "unsupported file format" in text:
+            raise Corrupt(f"the database {path}", "a whole SQLite file", text) from error
         if "full" in text or "disk I/O" in text:
             raise StorageFull(str(path)) from error
         if "locked" in text or "busy" in text or "unable to open" in text:
             raise Unavailable(f"the database {path} can't be used now: {text}") from error
         raise
+    except UnicodeDecodeError as error:  # the driver can't even read its own message about damage
+        raise Corrupt(f"the database {path}", "a whole SQLite file", "a damaged one") from error
     except sqlite3.DatabaseError as error:
         text = str(error)
         if "malformed" in text or "not a database" in text:

@@ -1,5 +1,6 @@
 """The embedded engine: opens a data directory and offers every operation on it."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -21,7 +22,13 @@ from trunkline.engine.pipelines import EnginePipelines
 from trunkline.engine.release import FORMAT
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.services import Services
-from trunkline.errors import StorageFull, StoreInUse, StoreTooNew, Unavailable
+from trunkline.errors import (
+    StorageFull,
+    StoreInUse,
+    StoreTooNew,
+    TrunklineError,
+    Unavailable,
+)
 from trunkline.files.tree import Trees
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.scheduler import Scheduler
@@ -82,7 +89,8 @@ class Engine:
         self._services.closing.set()
         self._services.database.notify()
         self._services.scheduler.close()
-        self._services.chunks.close()
+        with contextlib.suppress(TrunklineError):  # on a full disk the next opening seals the pack
+            self._services.chunks.close()
         self._services.database.close()
         os.close(self._lock)
 

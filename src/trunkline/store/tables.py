@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from trunkline.db.database import Transaction
+from trunkline.db.database import Row, Transaction
 from trunkline.db.migrate import migrate
 from trunkline.db.sqlite import SqliteDatabase
-from trunkline.store.packs import Location
+from trunkline.errors import Corrupt, StorageFull, StoreTooNew, Unavailable
+from trunkline.store.packs import CHUNK_BYTES_MAX, Location
 
 _BATCH = 1000  # digests in one statement
 
@@ -32,16 +33,38 @@ def open_index(path: Path) -> SqliteDatabase:
     database = SqliteDatabase(path, durable=False)
     try:
         migrate(database, "index", where=str(path.parent))
-    except BaseException:
+        with database.read() as tx:
+            find(tx, [bytes(32)])
+            packs(tx)
+    except (StoreTooNew, StorageFull, Unavailable):
         database.close()
         raise
+    except Exception as error:
+        # A damaged schema shows itself in many ways, and all of them end in making it anew.
+        database.close()
+        raise Corrupt(f"the index {path}", "a whole database", str(error)) from error
     return database
 
 
 def find(tx: Transaction, digests: Sequence[bytes]) -> dict[bytes, Location]:
     """Where the chunks are that the index knows."""
     rows = [row for batch in _batches(digests) for row in tx.rows(_FIND, digests=batch)]
-    return {row[0]: Location(*row) for row in rows}
+    return {row[0]: _location(row) for row in rows}
+
+
+def _location(row: Row) -> Location:
+    """The place in a row; a row that damage has changed gives one that no chunk can have."""
+    digest, pack, offset, stored, size = row
+    if (
+        type(offset) is int
+        and type(stored) is int
+        and 0 <= offset < 1 << 62
+        and 0 <= stored <= CHUNK_BYTES_MAX
+        and type(pack) is str
+        and pack.isalnum()
+    ):
+        return Location(digest, pack, offset, stored, size)
+    return Location(digest, "", 0, 0, 0)
 
 
 def known(tx: Transaction, digests: Sequence[bytes]) -> set[bytes]:
@@ -88,7 +111,9 @@ def set_sealed(tx: Transaction, pack: str) -> None:
 
 def packs(tx: Transaction) -> dict[str, bool]:
     """The known packs by name, and whether each is sealed."""
-    return {row[0]: bool(row[1]) for row in tx.rows("SELECT name, sealed FROM pack ORDER BY name")}
+    return {
+        str(row[0]): bool(row[1]) for row in tx.rows("SELECT name, sealed FROM pack ORDER BY name")
+    }
 
 
 def count(tx: Transaction) -> int:
@@ -107,7 +132,7 @@ def page(tx: Transaction, after: bytes, most: int) -> list[Location]:
         after=after,
         most=most,
     )
-    return [Location(*row) for row in rows]
+    return [_location(row) for row in rows]
 
 
 def forget_pack(tx: Transaction, pack: str) -> None:

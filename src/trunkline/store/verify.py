@@ -47,21 +47,27 @@ class Verifier:
             yield chunk, problem
 
     def _problems(self) -> Iterator[tuple[str, str]]:
-        with self._index.read() as tx:
-            broken = tables.problems(tx)
-            known = tables.packs(tx)
-        for sentence in broken:
-            yield "", f"the index is damaged: {sentence}"
+        known: dict[str, bool] = {}
+        try:
+            with self._index.read() as tx:
+                for sentence in tables.problems(tx):
+                    yield "", f"the index is damaged: {sentence}"
+                known = tables.packs(tx)
+        except Corrupt as error:
+            yield "", str(error)
         for path in packs.pack_paths(self._directory):
             name = path.name.removesuffix(packs.SUFFIX)
             data = path.read_bytes()
             content = packs.read_content(data, name)
             self._count(packs=1, stored_bytes=len(data))
             yield from self._pack(content, data, sealed=known.get(name, False))
-        with self._index.read() as tx:
-            unconfirmed = tables.count(tx) - self._confirmed
-        if unconfirmed:
-            yield from self._index_rows()
+        try:
+            with self._index.read() as tx:
+                unconfirmed = tables.count(tx) - self._confirmed
+            if unconfirmed:
+                yield from self._index_rows()
+        except Corrupt as error:
+            yield "", str(error)
 
     def _pack(
         self, content: PackContent, data: bytes, *, sealed: bool
@@ -70,8 +76,12 @@ class Verifier:
             yield "", f"pack {content.name}: its header is damaged"
         if sealed and not content.sealed:
             yield "", f"pack {content.name}: its footer is damaged"
-        with self._index.read() as tx:
-            indexed = tables.find(tx, [place.digest for place in content.places])
+        try:
+            with self._index.read() as tx:
+                indexed = tables.find(tx, [place.digest for place in content.places])
+        except Corrupt as error:
+            yield "", f"the index is damaged: {error}"
+            indexed = {}
         places = set(content.places)
         for place in content.places:
             self._count(chunks=1)
