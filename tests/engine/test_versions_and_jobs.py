@@ -426,3 +426,17 @@ def _until(condition) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_long_history_is_listed_page_by_page(engine) -> None:
+    engine.engine.repos.create_repo("data")
+    ids = [engine.put("data", {"n": str(n)}).id for n in range(405)][::-1]
+
+    everything = [c.id for c in engine.engine.commits.list_commits("data")]
+    ancestors = [c.id for c in engine.engine.commits.list_commits("data", to="master")]
+    some = [c.id for c in engine.engine.commits.list_commits("data", number=300)]
+    newest = engine.engine.commits.list_commits("data", to="master", after=ids[250])
+
+    assert everything == ancestors == ids
+    assert some == ids[:300]
+    assert [c.id for c in newest] == ids[:250]

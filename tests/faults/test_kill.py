@@ -153,8 +153,12 @@ def outcome(command: Run, iris: Path) -> dict[str, dict[str, str]]:
 
 @pytest.fixture
 def example(iris: Path) -> Path:
-    wider = (iris / "infer.json").read_text().replace('"constant": "1"', '"constant": "3"')
-    (iris / "infer3.json").write_text(wider)
+    """The example with more tries: a datum that loses its worker too often fails by rule."""
+    for name in ("pre-process.json", "train.json", "infer.json"):
+        spec = json.loads((iris / name).read_text())
+        (iris / name).write_text(json.dumps(spec | {"datum_tries": 100}))
+    wider = json.loads((iris / "infer.json").read_text())
+    (iris / "infer3.json").write_text(json.dumps(wider | {"parallelism_spec": {"constant": "3"}}))
     return iris
 
 

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import pickle
-import shutil
 import signal
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from typing import TypeVar
 
 import pytest
 
-from trunkline.runtimes import namespace
+from trunkline.runtimes import namespace, scratch
 from trunkline.runtimes.base import Command, ExitReport, Slot
 from trunkline.runtimes.cleanup import kill_leftovers
 from trunkline.runtimes.process import isolation_available, open_slot
@@ -163,7 +162,8 @@ def make_place(kind: str, marker: str) -> Iterator[Place]:
         pytest.skip(f"an unprivileged user gets no namespace on this machine: {reason}")
     yield place
     left_behind = kill_leftovers(marker)
-    shutil.rmtree(parent, ignore_errors=True)
+    scratch.empty(parent)
+    parent.rmdir()
     assert left_behind == 0, "processes of the slot were still alive"
 
 

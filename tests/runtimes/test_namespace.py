@@ -242,7 +242,8 @@ def test_an_unknown_isolation_is_refused(tmp_path: Path) -> None:
         process.open_slot(tmp_path, isolation="jail")
 
 
-def test_status_can_tell_which_isolation_this_machine_has() -> None:
+def test_status_can_tell_which_isolation_this_machine_has(root_place: Place) -> None:
     answer = process.isolation_available()
+    reason = root_place.away(process.why_no_namespace)
 
-    assert answer == "namespace" or answer.startswith("rewrite (")
+    assert answer == (f"rewrite ({reason})" if reason else "namespace")

@@ -52,7 +52,7 @@ def test_whole_paths_are_replaced(text: str, expected: str) -> None:
         "~/code",
         "${HOME}/code",
         "$(pwd)/pfs",
-        "/home/code",
+        "/srv/code",
         "//pfs",
         "pfs",
         "code",

@@ -11,7 +11,7 @@ from trunkline.jobs import tables
 from trunkline.jobs.records import open_jobs
 from trunkline.model.names import parse_address
 from trunkline.model.versions import CommitInfo, CommitName, Origin, RunInfo
-from trunkline.versions import branches, commits, contents, provenance
+from trunkline.versions import branches, commits, contents, provenance, repos
 from trunkline.versions.commits import CommitRecord, RunRecord
 
 _PAGE = 200
@@ -101,11 +101,33 @@ class EngineCommits:
         if after is not None and to is None:
             raise InvalidInput("cannot use `from` commit without `to` commit")
         with self._services.database.read() as tx:
-            page = [
-                commits.commit_info(tx, record)
-                for record in commits.list_commits(tx, repo, to=to, after=after, number=number)
-            ]
-        return iter(page)
+            last = None if after is None else commits.resolve(tx, repo, after).id
+            start = None if to is None else commits.resolve(tx, repo, to).id
+            repos.repo_info(tx, repo)
+        return self._pages(repo, start, last, number)
+
+    def _pages(
+        self, repo: str, to: str | None, after: str | None, number: int
+    ) -> Iterator[CommitInfo]:
+        """Page by page, each in a transaction of its own: a slow reader holds none open."""
+        left = number or None
+        before: int | None = None
+        while left is None or left > 0:
+            most = _PAGE if left is None else min(_PAGE, left)
+            with self._services.database.read() as tx:
+                records = list(
+                    commits.list_commits(tx, repo, to=to, after=after, number=most, before=before)
+                )
+                infos = [commits.commit_info(tx, record) for record in records]
+            yield from infos
+            if len(records) < most:
+                return
+            left = None if left is None else left - most
+            before = records[-1].number
+            if to is not None:
+                to = records[-1].parent
+                if to is None:
+                    return
 
     def delete_commit(self, repo: str, commit: str) -> None:
         services = self._services

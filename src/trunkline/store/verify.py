@@ -50,11 +50,12 @@ class Verifier:
         known: dict[str, bool] = {}
         try:
             with self._index.read() as tx:
-                for sentence in tables.problems(tx):
-                    yield "", f"the index is damaged: {sentence}"
+                broken = tables.problems(tx)
                 known = tables.packs(tx)
         except Corrupt as error:
-            yield "", str(error)
+            broken = [str(error)]
+        for sentence in broken:
+            yield "", f"the index is damaged: {sentence}"
         for path in packs.pack_paths(self._directory):
             name = path.name.removesuffix(packs.SUFFIX)
             data = path.read_bytes()

@@ -311,17 +311,19 @@ def list_commits(
     to: str | None = None,
     after: str | None = None,
     number: int = 0,
+    before: int | None = None,
 ) -> Iterator[CommitRecord]:
     """The commits of a repo, newest first; with `to`, that commit and its ancestors.
 
     `to` and `after` are references; the list ends before `after`, and after `number` commits unless
-    that is 0. Lazy, in pages: the transaction has to stay open meanwhile, but errors are raised at
+    that is 0. Without `to`, `before` leaves out the commits with that number or a higher one, which
+    is how a list goes on in another transaction. Lazy, in pages: the transaction has to stay open meanwhile, but errors are raised at
     once.
     """
     owner = require_repo(tx, repo)
     last = None if after is None else resolve(tx, repo, after).number
     if to is None:
-        found = tables.commits_newest_first(tx, owner, down_to=last)
+        found = tables.commits_newest_first(tx, owner, before=before, down_to=last)
     else:
         found = tables.ancestors(tx, resolve(tx, repo, to).number)
     return _cut(found, last, number)

@@ -430,10 +430,9 @@ def ancestor_at(tx: Transaction, commit: int, depth: int) -> CommitRecord:
 
 
 def commits_newest_first(
-    tx: Transaction, repo: RepoRow, *, down_to: int | None
+    tx: Transaction, repo: RepoRow, *, before: int | None, down_to: int | None
 ) -> Iterator[CommitRecord]:
-    """All commits of a repo that are newer than the commit `down_to`, page by page."""
-    before = None
+    """The commits of a repo older than `before` and newer than `down_to`, page by page."""
     while True:
         rows = tx.rows(
             f"{_COMMIT} WHERE c.repo = :repo AND c.number < :before AND c.number > :after "

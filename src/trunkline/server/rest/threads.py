@@ -175,9 +175,14 @@ class Threads:
                     "which is the most it can; end some of them, or try again later"
                 )
             self._running[outflow] = patient
-        threading.Thread(
+        thread = threading.Thread(
             target=self._run, args=(work, outflow), name="operation", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system allows no more
+            del self._running[outflow]
+            raise Unavailable("the server can't start another thread now; try later") from error
         return outflow
 
     def stop(self) -> None:
