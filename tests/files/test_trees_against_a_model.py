@@ -16,6 +16,8 @@ from trunkline.files.manifest import EMPTY, RootId
 from trunkline.files.tree import Trees
 from trunkline.model.versions import FileType, Side
 
+EXAMPLES = settings().max_examples  # as the profile says
+
 pytestmark = pytest.mark.usefixtures("small_ranges")
 
 Model = dict[str, tuple[bytes, str]]
@@ -109,7 +111,7 @@ def models(draw: st.DrawFn, max_size: int = 40) -> Model:
 
 
 @given(before=models(), ops=st.lists(OPS, max_size=30), cuts=st.sets(st.integers(0, 30)))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=5 * EXAMPLES)
 def test_applying_deltas_equals_changing_a_dict(
     trees: Trees, before: Model, ops: list[Op], cuts: set[int]
 ) -> None:
@@ -134,7 +136,7 @@ def test_applying_deltas_equals_changing_a_dict(
 
 
 @given(before=models(), ops=st.lists(OPS, max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=2 * EXAMPLES)
 def test_applying_one_by_one_gives_the_same_root_as_all_at_once(
     trees: Trees, before: Model, ops: list[Op]
 ) -> None:
@@ -152,7 +154,7 @@ def test_applying_one_by_one_gives_the_same_root_as_all_at_once(
 
 
 @given(one=models(max_size=12), other=models(max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=2 * EXAMPLES)
 def test_trees_are_equal_exactly_if_their_roots_are(trees: Trees, one: Model, other: Model) -> None:
     first, second = built(trees, one), built(trees, other)
 
@@ -160,7 +162,7 @@ def test_trees_are_equal_exactly_if_their_roots_are(trees: Trees, one: Model, ot
 
 
 @given(new=models(), ops=st.lists(OPS, max_size=10), new_prefix=PATHS, old_prefix=PATHS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=4 * EXAMPLES)
 def test_diff_equals_the_difference_of_dicts(
     trees: Trees, new: Model, ops: list[Op], new_prefix: str, old_prefix: str
 ) -> None:
@@ -213,7 +215,7 @@ def shown(entry: Entry) -> tuple[str, FileType, int]:
 
 
 @given(model=models(), directory=st.one_of(st.just(""), PATHS))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=4 * EXAMPLES)
 def test_a_listing_shows_each_child_once_by_name(
     trees: Trees, model: Model, directory: str
 ) -> None:
@@ -249,7 +251,7 @@ GLOBS = {
 
 
 @given(model=models(), pattern=st.sampled_from(sorted(GLOBS)))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=5 * EXAMPLES)
 def test_a_glob_finds_files_and_directories_by_path(
     trees: Trees, model: Model, pattern: str
 ) -> None:
@@ -262,7 +264,7 @@ def test_a_glob_finds_files_and_directories_by_path(
 
 
 @given(model=models(), path=st.one_of(st.just(""), PATHS))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=3 * EXAMPLES)
 def test_looking_up_one_path_says_what_it_is(trees: Trees, model: Model, path: str) -> None:
     root = built(trees, model)
 
@@ -280,7 +282,7 @@ def test_looking_up_one_path_says_what_it_is(trees: Trees, model: Model, path: s
 
 
 @given(model=models(max_size=15), move=st.sampled_from(PARTS))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=2 * EXAMPLES)
 def test_the_digest_of_a_directory_is_that_of_its_relative_content(
     trees: Trees, model: Model, move: str
 ) -> None:
@@ -290,7 +292,7 @@ def test_the_digest_of_a_directory_is_that_of_its_relative_content(
 
 
 @given(model=models(max_size=10), path=PATHS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=2 * EXAMPLES)
 def test_walking_from_a_prefix_gives_the_rows_below_it(
     trees: Trees, model: Model, path: str
 ) -> None:

@@ -98,6 +98,7 @@ class DatumRun:
 
     def __init__(self, slot: Slot, trees: Trees) -> None:
         self._slot = slot
+        self._shown_code: Path | None = None
         self.trees = trees
 
     def run(
@@ -160,7 +161,10 @@ class DatumRun:
         self, context: Context, planned: PlannedDatum, size: int, clock: "_Clock"
     ) -> Path:
         with clock.measure("download"):
-            self._slot.set_code(self._code(context))
+            code = self._code(context)
+            if code != self._shown_code:
+                self._slot.set_code(code)
+                self._shown_code = code
             stage = self._slot.stage(size, files=len(planned.datum.files))
             for file in planned.datum.files:
                 rows: Iterator[FileRow] = self.trees.walk(RootId(file.root), file.path)
