@@ -19,7 +19,8 @@ FORBIDDEN_NAMES = {"utils", "util", "helper", "helpers", "manager", "misc", "com
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".json", ".sql", ".sh", ".yaml", ".yml", ".lock", ""}
 # Documents may point to these; anything else is a registry, a mirror or somebody's machine.
 HOSTS = re.compile(
-    r"(([\w-]+\.)?example\.(com|org)|[\w.-]+\.example|[\w.-]+\.invalid|localhost|127\.0\.0\.1|\[::1\]|"
+    r"(([\w-]+\.)?example\.(com|org)|[\w.-]+\.example|[\w.-]+\.invalid|localhost|"
+    r"127\.0\.0\.1|\[::1\]|"
     r"www\.apache\.org|github\.com|keepachangelog\.com|semver\.org|json-schema\.org|"
     r"169\.254\.169\.254)"
 )

@@ -17,7 +17,12 @@ NAMES = st.sampled_from(["a", "b", "c", "dir/a", "dir/b", "dir/sub/c", "other/x"
 WORDS = st.sampled_from(["one\n", "two\n", "three\n", "x" * 5000])
 
 # What each pipeline computes, as the model computes it from {path: text} of its input.
-UPPER = 'p=${src#/pfs/src/}; mkdir -p /pfs/out/$(dirname $p); [ -f $src ] && tr a-z A-Z < $src > /pfs/out/$p; true'
+UPPER = """
+p=${src#/pfs/src/}
+mkdir -p /pfs/out/$(dirname $p)
+[ -f $src ] && tr a-z A-Z < $src > /pfs/out/$p
+true
+"""
 COUNT = "find /pfs/src -type f | wc -l | tr -d ' ' > /pfs/out/count"
 
 

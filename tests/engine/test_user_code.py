@@ -19,7 +19,9 @@ def data(engine):
 
 
 def test_a_datum_sees_its_file_and_the_variables_that_name_it(data) -> None:
-    data.pipeline("made", 'cp "$data" /pfs/out/; echo "$data $PACH_JOB_ID" >> /pfs/out/env-$(basename $data)')
+    data.pipeline(
+        "made", 'cp "$data" /pfs/out/; echo "$data $PACH_JOB_ID" >> /pfs/out/env-$(basename $data)'
+    )
 
     job = data.job("made")
 
@@ -147,7 +149,12 @@ def test_a_device_node_in_the_output_fails_the_datum(data) -> None:
 
 
 def test_links_to_inputs_and_outputs_share_their_content(data) -> None:
-    script = "ln -s $data/a /pfs/out/one; ln -s $data /pfs/out/all; echo x > /pfs/out/x; ln -s x /pfs/out/y"
+    script = """
+        ln -s $data/a /pfs/out/one
+        ln -s $data /pfs/out/all
+        echo x > /pfs/out/x
+        ln -s x /pfs/out/y
+    """
     data.pipeline("made", script, glob="/")
 
     job = data.job("made")
@@ -193,7 +200,9 @@ def test_concat_merges_what_datums_write_to_one_path_in_their_order(data) -> Non
 
 
 def test_a_flood_of_logs_is_cut_with_a_notice(data) -> None:
-    data.pipeline("made", "yes 0123456789012345678901234567890123456789 | head -c 104857600", glob="/")
+    data.pipeline(
+        "made", "yes 0123456789012345678901234567890123456789 | head -c 104857600", glob="/"
+    )
 
     job = data.job("made", timeout_s=120)
     lines = data.logs("made")
@@ -204,7 +213,11 @@ def test_a_flood_of_logs_is_cut_with_a_notice(data) -> None:
 
 
 def test_inputs_are_read_only_and_outputs_start_empty(data) -> None:
-    script = "(echo x >> $data) 2>/dev/null && exit 9; ls -A /pfs/out | grep . && exit 8; echo ok > /pfs/out/$(basename $data)"
+    script = """
+        (echo x >> $data) 2>/dev/null && exit 9
+        ls -A /pfs/out | grep . && exit 8
+        echo ok > /pfs/out/$(basename $data)
+    """
     data.pipeline("made", script, **ONCE)
 
     job = data.job("made")
@@ -245,7 +258,11 @@ def test_code_is_versioned_with_the_spec_and_read_only(data) -> None:
     from trunkline.api.changes import PutFile
 
     code = data.engine.files.create_file_set(
-        [PutFile(path="run.sh", content=[b"#!/bin/sh\necho from code > /pfs/out/$(basename $data)\n"])]
+        [
+            PutFile(
+                path="run.sh", content=[b"#!/bin/sh\necho from code > /pfs/out/$(basename $data)\n"]
+            )
+        ]
     )
     spec = {
         "pipeline": {"name": "made"},

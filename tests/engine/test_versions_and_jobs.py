@@ -138,7 +138,7 @@ def test_a_stopped_job_is_killed_with_an_empty_commit_and_its_datums_stay_rememb
 ) -> None:
     chain.put("data", {"slow": "s\n"})
     chain.job("one")
-    chain.pipeline("long", '[ $(basename $data) = a ] || sleep 600; cp $data /pfs/out/')
+    chain.pipeline("long", "[ $(basename $data) = a ] || sleep 600; cp $data /pfs/out/")
     [job] = chain.engine.jobs.list_jobs(pipeline="long", number=1)
     _until(lambda: chain.engine.jobs.inspect_job(f"long@{job.id}").processed == 1)
 
@@ -280,8 +280,11 @@ def _state(driver) -> object:
     operations = driver.engine
     return (
         [repo.name for repo in operations.repos.list_repos()],
-        [(b.repo, b.name, b.head) for r in operations.repos.list_repos()
-         for b in operations.branches.list_branches(r.name)],
+        [
+            (b.repo, b.name, b.head)
+            for r in operations.repos.list_repos()
+            for b in operations.branches.list_branches(r.name)
+        ],
         [p.name for p in operations.pipelines.list_pipelines()],
         [(job.pipeline, job.id) for job in operations.jobs.list_jobs()],
     )
@@ -318,7 +321,10 @@ REFUSED = [
     (PipelineNotFound, lambda e: e.pipelines.create_pipeline(_spec("x", repo="data"), update=True)),
     (RepoNotFound, lambda e: e.pipelines.create_pipeline(_spec("x", repo="nope"))),
     (ProvenanceLoop, lambda e: e.pipelines.create_pipeline(_spec("one", repo="two"), update=True)),
-    (ProvenanceLoop, lambda e: e.branches.create_branch("data", "master", provenance=["two@master"])),
+    (
+        ProvenanceLoop,
+        lambda e: e.branches.create_branch("data", "master", provenance=["two@master"]),
+    ),
     (PipelineNotFound, lambda e: e.pipelines.inspect_pipeline("twoo")),
     (InvalidInput, lambda e: e.datums.get_logs()),
 ]

@@ -103,7 +103,7 @@ def test_a_frozen_worker_is_given_up_and_its_datums_run_elsewhere(engine: Engine
 
 
 def test_a_datum_that_kills_its_worker_each_time_fails_after_its_tries(engine: Engine) -> None:
-    script = 'if [ $data = /pfs/data/07 ]; then kill -9 $PPID; sleep 60; fi; cp $data /pfs/out/'
+    script = "if [ $data = /pfs/data/07 ]; then kill -9 $PPID; sleep 60; fi; cp $data /pfs/out/"
     job = run(engine, script, datum_tries=2)
 
     done = ended(engine, job)
@@ -135,5 +135,3 @@ def sleeping(seconds: str) -> list[Path]:
 
 def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-

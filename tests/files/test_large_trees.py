@@ -68,7 +68,8 @@ def test_one_changed_file_rewrites_few_ranges(trees: Trees, large: RootId, path:
 
     fresh = set(ranges(trees, root)) - set(ranges(trees, large))
     assert 1 <= len(fresh) <= 3
-    assert [(s, r.path) for s, r in trees.diff(root, "", large, "")][0] == (Side.NEW, path)
+    side, row = next(trees.diff(root, "", large, ""))
+    assert (side, row.path) == (Side.NEW, path)
 
 
 def test_taking_a_change_back_gives_the_old_root(trees: Trees, large: RootId) -> None:

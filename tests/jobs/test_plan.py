@@ -52,9 +52,7 @@ def test_datums_with_a_remembered_result_are_not_fresh() -> None:
 def test_reprocessing_makes_every_datum_fresh() -> None:
     datums = [_datum(n) for n in range(3)]
 
-    [segment] = plan_datums(
-        datums, key_of=_key, remembered=set, may_repeat=False, reprocess=True
-    )
+    [segment] = plan_datums(datums, key_of=_key, remembered=set, may_repeat=False, reprocess=True)
 
     assert segment.fresh == 3
 

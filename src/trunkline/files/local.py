@@ -91,7 +91,7 @@ def local_files(source: str) -> Iterator[tuple[str, Callable[[], FileIO]]]:
             return
         if not stat.S_ISREG(seen.st_mode):
             raise InvalidInput(f"{source} is {_kind(seen.st_mode)}, which can't be stored")
-        yield "", lambda: _opened(os.open(source, _FILE), seen, source)
+        yield "", lambda: _open(source, seen, shown=source, follow=True)
 
 
 def _files_below(real: str, shown: str) -> Iterator[tuple[str, Callable[[], FileIO]]]:
@@ -124,7 +124,7 @@ def _followed(real: str, shown: str, link: LocalLink) -> Callable[[], FileIO]:
     if not stat.S_ISREG(seen.st_mode):
         raise InvalidInput(f"{name} is a symbolic link to {_kind(seen.st_mode)}, not to a file")
     # `seen` is compared with what is open: a link that is moved meanwhile is noticed.
-    return lambda: _opened(os.open(target, _FILE | os.O_NOFOLLOW), seen, name)
+    return lambda: _open(target, seen, shown=name)
 
 
 def _scan(fd: int, prefix: str) -> Iterator[Found]:
@@ -174,7 +174,7 @@ def _leaf(parent: int, name: str, path: str) -> Iterator[Found]:
         yield LocalFile(
             path=path,
             size_bytes=seen.st_size,
-            open=lambda: _opened(os.open(name, _FILE | os.O_NOFOLLOW, dir_fd=parent), seen, path),
+            open=lambda: _open(name, seen, shown=path, parent=parent),
         )
     elif target:
         yield LocalLink(path=path, target=_printable(target))
@@ -182,8 +182,19 @@ def _leaf(parent: int, name: str, path: str) -> Iterator[Found]:
         yield LocalRefused(path=path, reason=f"it is {_kind(seen.st_mode)}")
 
 
-def _opened(fd: int, seen: os.stat_result, shown: str) -> FileIO:
-    """The file behind a descriptor, if it still is the one that was seen."""
+def _open(
+    name: str,
+    seen: os.stat_result,
+    *,
+    shown: str,
+    parent: int | None = None,
+    follow: bool = False,
+) -> FileIO:
+    """Open a file, if it still is the one that was seen."""
+    try:
+        fd = os.open(name, _FILE if follow else _FILE | os.O_NOFOLLOW, dir_fd=parent)
+    except OSError as error:
+        raise OperationFailed(f"can't read {shown}: {error.strerror}") from error
     now = os.fstat(fd)
     if not stat.S_ISREG(now.st_mode) or (now.st_dev, now.st_ino) != (seen.st_dev, seen.st_ino):
         os.close(fd)

@@ -105,7 +105,8 @@ class View:
         ranges = self.ranges
         rows = self.loader.rows(ranges.ids[number])
         if (
-            len(rows) != ranges.rows[number]
+            not rows.paths
+            or len(rows) != ranges.rows[number]
             or rows.paths[0] != ranges.firsts[number]
             or rows.paths[-1] != ranges.lasts[number]
         ):

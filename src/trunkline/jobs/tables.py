@@ -4,7 +4,7 @@ One function is one statement. Times are datetimes outside and microseconds insi
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from trunkline.db.database import Row, Transaction
@@ -362,17 +362,7 @@ def insert_segments(tx: Transaction, job: int, segments: Iterable[SegmentRecord]
     tx.execute_many(
         """INSERT INTO job_segment (job, number, chunk, first, fresh, total)
            VALUES (:job, :number, :chunk, :first, :fresh, :total)""",
-        (
-            {
-                "job": job,
-                "number": s.number,
-                "chunk": s.chunk,
-                "first": s.first,
-                "fresh": s.fresh,
-                "total": s.total,
-            }
-            for s in segments
-        ),
+        ({"job": job, **asdict(segment)} for segment in segments),
     )
 
 
@@ -382,7 +372,7 @@ def segments_of(tx: Transaction, job: int) -> list[SegmentRecord]:
         " ORDER BY number",
         job=job,
     )
-    return [SegmentRecord(number=n, chunk=c, first=f, fresh=k, total=t) for n, c, f, k, t in rows]
+    return [_segment(row) for row in rows]
 
 
 def segments_between(tx: Transaction, job: int, first: int, until: int) -> list[SegmentRecord]:
@@ -394,7 +384,7 @@ def segments_between(tx: Transaction, job: int, first: int, until: int) -> list[
         first=first,
         until=until,
     )
-    return [SegmentRecord(number=n, chunk=c, first=f, fresh=k, total=t) for n, c, f, k, t in rows]
+    return [_segment(row) for row in rows]
 
 
 def take_lost_lease(tx: Transaction, job: int) -> LeaseRecord | None:
@@ -585,6 +575,11 @@ def _job(row: Row) -> JobRecord:
     values["started"] = _time(values["started"])
     values["finished"] = _time(values["finished"])
     return JobRecord(**values)
+
+
+def _segment(row: Row) -> SegmentRecord:
+    number, chunk, first, fresh, total = row
+    return SegmentRecord(number=number, chunk=chunk, first=first, fresh=fresh, total=total)
 
 
 def _lease(row: Row) -> LeaseRecord:

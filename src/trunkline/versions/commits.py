@@ -317,8 +317,8 @@ def list_commits(
 
     `to` and `after` are references; the list ends before `after`, and after `number` commits unless
     that is 0. Without `to`, `before` leaves out the commits with that number or a higher one, which
-    is how a list goes on in another transaction. Lazy, in pages: the transaction has to stay open meanwhile, but errors are raised at
-    once.
+    is how a list goes on in another transaction. Lazy, in pages: the transaction has to stay open
+    meanwhile, but errors are raised at once.
     """
     owner = require_repo(tx, repo)
     last = None if after is None else resolve(tx, repo, after).number
