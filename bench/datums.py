@@ -27,7 +27,7 @@ def main(datums: int, repetitions: int) -> None:
         floor, ours = medians(
             repetitions,
             lambda: copy_with_xargs(source, place / f"out{next(numbers)}"),
-            lambda: copy_with_pipeline(place, f"copy{next(numbers)}"),
+            lambda: copy_with_pipeline(place, f"copy{next(numbers)}", datums),
         )
         changed = seconds(lambda: change_one(place))
     print(f"{datums:,} datums, 2 workers, medians of {repetitions}")
@@ -41,7 +41,7 @@ def copy_with_xargs(source: Path, out: Path) -> None:
     run("bash", "-c", f"ls '{source}' | xargs -P2 -I{{}} cp '{source}/{{}}' '{out}/{{}}'")
 
 
-def copy_with_pipeline(place: Path, name: str) -> None:
+def copy_with_pipeline(place: Path, name: str, datums: int) -> None:
     spec = {
         "pipeline": {"name": name},
         "transform": {"cmd": ["cp", "-r", "/pfs/source/.", "/pfs/out/"]},
@@ -52,9 +52,9 @@ def copy_with_pipeline(place: Path, name: str) -> None:
     file.write_text(json.dumps(spec))
     run("trunkline", "create", "pipeline", "-f", str(file))
     run("trunkline", "flush", "commit", "source@master", "-r", name)
-    table = run("trunkline", "list-job", "-p", name)
-    if any(not row.rstrip().endswith("success") for row in table.splitlines()[1:]):
-        sys.exit(f"a job did not succeed:\n{table}")
+    job = run("trunkline", "list-job", "-p", name).splitlines()[1]
+    if f" {datums} + 0 / {datums} " not in job or not job.rstrip().endswith("success"):
+        sys.exit(f"the job did not process every datum:\n{job}")
 
 
 def change_one(place: Path) -> None:

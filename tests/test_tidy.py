@@ -19,10 +19,9 @@ FORBIDDEN_NAMES = {"utils", "util", "helper", "helpers", "manager", "misc", "com
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".json", ".sql", ".sh", ".yaml", ".yml", ".lock", ""}
 # Documents may point to these; anything else is a registry, a mirror or somebody's machine.
 HOSTS = re.compile(
-    r"(([\w-]+\.)?example\.(com|org)|[\w.-]+\.example|[\w.-]+\.invalid|localhost|"
-    r"127\.0\.0\.1|\[::1\]|"
-    r"www\.apache\.org|github\.com|keepachangelog\.com|semver\.org|json-schema\.org|"
-    r"169\.254\.169\.254)"
+    r"(([\w-]+\.)?example\.(com|org)|[\w.-]+\.(example|invalid)|localhost|127\.0\.0\.1|"
+    r"\[::1\]|169\.254\.169\.254|www\.apache\.org|github\.com|keepachangelog\.com|"
+    r"semver\.org|json-schema\.org)"
 )
 MACHINE_PATH = re.compile(r"(?<![\w.}/-])/(?:root|home|Users|work)/[\w.]+")
 

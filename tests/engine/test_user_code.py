@@ -292,3 +292,17 @@ def _command_line(process: Path) -> str:
         return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def test_workers_that_can_not_be_started_fail_the_job_with_the_reason(data) -> None:
+    scratch = data.home / "scratch"
+    scratch.write_text("in the way\n")
+
+    data.pipeline("made", "true")
+    job = data.job("made")
+    scratch.unlink()
+    data.put("data", {"c": "cat\n"})
+
+    assert job.state is JobState.FAILURE
+    assert job.reason.startswith("its workers can't be started: ")
+    assert data.job("made").state is JobState.SUCCESS

@@ -94,7 +94,11 @@ def test_round_brackets_capture(pattern: str, path: str, captured: tuple[str, ..
 
     assert glob.captured(path) == captured
     assert glob.captures == len(captured)
-    assert glob.captured("no/ne\n") is None
+
+
+def test_a_path_that_does_not_match_captures_nothing() -> None:
+    assert compile_glob("(a)/(b)").captured("a/c") is None
+    assert compile_glob("!(a)").captured("a") is None
 
 
 @pytest.mark.parametrize(

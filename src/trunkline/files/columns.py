@@ -15,8 +15,8 @@ from itertools import accumulate
 
 from trunkline.errors import Corrupt
 from trunkline.store.chunks import ChunkId
+from trunkline.store.digests import DIGEST_BYTES
 
-DIGEST_BYTES = 32
 SPANS_INLINE = 32  # a file of more chunks names lists of them instead
 SPANS_PER_LIST = 16 * 1024
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from blake3 import blake3
-
 from trunkline.files.columns import FileRow
 from trunkline.store.chunker import split
 from trunkline.store.chunks import ChunkId, ChunkStore
+from trunkline.store.digests import Digest
 
 Spans = tuple[tuple[ChunkId, int], ...]  # (chunk, its size) in order
 
@@ -30,7 +29,7 @@ def read_content(
 
 def store_content(chunks: ChunkStore, pieces: Iterable[bytes]) -> tuple[int, str, Spans]:
     """Store a content of any length; returns its size, digest and chunks."""
-    whole = blake3()
+    whole = Digest()
     spans: list[tuple[ChunkId, int]] = []
     for chunk in split(pieces):
         whole.update(chunk)
@@ -58,7 +57,7 @@ def join_rows(chunks: ChunkStore, rows: Sequence[FileRow]) -> FileRow:
         )
     kept = filled[0].chunks[:-1]
     again = [filled[0].chunks[-1], *(span for row in filled[1:] for span in row.chunks)]
-    whole = blake3()
+    whole = Digest()
     for chunk, _ in kept:
         whole.update(chunks.get(chunk))
     spans = list(kept)

@@ -8,8 +8,6 @@ make a few hundred objects. Nothing is durable before `ChunkStore.flush`.
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from blake3 import blake3
-
 from trunkline.files.columns import FileRow
 from trunkline.files.content import Spans, join_rows, store_content
 from trunkline.files.segments import (
@@ -27,6 +25,7 @@ from trunkline.files.segments import (
 from trunkline.files.tree import Trees
 from trunkline.store.chunker import CHUNK_MIN_BYTES
 from trunkline.store.chunks import ChunkId
+from trunkline.store.digests import Digest
 
 __all__ = ["DeltaId", "DeltaWriter", "delta_rows"]
 
@@ -105,7 +104,7 @@ class DeltaWriter:
             if size > CHUNK_MIN_BYTES:
                 return store_content(self._chunks, chain(pieces, rest))
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        digest = blake3(data).digest()
+        digest = Digest(data).digest()
         if not size:
             return 0, digest.hex(), ()
         self._small_digests.append(digest)

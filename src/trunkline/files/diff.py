@@ -7,10 +7,11 @@ comparing slices of columns. Cost: the ranges that differ, plus one comparison p
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from trunkline.files.columns import DIGEST_BYTES, Columns, FileRow
+from trunkline.files.columns import Columns, FileRow
 from trunkline.files.view import View, below
 from trunkline.model.versions import Side
 from trunkline.store.chunks import ChunkId
+from trunkline.store.digests import DIGEST_BYTES
 
 _STRIDE = 64  # rows compared at once to begin with
 

@@ -12,11 +12,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from blake3 import blake3
-
 from trunkline.files.columns import Columns
 from trunkline.files.view import View, below
 from trunkline.model.versions import FileType
+from trunkline.store.digests import DIGEST_BYTES, Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +34,10 @@ def directory_digest(view: View, directory: str) -> str:
 
     Depends on paths and contents only. Reads all ranges below the directory.
     """
-    table = blake3()
+    table = Digest()
     skip = len(directory) + 1 if directory else 0
     for part in view.slices(*below(directory)):
-        digests = part.rows.digests[part.start * 32 : part.end * 32].hex()
+        digests = part.rows.digests[part.start * DIGEST_BYTES : part.end * DIGEST_BYTES].hex()
         paths = part.rows.paths[part.start : part.end]
         lines = [
             f"{path[skip:]}\0{digests[n : n + 64]}\n"

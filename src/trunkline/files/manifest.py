@@ -17,10 +17,7 @@ from dataclasses import dataclass, field
 from typing import NewType
 from zlib import crc32
 
-from blake3 import blake3
-
 from trunkline.files.columns import (
-    DIGEST_BYTES,
     Columns,
     FileRow,
     Reader,
@@ -28,6 +25,7 @@ from trunkline.files.columns import (
     stored_numbers,
 )
 from trunkline.store.chunks import ChunkId
+from trunkline.store.digests import DIGEST_BYTES, Digest
 
 __all__ = ["EMPTY", "FileRow", "Ranges", "RangeWriter", "RootId", "read_node"]
 
@@ -141,7 +139,7 @@ def read_node(data: bytes) -> Node:
 
 
 EMPTY_BLOB = encode_node(1, Ranges())
-EMPTY = RootId(blake3(EMPTY_BLOB).hexdigest())  # root of the empty tree; readable without storing
+EMPTY = RootId(Digest(EMPTY_BLOB).hexdigest())  # root of the empty tree; readable without storing
 
 
 def is_cut(path: str, rows: int) -> bool:
@@ -250,7 +248,7 @@ def node_cuts(lasts: Sequence[str]) -> list[int]:
         if count < NODE_MIN:
             continue
         # Not the hash of the rows: the last path of a range is one that this hash has chosen.
-        chosen = int.from_bytes(blake3(lasts[n - 1].encode("utf-8")).digest()[:4], "little")
+        chosen = int.from_bytes(Digest(lasts[n - 1].encode("utf-8")).digest()[:4], "little")
         if count >= NODE_MAX or chosen < _NODE_CUT:
             cuts.append(n)
             start = n

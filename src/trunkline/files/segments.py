@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import NewType
 
 from trunkline.files.columns import (
-    DIGEST_BYTES,
     Columns,
     FileRow,
     Reader,
@@ -22,6 +21,7 @@ from trunkline.files.columns import (
     stored_numbers,
 )
 from trunkline.store.chunks import ChunkId
+from trunkline.store.digests import DIGEST_BYTES
 
 DeltaId = NewType("DeltaId", str)  # digest of a segment, 64 hex digits
 

@@ -39,6 +39,7 @@ from trunkline.pipelines.inputs import empty_file_inputs
 from trunkline.pipelines.spec import worker_count
 from trunkline.store.chunks import ChunkId
 
+_FALSE_STARTS_MAX = 3  # workers of one version that end before they are ready
 _PATHS_REMEMBERED_MAX = 500_000  # per job, to see clashing outputs early
 
 _log = logging.getLogger("trunkline.scheduler")
@@ -91,11 +92,22 @@ class Dispatcher:
         self._held: dict[int, _Held] = {}
         self._held_lock = threading.Lock()  # restart_datums comes from other threads
         self._checked_revision = -1
+        self._false_starts: Counter[tuple[str, int]] = Counter()  # of workers, by version
         self._versions: dict[str, int] = {}  # newest version of each pipeline that may have workers
 
     def attach(self, selector: selectors.BaseSelector) -> None:
         """Workers' channels are registered with this selector."""
         self._selector = selector
+
+    def reset(self) -> None:
+        """Forget all that is at work, and end the workers: somebody begins again."""
+        for worker in self._pool.workers():
+            self._pool.kill(worker)
+            self._forget(worker)
+        with self._held_lock:
+            self._held.clear()
+        self._active.clear()
+        self._checked_revision = -1
 
     # --- jobs come and go -------------------------------------------------------------------------
 
@@ -220,13 +232,31 @@ class Dispatcher:
             worker_count(pipeline.parallelism, os.cpu_count() or 1), self._config.workers_max
         )
 
-    def _worker_gone(self, worker: Worker) -> None:
+    def _forget(self, worker: Worker) -> None:
         assert self._selector is not None
         self._selector.unregister(worker.channel)
         self._pool.discard(worker)
+
+    def _worker_gone(self, worker: Worker) -> None:
+        self._forget(worker)
+        if not worker.ready:
+            self._false_start(worker)
         held = self._held.get(worker.lease) if worker.lease is not None else None
         if held is not None:
             self._release(held, crashed=worker.position)
+
+    def _false_start(self, worker: Worker) -> None:
+        """A worker ended before it was ready; a job whose workers never get ready fails."""
+        version = (worker.pipeline, worker.version)
+        self._false_starts[version] += 1
+        if self._false_starts[version] < _FALSE_STARTS_MAX:
+            return
+        reason = f"its workers can't be started: {worker.failure or 'they end at once'}"
+        for number, active in list(self._active.items()):
+            if (active.job.pipeline, active.job.version) == version:
+                with self._database.write() as tx:
+                    actions = apply_event(tx, number, Broken(reason=reason), now=_now())
+                self._act(number, actions)
 
     # --- leases -----------------------------------------------------------------------------------
 
@@ -338,6 +368,7 @@ class Dispatcher:
         match message["type"]:
             case "ready":
                 worker.ready = True
+                self._false_starts.pop((worker.pipeline, worker.version), None)
                 worker.idle_since = time.monotonic()
             case "started":
                 self._take_started(worker, message)
@@ -348,6 +379,8 @@ class Dispatcher:
                     self._database.notify()
             case "ended":
                 self._take_ended(worker, message)
+            case "failed":
+                worker.failure = message["reason"]
             case _:
                 pass  # alive
 

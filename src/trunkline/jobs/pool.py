@@ -36,6 +36,7 @@ class Worker:
     heard: float  # monotonic seconds
     ready: bool = False
     retiring: bool = False
+    failure: str = ""  # why it could not get ready
     lease: int | None = None
     job: str = ""  # pipeline@id
     datum: str = ""

@@ -85,7 +85,6 @@ class Scheduler:
     def start(self) -> None:
         """Take up all jobs where an earlier server left them, and begin."""
         with self._database.write() as tx:
-            tables.lose_all_leases(tx)
             for job in tables.open_jobs(tx):
                 if job.state is not JobState.STARTING:
                     tables.count_restart(tx, job.number)
@@ -119,28 +118,42 @@ class Scheduler:
     # --- the loop ---------------------------------------------------------------------------------
 
     def _loop(self) -> None:
+        """Run until told to stop. A failure (a full disk, say) is met as a crash would be: all
+        workers go, and everything is taken up again from the catalog.
+        """
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         self._dispatcher.attach(self._selector)
-        try:
-            with self._database.read() as tx:
-                found = tables.open_jobs(tx)
-            for job in found:
-                self._carry_out(job.number, resume(progress_of(job)))
-            while not self._stopping.is_set():
-                self._run_done()
-                self._start_ready_jobs()
-                self._check_deadlines()
-                self._dispatcher.hand_out()
-                self._dispatcher.tend_workers()
-                for key, _ in self._selector.select(_TICK_S):
-                    if key.data is None:
-                        self._drain_wake()
-                    else:
-                        self._dispatcher.receive(key.data)
-        except Exception as error:
-            self.stuck = f"the scheduler stopped: {error!r}"
-            _log.exception("the scheduler stopped")
-            self._stopping.set()
+        while not self._stopping.is_set():
+            try:
+                self._resume()
+                self._run()
+            except Exception as error:
+                self.stuck = f"the scheduler can't go on: {error}"
+                _log.exception("the scheduler begins again")
+                self._dispatcher.reset()
+                self._stopping.wait(_TICK_S)
+
+    def _resume(self) -> None:
+        with self._database.write() as tx:
+            tables.lose_all_leases(tx)
+            found = tables.open_jobs(tx)
+        self._looked_at = -1
+        self.stuck = ""
+        for job in found:
+            self._carry_out(job.number, resume(progress_of(job)))
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._run_done()
+            self._start_ready_jobs()
+            self._check_deadlines()
+            self._dispatcher.hand_out()
+            self._dispatcher.tend_workers()
+            for key, _ in self._selector.select(_TICK_S):
+                if key.data is None:
+                    self._drain_wake()
+                else:
+                    self._dispatcher.receive(key.data)
 
     def _start_ready_jobs(self) -> None:
         revision = self._database.revision
@@ -191,21 +204,34 @@ class Scheduler:
         self._busy.add(number)
 
         def task() -> None:
-            actions: tuple[Action, ...] = ()
             try:
-                with self._database.read() as tx:
-                    job = tables.job_by_number(tx, number)
-                if job is not None and not job.state.ended:
-                    actions = work(job)
-            except TrunklineError as error:
-                actions = self._break(number, str(error))
-            except Exception as error:
-                _log.exception("job %s", number)
-                actions = self._break(number, f"internal error: {error!r}")
-            finally:
+                actions = self._attempt(number, work)
+            except Exception as error:  # the catalog itself can't be used
+                failure = error
+                self._call(lambda: self._fail_task(number, failure))
+            else:
                 self._call(lambda: self._finish_task(number, actions))
 
         self._threads.submit(task)
+
+    def _attempt(
+        self, number: int, work: Callable[[JobRecord], tuple[Action, ...]]
+    ) -> tuple[Action, ...]:
+        with self._database.read() as tx:
+            job = tables.job_by_number(tx, number)
+        if job is None or job.state.ended:
+            return ()
+        try:
+            return work(job)
+        except TrunklineError as error:
+            return self._break(number, str(error))
+        except Exception as error:
+            _log.exception("job %s", job.name)
+            return self._break(number, f"internal error: {error!r}")
+
+    def _fail_task(self, number: int, error: Exception) -> None:
+        self._busy.discard(number)
+        raise error
 
     def _finish_task(self, number: int, actions: tuple[Action, ...]) -> None:
         self._busy.discard(number)

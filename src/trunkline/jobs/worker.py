@@ -51,14 +51,18 @@ def work(channel: Channel, settings: WorkerSettings) -> None:
     """Serve leases until told to exit, or until the scheduler is gone."""
     home = Path(settings.home)
     scratch = home / "scratch" / settings.name
-    scratch.mkdir(parents=True)
-    slot = open_slot(
-        scratch,
-        isolation=settings.isolation,
-        output_bytes_max=settings.output_bytes_max or None,
-        marker=settings.marker,
-    )
-    chunks = ChunkStore(home / "store", writer=settings.name)
+    try:
+        scratch.mkdir(parents=True)
+        slot = open_slot(
+            scratch,
+            isolation=settings.isolation,
+            output_bytes_max=settings.output_bytes_max or None,
+            marker=settings.marker,
+        )
+        chunks = ChunkStore(home / "store", writer=settings.name)
+    except (TrunklineError, OSError) as error:
+        channel.send({"type": "failed", "reason": str(error)})
+        raise
     threading.Thread(target=_heartbeat, args=(channel,), daemon=True).start()
     worker = _Worker(channel, settings, DatumRun(slot, Trees(chunks)), chunks)
     try:

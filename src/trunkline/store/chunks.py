@@ -19,11 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NewType
 
-from blake3 import blake3
-
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, StorageFull, Unavailable
 from trunkline.store import packs, recovery, tables
+from trunkline.store.digests import Digest
 from trunkline.store.packs import Encoded, Location, PackReader, PackWriter
 from trunkline.store.verify import Verifier, VerifyStats
 
@@ -74,7 +73,7 @@ class ChunkStore:
         Raises StorageFull, after which the caller gives up its operation: what it put is never
         referred to.
         """
-        digests = [blake3(piece).digest() for piece in pieces]
+        digests = [Digest(piece).digest() for piece in pieces]
         self.put_hashed(digests, pieces)
         return [ChunkId(digest.hex()) for digest in digests]
 

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from blake3 import blake3
-
 from trunkline.errors import Corrupt
+from trunkline.store.digests import Digest
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -126,7 +125,7 @@ def decode(record: bytes, location: Location) -> bytes:
     data = _decompress(codec, payload, location.size)
     if data is None:
         raise Corrupt(_named(location), "a zstd frame", "other bytes")
-    actual = blake3(data).digest()
+    actual = Digest(data).digest()
     if actual != location.digest:
         raise Corrupt(_named(location), f"BLAKE3 {location.digest.hex()}", actual.hex())
     return data
@@ -279,7 +278,7 @@ def footer(entries: Sequence[Location], start: int) -> bytes:
         _ENTRY.pack(place.digest, place.offset, place.stored, place.size) for place in entries
     )
     head = struct.pack("<IQ", len(entries), start)
-    return body + head + blake3(body + head).digest() + _TRAILER_MAGIC
+    return body + head + Digest(body + head).digest() + _TRAILER_MAGIC
 
 
 def sync_directory(directory: Path) -> None:
@@ -339,7 +338,7 @@ def read_content(data: bytes, name: str) -> PackContent:
             place = Location(digest, name, offset, stored, size)
             payload = data[offset + RECORD_BYTES : offset + RECORD_BYTES + stored]
             plain = _decompress(codec, payload, size) if len(payload) == stored else None
-            if plain is not None and blake3(plain).digest() == digest:
+            if plain is not None and Digest(plain).digest() == digest:
                 found.append(place)
                 offset += RECORD_BYTES + stored
                 end = offset
@@ -375,7 +374,7 @@ def _read_footer(data: bytes, name: str) -> tuple[tuple[Location, ...], int] | N
     body_end = len(data) - _TRAILER.size
     if magic != _TRAILER_MAGIC or start + len(_FOOTER_MAGIC) + count * _ENTRY.size != body_end:
         return None
-    if blake3(data[start : body_end + 12]).digest() != digest:
+    if Digest(data[start : body_end + 12]).digest() != digest:
         return None
     entries = data[start + len(_FOOTER_MAGIC) : body_end]
     return tuple(
