@@ -1,6 +1,7 @@
 """The core installation stays light: what `pip install trunkline` brings, in bytes on disk."""
 
 from importlib.metadata import distribution
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -18,7 +19,7 @@ def core_closure() -> dict[str, float]:
         if name in sizes:
             continue
         package = distribution(name)
-        files = [file.locate() for file in package.files or [] if file.suffix != ".pyc"]
+        files = [Path(file.locate()) for file in package.files or [] if file.suffix != ".pyc"]
         sizes[name] = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
         needs = [Requirement(text) for text in package.requires or []]
         waiting += [n.name for n in needs if not n.marker or n.marker.evaluate({"extra": ""})]

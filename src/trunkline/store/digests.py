@@ -4,7 +4,7 @@ The only import of the library; what hashes a content says `Digest(data)`, or fe
 with `update`, and takes `digest()` (32 bytes) or `hexdigest()` (64 digits).
 """
 
-from blake3 import blake3 as Digest
+from blake3 import blake3 as Digest  # noqa: N812
 
 __all__ = ["DIGEST_BYTES", "Digest"]
 
