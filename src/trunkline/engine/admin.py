@@ -10,7 +10,7 @@ from trunkline.engine.release import FORMAT, RELEASE
 from trunkline.engine.services import Services
 from trunkline.errors import TrunklineError
 from trunkline.files.manifest import RootId
-from trunkline.jobs import tables
+from trunkline.jobs import ledger
 from trunkline.model.admin import Damage, FsckReport, ServerStatus, ServerVersion
 from trunkline.model.versions import SPEC_REPO, BranchName
 from trunkline.pipelines import lifecycle
@@ -31,7 +31,7 @@ class EngineAdmin:
     def status(self) -> ServerStatus:
         services = self._services
         with services.database.read() as tx:
-            running = tables.open_jobs(tx)
+            running = ledger.open_jobs(tx)
             count = len(repos.list_repos(tx))
             pipelines = len(lifecycle.list_pipelines(tx))
         return ServerStatus(
@@ -53,7 +53,7 @@ class EngineAdmin:
         services = self._services
         now = services.now()
         with services.database.write() as tx:
-            tables.delete_everything(tx)
+            ledger.delete_everything(tx)
             for record in lifecycle.list_pipelines(tx):
                 lifecycle.delete(tx, record.name)
             for name in [*repos.repo_names(tx), SPEC_REPO]:

@@ -7,7 +7,7 @@ from itertools import takewhile
 from trunkline.db.database import Transaction
 from trunkline.engine.services import Services
 from trunkline.errors import CommitFinished, HeadMoved, InvalidInput, OutputBranch
-from trunkline.jobs import tables
+from trunkline.jobs import ledger
 from trunkline.jobs.records import open_jobs
 from trunkline.model.names import parse_address
 from trunkline.model.versions import CommitInfo, CommitName, Origin, RunInfo
@@ -136,9 +136,9 @@ class EngineCommits:
             record = commits.resolve(tx, repo, commit)
             deleted = commits.delete_commit(tx, repo, record.id, now=now, run_id=services.new_id())
             for name in deleted.removed:
-                job = tables.job_of_output(tx, name.repo, name.id)
+                job = ledger.job_of_output(tx, name.repo, name.id)
                 if job is not None:
-                    tables.delete_job(tx, job.number)
+                    ledger.delete_job(tx, job.number)
             open_jobs(tx, deleted.opened, now=now)
 
     def flush_commits(
@@ -194,7 +194,7 @@ def _run_info(tx: Transaction, run: RunRecord) -> RunInfo:
         created=run.created,
         finished=run.finished,
         commits=tuple(record.name for record in run.commits),
-        jobs=tuple(job.pipeline for job in tables.jobs_of_run(tx, run.id)),
+        jobs=tuple(job.pipeline for job in ledger.jobs_of_run(tx, run.id)),
     )
 
 

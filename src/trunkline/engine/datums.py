@@ -8,10 +8,10 @@ from itertools import islice
 from trunkline.engine.jobs import find_job
 from trunkline.engine.services import Services
 from trunkline.errors import DatumNotFound, InvalidInput
-from trunkline.jobs import tables
+from trunkline.jobs import ledger
+from trunkline.jobs.ledger import DatumRecord, JobRecord
 from trunkline.jobs.logs import Entry, as_line, stored_entries
 from trunkline.jobs.segments import PlannedDatum, decode_segment
-from trunkline.jobs.tables import DatumRecord, JobRecord
 from trunkline.model.jobs import DatumInfo, DatumInput, DatumState, LogLine
 from trunkline.pipelines import lifecycle
 from trunkline.store.chunks import ChunkId
@@ -54,7 +54,7 @@ class EngineDatums:
     def _datums(self, job: JobRecord) -> Iterator[DatumInfo]:
         """The datums of a job, failed first; one segment in memory at a time."""
         with self._services.database.read() as tx:
-            failed = {record.position for record in tables.failed_datums(tx, job.number)}
+            failed = {record.position for record in ledger.failed_datums(tx, job.number)}
         if failed:
             yield from self._in_order(job, lambda position: position in failed)
         yield from self._in_order(job, lambda position: position not in failed)
@@ -63,12 +63,12 @@ class EngineDatums:
         self, job: JobRecord, wanted: Callable[[int | None], bool]
     ) -> Iterator[DatumInfo]:
         with self._services.database.read() as tx:
-            segments = tables.segments_of(tx, job.number)
+            segments = ledger.segments_of(tx, job.number)
         for segment in segments:
             planned = self._segment(segment.chunk)
             with self._services.database.read() as tx:
                 until = segment.first + segment.fresh
-                ended = tables.datums_at(tx, job.number, segment.first, until)
+                ended = ledger.datums_at(tx, job.number, segment.first, until)
             position = segment.first
             for datum in planned:
                 place = position if datum.fresh else None
@@ -102,7 +102,7 @@ class EngineDatums:
             else:
                 assert pipeline is not None
                 lifecycle.get(tx, pipeline)
-                jobs = tables.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=1000)
+                jobs = ledger.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=1000)
                 jobs.reverse()
         oldest = self._services.now() - timedelta(seconds=since_s) if since_s else None
         keys = {self.inspect_datum(jobs[0].name, datum).id} if datum and job else None
@@ -145,13 +145,13 @@ class EngineDatums:
     ) -> list["_JobLog"]:
         newest = max((reader.job.number for reader in readers), default=self._last_seen(pipeline))
         with self._services.database.read() as tx:
-            jobs = tables.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=100)
+            jobs = ledger.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=100)
         new = [job for job in reversed(jobs) if job.number > newest]
         return [_JobLog(self._services, job, keys) for job in new]
 
     def _last_seen(self, pipeline: str) -> int:
         with self._services.database.read() as tx:
-            jobs = tables.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=1)
+            jobs = ledger.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=1)
         return jobs[0].number if jobs and jobs[0].state.ended else 0
 
     def _keys_of(self, jobs: list[JobRecord], paths: list[str]) -> set[str]:
@@ -176,7 +176,7 @@ class _JobLog:
 
     def ended(self) -> bool:
         with self._services.database.read() as tx:
-            job = tables.job_by_number(tx, self.job.number)
+            job = ledger.job_by_number(tx, self.job.number)
         return job is None or job.state.ended
 
     def new_lines(self) -> Iterator[LogLine]:
@@ -204,7 +204,7 @@ class _JobLog:
         found: list[DatumRecord] = []
         while True:
             with self._services.database.read() as tx:
-                page = tables.datums_ended_after(tx, self.job.number, self._number)
+                page = ledger.datums_ended_after(tx, self.job.number, self._number)
             if not page:
                 return found
             found.extend(page)

@@ -6,9 +6,9 @@ from trunkline.db.database import Transaction
 from trunkline.engine.commits import derived_from_all, named_commit
 from trunkline.engine.services import Services
 from trunkline.errors import InvalidInput, JobNotFound
-from trunkline.jobs import tables
+from trunkline.jobs import ledger
+from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.records import stop_jobs
-from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import JobInfo, WorkerInfo
 from trunkline.model.names import is_commit_id
 from trunkline.pipelines import lifecycle
@@ -36,11 +36,11 @@ class EngineJobs:
                 lifecycle.get(tx, pipeline)
             wanted: set[int] | None = None
             if output is not None:
-                job = tables.job_of_output(tx, *_name(tx, output))
+                job = ledger.job_of_output(tx, *_name(tx, output))
                 wanted = {job.number} if job is not None else set()
             if inputs:
                 derived = derived_from_all(tx, inputs)
-                jobs = [tables.job_of_output(tx, name.repo, name.id) for name in derived]
+                jobs = [ledger.job_of_output(tx, name.repo, name.id) for name in derived]
                 found = {job.number for job in jobs if job is not None}
                 wanted = found if wanted is None else wanted & found
         return self._pages(pipeline, run, wanted, number)
@@ -52,7 +52,7 @@ class EngineJobs:
         given = 0
         while True:
             with self._services.database.read() as tx:
-                page = tables.list_jobs(tx, pipeline=pipeline, run=run, before=before, number=_PAGE)
+                page = ledger.list_jobs(tx, pipeline=pipeline, run=run, before=before, number=_PAGE)
                 infos = [
                     job_info(tx, job) for job in page if wanted is None or job.number in wanted
                 ]
@@ -76,7 +76,7 @@ class EngineJobs:
             return info
         for _ in services.waits(timeout_s, f"job {record.name}"):
             with services.database.read() as tx:
-                current = tables.job_by_number(tx, record.number)
+                current = ledger.job_by_number(tx, record.number)
                 if current is None:
                     raise JobNotFound(record.name)
                 info = job_info(tx, current)
@@ -95,14 +95,14 @@ class EngineJobs:
         with services.database.write() as tx:
             record = find_job(tx, job)
             stop_jobs(tx, [record], reason="deleted by a user", now=services.now())
-            tables.delete_job(tx, record.number)
+            ledger.delete_job(tx, record.number)
 
     def flush_jobs(
         self, commits: list[str], *, pipelines: list[str] | None = None
     ) -> Iterator[JobInfo]:
         with self._services.database.read() as tx:
             names = derived_from_all(tx, commits)
-            jobs = [tables.job_of_output(tx, name.repo, name.id) for name in names]
+            jobs = [ledger.job_of_output(tx, name.repo, name.id) for name in names]
         found = [
             job
             for job in jobs
@@ -122,13 +122,13 @@ def find_job(tx: Transaction, text: str) -> JobRecord:
     """
     pipeline, separator, run = text.replace("/", "@", 1).partition("@")
     if separator:
-        job = tables.job_by_name(tx, pipeline, run)
+        job = ledger.job_by_name(tx, pipeline, run)
         if job is None:
             raise JobNotFound(text)
         return job
     if not is_commit_id(text):
         raise JobNotFound(text)
-    jobs = tables.jobs_of_run(tx, text)
+    jobs = ledger.jobs_of_run(tx, text)
     if not jobs:
         raise JobNotFound(text)
     if len(jobs) > 1:
@@ -141,7 +141,7 @@ def job_info(tx: Transaction, job: JobRecord) -> JobInfo:
     """The job as users see it, its spec with the commits that it reads."""
     record = lifecycle.get(tx, job.pipeline, version=job.version)
     inputs = provenance.input_commits(tx, job.output_repo, job.id)
-    before = tables.job_before(tx, job.pipeline, job.number)
+    before = ledger.job_before(tx, job.pipeline, job.number)
     return JobInfo(
         id=job.id,
         pipeline=job.pipeline,

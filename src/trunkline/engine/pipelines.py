@@ -9,7 +9,7 @@ from trunkline.engine.services import Services
 from trunkline.errors import InUse
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import EMPTY, RootId
-from trunkline.jobs import tables
+from trunkline.jobs import ledger
 from trunkline.jobs.planning import check_count
 from trunkline.jobs.records import open_jobs, stop_jobs
 from trunkline.model.names import RunId
@@ -137,7 +137,7 @@ class EnginePipelines:
             branches.set_provenance(tx, pipeline.name, branch, [], now=now)
         stop_jobs(
             tx,
-            tables.open_jobs(tx, pipeline.name),
+            ledger.open_jobs(tx, pipeline.name),
             reason=f"pipeline '{pipeline.name}' was updated",
             now=now,
         )
@@ -182,9 +182,9 @@ class EnginePipelines:
                     "are derived from its output; delete those first, or add --force"
                 )
             stop_jobs(
-                tx, tables.open_jobs(tx, name), reason=f"pipeline '{name}' was deleted", now=now
+                tx, ledger.open_jobs(tx, name), reason=f"pipeline '{name}' was deleted", now=now
             )
-            tables.delete_jobs_of(tx, name)
+            ledger.delete_jobs_of(tx, name)
             lifecycle.delete(tx, name)
             if keep_repo:
                 branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
@@ -207,7 +207,7 @@ class EnginePipelines:
                 return
             pipeline = lifecycle.spec_of(lifecycle.get(tx, name))
             stop_jobs(
-                tx, tables.open_jobs(tx, name), reason=f"pipeline '{name}' was stopped", now=now
+                tx, ledger.open_jobs(tx, name), reason=f"pipeline '{name}' was stopped", now=now
             )
             branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
 
@@ -216,6 +216,6 @@ class EnginePipelines:
             record,
             cores=os.cpu_count() or 1,
             runtime=RUNTIME,
-            job_counts=tables.job_counts(tx, record.name),
-            recent_error=tables.last_failure(tx, record.name),
+            job_counts=ledger.job_counts(tx, record.name),
+            recent_error=ledger.last_failure(tx, record.name),
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NewType
 
+from trunkline.errors import Corrupt
 from trunkline.files.columns import (
     Columns,
     FileRow,
@@ -125,6 +126,9 @@ class SegmentCursor:
             data = self._load(self._segment.blocks[self._next_block])
             self.rows = decode_columns(_BLOCK_MAGIC, data)
             self._next_block += 1
+            kind = max(self.rows.kinds, default=PUT)
+            if kind > REMOVE_WRITTEN:
+                raise Corrupt("a delta", f"kinds up to {REMOVE_WRITTEN}", str(kind))
             self.only_puts = self.rows.kinds.count(PUT) == len(self.rows)
 
 

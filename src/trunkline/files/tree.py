@@ -7,6 +7,7 @@ them; a change makes a new tree, which shares all untouched ranges with the old 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from trunkline.errors import Corrupt
 from trunkline.files.apply import apply_deltas
 from trunkline.files.check import check_tree
 from trunkline.files.columns import FileRow
@@ -142,7 +143,11 @@ class Trees:
 
     def verify(self, root: RootId) -> Iterator[tuple[str, str]]:
         """(path, problem) for everything wrong with the structure of a tree; see `files.check`."""
-        return check_tree(self._view(root), self.chunks)
+        try:
+            view = self._view(root)
+        except Corrupt as error:
+            return iter([("", str(error))])
+        return check_tree(view, self.chunks)
 
     def _view(self, root: RootId) -> View:
         return View(self._loader, root)

@@ -39,6 +39,7 @@ from trunkline.pipelines.inputs import empty_file_inputs
 from trunkline.pipelines.spec import worker_count
 from trunkline.store.chunks import ChunkId
 
+_CRASHES_MAX = 8  # workers that may be lost with one datum, which needn't be its fault
 _FALSE_STARTS_MAX = 3  # workers of one version that end before they are ready
 _PATHS_REMEMBERED_MAX = 500_000  # per job, to see clashing outputs early
 
@@ -347,7 +348,7 @@ class Dispatcher:
         failed: DatumRecord | None = None
         if active is not None and crashed in held.datums:
             active.crashes[crashed] += 1
-            if active.crashes[crashed] >= active.pipeline.datum_tries:
+            if active.crashes[crashed] >= _CRASHES_MAX:
                 failed = _crashed(held, crashed, active.crashes[crashed])
         actions: tuple[Action, ...] = ()
         with self._database.write() as tx:
