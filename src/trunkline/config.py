@@ -27,7 +27,7 @@ class Config:
     workers_max: int = 64  # per pipeline on one machine
     datums_max: int = 10_000_000  # per job
     log_bytes_max: int = 16 * 1024 * 1024  # kept per try of a datum
-    spec_bytes_max: int = 4 * 1024 * 1024
+    spec_bytes_max: int = 4 * 1024 * 1024  # of one text with pipeline specs
     output_bytes_max: int | None = None  # TRUNKLINE_OUTPUT_BYTES_MAX: per datum; None: the disk
 
     @property
