@@ -189,3 +189,21 @@ def test_flags_may_stand_before_behind_and_between_the_words(cli, stub):
 
     assert [result.status for result in results] == [0, 0, 0]
     assert len(stub.all_called("list_branches")) == 3
+
+
+@pytest.mark.parametrize(
+    ("hyphenated", "spaced"),
+    [
+        ("list-worker", "list worker"),
+        ("list-workers --pipeline train", "list workers --pipeline train"),
+        (f"inspect-run {RUN}", f"inspect run {RUN}"),
+    ],
+)
+def test_what_came_after_1_7_may_be_hyphenated_too(cli, stub, hyphenated, spaced):
+    cli(*hyphenated.split())
+    by_hyphenated = list(stub.calls)
+    stub.calls.clear()
+
+    cli(*spaced.split())
+
+    assert by_hyphenated == stub.calls != []

@@ -306,3 +306,14 @@ def test_workers_that_can_not_be_started_fail_the_job_with_the_reason(data) -> N
     assert job.state is JobState.FAILURE
     assert job.reason.startswith("its workers can't be started: ")
     assert data.job("made").state is JobState.SUCCESS
+
+
+def test_a_refused_try_leaves_nothing_to_the_next_one(data) -> None:
+    script = """
+        if [ -e /tmp/$PACH_JOB_ID ]; then echo good > /pfs/out/good; rm /tmp/$PACH_JOB_ID
+        else echo bad > /pfs/out/bad; mkfifo /pfs/out/zzz; touch /tmp/$PACH_JOB_ID; fi
+    """
+    data.pipeline("made", script, glob="/")
+
+    assert data.job("made").state is JobState.SUCCESS
+    assert data.tree("made") == {"good": "good\n"}

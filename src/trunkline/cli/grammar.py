@@ -141,12 +141,16 @@ class RootGroup(click.Group):
     def list_commands(self, _: click.Context) -> list[str]:
         return [*VERBS, *WORDS]
 
-    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in VERBS:
             return VerbGroup(cmd_name)
         if cmd_name in WORDS:
             return load(WORDS[cmd_name], cmd_name)
-        return classic(cmd_name) if cmd_name in CLASSIC else None
+        if cmd_name in CLASSIC:
+            return classic(cmd_name)
+        # What came after 1.7 (list-worker) has no words of its own: only the hyphen is read.
+        verb, hyphen, noun = cmd_name.partition("-")
+        return VerbGroup(verb).get_command(ctx, noun) if hyphen and verb in VERBS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -58,10 +58,14 @@ class DeltaWriter:
         self, path: str, content: Iterable[bytes], *, append: bool = False, datum: str = ""
     ) -> FileRow:
         """Write a file, or add to its end; returns the row of the content given here."""
-        size, digest, spans = self._store(content)
-        row = FileRow(path=path, size_bytes=size, digest=digest, chunks=spans, datum=datum)
+        row = self.store(path, content, datum=datum)
         self.put_row(row, append=append)
         return row
+
+    def store(self, path: str, content: Iterable[bytes], *, datum: str = "") -> FileRow:
+        """Store the content of a file without changing the tree: `put_row` may do that later."""
+        size, digest, spans = self._store(content)
+        return FileRow(path=path, size_bytes=size, digest=digest, chunks=spans, datum=datum)
 
     def put_row(self, row: FileRow, *, append: bool = False) -> None:
         """Write a file whose chunks are stored already, as the rows of any tree are."""

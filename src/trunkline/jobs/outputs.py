@@ -6,18 +6,17 @@ repo takes) fails the datum with a reason.
 """
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 
-from trunkline.errors import InvalidPath
 from trunkline.files.delta import DeltaWriter
+from trunkline.files.local import LocalFile, LocalLink, LocalRefused, scan_directory
 from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs.segments import PlannedDatum
-from trunkline.model.names import check_path
-from trunkline.runtimes.base import Slot
+from trunkline.runtimes.base import OUT, PFS, Slot
 
 _READ_BYTES = 1024 * 1024
 
@@ -31,68 +30,45 @@ def collect(
 ) -> tuple[int, int]:
     """Store the outputs of a datum, whose inputs are in `stage`; returns bytes and files.
 
-    Raises OutputRefused, before anything was added for the file in question.
+    All or nothing: when it raises (OutputRefused, StorageFull, OperationFailed), nothing was added,
+    so that another try begins with nothing.
     """
-    size = files = 0
-    root = os.fspath(slot.out)
-    view = "/pfs" if slot.isolation == "namespace" else os.path.realpath(stage)
-    for path, kind in list(_scan(root)):
-        name = _checked(path)
-        source = os.path.join(root, path)
-        if kind == "link":
-            target = os.path.realpath(source)
-            inside = _below(target, os.path.realpath(root)) or _below(target, f"{view}/out")
-            if inside is None or not os.path.isfile(target):
-                for row in _linked(trees, planned, view, target, path=path, name=name):
-                    writer.put_row(replace(row, datum=planned.key))
-                    size += row.size_bytes
-                    files += 1
-                continue
-            source = target
-        size += _stored(writer, source, name, planned.key).size_bytes
-        files += 1
-    return size, files
-
-
-def _scan(root: str) -> Iterator[tuple[str, str]]:
-    """(relative path, "file" or "link") of all that is below, directories left out."""
-    pending = [""]
-    while pending:
-        folder = pending.pop()
-        with os.scandir(os.path.join(root, folder)) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                path = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_symlink():
-                    yield path, "link"
-                elif entry.is_dir(follow_symlinks=False):
-                    pending.append(path)
-                elif entry.is_file(follow_symlinks=False):
-                    yield path, "file"
+    out = os.path.realpath(slot.out)
+    view = PFS if slot.isolation == "namespace" else os.path.realpath(stage)
+    rows: list[FileRow] = []
+    files: list[tuple[str, str]] = []  # (path in the commit, behind which link)
+    for found in scan_directory(out):
+        match found:
+            case LocalRefused(path=path, reason=reason):
+                raise OutputRefused(f"{OUT}/{path} can't be committed: {reason}")
+            case LocalLink(path=path):
+                target = os.path.realpath(os.path.join(out, path))
+                inside = _below(target, out) or _below(target, f"{view}/out")
+                if inside is not None and os.path.isfile(os.path.join(out, inside)):
+                    files.append((path, inside))
                 else:
-                    kind = _kind(entry.stat(follow_symlinks=False).st_mode)
-                    raise OutputRefused(
-                        f"/pfs/out/{_shown(path)} is a {kind}, which no commit can hold; "
-                        "write regular files"
-                    )
+                    rows += _linked(trees, planned, view, link=path, target=target)
+    # A second look, once it is known that everything can be stored.
+    for found in scan_directory(out):
+        if isinstance(found, LocalFile):
+            with found.open() as content:
+                rows.append(_stored(writer, found.path, content, planned.key))
+    for path, inside in files:
+        with FileIO(os.path.join(out, inside)) as content:
+            rows.append(_stored(writer, path, content, planned.key))
+    for row in rows:
+        writer.put_row(replace(row, datum=planned.key))
+    return sum(row.size_bytes for row in rows), len(rows)
 
 
-def _checked(path: str) -> str:
-    try:
-        return check_path(path)
-    except InvalidPath as error:
-        raise OutputRefused(f"/pfs/out has a file that can't be committed: {error}") from error
-
-
-def _stored(writer: DeltaWriter, source: str, name: str, key: str) -> FileRow:
-    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(fd, "rb", buffering=0) as file:
-        return writer.put(name, iter(lambda: file.read(_READ_BYTES), b""), datum=key)
+def _stored(writer: DeltaWriter, path: str, content: FileIO, key: str) -> FileRow:
+    return writer.store(path, iter(lambda: content.read(_READ_BYTES), b""), datum=key)
 
 
 def _linked(
-    trees: Trees, planned: PlannedDatum, view: str, target: str, *, path: str, name: str
+    trees: Trees, planned: PlannedDatum, view: str, *, link: str, target: str
 ) -> Iterator[FileRow]:
-    """The rows of the input that a symlink at `path` leads to, renamed to be below `name`."""
+    """The rows of the input that a symlink leads to, renamed to be at or below the link."""
     for source in planned.datum.files:
         inside = _below(target, f"{view}/{source.name}")
         if inside is None:
@@ -101,12 +77,12 @@ def _linked(
         for row in trees.walk(RootId(source.root), inside):
             found = True
             below = row.path[len(inside) :].lstrip("/")
-            yield replace(row, path=_checked(f"{name}/{below}" if below else name))
+            yield replace(row, path=f"{link}/{below}" if below else link)
         if found:
             return
     raise OutputRefused(
-        f"/pfs/out/{_shown(path)} is a link to {_shown(target)}, which is not in an input of this "
-        "datum; copy the file instead"
+        f"{OUT}/{link} is a link to {_shown(target)}, which is not in an input of this datum; "
+        "copy the file instead"
     )
 
 
@@ -115,18 +91,6 @@ def _below(path: str, folder: str) -> str | None:
     if path == folder:
         return ""
     return path[len(folder) + 1 :] if path.startswith(folder + "/") else None
-
-
-def _kind(mode: int) -> str:
-    for test, word in (
-        (stat.S_ISFIFO, "named pipe"),
-        (stat.S_ISSOCK, "socket"),
-        (stat.S_ISCHR, "character device"),
-        (stat.S_ISBLK, "block device"),
-    ):
-        if test(mode):
-            return word
-    return "special file"
 
 
 def _shown(path: str) -> str:

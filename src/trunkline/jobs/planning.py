@@ -6,8 +6,6 @@ the whole plan. A crash before that transaction leaves the job as it was.
 
 from datetime import datetime
 
-from blake3 import blake3
-
 from trunkline.db.database import Database, Transaction
 from trunkline.errors import TooManyDatums
 from trunkline.files.manifest import RootId
@@ -23,6 +21,7 @@ from trunkline.model.pipelines import CrossInput, Input, PfsInput, PipelineSpec,
 from trunkline.model.versions import BranchName
 from trunkline.pipelines import datums, identity, lifecycle
 from trunkline.pipelines.datums import Datum, Head
+from trunkline.store.digests import Digest
 from trunkline.versions import provenance
 
 
@@ -47,7 +46,7 @@ def plan_job(
             return set(tables.results_of(tx, keys))
 
     segments: list[SegmentRecord] = []
-    digest = blake3()
+    digest = Digest()
     first = total = 0
     for segment in plan_datums(
         datums.enumerate_datums(pipeline.input, heads, trees),

@@ -18,11 +18,10 @@ added later do not change the salts there are.
 
 from collections.abc import Iterable
 
-from blake3 import blake3
-
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.pipelines.datums import Datum
 from trunkline.pipelines.inputs import empty_file_inputs
+from trunkline.store.digests import Digest
 
 _SALT_PREFIX = b"trunkline salt 1\n"
 _KEY_PREFIX = b"trunkline datum 1\n"
@@ -81,4 +80,4 @@ def _digest(prefix: bytes, fields: Iterable[str]) -> str:
     for field in fields:
         encoded = field.encode("utf-8")
         pieces += [len(encoded).to_bytes(8, "big"), encoded]
-    return blake3(b"".join(pieces)).hexdigest()
+    return Digest(b"".join(pieces)).hexdigest()
