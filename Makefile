@@ -5,7 +5,7 @@ STAMP := .venv/ready
 # CI and developers wait for two workers; more do not help on two cores.
 TEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: setup check quick test demo docs bench lock
+.PHONY: setup check quick test coverage demo docs bench lock
 
 setup: $(STAMP) ## the virtual environment with everything, from the lock file
 
@@ -28,6 +28,10 @@ quick: setup ## unit and property tests, small
 
 test: setup ## all that CI runs; TRUNKLINE_REQUIRE_ALL=1 turns a skip into a failure
 	$(TEST)
+
+coverage: setup ## branch coverage of the rooms that keep data and run jobs
+	$(BIN)/coverage run -m pytest -q -n 2 tests/store tests/files tests/versions tests/jobs tests/engine tests/faults
+	$(BIN)/coverage combine -q; $(BIN)/coverage report --include='*/store/*,*/files/*,*/versions/*,*/jobs/*'
 
 demo: setup ## the tutorial, end to end, in a temporary directory
 	$(BIN)/python examples/iris/demo.py

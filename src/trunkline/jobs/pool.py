@@ -5,6 +5,7 @@ Used by the scheduler's thread only, except where a method says otherwise.
 
 import os
 import secrets
+import select
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from trunkline.jobs.host import spawn_request
 from trunkline.jobs.worker import WorkerSettings
 from trunkline.model.jobs import WorkerInfo
 
+_LEAVE_S = 2.0  # idle workers get this long to leave when the server stops
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes names its pods
 
 
@@ -175,7 +177,11 @@ class WorkerPool:
             pass
 
     def close(self) -> None:
-        """End the host and with it all workers and what they started."""
+        """End the host and with it all workers and what they started.
+
+        Idle workers may leave by themselves, which seals their packs.
+        """
+        self._let_idle_leave()
         if self._control is not None:
             self._control.close()
             self._control = None
@@ -186,3 +192,16 @@ class WorkerPool:
             for worker in self._workers:
                 worker.channel.close()
             self._workers.clear()
+
+    def _let_idle_leave(self) -> None:
+        leaving = [worker for worker in self.workers() if worker.idle]
+        for worker in leaving:
+            self.retire(worker)
+        deadline = time.monotonic() + _LEAVE_S
+        while leaving and (left := deadline - time.monotonic()) > 0:
+            readable, _, _ = select.select([worker.channel for worker in leaving], [], [], left)
+            for worker in [w for w in leaving if w.channel in readable]:
+                try:
+                    worker.channel.poll()
+                except ChannelClosed:
+                    leaving.remove(worker)
