@@ -40,7 +40,7 @@ def run(engine: Engine, script: str, **more: object) -> str:
 
 
 def busy_worker(engine: Engine) -> WorkerInfo:
-    return until(lambda: next((w for w in engine.jobs.list_workers() if w.datum), None))
+    return until(lambda: next((w for w in engine.jobs.list_workers() if w.job), None))
 
 
 def until(found: Callable[[], object]):

@@ -109,6 +109,7 @@ class DatumRun:
         job: str,
         position: int,
         writer: DeltaWriter,
+        on_tick: Callable[[], None],
         on_log: Callable[[list[LogEntry]], None],
         cancelled: Callable[[], bool],
     ) -> Outcome | None:
@@ -117,7 +118,7 @@ class DatumRun:
         Outputs of a success are added to `writer`, which the caller makes durable.
         """
         clock = _Clock()
-        log = _Log(on_log)
+        log = _Log(on_log, on_tick)
         state, reason, tried, size, files = DatumState.FAILED, "", 0, 0, 0
         downloaded = sum(f.size_bytes for f in planned.datum.files)
         while tried < context.tries and state is DatumState.FAILED:
@@ -204,9 +205,7 @@ class DatumRun:
     ) -> ExitReport:
         command = self._as_command(context, context.cmd, context.stdin, planned, job)
         with clock.measure("process"):
-            report = self._slot.run(
-                command, on_output=log.add, cancelled=cancelled, tick=log.send_if_due
-            )
+            report = self._slot.run(command, on_output=log.add, cancelled=cancelled, tick=log.tick)
         log.end_lines()
         if report.log_truncated:
             log.note("the log of this datum was cut: it printed more than is kept")
@@ -221,9 +220,7 @@ class DatumRun:
         cancelled: Callable[[], bool],
     ) -> bool:
         command = self._as_command(context, context.err_cmd, context.err_stdin, planned, job)
-        report = self._slot.run(
-            command, on_output=log.add, cancelled=cancelled, tick=log.send_if_due
-        )
+        report = self._slot.run(command, on_output=log.add, cancelled=cancelled, tick=log.tick)
         log.end_lines()
         return not report.reason
 
@@ -292,8 +289,11 @@ class _Clock:
 class _Log:
     """Cuts output into lines, passes them on while the command runs, and keeps them to the end."""
 
-    def __init__(self, on_log: Callable[[list[LogEntry]], None]) -> None:
+    def __init__(
+        self, on_log: Callable[[list[LogEntry]], None], on_tick: Callable[[], None]
+    ) -> None:
         self._on_log = on_log
+        self._on_tick = on_tick
         self._rest = {"stdout": b"", "stderr": b""}
         self._entries: list[LogEntry] = []
         self._sent = 0
@@ -318,7 +318,9 @@ class _Log:
         """Add a line of ours."""
         self._entries.append((_now_us(), "worker", text))
 
-    def send_if_due(self) -> None:
+    def tick(self) -> None:
+        """Called now and then while the command runs."""
+        self._on_tick()
         if time.monotonic() - self._sent_at > _LOG_SEND_S:
             self.send()
 

@@ -244,7 +244,7 @@ class Dispatcher:
             self._false_start(worker)
         held = self._held.get(worker.lease) if worker.lease is not None else None
         if held is not None:
-            self._release(held, crashed=worker.position)
+            self._release(held, died=True)
 
     def _false_start(self, worker: Worker) -> None:
         """A worker ended before it was ready; a job whose workers never get ready fails."""
@@ -263,6 +263,9 @@ class Dispatcher:
 
     def hand_out(self) -> None:
         """Give work to idle workers, and start workers where there is work."""
+        workers = self._pool.workers()
+        if not any(worker.idle for worker in workers) and not self._workers_wanted(workers):
+            return
         for active in list(self._active.values()):
             job = active.job
             with self._database.read() as tx:
@@ -282,6 +285,14 @@ class Dispatcher:
                     continue
                 if not self._lease_to(active, worker):
                     break
+
+    def _workers_wanted(self, workers: list[Worker]) -> bool:
+        """Whether a running job has fewer workers than it asks for."""
+        there = Counter((worker.pipeline, worker.version) for worker in workers)
+        return any(
+            there[active.job.pipeline, active.job.version] < active.workers
+            for active in self._active.values()
+        )
 
     def _lease_to(self, active: _Active, worker: Worker) -> bool:
         """Record a lease and hand it to a worker; False when nothing is left."""
@@ -337,8 +348,12 @@ class Dispatcher:
         tables.advance_leased(tx, number, until)
         return job.leased, until
 
-    def _release(self, held: _Held, *, crashed: int | None) -> None:
-        """Take a lease back; a datum that killed its worker too often fails instead."""
+    def _release(self, held: _Held, *, died: bool) -> None:
+        """Take a lease back; a datum that killed its worker too often fails instead.
+
+        When a worker dies its datums are handed out again one by one, so that the next time it is
+        known which of them it died of.
+        """
         with self._held_lock:
             self._held.pop(held.record.id, None)
         number = held.record.job
@@ -346,7 +361,8 @@ class Dispatcher:
         for position in held.datums:
             self._live.end(number, position)
         failed: DatumRecord | None = None
-        if active is not None and crashed in held.datums:
+        crashed = next(iter(held.datums)) if died and len(held.datums) == 1 else None
+        if active is not None and crashed is not None:
             active.crashes[crashed] += 1
             if active.crashes[crashed] >= _CRASHES_MAX:
                 failed = _crashed(held, crashed, active.crashes[crashed])
@@ -354,7 +370,10 @@ class Dispatcher:
         with self._database.write() as tx:
             if tables.active_lease(tx, held.record.id) is None:
                 return
-            tables.lose_lease(tx, held.record.id)
+            if died and crashed is None:
+                tables.split_lease(tx, held.record, sorted(held.datums))
+            else:
+                tables.lose_lease(tx, held.record.id)
             if failed is not None and tables.insert_datum(tx, failed):
                 event = DatumsEnded(failed=1, failure=_failure(failed))
                 actions = apply_event(tx, number, event, now=_now())
@@ -404,7 +423,7 @@ class Dispatcher:
         worker.job = worker.datum = ""
         worker.idle_since = time.monotonic()
         if held is not None:
-            self._release(held, crashed=None)
+            self._release(held, died=False)
 
     def _record(self, held: _Held, message: Message) -> None:
         """Record outcomes, each once, in one transaction with what follows for the job."""

@@ -432,6 +432,15 @@ def lose_lease(tx: Transaction, lease: int) -> None:
     tx.execute("UPDATE lease SET state = 'lost' WHERE id = :lease", lease=lease)
 
 
+def split_lease(tx: Transaction, lease: LeaseRecord, positions: Sequence[int]) -> None:
+    """Replace a lease by lost ones of one datum each."""
+    end_lease(tx, lease.id)
+    for position in positions:
+        insert_lease(
+            tx, lease.job, first=position, until=position + 1, worker=lease.worker, state="lost"
+        )
+
+
 def lose_all_leases(tx: Transaction) -> None:
     """At start: no worker of an earlier server can report any more."""
     tx.execute("UPDATE lease SET state = 'lost'")
@@ -474,21 +483,12 @@ def insert_datum(tx: Transaction, datum: DatumRecord) -> bool:
              :downloaded_bytes, :uploaded_bytes, :download_us, :process_us, :upload_us, :log,
              :reason)
            ON CONFLICT DO NOTHING""",
-        job=datum.job,
-        position=datum.position,
-        key=datum.key,
-        state=datum.state,
-        tries=datum.tries,
-        worker=datum.worker,
-        started=microseconds(datum.started),
-        finished=microseconds(datum.finished),
-        downloaded_bytes=datum.downloaded_bytes,
-        uploaded_bytes=datum.uploaded_bytes,
-        download_us=datum.download_us,
-        process_us=datum.process_us,
-        upload_us=datum.upload_us,
-        log=",".join(datum.log),
-        reason=datum.reason,
+        **{
+            **{name: value for name, value in asdict(datum).items() if name != "number"},
+            "started": microseconds(datum.started),
+            "finished": microseconds(datum.finished),
+            "log": ",".join(datum.log),
+        },
     )
     return changed == 1
 

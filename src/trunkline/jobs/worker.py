@@ -17,7 +17,7 @@ from trunkline.errors import TrunklineError
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.tree import Trees
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
-from trunkline.jobs.datum_run import Context, DatumRun, Outcome
+from trunkline.jobs.datum_run import Context, DatumRun, LogEntry, Outcome
 from trunkline.jobs.segments import decode_segment
 from trunkline.runtimes.process import open_slot
 from trunkline.store.chunks import ChunkStore
@@ -127,9 +127,6 @@ class _Worker:
             self._look(lease)
             if lease in self._cancelled:
                 break
-            self._channel.send(
-                {"type": "started", "lease": lease, "position": position, "key": datum.key}
-            )
             outcome = self._run_one(context, message, lease, position, datum, writer)
             if outcome is None:
                 break
@@ -149,7 +146,27 @@ class _Worker:
         datum: Any,
         writer: DeltaWriter,
     ) -> Outcome | None:
-        """The outcome of a datum, or None when its lease was cancelled."""
+        """The outcome of a datum, or None when its lease was cancelled.
+
+        The scheduler hears of a datum at work when it takes a while or prints something: a message
+        for each of thousands of short ones would cost more than they do.
+        """
+        said = False
+
+        def say_started() -> None:
+            nonlocal said
+            if not said:
+                said = True
+                self._channel.send(
+                    {"type": "started", "lease": lease, "position": position, "key": datum.key}
+                )
+
+        def send_log(lines: list[LogEntry]) -> None:
+            say_started()
+            self._channel.send(
+                {"type": "log", "lease": lease, "position": position, "lines": lines}
+            )
+
         while True:
             outcome = self._runner.run(
                 context,
@@ -157,9 +174,8 @@ class _Worker:
                 job=message["job"],
                 position=position,
                 writer=writer,
-                on_log=lambda lines: self._channel.send(
-                    {"type": "log", "lease": lease, "position": position, "lines": lines}
-                ),
+                on_tick=say_started,
+                on_log=send_log,
                 cancelled=lambda: self._look(lease, position),
             )
             restart = (lease, position) in self._restart
