@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,54 @@ def test_a_job_whose_output_does_not_fit_fails_with_the_reason(engine: Engine) -
     assert ended.state is JobState.FAILURE
     assert engine.admin.fsck().damages == ()
     put(engine, "after", 65536)
+
+
+def test_a_job_that_meets_a_full_disk_goes_on_once_there_is_room(
+    engine: Engine, small_disk: Path
+) -> None:
+    put(engine, "seed", 65536)
+    gate = small_disk / "gate"
+    engine.pipelines.create_pipeline(
+        {
+            "pipeline": {"name": "copy"},
+            "transform": {
+                "cmd": ["sh"],
+                "stdin": [f"while [ ! -e {gate} ]; do sleep 0.05; done; cp $data /pfs/out/"],
+            },
+            "input": {"pfs": {"repo": "data", "glob": "/*"}},
+            "datum_tries": 1000,
+        }
+    )
+    [job] = engine.jobs.list_jobs()
+    until(lambda: engine.jobs.list_workers() and engine.jobs.list_workers()[0].datum)
+    filler = fill(small_disk)
+    gate.touch()  # an empty file takes no space
+
+    for _ in range(20):  # the job can't be finished while nothing can be written
+        time.sleep(0.1)
+        assert not engine.jobs.inspect_job(f"copy@{job.id}").state.ended
+    filler.unlink()
+
+    ended = engine.jobs.inspect_job(f"copy@{job.id}", wait=True, timeout_s=60)
+    assert ended.state is JobState.SUCCESS, ended.reason
+    assert engine.admin.fsck().damages == ()
+
+
+def fill(disk: Path) -> Path:
+    """Take every byte that is left, in pieces down to the smallest."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (1024 * 1024, 65536, 4096, 1):
+            while True:
+                try:
+                    file.write(b"\1" * size)
+                except OSError:
+                    break
+    return filler
+
+
+def until(found: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
