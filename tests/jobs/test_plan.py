@@ -1,6 +1,6 @@
 """Which datums are fresh, and how they are written down."""
 
-import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,8 @@ from trunkline.jobs.segments import (
 )
 from trunkline.model.versions import FileType
 from trunkline.pipelines.datums import Datum, DatumFile
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "datum-segment" / "v1.json"
 
 
 def _datum(number: int, name: str = "training") -> Datum:
@@ -90,15 +92,13 @@ def test_what_is_not_a_segment_is_reported_as_damaged(data: bytes) -> None:
 
 
 def test_the_segment_format_is_the_one_that_is_documented() -> None:
-    golden = {
-        "format": "trunkline-datums",
-        "version": 1,
-        "inputs": [["training", "training", "c" * 32, "r" * 64]],
-        "datums": [[f"{7:064x}", 1, [[0, "file-7", "file", 7, f"{7:064x}"]]]],
-    }
-    planned = [PlannedDatum(key=f"{7:064x}", fresh=True, datum=_datum(7))]
+    planned = [
+        PlannedDatum(key=f"{7:064x}", fresh=True, datum=_datum(7)),
+        PlannedDatum(key=f"{8:064x}", fresh=False, datum=_datum(8)),
+    ]
 
-    assert json.loads(encode_segment(planned)) == golden
+    assert encode_segment(planned) == GOLDEN.read_bytes()
+    assert decode_segment(GOLDEN.read_bytes()) == planned
 
 
 @given(

@@ -1,6 +1,5 @@
 """Runs one datum in a slot: inputs out of the store, the user's command, outputs into the store."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from trunkline.errors import TrunklineError
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
+from trunkline.jobs.logs import stored_form
 from trunkline.jobs.outputs import OutputRefused, collect
 from trunkline.jobs.segments import PlannedDatum
 from trunkline.model.jobs import DatumState
@@ -331,10 +331,7 @@ class _Log:
         self._sent_at = time.monotonic()
 
     def as_bytes(self) -> bytes:
-        return b"".join(
-            json.dumps(entry, separators=(",", ":")).encode("utf-8") + b"\n"
-            for entry in self._entries
-        )
+        return stored_form(self._entries)
 
     def _append(self, stream: str, line: bytes) -> None:
         text = line.decode("utf-8", "replace").rstrip("\r")

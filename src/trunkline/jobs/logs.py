@@ -9,10 +9,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from trunkline.errors import Corrupt, shown
 from trunkline.jobs.tables import from_microseconds
 from trunkline.model.jobs import LogLine
 from trunkline.store.chunks import ChunkId, ChunkStore
 
+_HEAD = b'["trunkline-log",1]'
 LIVE_LINES_MAX = 10_000  # kept per running datum; the whole log is readable once it ended
 
 Entry = tuple[datetime, str, str]  # time, stream, message
@@ -54,13 +56,28 @@ class LiveLogs:
 
 
 def stored_entries(chunks: ChunkStore, log: Iterable[str]) -> Iterator[Entry]:
-    """The lines of an ended datum."""
+    """The lines of an ended datum; raises Corrupt for what is no log."""
     rest = b""
+    first = True
     for chunk in log:
         *lines, rest = (rest + chunks.get(ChunkId(chunk))).split(b"\n")
         for line in lines:
+            if first:
+                if line != _HEAD:
+                    raise Corrupt("a datum's log", _HEAD.decode(), shown(line.decode("latin-1")))
+                first = False
+                continue
             time_us, stream, message = json.loads(line)
             yield from_microseconds(time_us), stream, message
+
+
+def stored_form(entries: Iterable[tuple[int, str, str]]) -> bytes:
+    """The bytes of a log (microseconds since 1970, stream, message); nothing for no lines.
+
+    Format page: docs/formats/datum-segment.md (log, version 1).
+    """
+    lines = [json.dumps(entry, separators=(",", ":")).encode("utf-8") for entry in entries]
+    return b"\n".join([_HEAD, *lines, b""]) if lines else b""
 
 
 def as_line(entry: Entry, *, pipeline: str, job: str, datum: str, worker: str) -> LogLine:
