@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
+from trunkline.api.connection import Operations
 from trunkline.config import load
+from trunkline.connect.local import local_client, stop_server
 from trunkline.engine.engine import Engine
 from trunkline.model.jobs import JobInfo
 from trunkline.model.versions import CommitInfo
 
 
 class Driver:
-    """The operations of an engine with the arguments that tests leave out filled in."""
+    """Operations with the arguments that tests leave out filled in."""
 
-    def __init__(self, engine: Engine, home: Path) -> None:
+    def __init__(self, engine: Operations, home: Path) -> None:
         self.engine = engine
         self.home = home
 
@@ -81,6 +83,16 @@ def open_engine(tmp_path: Path) -> Iterator[Callable[..., Driver]]:
 @pytest.fixture
 def engine(open_engine: Callable[..., Driver]) -> Driver:
     return open_engine()
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Iterator[Driver]:
+    """The same operations over HTTP, from a server process of its own."""
+    config = load(_environment(tmp_path, {}), home=tmp_path / "served")
+    client = local_client(config)
+    yield Driver(client, config.home)
+    client.close()
+    stop_server(config)
 
 
 def _environment(home: Path, more: dict[str, str]) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""Commits, runs and jobs together: what one change sets off, and what is refused."""
+"""Commits, runs and jobs together: what one change sets off, and what is refused.
+
+Run on both implementations of the operations: embedded, and over HTTP against a server process.
+"""
 
 import threading
 
@@ -27,6 +30,11 @@ from trunkline.errors import (
     TooManyDatums,
 )
 from trunkline.model.jobs import JobState
+
+
+@pytest.fixture(params=["embedded", "remote"])
+def engine(request, open_engine):
+    return open_engine() if request.param == "embedded" else request.getfixturevalue("remote")
 
 
 @pytest.fixture
@@ -326,7 +334,7 @@ REFUSED = [
         lambda e: e.branches.create_branch("data", "master", provenance=["two@master"]),
     ),
     (PipelineNotFound, lambda e: e.pipelines.inspect_pipeline("twoo")),
-    (InvalidInput, lambda e: e.datums.get_logs()),
+    (InvalidInput, lambda e: list(e.datums.get_logs())),
 ]
 
 
