@@ -141,6 +141,17 @@ def test_a_terminal_gets_whole_ids_and_colour_on_states_only(cli, monkeypatch):
     assert len([line for line in plain.splitlines() if line.strip()]) == 6
 
 
+def test_a_dumb_terminal_cuts_no_column_off(cli, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    cli.terminal = True
+
+    shown = cli("list", "job").out
+
+    assert shown.splitlines()[0].rstrip().endswith("STATE")
+    assert "\x1b" not in shown
+
+
 def test_user_lines_of_logs_are_printed_and_all_with_raw(cli, stub):
     plain = cli("logs", "--pipeline", "train")
     everything = cli("logs", "--pipeline", "train", "--master")

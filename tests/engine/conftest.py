@@ -39,6 +39,9 @@ class Driver:
         found = self.engine.files.list_files(repo, commit, "/", recursive=True)
         return {info.path: self.read(repo, info.path, commit) for info in found}
 
+    def head(self, repo: str, branch: str = "master") -> str | None:
+        return self.engine.branches.inspect_branch(repo, branch).head
+
     def pipeline(
         self, name: str, script: str, source: str = "data", glob: str = "/*", **more: Any
     ) -> str:

@@ -18,22 +18,21 @@ _COMPONENTS: Table[tuple[str, str]] = Table(
 _SERVER_NAMES = {"pachctl": "pachd"}  # as scripts written for Pachyderm look for them
 
 
-@command(examples=["version", "version --client-only"])
+@command(shows=True, examples=["version", "version --client-only"])
 @click.option("--client-only", is_flag=True, help="Print the version of this program alone.")
-@click.option("--raw", is_flag=True, help="Print JSON.")
-def version(client_only: bool, raw: bool) -> None:
+def version(client_only: bool) -> None:
     """Print the versions of this program and of the server."""
     from trunkline.cli.release import program_version
 
-    if client_only and not raw:
+    as_table = current().shape == Shape.TABLE
+    if client_only and as_table:
         write(program_version())
         return
     program = current().program
     rows = [(program, program_version())]
     if not client_only:
         rows.append((_SERVER_NAMES.get(program, "server"), operations().admin.version().version))
-    if raw:
-        current().shape = Shape.RAW
+    if not as_table:
         show_one(dict(rows), str)
         return
     show_all(rows, _COMPONENTS)

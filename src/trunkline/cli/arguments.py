@@ -3,14 +3,21 @@
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
 
 from trunkline.cli.output import note
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed
 from trunkline.model.names import Address, parse_address
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _FETCH_TIMEOUT_S = 60.0
+NUMBER_MAX = 2**31 - 1
 
 
 def commit_of(text: str) -> tuple[str, str]:
@@ -62,6 +69,20 @@ def seconds(text: str) -> float:
     return total
 
 
+def at_most(number: int) -> int:
+    """The value of --number; what no listing reaches is as good as the largest number there is."""
+    if number < 0:
+        raise InvalidInput(f"--number is {number}; it must be 0 (all) or more")
+    return min(number, NUMBER_MAX)
+
+
+def local_files(_: click.Context, __: click.Parameter, incomplete: str) -> list["CompletionItem"]:
+    """Lets the shell complete the name of a file of this machine."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
 def is_url(text: str) -> bool:
     return re.match(r"[a-z][a-z0-9]*://", text, re.IGNORECASE) is not None
 
@@ -95,6 +116,12 @@ def _read_bytes(source: str, most: int) -> bytes:
         raise OperationFailed(f"{source} could not be read: {error.strerror}") from error
 
 
+def reason(error: OSError) -> str:
+    """Why an address could not be fetched, without the names of Python's classes."""
+    inner = getattr(error, "reason", error)
+    return getattr(inner, "strerror", None) or str(inner)
+
+
 def _fetch(url: str, most: int) -> bytes:
     from urllib.error import URLError
     from urllib.request import urlopen
@@ -106,4 +133,4 @@ def _fetch(url: str, most: int) -> bytes:
             data: bytes = answer.read(most)
             return data
     except (URLError, OSError) as error:
-        raise OperationFailed(f"{url} could not be fetched: {error}") from error
+        raise OperationFailed(f"{url} could not be fetched: {reason(error)}") from error

@@ -122,6 +122,30 @@ def rewrite(
     return [*classic.added, *options, "--", *_join(classic, words, ctx)]
 
 
+def in_classic_grammar(
+    classic: Classic, example: str, *, takes_value: Callable[[str], bool]
+) -> str:
+    """What follows the command in an example of today's grammar, in the old one."""
+    groups = iter(classic.groups)
+    group, value, words = "", False, []
+    for word in example.split()[len(classic.command.split()) :]:
+        if value or word.startswith("-") or word == "<":
+            value = word == "<" or (not value and takes_value(word))
+            words.append(word)
+            continue
+        group = group if group.endswith("...") else next(groups, "")
+        quote = "'" if word.startswith("'") else ""
+        ref, _, path = word.strip("'").partition(":")
+        if "@" not in ref:
+            words.append(word)
+        elif " " not in group:  # COMMIT... was written with a slash; the id of a job is as it is
+            words.append(word.replace("@", "/") if group == "COMMIT..." else word)
+        else:
+            parts = [*ref.split("@"), *([path.lstrip("/") or "/"] if path else [])]
+            words += [*parts[:-1], f"{quote}{parts[-1]}{quote}"]
+    return " ".join(words)
+
+
 def _long(
     classic: Classic,
     word: str,

@@ -4,12 +4,13 @@ Every command takes the global flags behind its own words too, because both gene
 do. Options that only say how to print write into the session, not into the function's arguments.
 """
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 
 import click
 
-from trunkline.cli.classic import Classic, rewrite
+from trunkline.cli.classic import Classic, in_classic_grammar, rewrite
 from trunkline.cli.session import Session, Shape
 from trunkline.errors import NotSupported
 
@@ -24,12 +25,22 @@ class Command(click.Command):
         """The same command, taking the positional arguments and options that 1.7 took."""
         twin = copy.copy(self)
         twin.classic = classic
+        others = {
+            param.name
+            for param in self.params
+            if isinstance(param, click.Option) and set(param.opts) & set(classic.added)
+        }
+        twin.params = [
+            _with_default_told(param, classic) if param.name in others else param
+            for param in self.params
+        ]
         return twin
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if self.classic is not None:
             session_of(ctx).classic = True
-            if not _asks_for_help(args):
+            # A shell that completes has half a line: nothing there to count.
+            if not _asks_for_help(args) and not ctx.resilient_parsing:
                 args = rewrite(self.classic, args, takes_value=self._takes_value, ctx=ctx)
         return super().parse_args(ctx, args)
 
@@ -38,6 +49,19 @@ class Command(click.Command):
             if isinstance(param, click.Option) and option in param.opts:
                 return not param.is_flag and not param.count
         return False
+
+    def shown_examples(self, ctx: click.Context) -> tuple[str, ...]:
+        """The examples in the grammar of this command; what 1.7 had no words for is left out."""
+        if self.classic is None:
+            return self.examples
+        name = ctx.info_name or self.classic.command.replace(" ", "-")
+        found = []
+        for example in self.examples:
+            words = in_classic_grammar(self.classic, example, takes_value=self._takes_value)
+            with contextlib.suppress(click.UsageError):
+                rewrite(self.classic, words.split(), takes_value=self._takes_value, ctx=ctx)
+                found.append(f"{name} {words}".rstrip())
+        return tuple(found)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         if self.classic is not None:
@@ -49,7 +73,7 @@ class Command(click.Command):
             return
         with formatter.section("Examples"):
             program = ctx.find_root().info_name or "trunkline"
-            for example in self.examples:
+            for example in self.shown_examples(ctx):
                 formatter.write(f"{' ' * formatter.current_indent}{program} {example}\n")
 
 
@@ -150,6 +174,15 @@ def _set_context(ctx: click.Context, _: click.Parameter, given: str | None) -> N
 def _check_project(_: click.Context, __: click.Parameter, given: str | None) -> None:
     if given not in (None, "", "default"):
         raise NotSupported(f"there is no project '{given}': only 'default' exists so far")
+
+
+def _with_default_told(param: click.Parameter, classic: Classic) -> click.Parameter:
+    """The option, its help saying what happens when nothing is said in the old words."""
+    assert isinstance(param, click.Option), "what a table adds are options"
+    told = (param.help or "").removesuffix(".").removesuffix(" (default)")
+    twin = copy.copy(param)
+    twin.help = f"{told} (default)." if set(param.opts) & set(classic.added) else f"{told}."
+    return twin
 
 
 def _asks_for_help(args: list[str]) -> bool:

@@ -2,9 +2,19 @@
 
 import click
 
-from trunkline.cli.arguments import branch_of, commit_name, commit_of, repo_of, seconds
+from trunkline.cli.arguments import at_most, branch_of, commit_name, commit_of, repo_of, seconds
 from trunkline.cli.command import command
-from trunkline.cli.output import Table, lasted, note, show_all, show_each, show_one, size, when
+from trunkline.cli.output import (
+    Table,
+    lasted,
+    note,
+    noting,
+    show_all,
+    show_each,
+    show_one,
+    size,
+    when,
+)
 from trunkline.cli.progress import waiting
 from trunkline.cli.runs import RUNS, run_block
 from trunkline.cli.session import current, operations
@@ -108,7 +118,7 @@ def list_commit(source: str | None, after: str | None, number: int) -> None:
     """
     commits = operations().commits
     if source is None:
-        show_all(commits.list_runs(number=number), RUNS)
+        show_all(commits.list_runs(number=at_most(number)), RUNS)
         return
     table = _CLASSIC if current().classic else _SPACED
     if is_commit_id(source):
@@ -118,9 +128,8 @@ def list_commit(source: str | None, after: str | None, number: int) -> None:
     address = repo_of(source)
     if after is not None and address.ref is None:
         raise InvalidInput("cannot use `from` commit without `to` commit; write repo@branch")
-    if number < 0:
-        raise InvalidInput(f"--number is {number}; it must be 0 (all) or more")
-    show_all(commits.list_commits(address.repo, to=address.ref, after=after, number=number), table)
+    listed = commits.list_commits(address.repo, to=address.ref, after=after, number=at_most(number))
+    show_all(listed, table)
 
 
 @command(shows=True, examples=["wait commit inference@master --timeout 5m"])
@@ -148,7 +157,9 @@ def wait_commit(commit: str, timeout: str | None) -> None:
 def _leave_with_the_outcome(commits: list[CommitInfo]) -> None:
     failed = [commit for commit in commits if commit.error]
     for commit in failed:
-        note(f"error: {commit.repo}@{commit.id}: {commit.error}")
+        made_by = f"job {commit.repo}@{commit.id} "  # which most sentences begin with
+        where = "" if str(commit.error).startswith(made_by) else f"{commit.repo}@{commit.id}: "
+        note(f"error: {where}{commit.error}")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -162,11 +173,15 @@ def flush_commit(commits: tuple[str, ...], repos: tuple[str, ...]) -> None:
     The exit status is 1 if a job failed.
     """
     found: list[CommitInfo] = []
-    for commit in operations().commits.flush_commits(
-        [commit_name(text) for text in commits], repos=list(repos) or None
-    ):
-        show_each([commit], _CLASSIC)
-        found.append(commit)
+    show_each(
+        noting(
+            found,
+            operations().commits.flush_commits(
+                [commit_name(text) for text in commits], repos=list(repos) or None
+            ),
+        ),
+        _CLASSIC,
+    )
     _leave_with_the_outcome(found)
 
 
@@ -179,7 +194,11 @@ def subscribe_commit(branch: str, after: str | None, new: bool) -> None:
     if new and after is not None:
         raise InvalidInput("--new and --from exclude each other; use one of them")
     repo, name = branch_of(branch)
-    show_each(operations().commits.subscribe_commits(repo, name, after=after, new=new), _CLASSIC)
+    show_each(
+        operations().commits.subscribe_commits(repo, name, after=after, new=new),
+        _CLASSIC,
+        endless=True,
+    )
 
 
 @command(examples=["delete commit training@4f2a…"])

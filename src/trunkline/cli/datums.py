@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from trunkline.cli.arguments import seconds
+from trunkline.cli.arguments import NUMBER_MAX, seconds
 from trunkline.cli.command import command
 from trunkline.cli.job_names import job_names, one_job
 from trunkline.cli.output import (
@@ -152,7 +152,7 @@ def logs(
             datum=datum,
             paths=inputs.split(",") if inputs else None,
             follow=follow,
-            tail=tail,
+            tail=min(tail, NUMBER_MAX),
             since_s=None if since is None else seconds(since),
         ):
             _print(line, raw=raw, everything=everything)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trunkline.api.changes import CopyFile, DeleteFile, FileChange
-from trunkline.cli.arguments import file_of
+from trunkline.cli.arguments import file_of, local_files
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, show_all, show_one, size
 from trunkline.cli.progress import transfer, waiting
@@ -58,10 +58,18 @@ def _slashed(file: FileInfo) -> str:
 )
 @click.argument("target", metavar="REPO@BRANCH[:/PATH]")
 @click.option(
-    "-f", "--file", "files", multiple=True, metavar="FILE|URL|-", help="What to put; repeatable."
+    *("-f", "--file", "files"),
+    multiple=True,
+    metavar="FILE|URL|-",
+    shell_complete=local_files,
+    help="What to put; repeatable.",
 )
 @click.option(
-    "-i", "--input-file", "lists", multiple=True, metavar="FILE|URL|-", help="A list of them."
+    *("-i", "--input-file", "lists"),
+    multiple=True,
+    metavar="FILE|URL|-",
+    shell_complete=local_files,
+    help="A list of them.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="Put all that is in a directory.")
 @click.option("-a", "--append", "append", flag_value=True, default=False, help="Add to a file.")
@@ -137,7 +145,12 @@ def _send(repo: str, ref: str, sources: list["Source"], *, append: bool, message
 )
 @click.argument("file", metavar="REPO@REF:/PATH")
 @click.option("-r", "--recursive", is_flag=True, help="Get all that is in a directory.")
-@click.option("-o", "--output", metavar="PATH", help="Write there instead of to stdout.")
+@click.option(
+    *("-o", "--output"),
+    metavar="PATH",
+    shell_complete=local_files,
+    help="Write there instead of to stdout.",
+)
 @click.option("--offset", default=0, metavar="BYTES", help="Begin there.")
 @click.option("-p", "--parallelism", type=int, hidden=True)
 @click.option("--retry", is_flag=True, hidden=True)

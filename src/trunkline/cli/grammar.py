@@ -13,6 +13,7 @@ import click
 
 from trunkline.cli.classic import CLASSIC
 from trunkline.cli.command import Command
+from trunkline.cli.elsewhere import lacking
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -155,6 +156,11 @@ class RootGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] == "help":
+            if args[1:]:
+                return self.resolve_command(ctx, [*args[1:], "--help"])
+            click.echo(ctx.get_help())
+            ctx.exit()
         known = self.get_command(ctx, args[0])
         if known is None:
             typed = args[0]
@@ -165,7 +171,7 @@ class RootGroup(click.Group):
                     f"did you mean '{args[1]} {singular(args[0])}'?",
                     ctx=ctx,
                 )
-            raise unknown_command(typed, ctx)
+            raise unknown_command(typed, ctx, *args[1:2])
         return args[0], known, args[1:]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
@@ -226,13 +232,22 @@ def _noticing_closed_output() -> Iterator[None]:
         raise OutputClosed from error
 
 
-def unknown_command(typed: str, ctx: click.Context) -> click.UsageError:
-    """The sentence for words that are no command, with the closest ones that are."""
+def unknown_command(typed: str, ctx: click.Context, behind: str = "") -> click.UsageError:
+    """The sentence for words that are no command, with the closest ones that are.
+
+    `behind` is the word behind them, which may be part of what was meant.
+    """
     from trunkline.errors import meant
 
-    spaced_words = [f"{verb} {noun}" for verb, nouns in VERBS.items() for noun in nouns]
-    known = [*WORDS, *CLASSIC, *spaced_words, *VERBS]
-    hint = meant(typed, known)
+    mark = " " if " " in typed else "-"
+    verb, _, noun = typed.partition(mark)
+    if verb in VERBS:  # `list secret` is no typing error of `list repo`, alike as the verbs are
+        hint = meant(f"{mark}{noun}", [f"{mark}{known}" for known in VERBS[verb]])
+        hint = hint.replace(f"'{mark}", f"'{verb}{mark}")
+    else:
+        spaced_words = [f"{verb} {noun}" for verb, nouns in VERBS.items() for noun in nouns]
+        hint = meant(typed, [*WORDS, *CLASSIC, *spaced_words, *VERBS])
+    hint = lacking(typed) or lacking(f"{typed} {behind}") or hint
     return click.UsageError(f"there is no command '{typed}'{hint}", ctx=ctx)
 
 

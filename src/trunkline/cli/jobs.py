@@ -4,13 +4,14 @@ from contextlib import nullcontext
 
 import click
 
-from trunkline.cli.arguments import commit_name, commit_of, seconds
+from trunkline.cli.arguments import at_most, commit_name, commit_of, seconds
 from trunkline.cli.command import command
 from trunkline.cli.job_names import job_names
 from trunkline.cli.output import (
     Table,
     lasted,
     note,
+    noting,
     short_age,
     shortened,
     show_all,
@@ -70,7 +71,7 @@ def _state(job: JobInfo) -> str:
 @click.argument("run", metavar="[RUN]", required=False)
 @click.option("-p", "--pipeline", metavar="PIPELINE", help="The jobs of this pipeline.")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="COMMIT", help="That read it.")
-@click.option("--output-commit", metavar="COMMIT", help="The job that wrote it.")
+@click.option("--output-commit", metavar="COMMIT", help="The job that wrote it (list-job: -o too).")
 @click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
 @click.option("-x", "--expand", is_flag=True, hidden=True)
 def list_job(
@@ -84,8 +85,9 @@ def list_job(
     """List the jobs, newest first; with RUN, those of one run."""
     if run is not None and not is_commit_id(run):
         raise InvalidInput(f"{run!r} is not the id of a run; use -p to list a pipeline's jobs")
-    if number < 0:
-        raise InvalidInput(f"--number is {number}; it must be 0 (all) or more")
+    if current().classic and output_commit in ("json", "yaml"):
+        # 1.7's -o names a commit, which has a slash; everywhere else -o is the format
+        current().shape, output_commit = Shape(output_commit), None
     # 1.7 separates several commits by commas
     read = [commit_name(text) for listed in inputs for text in listed.split(",")]
     show_all(
@@ -94,7 +96,7 @@ def list_job(
             run=run,
             output=commit_name(output_commit) if output_commit else None,
             inputs=read or None,
-            number=number,
+            number=at_most(number),
         ),
         JOBS,
     )
@@ -106,12 +108,19 @@ def list_job(
 def inspect_job(job: str, wait: bool) -> None:
     """Show a job; an id alone shows all jobs of the run."""
     names = job_names(job)
-    for number, name in enumerate(names):
-        if number and current().shape == Shape.TABLE:
+    shown = (_inspected(name, wait=wait) for name in names)
+    if len(names) > 1 and current().shape != Shape.TABLE:
+        show_all(shown, JOBS)
+        return
+    for number, info in enumerate(shown):
+        if number:
             click.echo()
-        with waiting(f"waiting for {name}") if wait else nullcontext():
-            info = operations().jobs.inspect_job(name, wait=wait)
         show_one(info, _block)
+
+
+def _inspected(name: str, *, wait: bool) -> JobInfo:
+    with waiting(f"waiting for {name}") if wait else nullcontext():
+        return operations().jobs.inspect_job(name, wait=wait)
 
 
 def _block(job: JobInfo) -> str:
@@ -155,14 +164,16 @@ def flush_job(commits: tuple[str, ...], pipelines: tuple[str, ...]) -> None:
     The exit status is 1 if a job did not succeed.
     """
     done: list[JobInfo] = []
-    for job in operations().jobs.flush_jobs(
-        ["@".join(commit_of(text)) for text in commits], pipelines=list(pipelines) or None
-    ):
-        if current().shape != Shape.TABLE:
-            show_each([job], JOBS)
-        done.append(job)
+    ended = noting(
+        done,
+        operations().jobs.flush_jobs(
+            ["@".join(commit_of(text)) for text in commits], pipelines=list(pipelines) or None
+        ),
+    )
     if current().shape == Shape.TABLE:
-        show_all(done, JOBS)
+        show_all(list(ended), JOBS)
+    else:
+        show_each(ended, JOBS)
     _leave_with_the_outcome(done)
 
 

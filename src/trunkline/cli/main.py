@@ -13,7 +13,7 @@ import click
 from trunkline.cli.command import global_options
 from trunkline.cli.grammar import OutputClosed, RootGroup
 from trunkline.cli.session import Session, open_link
-from trunkline.errors import TrunklineError
+from trunkline.errors import TrunklineError, meant
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _CLOSED_PIPE = 141  # 128 + SIGPIPE
@@ -122,11 +122,12 @@ def _report(error: Exception, *, verbose: bool) -> int:
 def _usage_sentence(error: click.UsageError) -> str:
     text = error.format_message()
     if isinstance(error, click.NoSuchOption):
-        close = error.possibilities or []
-        hint = f"; did you mean '{close[0]}'?" if close else ""
+        hint = meant(error.option_name, error.possibilities or [])
         return f"there is no option '{error.option_name}'{hint}"
     if isinstance(error, click.MissingParameter):
         text = text.replace("Missing argument", "missing argument").rstrip(".")
+    if text.startswith("Option '"):
+        text = text.replace("Option", "option", 1).rstrip(".")
     if text.startswith("Got unexpected extra argument"):
         text = f"too many arguments: {text[text.index('(') + 1 : text.rindex(')')]}"
     return text

@@ -177,9 +177,15 @@ def show_all(values: Iterable[T], table: Table[T]) -> None:
         _show_yaml([plain(value) for value in values])
 
 
-def show_each(values: Iterable[T], table: Table[T]) -> None:
-    """Print values as they come, each at once; as a table, every one has its own header."""
+def show_each(values: Iterable[T], table: Table[T], *, endless: bool = False) -> None:
+    """Print values as they come, each at once; as a table, every one has its own header.
+
+    An `endless` listing has no closing bracket to wait for: its JSON is one value after another.
+    """
     session = current()
+    if session.shape == Shape.JSON and not endless:
+        _show_array(values)
+        return
     for value in values:
         if session.shape == Shape.TABLE:
             _show_table([value], table, session)
@@ -188,6 +194,13 @@ def show_each(values: Iterable[T], table: Table[T]) -> None:
         else:
             write(to_json(value))
         sys.stdout.flush()
+
+
+def noting(seen: list[T], values: Iterable[T]) -> Iterable[T]:
+    """The values, each put into `seen` on its way."""
+    for value in values:
+        seen.append(value)
+        yield value
 
 
 def show_one(value: T, block: Callable[[T], str]) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trunkline.cli.arguments import local_files
 from trunkline.cli.command import command
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, show_all, show_one, to_json, warn, when, write
@@ -47,6 +48,7 @@ _file = click.option(
     "file",
     default="-",
     metavar="FILE|URL|-",
+    shell_complete=local_files,
     help="The spec: JSON or YAML, one or several documents; without -f, stdin is read.",
 )
 

@@ -2,6 +2,7 @@
 
 import click
 
+from trunkline.cli.arguments import at_most
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, note, show_all, show_one, when
 from trunkline.cli.progress import waiting
@@ -25,7 +26,7 @@ RUNS: Table[RunInfo] = Table(
 @click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
 def list_run(number: int) -> None:
     """List the runs, newest first."""
-    show_all(operations().commits.list_runs(number=number), RUNS)
+    show_all(operations().commits.list_runs(number=at_most(number)), RUNS)
 
 
 @command(shows=True, examples=["inspect run 4f2a…"])

@@ -44,6 +44,8 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, color: 
     for row in rows:
         table.add_row(*(_cell(text, title) for text, title in zip(row, titles, strict=True)))
     console = Console(no_color=not color or None)
+    if console.is_dumb_terminal:  # rich holds that it has 80 columns, whatever width it is told
+        console = Console(force_terminal=False)
     # The terminal wraps long lines itself: an id that is cut off could not be copied.
     needed = Console(width=1_000_000).measure(table).maximum
     console.width = max(console.width, needed)

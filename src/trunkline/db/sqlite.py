@@ -14,6 +14,7 @@ from trunkline.db.database import Row, Transaction, Value
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 
 BUSY_TIMEOUT_S = 60.0  # for writers in other processes
+READERS_KEPT = 8  # connections that wait for the next reader; more are closed after use
 
 
 class SqliteTransaction:
@@ -47,9 +48,8 @@ class SqliteDatabase:
         self._path = path
         self._durable = durable
         self._write_lock = threading.Lock()
-        self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._all_lock = threading.Lock()
+        self._readers: list[sqlite3.Connection] = []  # not in use, the last used one last
+        self._readers_lock = threading.Lock()
         self._closed = False
         self._changed = threading.Condition()
         self._revision = 0
@@ -59,12 +59,12 @@ class SqliteDatabase:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         with _translated(self._path):
-            connection = self._reader()
-            connection.execute("BEGIN")
+            connection = self._take_reader()
             try:
+                connection.execute("BEGIN")
                 yield SqliteTransaction(connection)
             finally:
-                connection.rollback()
+                self._give_back(connection)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -97,19 +97,30 @@ class SqliteDatabase:
             return self._revision
 
     def close(self) -> None:
-        with self._write_lock, self._all_lock:
+        with self._write_lock, self._readers_lock:
             self._closed = True
-            for connection in self._all:
+            self._writer.close()
+            for connection in self._readers:
                 connection.close()
-            self._all.clear()
+            self._readers.clear()
 
-    def _reader(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._connect()
-            connection.execute("PRAGMA query_only=ON")
-            self._local.connection = connection
+    def _take_reader(self) -> sqlite3.Connection:
+        with self._readers_lock:
+            if self._closed:
+                raise Unavailable(f"the database {self._path} has been closed")
+            if self._readers:
+                return self._readers.pop()
+        connection = self._connect()
+        connection.execute("PRAGMA query_only=ON")
         return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        connection.rollback()
+        with self._readers_lock:
+            if len(self._readers) < READERS_KEPT and not self._closed:
+                self._readers.append(connection)
+                return
+        connection.close()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -123,11 +134,6 @@ class SqliteDatabase:
         connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA temp_store=MEMORY")
-        with self._all_lock:
-            if self._closed:
-                connection.close()
-                raise Unavailable(f"the database {self._path} has been closed")
-            self._all.append(connection)
         return connection
 
 

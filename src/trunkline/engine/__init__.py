@@ -1,4 +1,4 @@
 """Every operation, embedded: check, one transaction, call down.
 
-Does not know HTTP, the command line, or who is asking.
+Does not know the doors (HTTP, the command line), or who is asking.
 """

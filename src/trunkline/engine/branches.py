@@ -1,10 +1,10 @@
 """Operations on branches; see `api.branches`."""
 
 from trunkline.engine.services import Services
-from trunkline.errors import InvalidInput, OutputBranch
+from trunkline.errors import InUse, InvalidInput, OutputBranch
 from trunkline.jobs.records import open_jobs
 from trunkline.model.names import parse_address
-from trunkline.model.versions import DEFAULT_BRANCH, BranchInfo, BranchName
+from trunkline.model.versions import DEFAULT_BRANCH, SPEC_REPO, BranchInfo, BranchName
 from trunkline.pipelines import lifecycle
 from trunkline.versions import branches, commits
 
@@ -50,6 +50,8 @@ class EngineBranches:
 
     def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> None:
         with self._services.database.write() as tx:
+            if repo == SPEC_REPO and lifecycle.find(tx, branch) is not None:
+                raise InUse(f"branch {repo}@{branch} holds the specs of pipeline '{branch}'")
             branches.delete_branch(tx, repo, branch, force=force)
 
 

@@ -52,9 +52,10 @@ class EngineCommits:
                 record = commits.resolve(tx, repo, commit)
                 if record.finished is not None:
                     raise CommitFinished(repo, record.id)
-                if record.origin is Origin.AUTO:
+                by_hand = written_by_hand(tx, record)
+                if record.origin is Origin.AUTO and not by_hand:
                     raise OutputBranch(repo, record.branch or "", "finish a commit of")
-                layers = contents.layers_of(tx, record)
+                layers = contents.layers_of(tx, record, by_hand=by_hand)
             root = contents.content_root(services.trees, layers)
             files, size = services.trees.totals(root)
             services.chunks.flush()
@@ -69,6 +70,7 @@ class EngineCommits:
                         size_bytes=size,
                         description=description,
                         expected_deltas=layers.deltas,
+                        output=by_hand,
                         now=services.now(),
                     )
                     return commits.commit_info(tx, finished)
@@ -200,6 +202,12 @@ def _run_info(tx: Transaction, run: RunRecord) -> RunInfo:
 
 def _is_after(number: int, record: CommitRecord) -> bool:
     return record.number > number
+
+
+def written_by_hand(tx: Transaction, record: CommitRecord) -> bool:
+    """Whether a commit that propagation opened waits for a user: no pipeline writes its branch."""
+    opened = record.origin is Origin.AUTO and record.finished is None
+    return opened and ledger.job_of_output(tx, record.repo, record.id) is None
 
 
 def named_commit(tx: Transaction, text: str) -> CommitRecord:

@@ -1,9 +1,9 @@
 """Operations on datums, and logs; see `api.datums`."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 
 from trunkline.engine.jobs import find_job
 from trunkline.engine.services import Services
@@ -129,9 +129,11 @@ class EngineDatums:
         keys: set[str] | None,
     ) -> Iterator[LogLine]:
         yield from lines
+        newest = max((reader.job.number for reader in readers), default=0)
         for _ in self._services.waits(None, "logs"):
             if pipeline is not None:
-                readers.extend(self._jobs_since(readers, pipeline, keys))
+                readers.extend(self._jobs_since(newest, pipeline, keys))
+                newest = max((newest, *(reader.job.number for reader in readers)))
             for reader in list(readers):
                 ended = reader.ended()  # asked before reading, so that no last line is missed
                 yield from reader.new_lines()
@@ -140,19 +142,11 @@ class EngineDatums:
             if not readers and pipeline is None:
                 return
 
-    def _jobs_since(
-        self, readers: list["_JobLog"], pipeline: str, keys: set[str] | None
-    ) -> list["_JobLog"]:
-        newest = max((reader.job.number for reader in readers), default=self._last_seen(pipeline))
+    def _jobs_since(self, newest: int, pipeline: str, keys: set[str] | None) -> list["_JobLog"]:
         with self._services.database.read() as tx:
             jobs = ledger.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=100)
         new = [job for job in reversed(jobs) if job.number > newest]
         return [_JobLog(self._services, job, keys) for job in new]
-
-    def _last_seen(self, pipeline: str) -> int:
-        with self._services.database.read() as tx:
-            jobs = ledger.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=1)
-        return jobs[0].number if jobs and jobs[0].state.ended else 0
 
     def _keys_of(self, jobs: list[JobRecord], paths: list[str]) -> set[str]:
         wanted = {path.strip("/") for path in paths}
@@ -172,7 +166,9 @@ class _JobLog:
         self._services = services
         self._keys = keys
         self._number = 0  # of the last outcome whose whole log was given
-        self._given: dict[int, int] = {}  # lines given of running datums, by position
+        # Of running datums, by position: the time of the first line, and how many were given. A
+        # datum that is run again has another first line, and all of its lines are new.
+        self._given: dict[int, tuple[datetime, int]] = {}
 
     def ended(self) -> bool:
         with self._services.database.read() as tx:
@@ -190,15 +186,23 @@ class _JobLog:
         for datum in self._ended_datums():
             if self._keys is None or datum.key in self._keys:
                 entries = stored_entries(self._services.chunks, datum.log)
-                rest = islice(entries, self._given.pop(datum.position, 0), None)
+                rest = self._not_given(datum.position, entries)
                 sources.append(self._lines(rest, datum.key, datum.worker))
+                self._given.pop(datum.position, None)
             live = [found for found in live if found[0] != datum.position]
         for position, key, worker, lines in live:
-            if self._keys is None or key in self._keys:
-                given = self._given.get(position, 0)
-                self._given[position] = max(given, len(lines))
-                sources.append(self._lines(iter(lines[given:]), key, worker))
+            if lines and (self._keys is None or key in self._keys):
+                sources.append(self._lines(self._not_given(position, iter(lines)), key, worker))
+                self._given[position] = (lines[0][0], len(lines))
         return sources
+
+    def _not_given(self, position: int, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """The lines of a run of a datum without those that were given while it ran."""
+        first = next(entries, None)
+        if first is None:
+            return iter(())
+        began, given = self._given.get(position, (first[0], 0))
+        return islice(chain([first], entries), given if began == first[0] else 0, None)
 
     def _ended_datums(self) -> list[DatumRecord]:
         found: list[DatumRecord] = []

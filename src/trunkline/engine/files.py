@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from trunkline.api.changes import CopyFile, DeleteFile, FileChange, PutFile, PutLocal, PutUrl
 from trunkline.db.database import Transaction
+from trunkline.engine.commits import written_by_hand
 from trunkline.engine.services import Services
 from trunkline.engine.urls import fetch
 from trunkline.errors import (
@@ -51,7 +52,8 @@ class EngineFiles:
         if target is not None:
             services.chunks.flush()
             with services.database.write() as tx:
-                commits.add_deltas(tx, repo, target.id, deltas)
+                by_hand = written_by_hand(tx, commits.get_commit(tx, repo, target.id))
+                commits.add_deltas(tx, repo, target.id, deltas, output=by_hand)
                 return commits.commit_info(tx, commits.get_commit(tx, repo, target.id))
         with services.turn(repo):
             while True:
@@ -245,7 +247,7 @@ class EngineFiles:
         """The readable tree of a commit, open or finished."""
         with self._services.database.read() as tx:
             record = commits.resolve(tx, repo, commit)
-            layers = contents.layers_of(tx, record)
+            layers = contents.layers_of(tx, record, by_hand=written_by_hand(tx, record))
         return contents.content_root(self._services.trees, layers), record
 
     def _entry(self, root: RootId, record: CommitRecord, path: str) -> Entry:
@@ -266,15 +268,16 @@ def _open_target(tx: Transaction, repo: str, ref: str) -> CommitRecord | None:
         record = commits.resolve(tx, repo, ref)
         if record.finished is not None:
             raise CommitFinished(repo, record.id)
-        if record.origin is Origin.AUTO:
+        if record.origin is Origin.AUTO and not written_by_hand(tx, record):
             raise OutputBranch(repo, record.branch or "", "write to a commit of")
         return record
     branch = check_branch(ref)
     if branch not in {info.name for info in branches.list_branches(tx, repo)}:
         return None
-    if branches.branch_info(tx, repo, branch).provenance:
-        raise OutputBranch(repo, branch)
     head = branches.branch_head(tx, repo, branch)
+    waiting = head is not None and written_by_hand(tx, head)
+    if branches.branch_info(tx, repo, branch).provenance and not waiting:
+        raise OutputBranch(repo, branch)
     return head if head is not None and head.finished is None else None
 
 

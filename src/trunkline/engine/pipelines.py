@@ -11,7 +11,7 @@ from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import EMPTY, RootId
 from trunkline.jobs import ledger
 from trunkline.jobs.planning import check_count
-from trunkline.jobs.records import open_jobs, stop_jobs
+from trunkline.jobs.records import open_jobs, stop_jobs, stop_readers
 from trunkline.model.names import RunId
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineSpec, PipelineState
 from trunkline.model.versions import SPEC_REPO, BranchName
@@ -189,6 +189,7 @@ class EnginePipelines:
             if keep_repo:
                 branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
             else:
+                stop_readers(tx, name, now=now)
                 repos.delete_repo(tx, name, force=True, now=now)
             branches.delete_branch(tx, SPEC_REPO, name, force=True)
 
@@ -197,6 +198,8 @@ class EnginePipelines:
             if not lifecycle.start(tx, name):
                 return
             pipeline = lifecycle.spec_of(lifecycle.get(tx, name))
+            # What stopping it killed is owed, though no input may have changed since.
+            branches.leave_failed_head(tx, name, pipeline.output_branch)
             self._connect(tx, pipeline, self._services.new_id())
         self._services.scheduler.prewarm(name)
 

@@ -2,7 +2,8 @@
 
 from trunkline.engine.services import Services
 from trunkline.errors import InUse
-from trunkline.model.versions import RepoInfo
+from trunkline.jobs.records import stop_readers
+from trunkline.model.versions import SPEC_REPO, RepoInfo
 from trunkline.pipelines import lifecycle
 from trunkline.versions import repos
 
@@ -25,10 +26,15 @@ class EngineRepos:
             return repos.list_repos(tx)
 
     def delete_repo(self, name: str, *, force: bool = False) -> None:
+        now = self._services.now()
         with self._services.database.write() as tx:
-            if lifecycle.find(tx, name) is not None and not force:
+            if name == SPEC_REPO:
+                raise InUse(f"repo '{SPEC_REPO}' holds the specs of all pipelines; it stays")
+            if lifecycle.find(tx, name) is not None:  # even by force: it could not go on without
                 raise InUse(
                     f"repo '{name}' holds the output of pipeline '{name}'; "
                     f"delete that first with `delete pipeline {name}`"
                 )
-            repos.delete_repo(tx, name, force=force, now=self._services.now())
+            if force:
+                stop_readers(tx, name, now=now)
+            repos.delete_repo(tx, name, force=force, now=now)

@@ -33,25 +33,36 @@ def assemble(database: Database, trees: Trees, job: JobRecord) -> FinishedTree:
     with database.read() as tx:
         record = lifecycle.get(tx, job.pipeline, version=job.version)
         before = tables.good_job_before(tx, job.pipeline, job.number)
-        base = _commit_of(tx, before) if before else None
+        base = _base(tx, before, job) if before else None
+        without = tables.recovered_keys(tx, before.number) if before else set()
     pipeline = lifecycle.spec_of(record)
     keys = list(_keys(database, trees, job))
     if pipeline.output_merge == "concat":
         return _concatenated(database, trees, keys)
-    if before is None or base is None or base.error is not None or pipeline.reprocess_every_job:
+    if before is None or base is None:
         return _changed(database, trees, EMPTY, removed=[], added=keys)
-    if before.datums_digest == job.datums_digest:
+    if before.datums_digest == job.datums_digest and not without:
         return FinishedTree(root=base.root, files=base.files, size_bytes=base.size_bytes)
-    old, new = set(_keys(database, trees, before)), set(keys)
+    # A datum that was recovered left nothing in the base, but may have a result by now.
+    old, new = set(_keys(database, trees, before)) - without, set(keys)
     removed, added = old - new, [key for key in keys if key not in old]
     if len(removed) + len(added) >= len(new):
         return _changed(database, trees, EMPTY, removed=[], added=keys)
     return _changed(database, trees, RootId(base.root), removed=sorted(removed), added=added)
 
 
-def _commit_of(tx: Transaction, job: JobRecord) -> CommitRecord | None:
+def _base(tx: Transaction, before: JobRecord, job: JobRecord) -> CommitRecord | None:
+    """The output of an earlier job, if it is just the union of what is remembered of its datums.
+
+    It is not when a version since then merged outputs or replaced remembered results.
+    """
+    for version in lifecycle.versions_of(tx, job.pipeline):
+        spec = lifecycle.spec_of(version)
+        since = before.version <= version.version <= job.version
+        if since and (spec.output_merge == "concat" or spec.reprocess_every_job):
+            return None
     try:
-        return commits.get_commit(tx, job.output_repo, job.id)
+        return commits.get_commit(tx, before.output_repo, before.id)
     except NotFound:  # deleted since
         return None
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from trunkline.config import Config
 from trunkline.db.database import Database, Transaction
+from trunkline.errors import Corrupt
 from trunkline.files.delta import DeltaId, delta_rows
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
@@ -255,9 +256,12 @@ class Dispatcher:
         reason = f"its workers can't be started: {worker.failure or 'they end at once'}"
         for number, active in list(self._active.items()):
             if (active.job.pipeline, active.job.version) == version:
-                with self._database.write() as tx:
-                    actions = apply_event(tx, number, Broken(reason=reason), now=_now())
-                self._act(number, actions)
+                self._break(number, reason)
+
+    def _break(self, number: int, reason: str) -> None:
+        with self._database.write() as tx:
+            actions = apply_event(tx, number, Broken(reason=reason), now=_now())
+        self._act(number, actions)
 
     # --- leases -----------------------------------------------------------------------------------
 
@@ -283,7 +287,11 @@ class Dispatcher:
             for worker in self._pool.workers(job.pipeline):
                 if worker.version != job.version or not worker.idle:
                     continue
-                if not self._lease_to(active, worker):
+                try:
+                    if not self._lease_to(active, worker):
+                        break
+                except Corrupt as error:  # this job's plan; the others go on
+                    self._break(job.number, str(error))
                     break
 
     def _workers_wanted(self, workers: list[Worker]) -> bool:
@@ -317,10 +325,10 @@ class Dispatcher:
         with self._held_lock:
             self._held[lease.id] = held
         worker.lease, worker.job, worker.position = lease.id, active.job.name, None
-        key = (active.job.pipeline, active.job.version)
-        if key not in worker.contexts:
+        # By spec commit: a pipeline that was deleted and made again has the same name and version.
+        if worker.context != active.job.spec_commit:
             self._pool.send(worker, active.context.as_message())
-            worker.contexts.add(key)
+            worker.context = active.job.spec_commit
         message = {
             "type": "lease",
             "lease": lease.id,
@@ -393,7 +401,7 @@ class Dispatcher:
             case "started":
                 self._take_started(worker, message)
             case "log":
-                held = self._held.get(message["lease"])
+                held = self._held_by(worker, message)
                 if held is not None:
                     self._live.add(held.record.job, message["position"], message["lines"])
                     self._database.notify()
@@ -404,8 +412,13 @@ class Dispatcher:
             case _:
                 pass  # alive
 
-    def _take_started(self, worker: Worker, message: Message) -> None:
+    def _held_by(self, worker: Worker, message: Message) -> _Held | None:
+        """The lease that a message is about, if it is in the hands of the worker that sent it."""
         held = self._held.get(message["lease"])
+        return held if held is not None and held.worker is worker else None
+
+    def _take_started(self, worker: Worker, message: Message) -> None:
+        held = self._held_by(worker, message)
         position = message["position"]
         if held is None or position not in held.datums:
             return
@@ -414,7 +427,7 @@ class Dispatcher:
         self._live.begin(held.record.job, position, key=message["key"], worker=worker.name)
 
     def _take_ended(self, worker: Worker, message: Message) -> None:
-        held = self._held.get(message["lease"])
+        held = self._held_by(worker, message)
         if held is not None:
             self._record(held, message)
         if not message["last"]:
@@ -442,6 +455,8 @@ class Dispatcher:
                 if record.state is DatumState.SUCCESS:
                     result = _result(record, outcomes[record.position], output)
                     tables.insert_result(tx, result, now=_now())
+                elif record.state is DatumState.RECOVERED:  # what it made before counts no more
+                    tables.delete_result(tx, record.key)
             if fresh:
                 _add_usage(tx, number, fresh)
                 event = Broken(reason=clash) if clash else _event(fresh)

@@ -8,11 +8,12 @@ import secrets
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from trunkline.jobs.host import spawn_request
 from trunkline.jobs.worker import WorkerSettings
 from trunkline.model.jobs import WorkerInfo
 
+_SEND_TIMEOUT = struct.pack("ll", 5, 0)  # seconds and microseconds, as a struct timeval
 _LEAVE_S = 2.0  # idle workers get this long to leave when the server stops
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes names its pods
 
@@ -45,7 +47,7 @@ class Worker:
     position: int | None = None
     inputs: tuple[str, ...] = ()  # paths of the datum at work
     idle_since: float = 0.0
-    contexts: set[tuple[str, int]] = field(default_factory=set)
+    context: str = ""  # spec commit of the context that it was sent last
 
     @property
     def idle(self) -> bool:
@@ -124,6 +126,8 @@ class WorkerPool:
         self.start_host()
         assert self._control is not None
         ours, theirs = socket.socketpair()
+        # A frozen worker must not hold up the scheduler.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
         try:
             pid = spawn_request(self._control, settings, theirs)
         except OSError:
@@ -150,11 +154,11 @@ class WorkerPool:
         return worker
 
     def send(self, worker: Worker, message: Message) -> None:
-        """Send a message; a worker that is gone is noticed when its channel is read."""
+        """Send a message; one who does not take it is killed, and noticed by its closed channel."""
         try:
             worker.channel.send(message)
         except ChannelClosed:
-            pass
+            self.kill(worker)
 
     def retire(self, worker: Worker) -> None:
         """Ask a worker to leave once it is idle."""

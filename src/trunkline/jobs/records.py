@@ -11,7 +11,7 @@ from trunkline.jobs.state import Action, Event, Progress, Stopped, step
 from trunkline.jobs.tables import JobRecord
 from trunkline.model.versions import SPEC_REPO
 from trunkline.pipelines import lifecycle
-from trunkline.versions import commits
+from trunkline.versions import commits, provenance
 from trunkline.versions.provenance import OpenedCommit
 
 
@@ -112,6 +112,16 @@ def stop_jobs(tx: Transaction, jobs: Sequence[JobRecord], *, reason: str, now: d
     for job in jobs:
         if not job.state.ended:
             apply_event(tx, job.number, Stopped(reason=reason), now=now)
+
+
+def stop_readers(tx: Transaction, repo: str, *, now: datetime) -> None:
+    """Kill the jobs that read a repo which is about to be deleted with its commits."""
+    readers = [
+        job
+        for job in tables.open_jobs(tx)
+        if any(name.repo == repo for name in provenance.input_commits(tx, job.output_repo, job.id))
+    ]
+    stop_jobs(tx, readers, reason=f"its input repo '{repo}' was deleted", now=now)
 
 
 def _finish(

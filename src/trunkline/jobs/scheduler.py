@@ -68,6 +68,7 @@ class Scheduler:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
+        self._wake_lock = threading.Lock()
         self._stopping = threading.Event()
         self._looked_at = -1  # revision of the catalog when jobs were last looked for
         self._busy: set[int] = set()  # jobs that a thread of the pool works on
@@ -104,8 +105,10 @@ class Scheduler:
         self._threads.shutdown(wait=True)
         self._pool.close()
         self._selector.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        with self._wake_lock:
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            self._wake_write = -1  # the number may soon be that of another file
 
     def prewarm(self, pipeline: str) -> None:
         """Start the workers of a pipeline's newest version before it has work."""
@@ -265,9 +268,11 @@ class Scheduler:
         self._wake()
 
     def _run_done(self) -> None:
-        with self._done_lock:
-            functions, self._done = self._done, []
-        for function in functions:
+        while True:  # one by one: where one fails, those behind it are still there
+            with self._done_lock:
+                if not self._done:
+                    return
+                function = self._done.pop(0)
             function()
 
     def _watch(self) -> None:
@@ -280,8 +285,9 @@ class Scheduler:
 
     def _wake(self) -> None:
         try:
-            os.write(self._wake_write, b"!")
-        except (BlockingIOError, OSError):
+            with self._wake_lock:
+                os.write(self._wake_write, b"!")
+        except OSError:
             pass  # full: it will wake up anyway; closed: it is gone
 
     def _drain_wake(self) -> None:

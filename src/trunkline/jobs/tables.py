@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from trunkline.db.database import Row, Transaction
 from trunkline.model.jobs import DatumState, JobState
+from trunkline.versions.counter import next_number
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -132,12 +133,13 @@ def insert_job(
     output_branch: str,
     now: datetime,
 ) -> int:
-    row = tx.row(
-        """INSERT INTO job (pipeline, id, version, spec_commit, output_repo, output_branch, state,
-             created)
-           VALUES (:pipeline, :id, :version, :spec_commit, :output_repo, :output_branch, :state,
-             :now)
-           RETURNING number""",
+    number = next_number(tx)  # never one of a deleted job, which may still be at work
+    tx.execute(
+        """INSERT INTO job (number, pipeline, id, version, spec_commit, output_repo, output_branch,
+             state, created)
+           VALUES (:number, :pipeline, :id, :version, :spec_commit, :output_repo, :output_branch,
+             :state, :now)""",
+        number=number,
         pipeline=pipeline,
         id=id,
         version=version,
@@ -147,8 +149,7 @@ def insert_job(
         state=JobState.STARTING,
         now=microseconds(now),
     )
-    assert row is not None
-    return int(row[0])
+    return number
 
 
 def job_by_name(tx: Transaction, pipeline: str, run: str) -> JobRecord | None:
@@ -402,9 +403,10 @@ def insert_lease(
     tx: Transaction, job: int, *, first: int, until: int, worker: str, state: str = "active"
 ) -> LeaseRecord:
     row = tx.row(
-        """INSERT INTO lease (job, first, until, worker, state)
-           VALUES (:job, :first, :until, :worker, :state)
+        """INSERT INTO lease (id, job, first, until, worker, state)
+           VALUES (:id, :job, :first, :until, :worker, :state)
            RETURNING id, job, first, until, worker""",
+        id=next_number(tx),  # the fencing token: never one that was used before
         job=job,
         first=first,
         until=until,
@@ -455,10 +457,7 @@ def end_leases_of(tx: Transaction, job: int) -> None:
 
 
 def lost_leases(tx: Transaction, job: int) -> int:
-    row = tx.row(
-        "SELECT COUNT(*) FROM lease WHERE job = :job AND state = 'lost'",
-        job=job,
-    )
+    row = tx.row("SELECT COUNT(*) FROM lease WHERE job = :job AND state = 'lost'", job=job)
     return int(row[0]) if row else 0
 
 
@@ -514,6 +513,11 @@ def datums_at(tx: Transaction, job: int, first: int, until: int) -> dict[int, Da
     return {record.position: record for record in map(_datum, rows)}
 
 
+def recovered_keys(tx: Transaction, job: int) -> set[str]:
+    rows = tx.rows("SELECT key FROM datum WHERE job = :job AND state = 'recovered'", job=job)
+    return {str(key) for (key,) in rows}
+
+
 def failed_datums(tx: Transaction, job: int) -> list[DatumRecord]:
     rows = tx.rows(
         f"SELECT {_DATUM} FROM datum WHERE job = :job AND state = 'failed' ORDER BY position",
@@ -538,6 +542,10 @@ def insert_result(tx: Transaction, result: ResultRecord, *, now: datetime) -> No
     )
 
 
+def delete_result(tx: Transaction, key: str) -> None:
+    tx.execute("DELETE FROM result WHERE key = :key", key=key)
+
+
 def results_of(tx: Transaction, keys: Sequence[str]) -> dict[str, ResultRecord]:
     """The remembered results of some keys (those that have one)."""
     found: dict[str, ResultRecord] = {}
@@ -551,11 +559,7 @@ def results_of(tx: Transaction, keys: Sequence[str]) -> dict[str, ResultRecord]:
         )
         for key, output, files, size, log in rows:
             found[key] = ResultRecord(
-                key=key,
-                output=_split(output),
-                files=files,
-                size_bytes=size,
-                log=_split(log),
+                key=key, output=_split(output), files=files, size_bytes=size, log=_split(log)
             )
     return found
 

@@ -168,6 +168,7 @@ class _Worker:
             )
 
         while True:
+            said = False  # a run that begins again begins its log again
             outcome = self._runner.run(
                 context,
                 datum,

@@ -98,6 +98,19 @@ def branch_head(tx: Transaction, repo: str, branch: str) -> CommitRecord | None:
     return tables.commit_numbered(tx, row.head)
 
 
+def leave_failed_head(tx: Transaction, repo: str, branch: str) -> None:
+    """Move a branch back to its newest commit without an error, or to none.
+
+    So that the commit that is due on it is opened again by `propagate` though nothing else changed.
+    """
+    row = require_branch(tx, require_repo(tx, repo), branch)
+    head = row.head
+    while head is not None and tables.commit_numbered(tx, head).error is not None:
+        head = tables.parent_number(tx, head)
+    if head != row.head:
+        tables.move_branch(tx, row.number, head)
+
+
 def delete_branch(tx: Transaction, repo: str, branch: str, *, force: bool) -> None:
     """Delete a branch; its commits stay.
 

@@ -24,15 +24,16 @@ class Layers:
     deltas: tuple[DeltaId, ...]
 
 
-def layers_of(tx: Transaction, record: CommitRecord) -> Layers:
+def layers_of(tx: Transaction, record: CommitRecord, *, by_hand: bool = False) -> Layers:
     """What the tree of a commit is made of now.
 
     A finished commit is its own tree. An open one is its parent's tree with its deltas; raises
     CommitOpen for one that a job has still to write, since that has no tree until it is finished.
+    `by_hand` says that no job writes it, though propagation opened it.
     """
     if record.finished is not None:
         return Layers(base=RootId(record.root), deltas=())
-    if record.origin is Origin.AUTO:
+    if record.origin is Origin.AUTO and not by_hand:
         raise CommitOpen(record.repo, record.id, "read its files; its job writes it")
     deltas = tuple(DeltaId(delta) for delta in tables.deltas_of(tx, record.number))
     return Layers(base=_base(tx, record), deltas=deltas)

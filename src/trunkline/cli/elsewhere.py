@@ -1,0 +1,36 @@
+"""Commands of Pachyderm that there are none of here, with what to do instead."""
+
+_NOT_YET = "; Pachyderm's command of this name is not supported yet"
+_NO_CLUSTER = "; nothing has to be deployed: any command starts the local server"
+
+# first word, or verb and noun → what follows "there is no command '…'"
+_INSTEAD: dict[str, str] = {
+    "deploy": _NO_CLUSTER,
+    "undeploy": _NO_CLUSTER,
+    "port-forward": "; a local server needs none, and `connect ADDRESS` uses a remote one",
+    "inspect cluster": "; use `status`",
+    "check status": "; use `status`",
+    "find commit": "; use `list commit` and `diff file`",
+    "rerun pipeline": "; use `update pipeline -f SPEC --reprocess`",
+    "run pipeline": "; use `update pipeline -f SPEC --reprocess`",
+    "garbage collect": _NOT_YET,
+    "enterprise": "; everything is free",
+    "license": "; everything is free",
+    "list project": "; there is one project, 'default'",
+    **dict.fromkeys(
+        (
+            *("auth", "idp", "mount", "unmount", "restore", "debug", "shell"),
+            *("create project", "update project", "inspect project", "delete project"),
+            *("create secret", "inspect secret", "list secret", "delete secret"),
+            *("start transaction", "finish transaction", "list transaction", "run cron"),
+            *("squash commit", "draw pipeline", "get object", "get tag", "next datum"),
+        ),
+        _NOT_YET,
+    ),
+}
+
+
+def lacking(typed: str) -> str:
+    """What to say behind "there is no command", for those who know it from Pachyderm."""
+    words = typed.removesuffix("s") if " " in typed else typed
+    return _INSTEAD.get(words) or _INSTEAD.get(words.replace("-", " ")) or ""
