@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from trunkline.api.changes import PutFile
+from trunkline.api.changes import PutFile, write_changes
 from trunkline.cli.main import main
 from trunkline.cli.session import Link, Session
 from trunkline.errors import TrunklineError, Unavailable
@@ -426,6 +426,10 @@ class StubOperations:
                 return FileSetInfo(root="c0de" * 16, files=1, size_bytes=1)
             case "read_file":
                 return iter([found.content[:5], found.content[5:]])
+            case "read_tree":
+                above = f"{found.top.path}/".lstrip("/") if found.top else ""
+                names = [info.path.removeprefix(above) for info in found.files]
+                return write_changes(PutFile(path=n, content=[found.content]) for n in names)
             case "inspect_file":
                 return found.top or found.files[0]
             case "list_files" | "glob_files":

@@ -62,7 +62,7 @@ def test_all_files_of_a_tree_are_read_from_one_commit(cli, stub, tmp_path, make_
 
     cli("get", "file", "training@master", "-r", "-o", str(tmp_path))
 
-    commits = {args[1] for args, _ in stub.all_called("read_file")}
+    commits = {args[1] for args, _ in stub.all_called("read_tree")}
     assert commits == {stub.answers.top.commit}
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from trunkline.api.changes import CopyFile, PutFile
+from trunkline.api.changes import CopyFile, PutFile, read_changes
 from trunkline.errors import (
     AlreadyExists,
     BranchNotFound,
@@ -454,3 +454,17 @@ def test_a_long_history_is_listed_page_by_page(engine) -> None:
     assert everything == ancestors == ids
     assert some == ids[:300]
     assert [c.id for c in newest] == ids[:250]
+
+
+def test_a_tree_is_read_in_one_stream(chain) -> None:
+    chain.put("data", {"dir/x": "x\n", "dir/deep/y": "", "dir/large": "z" * 600_000})
+
+    def read(path: str) -> dict[str, bytes]:
+        stream = chain.engine.files.read_tree("data", "master", path)
+        return {file.path: b"".join(file.content) for file in read_changes(stream)}
+
+    assert read("/dir") == {"deep/y": b"", "large": b"z" * 600_000, "x": b"x\n"}
+    assert read("/dir/x") == {"x": b"x\n"}
+    assert set(read("/")) == {"a", "dir/deep/y", "dir/large", "dir/x"}
+    with pytest.raises(FileNotFoundInCommit):
+        read("/nowhere")

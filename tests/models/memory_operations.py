@@ -14,7 +14,15 @@ from typing import Any
 
 import blake3
 
-from trunkline.api.changes import CopyFile, DeleteFile, FileChange, PutFile, PutLocal, PutUrl
+from trunkline.api.changes import (
+    CopyFile,
+    DeleteFile,
+    FileChange,
+    PutFile,
+    PutLocal,
+    PutUrl,
+    write_changes,
+)
 from trunkline.api.waiting import check_wanted
 from trunkline.errors import (
     AlreadyExists,
@@ -251,6 +259,17 @@ class MemoryFiles(Part):
             size_bytes=sum(len(tree[p]) for p in below),
             digest="",
             children=tuple(sorted({p[cut:].split("/")[0] for p in below})),
+        )
+
+    def read_tree(self, repo: str, commit: str, path: str) -> Iterator[bytes]:
+        found = list(self.list_files(repo, commit, path, recursive=True))
+        base = f"{check_path(path, root_allowed=True)}/".lstrip("/")
+        return write_changes(
+            PutFile(
+                path=info.path.removeprefix(base),
+                content=self.read_file(repo, commit, info.path),
+            )
+            for info in found
         )
 
     def list_files(

@@ -39,6 +39,13 @@ class Files(Protocol):
         Raises FileNotFoundInCommit, InvalidInput for a directory.
         """
 
+    @operation("GET", "/repos/{repo}/tree/{commit}/{path}")
+    def read_tree(self, repo: str, commit: str, path: str) -> Iterator[bytes]:
+        """All files at or below a path in one stream, which `api.changes.read_changes` reads.
+
+        They come as `PutFile`, by path; paths are relative to the directory (of a file: its name).
+        """
+
     @operation("GET", "/repos/{repo}/file/{commit}/{path}")
     def inspect_file(self, repo: str, commit: str, path: str) -> FileInfo:
         """One file or directory (`path` "/" is the root), with the names of its children."""

@@ -5,22 +5,23 @@ A file appears under its name only when it is whole: it is written beside it and
 
 import contextlib
 import os
-import posixpath
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from trunkline.api.changes import PutFile, read_changes
 from trunkline.cli.progress import transfer
 from trunkline.cli.session import operations
 from trunkline.errors import InvalidInput, OperationFailed
-from trunkline.model.versions import FileType
+from trunkline.model.names import check_path
 
 
 def write_file(repo: str, ref: str, path: str, output: str, *, offset_bytes: int = 0) -> None:
     """Write the content of one file to `output`."""
     info = operations().files.inspect_file(repo, ref, path)
     with transfer(path, max(info.size_bytes - offset_bytes, 0)) as advance:
-        _write(repo, info.commit, path, Path(output), advance, offset_bytes=offset_bytes)
+        pieces = operations().files.read_file(repo, info.commit, path, offset_bytes=offset_bytes)
+        _write(Path(output), pieces, advance)
 
 
 def write_tree(repo: str, ref: str, path: str, output: str) -> None:
@@ -29,30 +30,22 @@ def write_tree(repo: str, ref: str, path: str, output: str) -> None:
     top = files.inspect_file(repo, ref, path)
     # The id, not the branch: all files are of one commit though the branch moves on.
     commit = top.commit
-    base = top.path if top.type == FileType.DIR else posixpath.dirname(top.path)
     target = Path(output)
     _make_directory(target)
     with transfer(top.path or repo, top.size_bytes) as advance:
-        for file in files.list_files(repo, commit, path, recursive=True):
-            place = target / posixpath.relpath(file.path, base or ".")
+        for file in read_changes(files.read_tree(repo, commit, path)):
+            if not isinstance(file, PutFile):
+                continue
+            place = target / check_path(file.path)
             if target.resolve() not in place.parent.resolve().parents and (
                 place.parent.resolve() != target.resolve()
             ):
                 raise InvalidInput(f"{place} leads out of {output} (a link is in the way)")
             _make_directory(place.parent)
-            _write(repo, commit, file.path, place, advance)
+            _write(place, file.content, advance)
 
 
-def _write(
-    repo: str,
-    commit: str,
-    path: str,
-    place: Path,
-    advance: Callable[[int], None],
-    *,
-    offset_bytes: int = 0,
-) -> None:
-    pieces = operations().files.read_file(repo, commit, path, offset_bytes=offset_bytes)
+def _write(place: Path, pieces: Iterable[bytes], advance: Callable[[int], None]) -> None:
     if place.exists() and not place.is_file():
         _write_into(place, pieces, advance)  # a pipe or device: there is nothing to rename
         return
@@ -67,7 +60,7 @@ def _write(
             aside.unlink()
 
 
-def _write_into(place: Path, pieces: Iterator[bytes], advance: Callable[[int], None]) -> None:
+def _write_into(place: Path, pieces: Iterable[bytes], advance: Callable[[int], None]) -> None:
     with place.open("wb") as file:
         for piece in pieces:
             file.write(piece)

@@ -251,7 +251,7 @@ def delete_pipeline(
     names = [info.name for info in pipelines.list_pipelines()]
     if not names:
         return
-    confirm(f"This deletes {len(names)} pipelines with their jobs and output.", yes=yes)
+    confirm(f"This deletes all pipelines ({len(names)}) with their jobs and output.", yes=yes)
     while names:
         refused = _delete_what_is_free(names, force=force, keep_repo=keep_repo)
         if len(refused) == len(names):

@@ -79,7 +79,7 @@ def delete_repo(repo: str | None, everything: bool, force: bool, yes: bool) -> N
     names = [info.name for info in repos.list_repos()]
     if not names:
         return
-    confirm(f"This deletes {len(names)} repos with all their commits and files.", yes=yes)
+    confirm(f"This deletes all repos ({len(names)}) with their commits and files.", yes=yes)
     # Last changed first puts derived repos before most of what they are derived from.
     while names:
         refused = _delete_what_is_free(names, force=force)

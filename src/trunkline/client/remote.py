@@ -165,7 +165,7 @@ class _Caller:
                 received += len(piece)
                 yield piece
         except Unavailable as error:
-            if not received:
+            if not received or "offset_bytes" not in self._operation.arguments:
                 raise
             # Raw bytes leave no room for the reason; asking on from there gets it told.
             onward = {**arguments, "offset_bytes": arguments.get("offset_bytes", 0) + received}

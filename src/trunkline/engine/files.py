@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from trunkline.api.changes import CopyFile, DeleteFile, FileChange, PutFile, PutLocal, PutUrl
+from trunkline.api.changes import (
+    CopyFile,
+    DeleteFile,
+    FileChange,
+    PutFile,
+    PutLocal,
+    PutUrl,
+    write_changes,
+)
 from trunkline.db.database import Transaction
 from trunkline.engine.commits import written_by_hand
 from trunkline.engine.services import Services
@@ -34,6 +42,7 @@ from trunkline.versions import branches, commits, contents, repos
 from trunkline.versions.commits import CommitRecord
 
 _READ_BYTES = 1024 * 1024
+_PIECE_BYTES = 256 * 1024
 
 
 class EngineFiles:
@@ -166,6 +175,19 @@ class EngineFiles:
             raise FileNotFoundInCommit(repo, record.id, path)
         return self._services.trees.read(row, offset_bytes, size_bytes)
 
+    def read_tree(self, repo: str, commit: str, path: str) -> Iterator[bytes]:
+        canonical = check_path(path, root_allowed=True)
+        root, record = self._root(repo, commit)
+        entry = self._entry(root, record, canonical, digest=False)
+        above = canonical if entry.type is FileType.DIR else canonical.rpartition("/")[0]
+        trees = self._services.trees
+        return _in_larger_pieces(
+            write_changes(
+                PutFile(path=row.path[len(above) :].lstrip("/"), content=trees.read(row))
+                for row in trees.walk(root, canonical)
+            )
+        )
+
     def inspect_file(self, repo: str, commit: str, path: str) -> FileInfo:
         canonical = check_path(path, root_allowed=True)
         root, record = self._root(repo, commit)
@@ -250,8 +272,10 @@ class EngineFiles:
             layers = contents.layers_of(tx, record, by_hand=written_by_hand(tx, record))
         return contents.content_root(self._services.trees, layers), record
 
-    def _entry(self, root: RootId, record: CommitRecord, path: str) -> Entry:
-        entry = self._services.trees.entry(root, path, digest=True)
+    def _entry(
+        self, root: RootId, record: CommitRecord, path: str, *, digest: bool = True
+    ) -> Entry:
+        entry = self._services.trees.entry(root, path, digest=digest)
         if entry is None:
             raise FileNotFoundInCommit(record.repo, record.id, path or "/")
         return entry
@@ -279,6 +303,18 @@ def _open_target(tx: Transaction, repo: str, ref: str) -> CommitRecord | None:
     if branches.branch_info(tx, repo, branch).provenance and not waiting:
         raise OutputBranch(repo, branch)
     return head if head is not None and head.finished is None else None
+
+
+def _in_larger_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes with less to do for each: small files make small pieces."""
+    gathered = bytearray()
+    for piece in pieces:
+        gathered += piece
+        if len(gathered) >= _PIECE_BYTES:
+            yield bytes(gathered)
+            gathered.clear()
+    if gathered:
+        yield bytes(gathered)
 
 
 def _file_info(record: CommitRecord, entry: Entry) -> FileInfo:

@@ -178,8 +178,8 @@ class EnginePipelines:
             derived = provenance.downstream_branches(tx, output)
             if derived and not force:
                 raise InUse(
-                    f"pipeline '{name}' can't be deleted: {', '.join(map(str, derived))} "
-                    "are derived from its output; delete those first, or add --force"
+                    f"pipeline '{name}' can't be deleted: from its output are derived "
+                    f"{', '.join(map(str, derived))}; delete those first, or add --force"
                 )
             stop_jobs(
                 tx, ledger.open_jobs(tx, name), reason=f"pipeline '{name}' was deleted", now=now
