@@ -140,8 +140,9 @@ class DatumNotFound(NotFound):
 class LocalFileNotFound(NotFound):
     code = "local-file-not-found"
 
-    def __init__(self, path: str) -> None:
-        super().__init__(f"there is no file or directory '{path}' on this machine")
+    def __init__(self, path: str, needed_for: str = "") -> None:
+        why = f", which is needed for {needed_for}" if needed_for else ""
+        super().__init__(f"there is no file or directory '{path}' on this machine{why}")
 
 
 # --- it clashes with what is there ----------------------------------------------------------------

@@ -66,6 +66,7 @@ def test_missing_code_makes_no_pipeline_at_all(cli, stub, spec):
 
     assert result.status == 3
     assert f"there is no file or directory '{spec.parent}/gone'" in result.err
+    assert "`code` in `transform`" in result.err
     assert stub.all_called("create_pipeline") == []
 
 

@@ -22,7 +22,7 @@ def code_directory(code: str, *, spec: str) -> Path | None:
     base = Path.cwd() if spec == "-" or is_url(spec) else Path(spec).parent
     directory = base / code
     if not directory.exists():
-        raise LocalFileNotFound(str(directory))
+        raise LocalFileNotFound(str(directory), f"`code` in `transform` of {spec}")
     if not directory.is_dir():
         raise InvalidInput(f"the spec's transform.code '{directory}' is a file, not a directory")
     return directory

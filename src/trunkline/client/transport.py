@@ -214,7 +214,8 @@ class Transport:
             ) from error
         except (OSError, http.client.HTTPException) as error:
             raise Unavailable(
-                f"the server at {self.address} broke off in the middle of its answer"
+                f"the server at {self.address} broke off in the middle of its answer; it may have "
+                "been stopped or killed, and what is durable is safe: run the command again"
             ) from error
         finally:
             if keep:

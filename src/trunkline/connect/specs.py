@@ -87,7 +87,7 @@ def upload_code(operations: Operations, directory: Path) -> str:
 def code_changes(directory: Path) -> list[FileChange]:
     """The files of a code directory, without what running or editing them leaves behind."""
     if not directory.is_dir():
-        raise LocalFileNotFound(str(directory))
+        raise LocalFileNotFound(str(directory), "`code` in `transform` of the spec")
     changes: list[FileChange] = []
     for parent, folders, files in os.walk(directory):
         folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
