@@ -41,7 +41,8 @@ from trunkline.pipelines.spec import worker_count
 from trunkline.store.chunks import ChunkId
 
 _CRASHES_MAX = 8  # workers that may be lost with one datum, which needn't be its fault
-_FALSE_STARTS_MAX = 3  # workers of one version that end before they are ready
+_FALSE_STARTS_MAX = 3  # workers of one version, one after the other, that say why they end
+_SILENT_STARTS_MAX = 30  # that end before they are ready without a word, as when killed
 _PATHS_REMEMBERED_MAX = 500_000  # per job, to see clashing outputs early
 
 _log = logging.getLogger("trunkline.scheduler")
@@ -251,7 +252,8 @@ class Dispatcher:
         """A worker ended before it was ready; a job whose workers never get ready fails."""
         version = (worker.pipeline, worker.version)
         self._false_starts[version] += 1
-        if self._false_starts[version] < _FALSE_STARTS_MAX:
+        most = _FALSE_STARTS_MAX if worker.failure else _SILENT_STARTS_MAX
+        if self._false_starts[version] < most:
             return
         reason = f"its workers can't be started: {worker.failure or 'they end at once'}"
         for number, active in list(self._active.items()):
