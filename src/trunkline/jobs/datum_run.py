@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trunkline.db.times import to_microseconds
 from trunkline.errors import TrunklineError
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import FileRow, RootId
@@ -345,4 +346,4 @@ def _sentence(error: Exception) -> str:
 
 
 def _now_us() -> int:
-    return int(datetime.now(UTC).timestamp() * 1e6)
+    return to_microseconds(datetime.now(UTC))

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from trunkline.config import Config
 from trunkline.db.database import Database, Transaction
+from trunkline.db.times import from_microseconds
 from trunkline.errors import Corrupt
 from trunkline.files.delta import DeltaId, delta_rows
 from trunkline.files.tree import Trees
@@ -525,8 +526,8 @@ def _datum_record(held: _Held, outcome: Message) -> DatumRecord:
         state=DatumState(outcome["state"]),
         tries=outcome["tries"],
         worker=held.worker.name,
-        started=tables.from_microseconds(outcome["started"]),
-        finished=tables.from_microseconds(outcome["finished"]),
+        started=from_microseconds(outcome["started"]),
+        finished=from_microseconds(outcome["finished"]),
         downloaded_bytes=outcome["downloaded_bytes"],
         uploaded_bytes=outcome["uploaded_bytes"],
         download_us=outcome["download_us"],

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from trunkline.db.times import from_microseconds
 from trunkline.errors import Corrupt, shown
-from trunkline.jobs.tables import from_microseconds
 from trunkline.model.jobs import LogLine
 from trunkline.store.chunks import ChunkId, ChunkStore
 

@@ -5,14 +5,12 @@ One function is one statement. Times are datetimes outside and microseconds insi
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from trunkline.db.database import Row, Transaction
+from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.versions.counter import next_number
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 _JOB = """number, pipeline, id, version, spec_commit, output_repo, output_branch, state, reason,
   created, started, finished, restarts, total, skipped, processed, failed, recovered,
@@ -111,14 +109,6 @@ class ResultRecord:
     log: tuple[str, ...]
 
 
-def microseconds(time: datetime) -> int:
-    return (time - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(value: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=value)
-
-
 # --- jobs -----------------------------------------------------------------------------------------
 
 
@@ -147,7 +137,7 @@ def insert_job(
         output_repo=output_repo,
         output_branch=output_branch,
         state=JobState.STARTING,
-        now=microseconds(now),
+        now=to_microseconds(now),
     )
     return number
 
@@ -293,7 +283,7 @@ def save_progress(
         recovered=recovered,
         runs=int(state is not JobState.STARTING),
         ended=int(state.ended),
-        now=microseconds(now),
+        now=to_microseconds(now),
     )
 
 
@@ -484,8 +474,8 @@ def insert_datum(tx: Transaction, datum: DatumRecord) -> bool:
            ON CONFLICT DO NOTHING""",
         **{
             **{name: value for name, value in asdict(datum).items() if name != "number"},
-            "started": microseconds(datum.started),
-            "finished": microseconds(datum.finished),
+            "started": to_microseconds(datum.started),
+            "finished": to_microseconds(datum.finished),
             "log": ",".join(datum.log),
         },
     )
@@ -538,7 +528,7 @@ def insert_result(tx: Transaction, result: ResultRecord, *, now: datetime) -> No
         files=result.files,
         size=result.size_bytes,
         log=",".join(result.log),
-        now=microseconds(now),
+        now=to_microseconds(now),
     )
 
 

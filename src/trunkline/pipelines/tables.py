@@ -5,13 +5,12 @@ No rule is decided here.
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from trunkline.db.database import Row, Transaction
+from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.pipelines import PipelineState
 from trunkline.model.versions import DEFAULT_BRANCH
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +80,7 @@ def add_version(
         salt=salt,
         nonce=nonce,
         spec_commit=spec_commit,
-        created_us=(now - _EPOCH) // timedelta(microseconds=1),
+        created_us=to_microseconds(now),
     )
 
 
@@ -167,5 +166,5 @@ def _record(row: Row) -> PipelineRecord:
         salt=salt,
         nonce=nonce,
         spec_commit=spec_commit,
-        created=_EPOCH + timedelta(microseconds=created_us),
+        created=from_microseconds(created_us),
     )

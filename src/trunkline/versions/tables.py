@@ -4,23 +4,14 @@ Rows are named by number inside the catalog and by name outside of it. No rule i
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from trunkline.db.database import Row, Transaction
+from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.versions import BranchName, CommitName, Origin
 from trunkline.versions.records import BranchRow, CommitRecord, NewCommit, RepoRow, Source
 
 _PAGE = 500  # rows held at once while a long list is walked
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def to_us(time: datetime) -> int:
-    """Microseconds since 1970; exact, as a float would not be."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
-
-
-def from_us(us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=us)
 
 
 def next_number(tx: Transaction) -> int:
@@ -44,7 +35,7 @@ def insert_repo(
         name=name,
         description=description,
         system=int(system),
-        now=to_us(now),
+        now=to_microseconds(now),
     )
 
 
@@ -124,7 +115,9 @@ def repos_made_from(tx: Transaction, repo: RepoRow) -> list[str]:
 
 def _repo(row: Row) -> RepoRow:
     number, name, description, created_us = row
-    return RepoRow(number=number, name=name, description=description, created=from_us(created_us))
+    return RepoRow(
+        number=number, name=name, description=description, created=from_microseconds(created_us)
+    )
 
 
 # --- branches -------------------------------------------------------------------------------------
@@ -142,7 +135,7 @@ def insert_branch(tx: Transaction, repo: RepoRow, name: str, now: datetime) -> N
         number=next_number(tx),
         repo=repo.number,
         name=name,
-        now=to_us(now),
+        now=to_microseconds(now),
     )
 
 
@@ -276,7 +269,7 @@ def _branch(row: Row) -> BranchRow:
         repo=_repo(tuple(repo)),
         branch=name,
         head=head,
-        created=from_us(created_us),
+        created=from_microseconds(created_us),
     )
 
 
@@ -297,7 +290,7 @@ def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime)
         "ON CONFLICT (id) DO NOTHING",
         number=number,
         id=new.id,
-        now=to_us(now),
+        now=to_microseconds(now),
     )
     depth, jump = _place_below(tx, new.parent)
     tx.execute(
@@ -313,7 +306,7 @@ def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime)
         depth=depth,
         jump=jump,
         description=new.description,
-        now=to_us(now),
+        now=to_microseconds(now),
     )
     tx.execute_many(
         "INSERT INTO commit_provenance (derived, source, branch, position) "
@@ -357,7 +350,7 @@ def close_commit(
         "size_bytes = :size_bytes, description = :description, error = :error "
         "WHERE number = :number AND finished_us IS NULL",
         number=number,
-        now=to_us(now),
+        now=to_microseconds(now),
         root=root,
         files=files,
         size_bytes=size_bytes,
@@ -478,8 +471,8 @@ def _commit(row: Row) -> CommitRecord:
         origin=Origin(origin),
         parent=parent,
         description=description,
-        started=from_us(started_us),
-        finished=None if finished_us is None else from_us(finished_us),
+        started=from_microseconds(started_us),
+        finished=None if finished_us is None else from_microseconds(finished_us),
         root=root,
         size_bytes=size_bytes,
         files=files,
@@ -580,7 +573,7 @@ def commits_of_run(tx: Transaction, run: str) -> list[CommitRecord]:
 def find_run(tx: Transaction, run: str) -> datetime | None:
     """When a run began, or None if there is no such run."""
     row = tx.row("SELECT created_us FROM run WHERE id = :id", id=run)
-    return None if row is None else from_us(row[0])
+    return None if row is None else from_microseconds(row[0])
 
 
 def runs_newest_first(tx: Transaction, number: int) -> list[str]:
