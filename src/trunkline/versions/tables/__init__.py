@@ -1,0 +1,11 @@
+"""All SQL on repos, branches and commits; one function is one statement or one small step.
+
+Rows are named by number inside the catalog and by name outside of it. No rule is decided here. The
+rest of the package says `tables.find_repo` and so on, whichever module of these that is in.
+"""
+
+from trunkline.versions.tables.branches import *
+from trunkline.versions.tables.commits import *
+from trunkline.versions.tables.lineage import *
+from trunkline.versions.tables.numbers import *
+from trunkline.versions.tables.repos import *

@@ -1,0 +1,161 @@
+"""SQL on branches and on what they are derived from."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from trunkline.db.database import Row, Transaction
+from trunkline.db.times import from_microseconds, to_microseconds
+from trunkline.model.versions import BranchName
+from trunkline.versions.records import BranchRow, RepoRow
+from trunkline.versions.tables.numbers import next_number
+from trunkline.versions.tables.repos import repo_row
+
+_BRANCH = (
+    "SELECT b.number, b.name, b.head, b.created_us, r.number, r.name, r.description, r.created_us "
+    "FROM branch b JOIN repo r ON r.number = b.repo"
+)
+
+
+def insert_branch(tx: Transaction, repo: RepoRow, name: str, now: datetime) -> None:
+    tx.execute(
+        "INSERT INTO branch (number, repo, name, created_us, changed) "
+        "VALUES (:number, :repo, :name, :now, :number)",
+        number=next_number(tx),
+        repo=repo.number,
+        name=name,
+        now=to_microseconds(now),
+    )
+
+
+def find_branch(tx: Transaction, repo: RepoRow, name: str) -> BranchRow | None:
+    row = tx.row(f"{_BRANCH} WHERE b.repo = :repo AND b.name = :name", repo=repo.number, name=name)
+    return None if row is None else _branch(row)
+
+
+def branches_of(tx: Transaction, repo: RepoRow) -> list[BranchRow]:
+    """The branches of a repo, last moved first."""
+    rows = tx.rows(f"{_BRANCH} WHERE b.repo = :repo ORDER BY b.changed DESC", repo=repo.number)
+    return [_branch(row) for row in rows]
+
+
+def branches_at(tx: Transaction, commit: int) -> list[BranchRow]:
+    """The branches that have a commit as their head."""
+    rows = tx.rows(f"{_BRANCH} WHERE b.head = :commit ORDER BY b.number", commit=commit)
+    return [_branch(row) for row in rows]
+
+
+def move_branch(tx: Transaction, branch: int, head: int | None) -> None:
+    tx.execute(
+        "UPDATE branch SET head = :head, changed = :changed WHERE number = :branch",
+        branch=branch,
+        head=head,
+        changed=next_number(tx),
+    )
+
+
+def delete_branch(tx: Transaction, branch: int) -> None:
+    tx.execute(
+        "DELETE FROM branch_provenance WHERE derived = :branch OR source = :branch", branch=branch
+    )
+    tx.execute("DELETE FROM branch WHERE number = :branch", branch=branch)
+
+
+def sources_of(tx: Transaction, branch: int) -> list[BranchRow]:
+    """The branches that a branch is directly derived from, in the order they were given."""
+    rows = tx.rows(
+        f"{_BRANCH} JOIN branch_provenance e ON e.source = b.number "
+        "WHERE e.derived = :branch ORDER BY e.position",
+        branch=branch,
+    )
+    return [_branch(row) for row in rows]
+
+
+def derived_from(tx: Transaction, branch: int) -> list[BranchRow]:
+    """The branches that are directly derived from a branch, by name."""
+    rows = tx.rows(
+        f"{_BRANCH} JOIN branch_provenance e ON e.derived = b.number "
+        "WHERE e.source = :branch ORDER BY r.name, b.name",
+        branch=branch,
+    )
+    return [_branch(row) for row in rows]
+
+
+def replace_sources(tx: Transaction, branch: int, sources: Sequence[int]) -> None:
+    tx.execute("DELETE FROM branch_provenance WHERE derived = :branch", branch=branch)
+    tx.execute_many(
+        "INSERT INTO branch_provenance (derived, source, position) "
+        "VALUES (:branch, :source, :position)",
+        [{"branch": branch, "source": s, "position": i} for i, s in enumerate(sources)],
+    )
+    tx.execute(
+        "UPDATE branch SET changed = :changed WHERE number = :branch",
+        branch=branch,
+        changed=next_number(tx),
+    )
+
+
+_UPSTREAM = (
+    "WITH RECURSIVE up(number) AS (SELECT :branch UNION "
+    "SELECT e.source FROM branch_provenance e JOIN up ON e.derived = up.number) "
+)
+_DOWNSTREAM = (
+    "WITH RECURSIVE down(number) AS (SELECT :branch UNION "
+    "SELECT e.derived FROM branch_provenance e JOIN down ON e.source = down.number) "
+)
+
+
+def upstream_of(tx: Transaction, branch: int) -> list[BranchRow]:
+    """A branch and all that it is derived from, in no particular order."""
+    rows = tx.rows(
+        f"{_UPSTREAM} {_BRANCH} WHERE b.number IN (SELECT number FROM up)", branch=branch
+    )
+    return [_branch(row) for row in rows]
+
+
+def downstream_of(tx: Transaction, branch: int) -> list[BranchRow]:
+    """A branch and all that is derived from it, in no particular order."""
+    rows = tx.rows(
+        f"{_DOWNSTREAM} {_BRANCH} WHERE b.number IN (SELECT number FROM down)", branch=branch
+    )
+    return [_branch(row) for row in rows]
+
+
+def twins_below_one_root(
+    tx: Transaction, branch: int
+) -> tuple[BranchName, BranchName, BranchName] | None:
+    """A branch upstream of (or equal to) the given one and two of one repo below it, if any are.
+
+    Two branches of one repo are twins here when a commit on the first of the three would make a
+    commit on each of them.
+    """
+    row = tx.row(
+        f"{_UPSTREAM}, reach(origin, number) AS (SELECT number, number FROM up UNION "
+        "SELECT reach.origin, e.derived FROM branch_provenance e "
+        "JOIN reach ON e.source = reach.number) "
+        "SELECT r0.name, o.name, r.name, x.name, y.name FROM reach one "
+        "JOIN branch x ON x.number = one.number JOIN repo r ON r.number = x.repo "
+        "JOIN reach two ON two.origin = one.origin "
+        "JOIN branch y ON y.number = two.number AND y.repo = x.repo AND y.name > x.name "
+        "JOIN branch o ON o.number = one.origin JOIN repo r0 ON r0.number = o.repo "
+        "ORDER BY r.name, x.name, y.name, r0.name, o.name LIMIT 1",
+        branch=branch,
+    )
+    if row is None:
+        return None
+    origin_repo, origin, repo, first, second = row
+    return (
+        BranchName(repo=origin_repo, branch=origin),
+        BranchName(repo=repo, branch=first),
+        BranchName(repo=repo, branch=second),
+    )
+
+
+def _branch(row: Row) -> BranchRow:
+    number, name, head, created_us, *repo = row
+    return BranchRow(
+        number=number,
+        repo=repo_row(tuple(repo)),
+        branch=name,
+        head=head,
+        created=from_microseconds(created_us),
+    )

@@ -1,0 +1,107 @@
+"""SQL on repos."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from trunkline.db.database import Row, Transaction
+from trunkline.db.times import from_microseconds, to_microseconds
+from trunkline.versions.records import RepoRow
+from trunkline.versions.tables.numbers import next_number
+
+_REPO = "SELECT number, name, description, created_us FROM repo"
+
+
+def insert_repo(
+    tx: Transaction, name: str, *, description: str, system: bool, now: datetime
+) -> None:
+    tx.execute(
+        "INSERT INTO repo (number, name, description, system, created_us, changed) "
+        "VALUES (:number, :name, :description, :system, :now, :number)",
+        number=next_number(tx),
+        name=name,
+        description=description,
+        system=int(system),
+        now=to_microseconds(now),
+    )
+
+
+def find_repo(tx: Transaction, name: str) -> RepoRow | None:
+    row = tx.row(f"{_REPO} WHERE project = 'default' AND name = :name", name=name)
+    return None if row is None else repo_row(row)
+
+
+def all_repos(tx: Transaction) -> list[RepoRow]:
+    """All but the system ones, last changed first; what changed at once, by name."""
+    rows = tx.rows(f"{_REPO} WHERE system = 0 ORDER BY changed DESC, name")
+    return [repo_row(row) for row in rows]
+
+
+def describe_repo(tx: Transaction, repo: RepoRow, description: str) -> None:
+    tx.execute(
+        "UPDATE repo SET description = :description WHERE number = :repo",
+        repo=repo.number,
+        description=description,
+    )
+
+
+def touch_repos(tx: Transaction, repos: Sequence[int]) -> None:
+    """Mark repos as changed now, all at once."""
+    changed = next_number(tx)
+    for repo in repos:
+        tx.execute(
+            "UPDATE repo SET changed = :changed WHERE number = :repo", repo=repo, changed=changed
+        )
+
+
+def delete_repo(tx: Transaction, repo: RepoRow) -> None:
+    """Remove a repo, its branches and commits, and every trace of them in provenance."""
+    mine = "(SELECT number FROM commit_record WHERE repo = :repo)"
+    branches = "(SELECT number FROM branch WHERE repo = :repo)"
+    for statement in (
+        f"DELETE FROM branch_provenance WHERE derived IN {branches} OR source IN {branches}",
+        "DELETE FROM branch WHERE repo = :repo",
+        f"DELETE FROM commit_delta WHERE commit_number IN {mine}",
+        f"DELETE FROM commit_provenance WHERE derived IN {mine} OR source IN {mine}",
+        "DELETE FROM run WHERE id IN (SELECT id FROM commit_record WHERE repo = :repo) AND NOT "
+        "EXISTS (SELECT 1 FROM commit_record c WHERE c.id = run.id AND c.repo <> :repo)",
+        "DELETE FROM commit_record WHERE repo = :repo",
+        "DELETE FROM repo WHERE number = :repo",
+    ):
+        tx.execute(statement, repo=repo.number)
+
+
+def sizes_of_heads(tx: Transaction, repo: RepoRow) -> list[tuple[str, int, int]]:
+    """For each branch: its name, and number and bytes of the newest finished commit on its line."""
+    return [
+        (str(branch), int(number), int(size))
+        for branch, number, size in tx.rows(
+            "WITH RECURSIVE line(branch, number, parent, finished_us, size_bytes) AS ("
+            " SELECT b.name, c.number, c.parent, c.finished_us, c.size_bytes"
+            " FROM branch b JOIN commit_record c ON c.number = b.head WHERE b.repo = :repo"
+            " UNION ALL"
+            " SELECT l.branch, c.number, c.parent, c.finished_us, c.size_bytes"
+            " FROM line l JOIN commit_record c ON c.number = l.parent WHERE l.finished_us IS NULL) "
+            "SELECT branch, number, size_bytes FROM line WHERE finished_us IS NOT NULL",
+            repo=repo.number,
+        )
+    ]
+
+
+def repos_made_from(tx: Transaction, repo: RepoRow) -> list[str]:
+    """Names of other repos with commits that were made from commits of this one."""
+    rows = tx.rows(
+        "SELECT DISTINCT r.name FROM commit_record s "
+        "JOIN commit_provenance e ON e.source = s.number "
+        "JOIN commit_record d ON d.number = e.derived AND d.repo <> s.repo "
+        "JOIN repo r ON r.number = d.repo WHERE s.repo = :repo ORDER BY r.name",
+        repo=repo.number,
+    )
+    return [str(name) for (name,) in rows]
+
+
+def repo_row(row: Row) -> RepoRow:
+    """The first four columns of a repo."""
+    number, name, description, created_us = row
+    return RepoRow(
+        number=number, name=name, description=description, created=from_microseconds(created_us)
+    )
