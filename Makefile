@@ -42,6 +42,7 @@ docs: setup ## refresh the generated pages of docs/reference
 bench: setup ## ratios against peers on this machine
 	$(BIN)/python bench/cli_latency.py
 	$(BIN)/python bench/datums.py
+	$(BIN)/python bench/versioning.py
 
 lock: setup ## renew requirements/dev.lock (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
