@@ -5,10 +5,10 @@ import pytest
 from trunkline.errors import Corrupt
 from trunkline.files import delta as delta_module
 from trunkline.files.delta import DeltaId, DeltaWriter, delta_rows
+from trunkline.files.index import Loader
 from trunkline.files.manifest import EMPTY, Ranges, RootId, encode_node
 from trunkline.files.segments import Change, Segment, empty_row, read_segment, write_segment
 from trunkline.files.tree import Trees
-from trunkline.files.view import Loader
 from trunkline.store.chunks import ChunkId, ChunkStore
 
 
@@ -86,7 +86,7 @@ def test_a_tree_whose_index_lies_about_a_range_is_corrupt(trees: Trees) -> None:
     writer = DeltaWriter(trees)
     writer.put("a", [b"1"])
     good = trees.apply(EMPTY, writer.finish())
-    (range_id,) = Loader(trees.chunks).root(good).ids
+    (range_id,) = Loader(trees.chunks).root(good).entries.ids
     entries = Ranges()
     entries.add(first="a", last="c", blob=range_id, rows=2, size=1)
     root = RootId(trees.chunks.put(encode_node(1, entries)))
@@ -102,10 +102,11 @@ def test_a_tree_of_impossible_levels_is_corrupt(trees: Trees) -> None:
     outer = Ranges()
     outer.add(first="a", last="b", blob=level_one, rows=2, size=7)
 
-    with pytest.raises(Corrupt, match="level"):
-        trees.totals(RootId(trees.chunks.put(encode_node(3, outer))))
-    with pytest.raises(Corrupt, match="level"):
-        trees.totals(RootId(trees.chunks.put(encode_node(0, inner))))
+    with pytest.raises(Corrupt, match="level 2"):
+        trees.find(RootId(trees.chunks.put(encode_node(3, outer))), "aa")
+    for level in (0, 33):
+        with pytest.raises(Corrupt, match="a level from 1 to 32"):
+            trees.totals(RootId(trees.chunks.put(encode_node(level, inner))))
     assert trees.totals(RootId(trees.chunks.put(encode_node(2, outer)))) == (2, 7)
 
 

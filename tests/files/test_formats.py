@@ -24,8 +24,8 @@ from trunkline.files.manifest import (
     RootId,
     encode_node,
     is_cut,
+    is_node_cut,
     next_cut,
-    node_cuts,
     read_node,
 )
 from trunkline.files.segments import (
@@ -194,16 +194,24 @@ def test_the_quick_search_for_a_cut_follows_the_rule(texts: list[str], rows: int
     assert next_cut(texts, 0, len(texts), rows) == (naive[0] if naive else 0)
 
 
+def node_cuts(lasts: list[str]) -> list[int]:
+    cuts: list[int] = []
+    for n, last in enumerate(lasts, start=1):
+        if is_node_cut(last, n - max(cuts, default=0)):
+            cuts.append(n)
+    return [*cuts, len(lasts)]
+
+
 def test_nodes_are_cut_by_paths_alone() -> None:
     lasts = [f"{n:06}" for n in range(5000)]
 
     cuts = node_cuts(lasts)
+    shifted = node_cuts(lasts[1000:])
 
     sizes = [end - start for start, end in zip([0, *cuts], cuts, strict=False)]
     assert sum(sizes) == 5000
     assert all(16 <= size <= 512 for size in sizes[:-1])
     assert 60 < 5000 / len(sizes) < 260
-    shifted = node_cuts(lasts[1000:])
     assert {cut + 1000 for cut in shifted} - set(cuts) <= {cut + 1000 for cut in shifted[:3]}
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from trunkline.errors import PathConflict
+from trunkline.files import index
 from trunkline.files.delta import DeltaWriter
-from trunkline.files.manifest import EMPTY, ROWS_MAX, ROWS_MIN, RootId
+from trunkline.files.index import Loader
+from trunkline.files.manifest import EMPTY, ROWS_MAX, ROWS_MIN, RootId, Unit
 from trunkline.files.tree import Trees
-from trunkline.files.view import Loader
 from trunkline.model.versions import FileType, Side
 from trunkline.store.chunks import ChunkId
 
@@ -31,7 +32,11 @@ def large(trees: Trees) -> RootId:
 
 
 def ranges(trees: Trees, root: RootId) -> list[ChunkId]:
-    return Loader(trees.chunks).root(root).ids
+    return [unit.blob for unit in units(trees, root)]
+
+
+def units(trees: Trees, root: RootId) -> list[Unit]:
+    return list(index.ranges(Loader(trees.chunks), root))
 
 
 def changed(trees: Trees, root: RootId, *names: str) -> RootId:
@@ -42,7 +47,7 @@ def changed(trees: Trees, root: RootId, *names: str) -> RootId:
 
 
 def test_ranges_keep_to_their_sizes(trees: Trees, large: RootId) -> None:
-    rows = Loader(trees.chunks).root(large).rows
+    rows = [unit.rows for unit in units(trees, large)]
 
     assert sum(rows) == FILES
     assert all(ROWS_MIN <= count <= ROWS_MAX for count in rows[:-1])

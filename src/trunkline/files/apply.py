@@ -16,6 +16,7 @@ from trunkline.errors import PathConflict
 from trunkline.files.basis import Basis, NewFiles, holes_of
 from trunkline.files.columns import Columns, FileRow
 from trunkline.files.content import join_rows
+from trunkline.files.index import Loader
 from trunkline.files.manifest import RangeWriter, RootId
 from trunkline.files.segments import (
     APPEND,
@@ -25,7 +26,7 @@ from trunkline.files.segments import (
     SegmentCursor,
     read_segment,
 )
-from trunkline.files.view import Loader, View
+from trunkline.files.view import View
 from trunkline.store.chunks import ChunkId
 
 _Place = tuple[Columns, int]  # a row, where it is

@@ -80,27 +80,23 @@ class Basis:
         self._hole = 0  # the first hole that doesn't end before the position
         self._writer = writer
         self._new_files = new_files
-        self._ranges = view.ranges
-        self._number = 0  # of the range at the position
-        self._rows: Columns | None = None  # its rows, once they are needed
+        self._cursor = view.cursor()  # at what holds the position
+        self._rows: Columns | None = None  # of the range at the position, once they are needed
         self._at = 0
-        self._last_open = bool(self._ranges.ids) and not is_cut(
-            self._ranges.lasts[-1], self._ranges.rows[-1]
-        )
 
     @property
     def path(self) -> str | None:
         """The path at the position; None at the end."""
-        if self._number >= len(self._ranges):
+        if self._cursor.done:
             return None
-        return self._rows.paths[self._at] if self._rows else self._ranges.firsts[self._number]
+        return self._rows.paths[self._at] if self._rows else self._cursor.first
 
     @property
     def before(self) -> str | None:
         """The path right before the position, deleted or not; None at the beginning."""
         if self._rows and self._at:
             return self._rows.paths[self._at - 1]
-        return self._ranges.lasts[self._number - 1] if self._number else None
+        return self._cursor.before
 
     def next_surviving(self) -> str | None:
         """A bound: no row from the position up to it survives; None if none does at all."""
@@ -115,7 +111,7 @@ class Basis:
         if self.path != path or self.next_surviving() != path:
             return None
         if self._rows is None:
-            self._rows = self.view.rows(self._number)
+            self._rows = self._cursor.rows()
         return self._rows, self._at
 
     def drop_row(self) -> None:
@@ -151,24 +147,39 @@ class Basis:
         return None
 
     def _take_whole(self, stop: str | None, *, more: bool) -> bool:
-        """Take over ranges by name up to `stop`; false if not even one fits."""
+        """Take over ranges and nodes by name up to `stop`; false if not even one fits."""
         if self._at or not self._writer.at_boundary:
             return False
-        if self._new_files.above(self._ranges.firsts[self._number]):
+        cursor, taken = self._cursor, False
+        if self._new_files.above(cursor.first):
             return False
-        end = len(self._ranges) if stop is None else self._ranges.covering(stop)
-        if end == len(self._ranges) and self._last_open and (more or stop is not None):
-            # Its last row ends no range: rows to come belong to the same one.
-            end -= 1
-        if end <= self._number:
+        more = more or stop is not None
+        while not cursor.done:
+            inside = stop is None or cursor.last < stop
+            if inside and self._may_take(more=more):
+                self._writer.take(cursor.unit)
+                cursor.step()
+                self._rows, taken = None, True
+            elif cursor.level and (inside or (stop is not None and cursor.first < stop)):
+                cursor.descend()
+            else:
+                break
+        return taken
+
+    def _may_take(self, *, more: bool) -> bool:
+        cursor = self._cursor
+        if not self._writer.fits(cursor.level):
             return False
-        self._writer.take_ranges(self._ranges, self._number, end)
-        self._number, self._rows = end, None
-        return True
+        if not cursor.is_last:
+            return True
+        # It ends with its tree. A node may have ended too early for one with more behind it (or
+        # in it); a range tells by itself whether rows to come belong to it.
+        unit = cursor.unit
+        return unit.level == 0 and (not more or is_cut(unit.last, unit.rows))
 
     def _copy_rows(self, stop: str | None) -> None:
         if self._rows is None:
-            self._rows = self.view.rows(self._number)
+            self._rows = self._cursor.rows()
         rows = self._rows
         end = len(rows) if stop is None else bisect_left(rows.paths, stop, self._at)
         self._new_files.check(rows.paths, self._at, end)
@@ -178,15 +189,21 @@ class Basis:
     def _forward(self, to: int) -> None:
         self._at = to
         if self._rows is not None and to >= len(self._rows):
-            self._number, self._rows, self._at = self._number + 1, None, 0
+            self._cursor.step()
+            self._rows, self._at = None, 0
 
     def _seek(self, path: str | None) -> None:
         """Move to the first row that is not before a path, reading no range in between."""
-        number = len(self._ranges) if path is None else self._ranges.covering(path)
-        if number != self._number:
-            self._number, self._rows, self._at = number, None, 0
-        if path is None or number == len(self._ranges) or self._ranges.firsts[number] >= path:
-            return
-        if self._rows is None:
-            self._rows = self.view.rows(number)
-        self._at = bisect_left(self._rows.paths, path, self._at)
+        cursor, rows = self._cursor, self._rows
+        if rows is None or path is None or rows.paths[-1] < path:
+            if rows is not None:
+                cursor.step()
+            self._rows, self._at = None, 0
+            if path is None:
+                cursor.end()
+            else:
+                cursor.seek(path)
+            if path is None or cursor.done or cursor.first >= path:
+                return
+            rows = self._rows = cursor.rows()
+        self._at = bisect_left(rows.paths, path, self._at)

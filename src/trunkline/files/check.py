@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from trunkline.errors import Corrupt, TrunklineError
 from trunkline.files.columns import Columns, read_list
-from trunkline.files.manifest import is_cut, next_cut
+from trunkline.files.index import LEVEL_MAX, Cursor
+from trunkline.files.manifest import is_cut, is_node_cut, next_cut
 from trunkline.files.view import View
 from trunkline.model.names import check_path
 from trunkline.store.chunks import ChunkId, ChunkStore
@@ -15,27 +16,64 @@ def check_tree(view: View, chunks: ChunkStore) -> Iterator[tuple[str, str]]:
 
     Says whether all chunks are stored, not whether they are whole: that is `ChunkStore.verify`.
     """
-    before = ""
-    files = _Above()
-    for number in range(len(view.ranges)):
+    state = _State()
+    try:
+        cursor = view.cursor()
+        while not cursor.done:
+            yield from _unit_problems(cursor, state, chunks)
+            cursor.step()
+    except Corrupt as error:
+        yield state.before, str(error)
+
+
+class _State:
+    """What was seen so far."""
+
+    def __init__(self) -> None:
+        self.before = ""  # the latest path
+        self.files = _Above()
+        self.entries = [0] * LEVEL_MAX  # of the node that is open on each level
+
+
+def _unit_problems(cursor: Cursor, state: _State, chunks: ChunkStore) -> Iterator[tuple[str, str]]:
+    """The problems of the range at a position, after those of the nodes on the way down to it."""
+    while cursor.level:
+        yield from _entry_problems(cursor, state)
         try:
-            rows = view.rows(number)
+            cursor.descend()
         except Corrupt as error:
-            yield view.ranges.firsts[number], f"range {number}: {error}"
-            continue
-        for path in rows.paths:
-            if path <= before:
-                yield path, f"it does not sort behind '{before}'"
-            before = path
-            yield from _path_problems(path, files)
-        if sum(rows.sizes) != view.ranges.sizes[number]:
-            yield rows.paths[0], f"the sizes of range {number} don't add up to that in the index"
-        last = number == len(view.ranges) - 1
-        cut = next_cut(rows.paths, 0, len(rows), 0)
-        ends = is_cut(rows.paths[-1], len(rows))
-        if (cut and cut != len(rows)) or not (ends or last):
-            yield rows.paths[0], f"range {number} ends where the format puts no end"
-        yield from _chunk_problems(rows, chunks)
+            yield cursor.first, str(error)
+            return
+    yield from _entry_problems(cursor, state)
+    unit = cursor.unit
+    try:
+        rows = cursor.rows()
+    except Corrupt as error:
+        yield unit.first, str(error)
+        return
+    for path in rows.paths:
+        if path <= state.before:
+            yield path, f"it does not sort behind '{state.before}'"
+        state.before = path
+        yield from _path_problems(path, state.files)
+    if sum(rows.sizes) != unit.size:
+        yield unit.first, f"the sizes in range {unit.blob} don't add up to that in the index"
+    cut = next_cut(rows.paths, 0, len(rows), 0)
+    ends = is_cut(rows.paths[-1], len(rows))
+    if (cut and cut != len(rows)) or not (ends or cursor.is_last):
+        yield unit.first, f"range {unit.blob} ends where the format puts no end"
+    yield from _chunk_problems(rows, chunks)
+
+
+def _entry_problems(cursor: Cursor, state: _State) -> Iterator[tuple[str, str]]:
+    """Whether the node that holds the entry at a position ends where the format says."""
+    state.entries[cursor.level] += 1
+    ends = is_node_cut(cursor.last, state.entries[cursor.level])
+    if ends:
+        state.entries[cursor.level] = 0
+    if ends != cursor.ends_node and not cursor.is_last:
+        state.entries[cursor.level] = 0
+        yield cursor.first, f"a node of level {cursor.level + 1} ends where the format puts no end"
 
 
 class _Above:

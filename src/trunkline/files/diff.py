@@ -1,7 +1,7 @@
 """What differs between two trees, or between two places in them.
 
-Ranges that both trees share are skipped by their names; in others, equal stretches are found by
-comparing slices of columns. Cost: the ranges that differ, plus one comparison per shared range.
+Nodes and ranges that both trees share are skipped by their names; in others, equal stretches are
+found by comparing slices of columns. Cost: the ranges that differ, and the nodes above them.
 """
 
 from bisect import bisect_left
@@ -28,9 +28,7 @@ def diff_trees(
     b = _Cursor(old, old_prefix)
     same_place = new_prefix == old_prefix
     while not (a.done or b.done):
-        if same_place and a.whole is not None and a.whole == b.whole:
-            a.skip_range()
-            b.skip_range()
+        if same_place and _skip_shared(a, b):
             continue
         a.open()
         b.open()
@@ -57,37 +55,45 @@ class _Cursor:
 
     def __init__(self, view: View, prefix: str) -> None:
         self._view = view
-        self._ranges = view.ranges
         file = bool(prefix) and view.place(prefix) is not None
         self._low, self._high = (prefix, prefix + "\0") if file else below(prefix)
         self._skip = len(prefix) if file else len(self._low)
-        self._number = self._ranges.covering(self._low)
-        self._rows: Columns | None = None
+        self._cursor = view.cursor(self._low)
+        self._rows: Columns | None = None  # of the range at the position, once it is opened
         self._at = 0
         self._end = 0
         self._settle()
 
     @property
     def done(self) -> bool:
-        return self._number >= len(self._ranges)
+        return self._cursor.done
 
     @property
-    def whole(self) -> ChunkId | None:
-        """The range at the position, if all of it is still ahead and inside."""
-        n = self._number
-        inside = self._rows is None and self._ranges.firsts[n] >= self._low
-        if not inside or (self._high is not None and self._ranges.lasts[n] >= self._high):
-            return None
-        return self._ranges.ids[n]
+    def level(self) -> int:
+        """Of the unit that is ahead as a whole, inside; -1 if there is none."""
+        cursor = self._cursor
+        if self._rows is not None or cursor.first < self._low:
+            return -1
+        return -1 if self._high is not None and cursor.last >= self._high else cursor.level
 
-    def skip_range(self) -> None:
-        self._number += 1
+    @property
+    def blob(self) -> ChunkId:
+        """The name of the unit at the position."""
+        return self._cursor.blob
+
+    def descend(self) -> None:
+        """Look into the node at the position."""
+        self._cursor.descend()
+
+    def skip(self) -> None:
+        """Go behind the unit at the position."""
+        self._cursor.step()
         self._settle()
 
     def open(self) -> None:
         """Read the rows at the position."""
         if self._rows is None:
-            self._rows = self._view.rows(self._number)
+            self._rows = self._cursor.rows()
             self._at = bisect_left(self._rows.paths, self._low)
             high = self._high
             self._end = len(self._rows) if high is None else bisect_left(self._rows.paths, high)
@@ -124,21 +130,39 @@ class _Cursor:
     def forward(self, count: int) -> None:
         self._at += count
         if self._at >= self._end:
-            self._number, self._rows = self._number + 1, None
+            self._rows = None
+            self._cursor.step()
             self._settle()
 
     def _settle(self) -> None:
-        """Go to the end if no row of the range at the position is inside."""
-        if self.done:
+        """Go to the end if no row at the position is inside."""
+        cursor = self._cursor
+        if cursor.done:
             return
-        first = self._ranges.firsts[self._number]
-        if first < self._low:
+        if cursor.first < self._low:
             self.open()
             if self.left > 0:
                 return
-        elif self._high is None or first < self._high:
+        elif self._high is None or cursor.first < self._high:
             return
-        self._number, self._rows = len(self._ranges), None
+        self._rows = None
+        cursor.end()
+
+
+def _skip_shared(a: _Cursor, b: _Cursor) -> bool:
+    """Skip what both trees have at their positions, or look closer; false if rows must be read."""
+    while min(a.level, b.level) >= 0:
+        if a.blob == b.blob:
+            a.skip()
+            b.skip()
+            return True
+        if max(a.level, b.level) == 0:
+            return False
+        higher = max(a.level, b.level)
+        for cursor in (a, b):
+            if cursor.level == higher:
+                cursor.descend()
+    return False
 
 
 def _equal_rows(a: _Cursor, b: _Cursor) -> int:

@@ -103,13 +103,13 @@ class _Scanner:
 
     def batches(self) -> Iterator[tuple[Columns, dict[str, int | None]]]:
         """Per range: its rows, and path → row for files, path → None for directories."""
-        ranges = self._view.ranges
+        cursor = self._view.cursor()
         at: str | None = self._literal
         while at is not None:
-            number = ranges.covering(at)
-            if number == len(ranges) or (self._high and ranges.firsts[number] >= self._high):
+            cursor.seek(at)
+            if cursor.done or (self._high and cursor.first >= self._high):
                 return
-            rows = self._view.rows(number)
+            rows = cursor.rows()
             found: dict[str, int | None] = {}
             at = self._collect(rows, at, found)
             self._look_ahead(rows.paths[-1], found)

@@ -11,7 +11,6 @@ Format page: docs/formats/manifest.md (version 1).
 
 import struct
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NewType
@@ -27,7 +26,7 @@ from trunkline.files.columns import (
 from trunkline.store.chunks import ChunkId
 from trunkline.store.digests import DIGEST_BYTES, Digest
 
-__all__ = ["EMPTY", "FileRow", "Ranges", "RangeWriter", "RootId", "read_node"]
+__all__ = ["EMPTY", "FileRow", "Ranges", "RangeWriter", "RootId", "Unit", "read_node"]
 
 RootId = NewType("RootId", str)  # digest of the root blob, 64 hex digits
 
@@ -72,17 +71,28 @@ class Ranges:
         self.rows.append(rows)
         self.sizes.append(size)
 
-    def copy(self, source: "Ranges", start: int, end: int) -> None:
-        """Append entries of another list."""
-        self.firsts += source.firsts[start:end]
-        self.lasts += source.lasts[start:end]
-        self.ids += source.ids[start:end]
-        self.rows += source.rows[start:end]
-        self.sizes += source.sizes[start:end]
+    def unit(self, level: int, n: int) -> "Unit":
+        """One entry as a value."""
+        return Unit(
+            level=level,
+            first=self.firsts[n],
+            last=self.lasts[n],
+            blob=self.ids[n],
+            rows=self.rows[n],
+            size=self.sizes[n],
+        )
 
-    def covering(self, path: str) -> int:
-        """The first range whose last path is not before `path` (their number if there is none)."""
-        return bisect_left(self.lasts, path)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """What an entry of the index says: a range (level 0), or a node of a level and all below it."""
+
+    level: int
+    first: str
+    last: str
+    blob: ChunkId
+    rows: int
+    size: int  # bytes of content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,22 +182,32 @@ def next_cut(paths: Sequence[str], start: int, end: int, rows: int) -> int:
 
 
 class RangeWriter:
-    """Writes a tree from left to right: rows, or whole ranges of another tree where they fit."""
+    """Writes a tree from left to right: rows, or ranges and nodes of another tree where they fit.
+
+    Memory: the rows of one range and the entries of one node of each level.
+    """
 
     def __init__(self, save: Callable[[bytes], ChunkId]) -> None:
         self._save = save
         self._rows = Columns()
-        self._done = Ranges()
+        self._open: list[Ranges] = []  # entries of the next node of level 1, of level 2, …
 
     @property
     def at_boundary(self) -> bool:
         """Whether the next row begins a range."""
         return not self._rows.paths
 
-    def take_ranges(self, source: Ranges, start: int, end: int) -> None:
-        """Reuse ranges as they are; only at a boundary, and only where the same cuts would fall."""
-        assert self.at_boundary
-        self._done.copy(source, start, end)
+    def fits(self, level: int) -> bool:
+        """Whether a range (level 0) or node that comes now would begin where one begins here."""
+        return self.at_boundary and not any(self._open[:level])
+
+    def take(self, unit: Unit) -> None:
+        """Reuse a range or node; only where it `fits` and the same cuts would fall.
+
+        So the last node of a level must not be taken: it ends with its tree, not by the rule.
+        """
+        assert self.fits(unit.level)
+        self._add(unit)
 
     def copy_rows(self, source: Columns, start: int, end: int) -> None:
         """Append rows, which follow all earlier ones in order."""
@@ -202,56 +222,61 @@ class RangeWriter:
         """Store what is left and the index; returns the root of the tree."""
         if not self.at_boundary:
             self._end_range()
-        level, entries = 1, self._done
-        if not entries:
-            return EMPTY
-        while True:
-            nodes = self._write_nodes(level, entries)
-            if len(nodes) == 1:
-                return RootId(nodes.ids[0])
-            level, entries = level + 1, nodes
+        level = 1
+        while level <= len(self._open):
+            if self._open[level - 1]:
+                self._end_node(level)
+            if level + 1 == len(self._open) and len(self._open[level]) == 1:
+                return RootId(self._open[level].ids[0])
+            level += 1
+        return EMPTY
 
     def _end_range(self) -> None:
         rows, self._rows = self._rows, Columns()
         rows.kinds = bytearray(len(rows))
-        self._done.add(
-            first=rows.paths[0],
-            last=rows.paths[-1],
-            blob=self._save(encode_columns(RANGE_MAGIC, rows)),
-            rows=len(rows),
-            size=sum(rows.sizes),
+        self._add(
+            Unit(
+                level=0,
+                first=rows.paths[0],
+                last=rows.paths[-1],
+                blob=self._save(encode_columns(RANGE_MAGIC, rows)),
+                rows=len(rows),
+                size=sum(rows.sizes),
+            )
         )
 
-    def _write_nodes(self, level: int, entries: Ranges) -> Ranges:
-        nodes = Ranges()
-        start = 0
-        for end in node_cuts(entries.lasts):
-            part = Ranges()
-            part.copy(entries, start, end)
-            nodes.add(
-                first=part.firsts[0],
-                last=part.lasts[-1],
-                blob=self._save(encode_node(level, part)),
-                rows=sum(part.rows),
-                size=sum(part.sizes),
+    def _add(self, unit: Unit) -> None:
+        """Append an entry to the node above it, which may end with it."""
+        level = unit.level + 1
+        while len(self._open) < level:
+            self._open.append(Ranges())
+        entries = self._open[level - 1]
+        entries.add(
+            first=unit.first, last=unit.last, blob=unit.blob, rows=unit.rows, size=unit.size
+        )
+        if is_node_cut(unit.last, len(entries)):
+            self._end_node(level)
+
+    def _end_node(self, level: int) -> None:
+        entries, self._open[level - 1] = self._open[level - 1], Ranges()
+        self._add(
+            Unit(
+                level=level,
+                first=entries.firsts[0],
+                last=entries.lasts[-1],
+                blob=self._save(encode_node(level, entries)),
+                rows=sum(entries.rows),
+                size=sum(entries.sizes),
             )
-            start = end
-        return nodes
+        )
 
 
-def node_cuts(lasts: Sequence[str]) -> list[int]:
-    """Where the entries of an index are cut into nodes: the end of each node."""
-    cuts: list[int] = []
-    start = 0
-    for n in range(1, len(lasts) + 1):
-        count = n - start
-        if count < NODE_MIN:
-            continue
-        # Not the hash of the rows: the last path of a range is one that this hash has chosen.
-        chosen = int.from_bytes(Digest(lasts[n - 1].encode("utf-8")).digest()[:4], "little")
-        if count >= NODE_MAX or chosen < _NODE_CUT:
-            cuts.append(n)
-            start = n
-    if start < len(lasts):
-        cuts.append(len(lasts))
-    return cuts
+def is_node_cut(last: str, entries: int) -> bool:
+    """Whether a node of so many entries ends with the one that ends with this path."""
+    if entries < NODE_MIN:
+        return False
+    if entries >= NODE_MAX:
+        return True
+    # Not the hash of the rows: the last path of a range is one that this hash has chosen.
+    chosen = int.from_bytes(Digest(last.encode("utf-8")).digest()[:4], "little")
+    return chosen < _NODE_CUT

@@ -22,9 +22,10 @@ from trunkline.files.entries import (
 )
 from trunkline.files.export import export_rows
 from trunkline.files.glob import compile_glob
+from trunkline.files.index import Loader
 from trunkline.files.manifest import RootId
 from trunkline.files.segments import DeltaId
-from trunkline.files.view import Loader, View, below
+from trunkline.files.view import View, below
 from trunkline.model.versions import Side
 from trunkline.store.chunks import ChunkStore
 
@@ -43,9 +44,8 @@ class Trees:
         self._loader = Loader(chunks)
 
     def totals(self, root: RootId) -> tuple[int, int]:
-        """(files, bytes) of a tree, from its index alone."""
-        ranges = self._loader.root(root)
-        return sum(ranges.rows), sum(ranges.sizes)
+        """(files, bytes) of a tree, from its root alone."""
+        return self._view(root).totals
 
     def find(self, root: RootId, path: str) -> FileRow | None:
         """The row of a file; None for a directory, and for what isn't there."""

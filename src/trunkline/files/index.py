@@ -1,0 +1,219 @@
+"""The index of one tree, read as far as it is needed: nodes over ranges, and ways through them.
+
+A look-up reads one node of each level, whatever the size of the tree. A `Cursor` goes through a
+tree from left to right in *units*: it stands before a node as a whole until somebody wants to know
+what is in it. So equal parts of two trees are skipped, and untouched parts of a changed tree taken
+over, without being read.
+"""
+
+import threading
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from trunkline.errors import Corrupt
+from trunkline.files.columns import Columns, decode_columns
+from trunkline.files.manifest import EMPTY, RANGE_MAGIC, Node, Ranges, RootId, Unit, read_node
+from trunkline.store.chunks import ChunkId, ChunkStore
+
+_NODES_MAX = 128  # decoded, about 50 kB each
+_RANGES_MAX = 64  # decoded, about 0.4 MB each
+LEVEL_MAX = 32  # far more than any tree has; nodes of 16 entries and more
+
+
+class Loader:
+    """Reads nodes and ranges from the store, and keeps the latest ones decoded. Thread-safe."""
+
+    def __init__(self, chunks: ChunkStore) -> None:
+        self.chunks = chunks
+        self._lock = threading.Lock()
+        self._nodes: OrderedDict[str, Node] = OrderedDict()
+        self._ranges: OrderedDict[str, Columns] = OrderedDict()
+
+    def root(self, root: RootId) -> Node:
+        """The highest node of a tree; raises Corrupt for what can't be one."""
+        node = _NOTHING if root == EMPTY else self.node(ChunkId(root))
+        if not 1 <= node.level <= LEVEL_MAX:
+            raise Corrupt(f"tree {root}", f"a level from 1 to {LEVEL_MAX}", str(node.level))
+        return node
+
+    def node(self, node_id: ChunkId) -> Node:
+        """A node; not to be changed."""
+        with self._lock:
+            known = self._nodes.get(node_id)
+            if known is not None:
+                self._nodes.move_to_end(node_id)
+                return known
+        node = read_node(self.chunks.get(node_id))
+        with self._lock:
+            self._nodes[node_id] = node
+            while len(self._nodes) > _NODES_MAX:
+                self._nodes.popitem(last=False)
+        return node
+
+    def below(self, unit: Unit) -> Ranges:
+        """The entries of a node that an entry names, checked against what the entry says."""
+        node = self.node(unit.blob)
+        entries = node.entries
+        if node.level != unit.level:
+            raise Corrupt(f"node {unit.blob}", f"level {unit.level}", str(node.level))
+        said = (unit.rows, unit.size, unit.first, unit.last)
+        if (
+            not entries
+            or (node.rows, node.size_bytes, entries.firsts[0], entries.lasts[-1]) != said
+        ):
+            raise Corrupt(
+                f"node {unit.blob}",
+                f"{unit.rows} rows from '{unit.first}' to '{unit.last}'",
+                f"{node.rows} others",
+            )
+        return entries
+
+    def rows(self, unit: Unit) -> Columns:
+        """The rows of a range, checked against what its entry says; not to be changed."""
+        rows = self._rows(unit.blob)
+        said = (unit.rows, unit.first, unit.last)
+        if not rows.paths or (len(rows), rows.paths[0], rows.paths[-1]) != said:
+            raise Corrupt(
+                f"range {unit.blob}",
+                f"{unit.rows} rows from '{unit.first}' to '{unit.last}'",
+                f"{len(rows)} others",
+            )
+        return rows
+
+    def _rows(self, range_id: ChunkId) -> Columns:
+        with self._lock:
+            known = self._ranges.get(range_id)
+            if known is not None:
+                self._ranges.move_to_end(range_id)
+                return known
+        rows = decode_columns(RANGE_MAGIC, self.chunks.get(range_id))
+        with self._lock:
+            self._ranges[range_id] = rows
+            while len(self._ranges) > _RANGES_MAX:
+                self._ranges.popitem(last=False)
+        return rows
+
+
+_NOTHING = Node(level=1, rows=0, size_bytes=0, entries=Ranges())
+
+
+class Cursor:
+    """A position before a unit of a tree, which only moves forward."""
+
+    def __init__(self, loader: Loader, root: RootId) -> None:
+        self._loader = loader
+        top = loader.root(root)
+        # The way down from the root: entries and the one among them. Those that have ended are
+        # taken off, so it is empty exactly at the end of the tree.
+        self._levels: list[Ranges] = [top.entries] if top.entries else []
+        self._at: list[int] = [0] if top.entries else []
+        self._top = top.level - 1  # level of the units that the root names
+        self._last = top.entries.lasts[-1] if top.entries else None
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing more."""
+        return not self._levels
+
+    @property
+    def level(self) -> int:
+        """That of the unit at the position: 0 for a range."""
+        return self._top + 1 - len(self._levels)
+
+    @property
+    def first(self) -> str:
+        """The first path of the unit at the position."""
+        return self._levels[-1].firsts[self._at[-1]]
+
+    @property
+    def last(self) -> str:
+        """The last path of the unit at the position."""
+        return self._levels[-1].lasts[self._at[-1]]
+
+    @property
+    def blob(self) -> ChunkId:
+        """The name of the unit at the position."""
+        return self._levels[-1].ids[self._at[-1]]
+
+    @property
+    def unit(self) -> Unit:
+        """The unit at the position."""
+        return self._levels[-1].unit(self.level, self._at[-1])
+
+    @property
+    def before(self) -> str | None:
+        """The last path before the position; None at the beginning of the tree."""
+        if not self._levels:
+            return self._last
+        for entries, at in zip(reversed(self._levels), reversed(self._at), strict=True):
+            if at:
+                return entries.lasts[at - 1]
+        return None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the tree ends with the unit at the position."""
+        return self.last == self._last
+
+    @property
+    def ends_node(self) -> bool:
+        """Whether the unit at the position is the last one of the node that names it."""
+        return self._at[-1] + 1 == len(self._levels[-1])
+
+    def descend(self) -> None:
+        """Go from the node at the position to the first unit in it."""
+        self._levels.append(self._loader.below(self.unit))
+        self._at.append(0)
+
+    def to_range(self) -> Unit:
+        """Go down to the range that begins at the position."""
+        while self.level:
+            self.descend()
+        return self.unit
+
+    def rows(self) -> Columns:
+        """The rows of the range at the position, which it goes down to."""
+        return self._loader.rows(self.to_range())
+
+    def step(self) -> None:
+        """Go behind the unit at the position."""
+        self._at[-1] += 1
+        self._climb()
+
+    def seek(self, path: str) -> None:
+        """Go to the range that holds the path, or else to the first one behind it.
+
+        A node that begins at or behind the path is not read.
+        """
+        while self._levels:
+            entries = self._levels[-1]
+            at = bisect_left(entries.lasts, path, self._at[-1])
+            self._at[-1] = at
+            if at < len(entries):
+                if entries.firsts[at] >= path or not self.level:
+                    return
+                self.descend()
+            else:
+                self._climb()
+
+    def end(self) -> None:
+        """Go behind everything."""
+        self._levels.clear()
+        self._at.clear()
+
+    def _climb(self) -> None:
+        while self._levels and self._at[-1] >= len(self._levels[-1]):
+            self._levels.pop()
+            self._at.pop()
+            if self._at:
+                self._at[-1] += 1
+
+
+def ranges(loader: Loader, root: RootId, low: str = "") -> Iterator[Unit]:
+    """The ranges of a tree from the one on that holds a path."""
+    cursor = Cursor(loader, root)
+    cursor.seek(low)
+    while not cursor.done:
+        yield cursor.to_range()
+        cursor.step()

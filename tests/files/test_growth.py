@@ -1,0 +1,207 @@
+"""What is read and written depends on what changed, not on how much else there is.
+
+Objects and bytes are counted, not seconds. Ranges are small here, so a tree of some thousand files
+has as many of them, on as many levels, as one of some ten million files has with the real sizes.
+"""
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trunkline.files.delta import DeltaWriter
+from trunkline.files.manifest import EMPTY, RootId
+from trunkline.files.tree import Trees
+from trunkline.model.versions import Side
+from trunkline.store.chunks import ChunkId, ChunkStore
+
+SIZES = (100, 1_000, 10_000)
+EXAMPLES = settings().max_examples
+
+pytestmark = pytest.mark.usefixtures("small_ranges")
+
+
+class CountingStore(ChunkStore):
+    """A chunk store that knows how much it was asked for."""
+
+    got: set[ChunkId]
+    written: int
+    written_bytes: int
+
+    def begin(self) -> None:
+        self.got, self.written, self.written_bytes = set(), 0, 0
+
+    def get_many(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, bytes]:
+        self.got |= set(chunks)
+        return super().get_many(chunks)
+
+    def put_many(self, pieces: Sequence[bytes]) -> list[ChunkId]:
+        self.written += len(pieces)
+        self.written_bytes += sum(map(len, pieces))
+        return super().put_many(pieces)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """A tree of so many files, which nobody has read yet."""
+
+    files: int
+    root: RootId
+    store: CountingStore
+
+    @property
+    def cold(self) -> Trees:
+        """The tree again, nothing decoded; counting begins."""
+        self.store.begin()
+        return Trees(self.store)
+
+    @property
+    def levels(self) -> int:
+        """More than there are above the rows: every level has at most half as many entries."""
+        return int(math.log2(self.files))
+
+
+def name(n: int) -> str:
+    return f"{n % 97:02}/{n:06}"
+
+
+def changed(trees: Trees, root: RootId, names: Sequence[str], content: bytes = b"new") -> RootId:
+    writer = DeltaWriter(trees)
+    for path in names:
+        writer.put(path, [content])
+    return trees.apply(root, writer.finish())
+
+
+@pytest.fixture(scope="module")
+def grown(
+    small_ranges: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Grown, ...]]:
+    store = CountingStore(tmp_path_factory.mktemp("growth") / "store")
+    store.begin()
+    trees = Trees(store)
+    yield tuple(
+        Grown(
+            files=files,
+            root=changed(trees, EMPTY, [name(n) for n in range(files)], b"x"),
+            store=store,
+        )
+        for files in SIZES
+    )
+    store.close()
+
+
+def test_a_changed_file_rewrites_its_range_and_the_nodes_above_it(grown: tuple[Grown, ...]) -> None:
+    for tree in grown:
+        for n in random.Random(1).sample(range(tree.files), 20):
+            trees = tree.cold
+
+            changed(trees, tree.root, [name(n)])
+
+            # The changed range, a second one where its end moved, and on each level at most the
+            # nodes above these, the one at the right edge, and one whose end moved.
+            assert tree.store.written <= 10 + 3 * tree.levels
+            assert tree.store.written_bytes <= 1000 * (10 + 3 * tree.levels)
+            assert len(tree.store.got) <= 10 + 3 * tree.levels
+
+
+def test_finding_a_file_reads_one_object_of_each_level(grown: tuple[Grown, ...]) -> None:
+    for tree in grown:
+        for n in random.Random(2).sample(range(tree.files), 20):
+            trees = tree.cold
+
+            row = trees.find(tree.root, name(n))
+
+            assert row is not None
+            assert len(tree.store.got) <= tree.levels
+
+
+def test_totals_read_one_object(grown: tuple[Grown, ...]) -> None:
+    for tree in grown:
+        trees = tree.cold
+
+        assert trees.totals(tree.root) == (tree.files, tree.files)
+
+        assert len(tree.store.got) == 1
+
+
+def test_a_listing_reads_what_lies_in_the_directory(grown: tuple[Grown, ...]) -> None:
+    for tree in grown:
+        trees = tree.cold
+
+        entries = list(trees.list(tree.root, "07"))
+
+        assert len(entries) == len(range(7, tree.files, 97))
+        assert len(tree.store.got) <= 2 * tree.levels + 2 * len(entries)
+
+
+def test_the_size_of_a_directory_is_known_without_reading_it(grown: tuple[Grown, ...]) -> None:
+    for tree in grown:
+        trees = tree.cold
+
+        entry = trees.entry(tree.root, "07")
+
+        assert entry is not None
+        assert entry.size_bytes == len(range(7, tree.files, 97))
+        assert len(tree.store.got) <= 3 * tree.levels
+
+
+def test_a_difference_reads_what_differs(grown: tuple[Grown, ...]) -> None:
+    for tree in grown:
+        names = [name(n) for n in random.Random(3).sample(range(tree.files), 10)]
+        new = changed(tree.cold, tree.root, names)
+        trees = tree.cold
+
+        found = list(trees.diff(new, "", tree.root, ""))
+
+        assert sorted(row.path for side, row in found if side is Side.NEW) == sorted(names)
+        assert len(tree.store.got) <= 10 * 5 * tree.levels
+
+
+def test_equal_trees_differ_in_nothing_and_nothing_is_read(grown: tuple[Grown, ...]) -> None:
+    for tree in grown:
+        trees = tree.cold
+
+        assert list(trees.diff(tree.root, "", tree.root, "")) == []
+
+        assert len(tree.store.got) == 1
+
+
+NAMES = st.integers(0, SIZES[1] + 50).map(name)
+DELETED = st.one_of(NAMES, st.integers(0, 96).map(lambda n: f"{n:02}"))
+
+
+@given(puts=st.sets(NAMES, max_size=5), deletes=st.sets(DELETED, max_size=5))
+@settings(max_examples=2 * EXAMPLES)
+def test_few_changes_of_a_large_tree_give_what_building_it_anew_gives(
+    grown: tuple[Grown, ...], puts: set[str], deletes: set[str]
+) -> None:
+    tree = grown[1]
+    trees = tree.cold
+    before = {name(n) for n in range(tree.files)}
+    left = {p for p in before if p not in deletes and p[:2] not in deletes}
+    writer = DeltaWriter(trees)
+    for path in deletes:
+        writer.delete(path)
+    for path in sorted(puts):
+        writer.put(path, [b"new"])
+    root = trees.apply(tree.root, writer.finish())
+
+    anew = DeltaWriter(trees)
+    for path in left | puts:
+        anew.put(path, [b"new" if path in puts else b"x"])
+
+    assert root == trees.apply(EMPTY, anew.finish())
+    assert list(trees.verify(root)) == []
+    expected = [(path, Side.NEW) for path in puts] + [(p, Side.OLD) for p in before - (left - puts)]
+    found = [(row.path, side) for side, row in trees.diff(root, "", tree.root, "")]
+    assert found == sorted(expected)
+
+
+def test_a_large_tree_is_whole(grown: tuple[Grown, ...], tmp_path: Path) -> None:
+    for tree in grown[:2]:
+        assert list(tree.cold.verify(tree.root)) == []
