@@ -5,7 +5,14 @@ from typing import Protocol
 
 from trunkline.api.changes import FileChange
 from trunkline.api.operation import operation
-from trunkline.model.versions import CommitInfo, FileDifference, FileInfo, FileSetInfo
+from trunkline.model.differences import ContentDifference
+from trunkline.model.versions import (
+    CommitInfo,
+    FileDifference,
+    FileInfo,
+    FileSetInfo,
+    FileVersion,
+)
 
 
 class Files(Protocol):
@@ -75,4 +82,38 @@ class Files(Protocol):
         """What differs below two paths; the old side defaults to the same path in the parent.
 
         `shallow` compares the entries of the two directories instead of all files below them.
+        """
+
+    @operation("GET", "/repos/{repo}/content-diff/{commit}/{path}")
+    def diff_contents(
+        self,
+        repo: str,
+        commit: str,
+        path: str,
+        *,
+        old_repo: str | None = None,
+        old_commit: str | None = None,
+        old_path: str | None = None,
+        kind: str | None = None,
+        key: list[str] | None = None,
+        most: int = 1000,
+        files_max: int = 0,
+    ) -> Iterator[ContentDifference]:
+        """What differs inside of the files that `diff_files` names, by path.
+
+        Text is compared by line, CSV, Parquet and JSON lines by row (paired by the columns of
+        `key`, or by the first column where its values don't repeat), JSON by value; `kind` (a
+        `ContentKind`) overrules what the name of a file says. At most `most` lines or rows of a
+        file are listed, all are counted; after `files_max` files (0: no limit) it ends. Raises
+        InvalidInput for an unknown kind or a key that rows can't be paired by.
+        """
+
+    @operation("GET", "/repos/{repo}/versions/{commit}/{path}")
+    def list_file_versions(
+        self, repo: str, commit: str, path: str, *, number: int = 0
+    ) -> Iterator[FileVersion]:
+        """The finished commits on the way back from `commit` that changed a path, newest first.
+
+        A directory changes with any file below it. `number` 0 means all. Raises
+        FileNotFoundInCommit where the path never was there.
         """

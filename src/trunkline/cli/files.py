@@ -12,9 +12,9 @@ from trunkline.cli.arguments import file_of, local_files
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, show_all, show_one, size
 from trunkline.cli.progress import transfer, waiting
-from trunkline.cli.session import Shape, current, operations
+from trunkline.cli.session import current, operations
 from trunkline.errors import InvalidInput, LocalPathDiffers, NotSupported
-from trunkline.model.versions import FileDifference, FileInfo, FileType, Side
+from trunkline.model.versions import FileInfo, FileType
 
 if TYPE_CHECKING:
     from trunkline.cli.sources import Source
@@ -25,22 +25,13 @@ _CLASSIC: Table[FileInfo] = Table(
 )
 _SPACED: Table[FileInfo] = Table(
     titles=("SIZE", "NAME"),
-    cells=lambda file: (size(file.size_bytes), _slashed(file)),
-    width=0,
-    padding=1,
-)
-_DIFFERENCES: Table[FileDifference] = Table(
-    titles=("OP", "SIZE", "NAME"),
-    cells=lambda found: (
-        *("+" if found.side == Side.NEW else "-", size(found.file.size_bytes)),
-        _slashed(found.file),
-    ),
+    cells=lambda file: (size(file.size_bytes), slashed(file)),
     width=0,
     padding=1,
 )
 
 
-def _slashed(file: FileInfo) -> str:
+def slashed(file: FileInfo) -> str:
     """The path as 2.x shows it: from the root, directories with a slash at the end."""
     if not file.path:
         return "/"
@@ -234,7 +225,7 @@ def inspect_file(file: str) -> None:
 
 def _block(file: FileInfo) -> str:
     lines = [
-        f"Path: {file.path if current().classic else _slashed(file)}",
+        f"Path: {file.path if current().classic else slashed(file)}",
         f"Type: {file.type.value}",
         f"Size: {size(file.size_bytes)}",
         f"Children: {' '.join(file.children)}",
@@ -272,48 +263,3 @@ def glob_file(pattern: str) -> None:
 
 def _show_files(files: Iterator[FileInfo]) -> None:
     show_all(files, _CLASSIC if current().classic else _SPACED)
-
-
-@command(
-    shows=True,
-    examples=[
-        "diff file training@master",
-        "diff file training@master:/iris.csv training@master~3:/iris.csv",
-    ],
-)
-@click.argument("new", metavar="REPO@REF[:/PATH]")
-@click.argument("old", metavar="[REPO@REF[:/PATH]]", required=False)
-@click.option("-s", "--shallow", is_flag=True, help="Compare only the entries of the directories.")
-@click.option("--name-only", is_flag=True, hidden=True)
-@click.option("--exit-code", is_flag=True, help="Exit with 10 if there is a difference.")
-def diff_file(new: str, old: str | None, shallow: bool, name_only: bool, exit_code: bool) -> None:
-    """Show which files differ between two commits; OLD defaults to the parent of NEW."""
-    repo, ref, path = file_of(new)
-    old_repo, old_ref, old_path = file_of(old) if old is not None else (None, None, None)
-    found = operations().files.diff_files(
-        repo,
-        ref,
-        path or "/",
-        old_repo=old_repo,
-        old_commit=old_ref,
-        old_path=old_path or (None if old is None else path or "/"),
-        shallow=shallow,
-    )
-    if current().classic and current().shape == Shape.TABLE:
-        differs = _show_two_tables(list(found))
-    else:
-        listed = list(found)
-        show_all(listed, _DIFFERENCES)
-        differs = bool(listed)
-    if exit_code and differs:
-        raise click.exceptions.Exit(10)
-
-
-def _show_two_tables(found: list[FileDifference]) -> bool:
-    """What 1.7 prints: what is new, then what is old; nothing where there is no difference."""
-    for title, side in (("New Files:", Side.NEW), ("Old Files:", Side.OLD)):
-        files = [difference.file for difference in found if difference.side == side]
-        if files:
-            sys.stdout.write(f"{title}\n")
-            show_all(files, _CLASSIC)
-    return bool(found)

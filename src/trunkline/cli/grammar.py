@@ -26,7 +26,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
         "commits",
         ("start", "finish", "inspect", "list", "wait", "flush", "subscribe", "delete"),
     ),
-    "file": ("files", ("put", "get", "copy", "inspect", "list", "glob", "diff", "delete")),
+    "file": ("files", ("put", "get", "copy", "inspect", "list", "glob", "delete")),
     "pipeline": (
         "pipelines",
         (
@@ -48,6 +48,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 
 # commands of one word → file, in the order of the help page
 WORDS: dict[str, str] = {
+    "log": "differences",
     "logs": "datums",
     "version": "admin",
     "status": "admin",
@@ -60,8 +61,8 @@ WORDS: dict[str, str] = {
     "config": "contexts",
     "completion": "admin",
 }
-# commands of two words whose second word is no noun
-SPECIAL: dict[str, dict[str, str]] = {"delete": {"all": "admin"}}
+# commands of two words that have a file of their own
+SPECIAL: dict[str, dict[str, str]] = {"delete": {"all": "admin"}, "diff": {"file": "differences"}}
 _PLURALS = {"branches": "branch"}
 
 
@@ -199,7 +200,7 @@ class RootGroup(click.Group):
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         for title, nouns in SECTIONS.items():
             with formatter.section(f"{title} (VERB NOUN, as in `list {nouns[0]}`)"):
-                formatter.write_dl([(noun, ", ".join(NOUNS[noun][1])) for noun in nouns])
+                formatter.write_dl([(noun, ", ".join(_verbs_of(noun))) for noun in nouns])
         with formatter.section("Commands of one word"):
             formatter.write_dl([(word, _summary(load(WORDS[word], word))) for word in WORDS])
             formatter.write_dl([("delete all", _summary(spaced("delete", "all")))])
@@ -261,6 +262,10 @@ def all_spaced() -> Iterable[tuple[str, Command]]:
             yield f"{verb} {noun}", spaced(verb, noun)
     for word, file in WORDS.items():
         yield word, load(file, word)
+
+
+def _verbs_of(noun: str) -> list[str]:
+    return [*NOUNS[noun][1], *(verb for verb, nouns in SPECIAL.items() if noun in nouns)]
 
 
 def _summary(command: Command) -> str:

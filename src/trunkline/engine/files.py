@@ -14,6 +14,8 @@ from trunkline.api.changes import (
 )
 from trunkline.db.database import Transaction
 from trunkline.engine.commits import written_by_hand
+from trunkline.engine.differences import ComparedSide, content_differences
+from trunkline.engine.file_history import file_info, file_versions, row_info
 from trunkline.engine.services import Services
 from trunkline.engine.urls import fetch
 from trunkline.errors import (
@@ -28,6 +30,7 @@ from trunkline.files.local import local_files
 from trunkline.files.manifest import EMPTY, FileRow, RootId
 from trunkline.files.tree import Entry
 from trunkline.jobs.records import open_jobs
+from trunkline.model.differences import ContentDifference
 from trunkline.model.names import check_branch, check_path, is_commit_id, parse_reference
 from trunkline.model.versions import (
     CommitInfo,
@@ -35,6 +38,7 @@ from trunkline.model.versions import (
     FileInfo,
     FileSetInfo,
     FileType,
+    FileVersion,
     Origin,
     Side,
 )
@@ -192,7 +196,7 @@ class EngineFiles:
         canonical = check_path(path, root_allowed=True)
         root, record = self._root(repo, commit)
         entry = self._entry(root, record, canonical)
-        info = _file_info(record, entry)
+        info = file_info(record, entry)
         if entry.type is FileType.DIR:
             names = [e.path.rpartition("/")[2] for e in self._services.trees.list(root, canonical)]
             info = replace(info, children=tuple(names))
@@ -206,15 +210,15 @@ class EngineFiles:
         entry = self._entry(root, record, canonical)
         trees = self._services.trees
         if recursive:
-            return (_row_info(record, row) for row in trees.walk(root, canonical))
+            return (row_info(record, row) for row in trees.walk(root, canonical))
         if entry.type is FileType.FILE:
-            return iter([_file_info(record, entry)])
-        return (_file_info(record, found) for found in trees.list(root, canonical))
+            return iter([file_info(record, entry)])
+        return (file_info(record, found) for found in trees.list(root, canonical))
 
     def glob_files(self, repo: str, commit: str, pattern: str) -> Iterator[FileInfo]:
         root, record = self._root(repo, commit)
         found = self._services.trees.glob(root, pattern)
-        return (_file_info(record, entry) for entry in found)
+        return (file_info(record, entry) for entry in found)
 
     def diff_files(
         self,
@@ -227,6 +231,53 @@ class EngineFiles:
         old_path: str | None = None,
         shallow: bool = False,
     ) -> Iterator[FileDifference]:
+        new, old = self._sides(repo, commit, path, old_repo, old_commit, old_path)
+        differences = self._services.trees.diff(new.root, new.path, old.root, old.path)
+        sides = {"new": (new.record, new.path), "old": (old.record, old.path)}
+        if shallow:
+            return self._shallow(differences, sides, {"new": new.root, "old": old.root})
+        return (
+            FileDifference(side=side, file=row_info(sides[side][0], row))
+            for side, row in differences
+        )
+
+    def diff_contents(
+        self,
+        repo: str,
+        commit: str,
+        path: str,
+        *,
+        old_repo: str | None = None,
+        old_commit: str | None = None,
+        old_path: str | None = None,
+        kind: str | None = None,
+        key: list[str] | None = None,
+        most: int = 1000,
+        files_max: int = 0,
+    ) -> Iterator[ContentDifference]:
+        new, old = self._sides(repo, commit, path, old_repo, old_commit, old_path)
+        return content_differences(
+            self._services.trees, new, old, kind=kind, key=key or (), most=most, files_max=files_max
+        )
+
+    def list_file_versions(
+        self, repo: str, commit: str, path: str, *, number: int = 0
+    ) -> Iterator[FileVersion]:
+        canonical = check_path(path, root_allowed=True)
+        with self._services.database.read() as tx:
+            record = commits.resolve(tx, repo, commit)
+        return file_versions(self._services, record, canonical, number=number)
+
+    def _sides(
+        self,
+        repo: str,
+        commit: str,
+        path: str,
+        old_repo: str | None,
+        old_commit: str | None,
+        old_path: str | None,
+    ) -> tuple[ComparedSide, ComparedSide]:
+        """The new and the old side of a comparison; the old one defaults to the parent."""
         new_path = check_path(path, root_allowed=True)
         root, record = self._root(repo, commit)
         before = new_path if old_path is None else check_path(old_path, root_allowed=True)
@@ -236,13 +287,9 @@ class EngineFiles:
             old_root, old_record = self._root(repo, record.parent)
         else:
             old_root, old_record = EMPTY, record
-        differences = self._services.trees.diff(root, new_path, old_root, before)
-        sides = {"new": (record, new_path), "old": (old_record, before)}
-        if shallow:
-            return self._shallow(differences, sides, {"new": root, "old": old_root})
         return (
-            FileDifference(side=side, file=_row_info(sides[side][0], row))
-            for side, row in differences
+            ComparedSide(root=root, record=record, path=new_path),
+            ComparedSide(root=old_root, record=old_record, path=before),
         )
 
     def _shallow(
@@ -263,7 +310,7 @@ class EngineFiles:
             seen.add((side, path))
             entry = self._services.trees.entry(roots[side], path)
             if entry is not None:
-                yield FileDifference(side=Side(side), file=_file_info(record, entry))
+                yield FileDifference(side=Side(side), file=file_info(record, entry))
 
     def _root(self, repo: str, commit: str) -> tuple[RootId, CommitRecord]:
         """The readable tree of a commit, open or finished."""
@@ -315,27 +362,3 @@ def _in_larger_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
             gathered.clear()
     if gathered:
         yield bytes(gathered)
-
-
-def _file_info(record: CommitRecord, entry: Entry) -> FileInfo:
-    return FileInfo(
-        repo=record.repo,
-        commit=record.id,
-        path=entry.path,
-        type=entry.type,
-        size_bytes=entry.size_bytes,
-        digest=entry.digest,
-        datum=entry.datum,
-    )
-
-
-def _row_info(record: CommitRecord, row: FileRow) -> FileInfo:
-    return FileInfo(
-        repo=record.repo,
-        commit=record.id,
-        path=row.path,
-        type=FileType.FILE,
-        size_bytes=row.size_bytes,
-        digest=row.digest,
-        datum=row.datum,
-    )

@@ -122,6 +122,24 @@ class FileDifference:
     file: FileInfo
 
 
+class Change(StrEnum):
+    ADDED = "added"
+    CHANGED = "changed"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileVersion:
+    """What a commit did to a path; `file` is what it left there, None where it deleted it."""
+
+    repo: str
+    commit: str
+    change: Change
+    finished: datetime
+    description: str
+    file: FileInfo | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSetInfo:
     """An unnamed tree of files, kept for a grace period unless something comes to use it."""

@@ -1,0 +1,161 @@
+"""Reads CSV files as tables, from the first row that differs to the last."""
+
+import csv
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from trunkline.compare.content import Content, Middle, NotComparable, middle, whole_records
+from trunkline.compare.tables import Side
+from trunkline.model.differences import ColumnChange, Op
+
+_HEADER_BYTES_MAX = 1024 * 1024
+_DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvTables:
+    columns: tuple[ColumnChange, ...]
+    header: tuple[str, ...]  # of the new side
+    old: Side
+    new: Side
+
+
+def csv_tables(old: Content, new: Content, *, tabs: bool) -> CsvTables:
+    """The rows of both sides that can differ; raises NotComparable for what is no CSV.
+
+    The first row is the header if its cells are unique, not empty and no numbers. Rows are compared
+    by the columns that both sides have.
+    """
+    csv.field_size_limit(_HEADER_BYTES_MAX)
+    first_old, first_new = _first_record(old), _first_record(new)
+    delimiter = "\t" if tabs else _delimiter(first_new or first_old)
+    header_old, skip_old = _header(first_old, delimiter)
+    header_new, skip_new = _header(first_new, delimiter)
+    if bool(skip_old) != bool(skip_new) and old.size_bytes and new.size_bytes:
+        skip_old = skip_new = 0  # one of them has no header: every row is data on both
+        header_old = header_new = _numbered(max(len(header_old), len(header_new)))
+    found = whole_records(old, new, middle(old, new), quoted=True)
+    has_header = bool(skip_old or skip_new)
+    common = [name for name in header_new if name in set(header_old)]
+    sides = []
+    for content, header, skip in ((old, header_old, skip_old), (new, header_new, skip_new)):
+        start = max(found.middle.start, skip)
+        part = Middle(start=start, tail=min(found.middle.tail, content.size_bytes - start))
+        before = found.before - has_header if start > skip else 0
+        wanted = common if old.size_bytes and new.size_bytes else list(header)
+        sides.append(_side(content, part, header, wanted, delimiter, first=max(before, 0) + 1))
+    return CsvTables(
+        columns=_column_changes(header_old, header_new)
+        if old.size_bytes and new.size_bytes
+        else (),
+        header=tuple(header_new or header_old),
+        old=sides[0],
+        new=sides[1],
+    )
+
+
+def _first_record(content: Content) -> bytes:
+    """The bytes of the first record, with its end; raises NotComparable for one without end."""
+    data = content.part(0, min(content.size_bytes, _HEADER_BYTES_MAX))
+    at, quotes = 0, 0
+    while True:
+        cut = data.find(b"\n", at)
+        if cut < 0:
+            if len(data) < content.size_bytes:
+                raise NotComparable("its first row is too long for a CSV file")
+            return data
+        quotes += data.count(b'"', at, cut)
+        if quotes % 2 == 0:
+            return data[: cut + 1]
+        at = cut + 1
+
+
+def _delimiter(first: bytes) -> str:
+    return max(_DELIMITERS, key=lambda char: first.count(char.encode()))
+
+
+def _header(first: bytes, delimiter: str) -> tuple[list[str], int]:
+    """The names of the columns, and how many bytes they take (0: there is no header)."""
+    rows = list(_parsed([_text(first)], delimiter))
+    cells = rows[0] if rows else []
+    if cells and all(cells) and len(set(cells)) == len(cells) and not any(map(_is_number, cells)):
+        return cells, len(first)
+    return _numbered(len(cells)), 0
+
+
+def _numbered(count: int) -> list[str]:
+    return [f"column {number}" for number in range(1, count + 1)]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _column_changes(old: Sequence[str], new: Sequence[str]) -> tuple[ColumnChange, ...]:
+    gone = [ColumnChange(op=Op.REMOVED, name=name) for name in old if name not in set(new)]
+    came = [ColumnChange(op=Op.ADDED, name=name) for name in new if name not in set(old)]
+    return (*gone, *came)
+
+
+def _side(
+    content: Content,
+    part: Middle,
+    header: Sequence[str],
+    wanted: Sequence[str],
+    delimiter: str,
+    *,
+    first: int,
+) -> Side:
+    places = [header.index(name) for name in wanted]
+    in_order = places == list(range(len(header)))
+    size = part.size_in(content)
+
+    def rows() -> Iterator[list[str]]:
+        lines = _lines(content.read(part.start, size) if size else iter(()))
+        return (row for row in _parsed(lines, delimiter) if row)
+
+    def cells(row: list[str]) -> dict[str, str]:
+        found = {
+            name: row[place] for name, place in zip(wanted, places, strict=True) if place < len(row)
+        }
+        found |= {f"column {n + 1}": row[n] for n in range(len(header), len(row))}
+        return found
+
+    def identity(row: list[str]) -> Hashable:
+        if in_order:
+            return tuple(row)
+        return (*(row[p] if p < len(row) else None for p in places), *row[len(header) :])
+
+    return Side(
+        size_bytes=size,
+        rows=rows,
+        cells=cells,
+        identity=identity,
+        first=first,
+    )
+
+
+def _parsed(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(lines, delimiter=delimiter)
+    except csv.Error as error:
+        raise NotComparable(f"it is no CSV file that can be read ({error})") from error
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
+    rest = b""
+    for piece in pieces:
+        lines = (rest + piece).split(b"\n")
+        rest = lines.pop()
+        for line in lines:
+            yield _text(line) + "\n"
+    if rest:
+        yield _text(rest)
+
+
+def _text(data: bytes) -> str:
+    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "backslashreplace")

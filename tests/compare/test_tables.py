@@ -1,0 +1,249 @@
+"""Tables: rows that came, went or changed are those that a plain look at both sides finds."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from plain_content import content
+
+from trunkline.compare import tables
+from trunkline.compare.compare import compare_contents
+from trunkline.errors import InvalidInput
+from trunkline.model.differences import ContentDifference, ContentKind, Op
+
+
+def written(rows: Sequence[Sequence[str]], **options: str) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n", **options).writerows(rows)
+    return out.getvalue().encode()
+
+
+def compare(
+    old: bytes, new: bytes, path: str = "a.csv", key: Sequence[str] = (), most: int = 1000
+) -> ContentDifference:
+    return compare_contents(path, content(old), content(new), kind=None, key=key, most=most)
+
+
+def rows_of(found: ContentDifference) -> list[tuple[str, str, dict[str, tuple[str | None, ...]]]]:
+    return [
+        (row.op.value, row.place, {cell.column: (cell.old, cell.new) for cell in row.cells})
+        for row in found.rows
+    ]
+
+
+CELL = st.sampled_from(["1", "2", "x", "", "a,b", 'say "hi"', "two\nlines", "é"])
+ROWS = st.lists(st.tuples(CELL, CELL), max_size=12)
+
+
+@given(ROWS, ROWS, st.integers(1, 3))
+def test_rows_without_a_key_are_counted_as_often_as_they_occur(
+    old: list[tuple[str, str]], new: list[tuple[str, str]], parts: int
+) -> None:
+    header = ("name", "value")
+    # A first column that repeats can't pair rows, so they are compared as a whole.
+    double = ("double", "double")
+    sides = [written([header, double, double, *rows]) for rows in (old, new)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "PART_BYTES", max(1, max(map(len, sides)) // parts))
+        found = compare(*sides)
+    gone, came = Counter(old) - Counter(new), Counter(new) - Counter(old)
+
+    if found.kind is ContentKind.CSV and not found.key:
+        assert (found.added, found.removed) == (came.total(), gone.total())
+        listed = Counter(
+            tuple(v[1] if op == "+" else v[0] for v in cells.values())
+            for op, _, cells in rows_of(found)
+        )
+        assert listed == came + gone
+    else:  # the rows that differ have a first column that pairs them
+        assert found.added + found.changed == came.total()
+        assert found.removed + found.changed == gone.total()
+
+
+@given(
+    st.dictionaries(st.integers(0, 30), CELL, max_size=15),
+    st.dictionaries(st.integers(0, 30), CELL, max_size=15),
+    st.randoms(),
+)
+def test_rows_with_a_key_are_paired_in_any_order(old, new, rng) -> None:
+    def table(rows: dict[int, str]) -> bytes:
+        mixed = [(str(k), v) for k, v in rows.items()]
+        rng.shuffle(mixed)
+        return written([("id", "value"), *mixed])
+
+    found = compare(table(old), table(new), key=["id"])
+
+    assert found.added == len(new.keys() - old.keys())
+    assert found.removed == len(old.keys() - new.keys())
+    assert found.changed == sum(old[k] != new[k] for k in old.keys() & new.keys())
+    assert {row.place for row in found.rows if row.op is Op.CHANGED} == {
+        f"id={k}" for k in old.keys() & new.keys() if old[k] != new[k]
+    }
+
+
+def test_a_changed_row_shows_the_cells_that_differ() -> None:
+    old = written([("id", "name", "price"), ("1", "nut", "5"), ("2", "bolt", "7")])
+    new = written([("id", "name", "price"), ("1", "nut", "6"), ("3", "pin", "1")])
+
+    assert rows_of(compare(old, new)) == [
+        ("~", "id=1", {"price": ("5", "6")}),
+        ("-", "id=2", {"id": ("2", None), "name": ("bolt", None), "price": ("7", None)}),
+        ("+", "id=3", {"id": (None, "3"), "name": (None, "pin"), "price": (None, "1")}),
+    ]
+
+
+def test_rows_are_numbered_behind_what_both_begin_with() -> None:
+    same = [(f"r{n}", 'a "quoted"\nnewline') for n in range(50)]
+    old = written([("k", "v"), *same, ("x", "1"), ("x", "2")])
+    new = written([("k", "v"), *same, ("x", "1"), ("x", "3"), ("x", "4")])
+
+    found = compare(old, new)
+
+    assert [(row.op.value, row.place) for row in found.rows] == [
+        ("-", "row 52"),
+        ("+", "row 52"),
+        ("+", "row 53"),
+    ]
+
+
+def test_columns_that_came_and_went_are_no_changes_of_rows() -> None:
+    old = written([("id", "old"), ("1", "x"), ("2", "y")])
+    new = written([("new", "id"), ("n", "1"), ("n", "2")])
+
+    found = compare(old, new)
+
+    assert [(c.op.value, c.name) for c in found.columns] == [("-", "old"), ("+", "new")]
+    assert (found.added, found.removed, found.changed) == (0, 0, 0)
+
+
+def test_a_table_without_header_has_numbered_columns() -> None:
+    found = compare(b"1;2\n3;4\n", b"1;2\n3;5\n")
+
+    assert rows_of(found) == [("~", "column 1=3", {"column 2": ("4", "5")})]
+
+
+def test_a_key_that_is_missing_or_repeats_is_refused() -> None:
+    old = written([("id", "v"), ("1", "x"), ("1", "y")])
+    new = written([("id", "v"), ("1", "z"), ("1", "w")])
+
+    with pytest.raises(InvalidInput, match="has no column 'nr' to pair rows by; it has id, v"):
+        compare(old, new, key=["nr"])
+    with pytest.raises(InvalidInput, match="can't be paired by id: its values repeat"):
+        compare(old, new, key=["id"])
+
+
+def test_the_first_rows_of_many_are_listed() -> None:
+    header = [("id", "v")]
+    old = written([*header, *((str(n), "a") for n in range(100))])
+    new = written([*header, *((str(n), "b") for n in range(100))])
+
+    found = compare(old, new, most=3)
+
+    assert (found.changed, found.truncated) == (100, True)
+    assert [row.place for row in found.rows] == ["id=0", "id=1", "id=2"]
+
+
+def test_too_many_rows_are_compared_by_line_or_not_at_all(monkeypatch) -> None:
+    monkeypatch.setattr(tables, "PART_BYTES", 4)
+    rows = [(str(n), "a") for n in range(100)]
+
+    found = compare(written([("id", "v"), *rows]), written([("id", "w"), *rows[::-1]]))
+
+    assert found.kind is ContentKind.TEXT
+    assert "are compared row by row" in found.note
+
+
+def test_json_lines_are_rows() -> None:
+    old = b'{"id": 1, "v": [1, 2]}\n{"id": 2}\n'
+    new = b'{"id": 2}\n{"v": [1,2], "id": 1}\n{"id": 3}\n'
+
+    found = compare(old, new, "a.jsonl")
+
+    assert (found.kind, found.added, found.removed) == (ContentKind.JSONL, 1, 0)
+    assert rows_of(found) == [("+", "row 3", {"id": (None, "3")})]
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "a", "a/b~"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab/~", max_size=2), inner),
+    max_leaves=12,
+)
+
+
+@given(JSON, JSON)
+def test_documents_differ_if_and_only_if_something_is_listed(old: object, new: object) -> None:
+    sides = [json.dumps(value).encode() for value in (old, new)]
+
+    found = compare(*sides, "a.json")
+
+    same = json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
+    assert (found.rows == ()) == same
+    assert found.kind is ContentKind.JSON
+
+
+def test_values_are_named_by_pointers() -> None:
+    old = json.dumps({"a": {"b/c": 1, "gone": None}, "list": [1, 2, 3, 4]}).encode()
+    new = json.dumps({"a": {"b/c": 2}, "list": [1, 3, 4, 5], "n": True}).encode()
+
+    assert rows_of(compare(old, new, "a.json")) == [
+        ("~", "/a/b~1c", {"": ("1", "2")}),
+        ("-", "/a/gone", {"": ("null", None)}),
+        ("-", "/list/1", {"": ("2", None)}),
+        ("+", "/list/3", {"": (None, "5")}),
+        ("+", "/n", {"": (None, "true")}),
+    ]
+
+
+def test_broken_and_bottomless_json_is_compared_by_line() -> None:
+    broken = compare(b"{", b"{}", "a.json")
+    deep = compare(b"[" * 100_000, b"[" * 99_999, "a.json")
+
+    assert (broken.kind, broken.added) == (ContentKind.TEXT, 1)
+    assert "no JSON that can be read" in broken.note
+    assert deep.kind is ContentKind.TEXT
+
+
+# --- Parquet --------------------------------------------------------------------------------------
+
+
+def parquet(columns: dict[str, list[object]]) -> bytes:
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow (extra `parquet`)")
+    files = pytest.importorskip("pyarrow.parquet")
+    out = pyarrow.BufferOutputStream()
+    files.write_table(pyarrow.table(columns), out, row_group_size=2)
+    return out.getvalue().to_pybytes()
+
+
+def test_parquet_files_are_compared_by_row_and_schema() -> None:
+    old = parquet({"id": [1, 2, 3], "v": [1, 2, 3], "gone": ["a", "b", "c"]})
+    new = parquet({"id": [3, 2, 4], "v": [3.0, 2.5, 4.0], "new": [[1], [], None]})
+
+    found = compare(old, new, "a.parquet")
+
+    assert [(c.op.value, c.name, c.old_type, c.new_type) for c in found.columns] == [
+        ("-", "gone", "string", ""),
+        ("+", "new", "", "list<element: int64>"),
+        ("~", "v", "int64", "double"),
+    ]
+    assert rows_of(found) == [
+        ("-", "id=1", {"id": ("1", None), "v": ("1", None)}),
+        ("~", "id=3", {"v": ("3", "3.0")}),
+        ("~", "id=2", {"v": ("2", "2.5")}),
+        ("+", "id=4", {"id": (None, "4"), "v": (None, "4.0")}),
+    ]
+
+
+def test_what_is_no_parquet_file_is_said() -> None:
+    good = parquet({"id": [1]})
+
+    found = compare(b"PAR1 no", good, "a.parquet")
+
+    assert (found.kind, found.added) == (ContentKind.BINARY, None)
+    assert "no Parquet file that can be read" in found.note

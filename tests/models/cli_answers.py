@@ -1,0 +1,332 @@
+"""What a server would answer: fixed values, those of the tutorial of Pachyderm 1.7 as it ran."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from trunkline.model.admin import FsckReport
+from trunkline.model.differences import ContentDifference
+from trunkline.model.jobs import (
+    DatumInfo,
+    DatumInput,
+    DatumState,
+    JobInfo,
+    JobState,
+    LogLine,
+    WorkerInfo,
+)
+from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineState
+from trunkline.model.versions import (
+    BranchInfo,
+    BranchName,
+    CommitInfo,
+    CommitName,
+    FileDifference,
+    FileInfo,
+    FileType,
+    FileVersion,
+    Origin,
+    RepoInfo,
+    Side,
+)
+
+NOW = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
+RUN = "5c0606144d234fa09d25e682589b0a8b"
+OLD_RUN = "c3212f2403b44754bb11676f3cbb4ed2"
+PARENT = "9647421a4f1b4e6395cf311b2d5d0666"
+SPECS = ("9c2b09501ec847f99a603e0e87ec2599", "c306fc42a3e64d23ac2501d7f03611c4")
+
+_INFER_INPUT: dict[str, object] = {
+    "cross": [
+        {
+            "atom": {
+                "name": "attributes",
+                "repo": "attributes",
+                "branch": "master",
+                "glob": "/*",
+            }
+        },
+        {"atom": {"name": "train", "repo": "train", "branch": "master", "glob": "/"}},
+    ]
+}
+INFER_SPEC: dict[str, object] = {
+    "pipeline": {"name": "inference"},
+    "input": _INFER_INPUT,
+    "transform": {
+        "image": "dwhitena/nb-to-prod:infer",
+        "cmd": ["/bin/bash"],
+        "stdin": ["python3 /code/infer.py /pfs/train/model.pt $attributes /pfs/out/"],
+    },
+    "parallelism_spec": {"constant": 3},
+    "resource_requests": {"cpu": 0, "memory": "64M"},
+}
+
+
+def before(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def repo(name: str, age_s: float, size_bytes: int, description: str = "") -> RepoInfo:
+    return RepoInfo(
+        name=name,
+        description=description,
+        created=before(age_s),
+        size_bytes=size_bytes,
+        branches=("master",),
+    )
+
+
+def commit(
+    repo_name: str, run: str, *, age_s: float, took_s: float | None, **changes: Any
+) -> CommitInfo:
+    fields: dict[str, Any] = {
+        "repo": repo_name,
+        "id": run,
+        "branch": "master",
+        "origin": Origin.AUTO,
+        "parent": None,
+        "description": "",
+        "started": before(age_s),
+        "finished": None if took_s is None else before(age_s - took_s),
+        "size_bytes": 127,
+        "files": 2,
+        "root": "ab" * 32,
+        "error": None,
+        "provenance": (),
+    }
+    return CommitInfo(**{**fields, **changes})
+
+
+def job(
+    pipeline: str, run: str, state: JobState, *, age_s: float, took_s: float | None, **changes: Any
+) -> JobInfo:
+    fields: dict[str, Any] = {
+        "id": run,
+        "pipeline": pipeline,
+        "pipeline_version": 1,
+        "state": state,
+        "reason": "",
+        "output_repo": pipeline,
+        "output_branch": "master",
+        "spec_commit": SPECS[0],
+        "parent": None,
+        "created": before(age_s),
+        "started": before(age_s),
+        "finished": None if took_s is None else before(age_s - took_s),
+        "restarts": 0,
+        "processed": 0,
+        "skipped": 0,
+        "failed": 0,
+        "recovered": 0,
+        "total": 0,
+        "downloaded_bytes": 0,
+        "uploaded_bytes": 0,
+        "download_s": 0.01,
+        "process_s": 0.5,
+        "upload_s": 0.01,
+        "spec": {},
+    }
+    return JobInfo(**{**fields, **changes})
+
+
+def pipeline(name: str, shorthand: str, age_s: float, **changes: Any) -> PipelineInfo:
+    fields: dict[str, Any] = {
+        "name": name,
+        "version": 1,
+        "state": PipelineState.RUNNING,
+        "reason": "",
+        "description": "",
+        "input": shorthand,
+        "output_branch": "master",
+        "spec_commit": SPECS[0],
+        "created": before(age_s),
+        "spec": INFER_SPEC,
+        "code": "c0de" * 16,
+        "salt": "",
+        "runtime": "process",
+        "workers": 3,
+        "job_counts": {"success": 3},
+        "recent_error": "",
+        "warnings": (),
+    }
+    return PipelineInfo(**{**fields, **changes})
+
+
+def datum(number: int, state: DatumState) -> DatumInfo:
+    return DatumInfo(
+        job=f"inference@{RUN}",
+        id=f"{number:02x}" * 32,
+        state=state,
+        inputs=(
+            DatumInput(
+                name="attributes",
+                repo="attributes",
+                commit=OLD_RUN,
+                path=f"test{number}.csv",
+                type="file",
+                size_bytes=96,
+                digest="d1" * 32,
+            ),
+        ),
+        tries=1,
+        worker="pipeline-inference-v2-wrtn5",
+        started=before(5),
+        finished=before(3),
+        downloaded_bytes=96,
+        uploaded_bytes=85,
+        download_s=0.2,
+        process_s=2.0,
+        upload_s=0.1,
+        reason="",
+    )
+
+
+def file(path: str, size_bytes: int, kind: FileType = FileType.FILE) -> FileInfo:
+    return FileInfo(
+        repo="training",
+        commit=RUN,
+        path=path,
+        type=kind,
+        size_bytes=size_bytes,
+        digest="f1" * 32,
+    )
+
+
+@dataclasses.dataclass
+class Answers:
+    """What the stub returns; a test replaces what it needs."""
+
+    repos: list[RepoInfo]
+    branches: list[BranchInfo]
+    commits: list[CommitInfo]
+    jobs: list[JobInfo]
+    pipelines: list[PipelineInfo]
+    datums: list[DatumInfo]
+    files: list[FileInfo]
+    differences: list[FileDifference]
+    workers: list[WorkerInfo]
+    logs: list[LogLine]
+    drafts: list[PipelineDraft]
+    contents: list[ContentDifference] = dataclasses.field(default_factory=list)
+    versions: list[FileVersion] = dataclasses.field(default_factory=list)
+    top: FileInfo | None = None  # what inspect_file finds, if not the first file
+    content: bytes = b"Iris-versicolor\nIris-virginica\n"
+    report: FsckReport = dataclasses.field(
+        default_factory=lambda: FsckReport(commits=1, files=2, chunks=3, bytes_read=4, damages=())
+    )
+
+
+def tutorial() -> Answers:
+    """The state of the tutorial after its last step, as the transcript shows it."""
+    states = [
+        job("inference", RUN, JobState.STARTING, age_s=0.4, took_s=None),
+        job("train", RUN, JobState.STARTING, age_s=0.4, took_s=None),
+        job("pre_process", RUN, JobState.RUNNING, age_s=0.4, took_s=None, skipped=1, total=1),
+        job(
+            *("inference", PARENT, JobState.SUCCESS),
+            age_s=14,
+            took_s=13,
+            skipped=2,
+            total=2,
+            process_s=0.0,
+            spec=INFER_SPEC,
+        ),
+        job(
+            *("pre_process", OLD_RUN, JobState.SUCCESS),
+            age_s=39,
+            took_s=5,
+            processed=1,
+            total=1,
+            downloaded_bytes=4411,
+            uploaded_bytes=11151,
+        ),
+    ]
+    return Answers(
+        repos=[
+            repo("inference", 7, 127),
+            repo("attributes", 25, 144),
+            repo("training", 25, 4411, "measured flowers"),
+        ],
+        branches=_branches(),
+        commits=_commits(),
+        jobs=states,
+        pipelines=[
+            pipeline("inference", "(attributes:/* ⨯ train:/)", 16, version=2),
+            pipeline("train", "pre_process:/", 34),
+        ],
+        datums=[datum(1, DatumState.SUCCESS), datum(2, DatumState.SKIPPED)],
+        files=[file("iris.csv", 4411), file("more", 870, FileType.DIR)],
+        differences=[
+            FileDifference(side=Side.NEW, file=file("iris.csv", 4411)),
+            FileDifference(side=Side.OLD, file=file("iris.csv", 4300)),
+        ],
+        workers=[
+            _worker("pipeline-pre-process-v1-9btt7", "pre_process", 1, "Running", 26, ""),
+            _worker("pipeline-inference-v2-wrtn5", "inference", 2, "Init:0/1", 1, RUN),
+        ],
+        logs=[_line("trained", user=True), _line("datum done", user=False)],
+        drafts=[
+            PipelineDraft(name="inference", spec=INFER_SPEC, code="", warnings=()),
+        ],
+    )
+
+
+def _branches() -> list[BranchInfo]:
+    return [
+        BranchInfo(
+            repo="training",
+            name="master",
+            head=RUN,
+            provenance=(BranchName(repo="raw", branch="master"),),
+            created=before(40),
+        ),
+        BranchInfo(repo="training", name="staging", head=None, provenance=(), created=before(90)),
+    ]
+
+
+def _commits() -> list[CommitInfo]:
+    return [
+        commit(
+            "inference",
+            RUN,
+            age_s=1.2,
+            took_s=0.6,
+            parent=PARENT,
+            provenance=(
+                CommitName(repo="train", id=RUN),
+                CommitName(repo="training", id=RUN),
+                CommitName(repo="__spec__", id=SPECS[0]),
+            ),
+        ),
+        commit("inference", PARENT, age_s=15, took_s=13),
+        commit("inference", OLD_RUN, age_s=23, took_s=None, origin=Origin.USER),
+    ]
+
+
+def _worker(name: str, of: str, version: int, status: str, age_s: float, run: str) -> WorkerInfo:
+    return WorkerInfo(
+        name=name,
+        pipeline=of,
+        version=version,
+        ready="1/1" if status == "Running" else "0/1",
+        status=status,
+        restarts=0,
+        started=before(age_s),
+        job=f"{of}@{run}" if run else "",
+        datum="",
+        runtime="process",
+        pid=4711,
+    )
+
+
+def _line(message: str, *, user: bool) -> LogLine:
+    return LogLine(
+        time=before(3),
+        pipeline="train",
+        job=RUN,
+        datum="01" * 32,
+        worker="pipeline-train-v1-bcvg2",
+        stream="stdout" if user else "worker",
+        user=user,
+        message=message,
+    )
