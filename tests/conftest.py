@@ -79,7 +79,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     directory = tmp_path / "home"
     person = tmp_path / "person"
     person.mkdir()
-    for name in ("TRUNKLINE_ADDRESS", "PACHD_ADDRESS", "TRUNKLINE_TOKEN", "TRUNKLINE_CONFIG"):
+    words = ("ADDRESS", "TOKEN", "CONFIG", "PROJECT")
+    for name in ("PACHD_ADDRESS", *(f"TRUNKLINE_{word}" for word in words)):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TRUNKLINE_HOME", str(directory))
     monkeypatch.setenv("HOME", str(person))

@@ -19,6 +19,7 @@ class Config:
     config_file: Path  # contexts (TRUNKLINE_CONFIG, else in the XDG config directory)
     address: str | None  # where clients connect (TRUNKLINE_ADDRESS or PACHD_ADDRESS); None: local
     token: str | None  # for a remote server (TRUNKLINE_TOKEN)
+    project: str | None  # of commands that name none (TRUNKLINE_PROJECT); None: the context's
     path: str  # where stage commands of the process runtime are looked for (PATH)
     isolation: str  # auto, namespace or rewrite (TRUNKLINE_ISOLATION)
     start_timeout_s: float = 30.0  # for the local server to come up
@@ -64,6 +65,7 @@ def load(
         config_file=Path(env.get("TRUNKLINE_CONFIG") or conf / "trunkline" / "config.toml"),
         address=env.get("TRUNKLINE_ADDRESS") or env.get("PACHD_ADDRESS") or None,
         token=env.get("TRUNKLINE_TOKEN") or None,
+        project=env.get("TRUNKLINE_PROJECT") or None,
         path=env.get("PATH") or os.defpath,
         isolation=isolation,
         worker_idle_s=_number(env, "TRUNKLINE_WORKER_IDLE_S", 300.0),

@@ -87,6 +87,15 @@ class NotFound(TrunklineError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class ProjectNotFound(NotFound):
+    code = "project-not-found"
+
+    def __init__(self, project: str, existing: Sequence[str] = ()) -> None:
+        there = "there is only" if len(existing) == 1 else "there are"
+        hint = meant(project, existing) or f"; {there} {', '.join(existing[:20])}"
+        super().__init__(f"there is no project '{project}'{hint}")
+
+
 class RepoNotFound(NotFound):
     code = "repo-not-found"
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from trunkline.api.changes import PutFile, write_changes
+from trunkline.api.connection import NOUNS
 from trunkline.cli.main import main
 from trunkline.cli.session import Link, Session
 from trunkline.errors import TrunklineError, Unavailable
@@ -78,8 +79,7 @@ class StubOperations:
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self.failures: dict[str, TrunklineError] = {}
         self.closed = False
-        nouns = ("repos", "branches", "commits", "files", "pipelines", "jobs", "datums", "admin")
-        for noun in nouns:
+        for noun in NOUNS:
             setattr(self, noun, Noun(self, noun))
 
     def close(self) -> None:
@@ -97,6 +97,10 @@ class StubOperations:
     def answer(self, operation: str, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
         found = self.answers
         match operation:
+            case "list_projects":
+                return found.projects
+            case "inspect_project":
+                return next(info for info in found.projects if info.name == args[0])
             case "list_repos":
                 return found.repos
             case "inspect_repo":
@@ -221,8 +225,8 @@ class CommandLine:
         self, stub: StubOperations, capture: pytest.CaptureFixture[bytes], patch: pytest.MonkeyPatch
     ) -> None:
         self.stub = stub
-        self.local = True
-        self.terminal = False
+        self.local, self.terminal = True, False
+        self.project = "default"  # of the environment or context
         self.opened: list[str | None] = []  # the contexts that connections were opened to
         self._capture = capture
         self._patch = patch
@@ -234,6 +238,7 @@ class CommandLine:
             program=program,
             open_link=self._open,
             clock=lambda: NOW,
+            find_project=lambda _: self.project,
             terminal=self.terminal,
         )
         status = main(words, session)

@@ -14,7 +14,10 @@ import pytest
         ("repo list", "there is no command 'repo list'; did you mean 'list repo'?"),
         ("repos list", "there is no command 'repos list'; did you mean 'list repo'?"),
         ("frobnicate", "there is no command 'frobnicate'"),
-        ("list", "list what? repo, branch, commit, file, pipeline, job, run, datum, worker"),
+        (
+            "list",
+            "list what? project, repo, branch, commit, file, pipeline, job, run, datum, worker",
+        ),
         ("list repo --rwa", "there is no option '--rwa'; did you mean '--raw'?"),
         ("list-repo --rwa", "there is no option '--rwa'; did you mean '--raw'?"),
         ("list repo -z", "there is no option '-z'"),
@@ -71,11 +74,11 @@ def test_words_that_contradict_each_other_change_nothing(cli, stub, line, senten
     assert stub.calls == []
 
 
-def test_another_project_than_the_default_is_refused(cli, stub):
-    result = cli("list", "repo", "--project", "other")
+def test_what_can_not_name_a_project_is_refused(cli, stub):
+    result = cli("list", "repo", "--project", "_other")
 
-    assert result.status == 1
-    assert "there is no project 'other'" in result.err
+    assert result.status == 2
+    assert "'_other' is not a project name: it must begin with a letter or digit" in result.err
     assert stub.calls == []
 
 

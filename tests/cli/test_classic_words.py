@@ -141,7 +141,8 @@ def test_words_behind_a_double_dash_are_no_options(cli, stub):
     [
         "list-file tr:aining master",
         "put-file a@b master x -f y",
-        "put-file a/b master x -f y",
+        "put-file a/b/c master x -f y",
+        "put-file _a/b master x -f y",
         "put-file training ma:ster x -f y",
     ],
 )

@@ -39,7 +39,8 @@ noun = SimpleNamespace(list_repos=nothing, list_jobs=nothing, list_files=nothing
 operations = SimpleNamespace(repos=noun, jobs=noun, files=noun, commits=noun, branches=noun,
     pipelines=noun, close=nothing)
 session = Session(
-    program="trunkline", open_link=lambda _: Link(operations=operations, local=True)
+    program="trunkline", open_link=lambda _: Link(operations=operations, local=True),
+    find_project=lambda _: "default",
 )
 assert main({list(words)!r}, session) == 0
 """

@@ -35,6 +35,7 @@ def test_connecting_makes_a_context_and_uses_it(cli, home):
         "active": True,
         "address": "https://data.example.org:8443",
         "has_token": True,
+        "project": "default",
     }
     assert "secret" not in listed.out + connected.err
 

@@ -58,7 +58,7 @@ def test_a_named_job_is_not_looked_up(cli, stub):
     cli("stop-job", f"train/{RUN}")
 
     assert [call[0] for call in stub.calls] == ["stop_job"]
-    assert asked(stub, "stop_job") == [f"train/{RUN}"]
+    assert asked(stub, "stop_job") == [f"train@{RUN}"]
 
 
 def test_an_unknown_id_is_left_to_the_operation(cli, stub):

@@ -30,7 +30,7 @@ def test_the_text_of_a_spec_is_checked_by_the_server_under_its_name(cli, stub, s
 
     args, given = stub.called("validate_specs")
     assert args == (spec.read_text(),)
-    assert given == {"source": str(spec)}
+    assert given == {"source": str(spec), "project": "default"}
 
 
 def test_each_document_of_a_spec_makes_a_pipeline(cli, stub, spec):
@@ -74,7 +74,10 @@ def test_a_spec_is_read_from_standard_input(cli, stub):
     result = cli("create-pipeline", stdin=b'{"pipeline": {}}')
 
     assert result.err == "Reading from stdin.\n"
-    assert stub.called("validate_specs") == (('{"pipeline": {}}',), {"source": "stdin"})
+    assert stub.called("validate_specs") == (
+        ('{"pipeline": {}}',),
+        {"source": "stdin", "project": "default"},
+    )
 
 
 def test_an_update_says_what_becomes_of_old_results(cli, stub, spec):

@@ -16,9 +16,10 @@ from trunkline.connect.contexts import (
     add_context,
     list_contexts,
     remove_context,
+    set_project,
     use_context,
 )
-from trunkline.connect.opening import connect, open_client
+from trunkline.connect.opening import connect, open_client, project_in_force
 from trunkline.errors import AlreadyExists, InvalidInput, InvalidName, NotFound
 
 
@@ -159,3 +160,42 @@ def test_the_package_is_the_function(home: Path) -> None:
 def test_addresses_are_of_the_two_kinds() -> None:
     assert isinstance(connect("h:1")._client.transport.address, HttpAddress)
     assert isinstance(connect("unix:///s")._client.transport.address, SocketAddress)
+
+
+def test_each_context_keeps_a_project_of_its_own(file: Path) -> None:
+    add_context(file, "team", "data.example.com")
+    set_project(file, "team", "vision")
+    set_project(file, "local", "speech")
+    use_context(file, "team")
+
+    assert project_in_force(config_of(file)) == "vision"
+    assert project_in_force(config_of(file), context="local") == "speech"
+    assert project_in_force(config_of(file, trunkline_project="other")) == "other"
+    assert project_in_force(config_of(file, trunkline_address="elsewhere")) == "default"
+    assert project_in_force(config_of(file, trunkline_address="x"), context="team") == "vision"
+
+
+def test_the_project_goes_with_its_context_or_server(file: Path) -> None:
+    for name in ("one", "two", "three"):
+        add_context(file, name, "data.example.com")
+        set_project(file, name, "vision")
+    remove_context(file, "one")
+    add_context(file, "two", "other.example.com", replace=True)
+    add_context(file, "three", "data.example.com", token="new", replace=True)
+    set_project(file, "local", "vision")
+    set_project(file, "local", "default")
+
+    assert dict(list_contexts(file).projects) == {"three": "vision"}
+
+
+def test_a_project_that_can_not_be_one_is_refused(file: Path) -> None:
+    with pytest.raises(InvalidName):
+        set_project(file, "local", "_x")
+    with pytest.raises(NotFound, match="there is no context 'none'"):
+        set_project(file, "none", "vision")
+    with pytest.raises(InvalidName):
+        project_in_force(config_of(file, trunkline_project="a b"))
+    file.parent.mkdir()
+    file.write_text("projects = 3")
+    with pytest.raises(InvalidInput, match="projects must be a table"):
+        list_contexts(file)

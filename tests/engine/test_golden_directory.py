@@ -28,4 +28,5 @@ def test_a_data_directory_of_format_1_is_taken_up_where_it_was_left(
     assert driver.read("__spec__", "code/run.sh", "upper").startswith("tr a-z A-Z")
     assert driver.logs("upper") == ["did /pfs/data/a"]
     assert driver.engine.repos.inspect_repo("data").description == "kept for upgrades"
+    assert [info.name for info in driver.engine.projects.list_projects()] == ["default"]
     assert driver.engine.admin.fsck().damages == ()

@@ -26,6 +26,7 @@ from trunkline.model.versions import (
     FileType,
     FileVersion,
     Origin,
+    ProjectInfo,
     RepoInfo,
     Side,
 )
@@ -209,6 +210,12 @@ class Answers:
     drafts: list[PipelineDraft]
     contents: list[ContentDifference] = dataclasses.field(default_factory=list)
     versions: list[FileVersion] = dataclasses.field(default_factory=list)
+    projects: list[ProjectInfo] = dataclasses.field(
+        default_factory=lambda: [
+            ProjectInfo(name="vision", description="street scenes", created=before(40)),
+            ProjectInfo(name="default", description="", created=None),
+        ]
+    )
     top: FileInfo | None = None  # what inspect_file finds, if not the first file
     content: bytes = b"Iris-versicolor\nIris-virginica\n"
     report: FsckReport = dataclasses.field(

@@ -36,7 +36,7 @@ from trunkline.errors import (
 )
 from trunkline.model.admin import ServerVersion
 from trunkline.model.jobs import JobInfo, JobState, LogLine
-from trunkline.model.names import check_name, check_path
+from trunkline.model.names import check_name, check_path, project_of
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineState
 from trunkline.model.versions import (
     CommitInfo,
@@ -62,6 +62,7 @@ class MemoryOperations:
         self.streams_open = 0
         self.closed = False
         self.repos = MemoryRepos(self)
+        self.projects = Refusing("projects")
         self.branches = Refusing("branches")
         self.commits = MemoryCommits(self)
         self.files = MemoryFiles(self)
@@ -158,8 +159,9 @@ class MemoryRepos(Part):
             branches=tuple(branches),
         )
 
-    def list_repos(self) -> list[RepoInfo]:
-        return [self.inspect_repo(name) for name in self.all.trees]
+    def list_repos(self, *, project: str | None = None) -> list[RepoInfo]:
+        names = [name for name in self.all.trees if project in (None, project_of(name))]
+        return [self.inspect_repo(name) for name in names]
 
     def delete_repo(self, name: str, *, force: bool = False) -> None:
         self.inspect_repo(name)
@@ -317,7 +319,9 @@ class MemoryFiles(Part):
 
 
 class MemoryPipelines(Part):
-    def validate_specs(self, text: str, *, source: str = "spec") -> list[PipelineDraft]:
+    def validate_specs(
+        self, text: str, *, source: str = "spec", project: str = "default"
+    ) -> list[PipelineDraft]:
         import json
 
         try:

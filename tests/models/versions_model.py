@@ -19,11 +19,20 @@ from trunkline.errors import (
     HeadMoved,
     InUse,
     OutputBranch,
+    ProjectNotFound,
     ProvenanceLoop,
     RepoNotFound,
 )
 
 SPEC = "__spec__"
+
+
+def project_of(repo):
+    return repo.split("/")[0] if "/" in repo else "default"
+
+
+def is_spec(repo):
+    return repo.split("/")[-1] == SPEC
 
 
 @dataclass
@@ -61,6 +70,7 @@ def atomic(method):
 
 class VersionsModel:
     def __init__(self):
+        self.projects = ["default"]  # names, last made first
         self.repos = []  # names, last changed first
         self.branches = {}  # repo -> {name: Branch}, last moved first
         self.commits = {}  # repo -> {id: Commit}, oldest first
@@ -71,7 +81,24 @@ class VersionsModel:
     # --- changes ----------------------------------------------------------------------------------
 
     @atomic
+    def create_project(self, name):
+        if name in self.projects:
+            raise AlreadyExists("project", name)
+        self.projects.insert(0, name)
+
+    @atomic
+    def delete_project(self, name):
+        self._need_project(name)
+        inside = [repo for repo in self.repos if project_of(repo) == name]
+        if name == "default" or not all(is_spec(repo) for repo in inside):
+            raise InUse(name)
+        for repo in inside:
+            self.delete_repo(repo, True)
+        self.projects.remove(name)
+
+    @atomic
     def create_repo(self, name):
+        self._need_project(project_of(name))
         if name in self.repos:
             raise AlreadyExists("repo", name)
         self._add_repo(name)
@@ -107,7 +134,7 @@ class VersionsModel:
             if self.branches[repo][branch].sources:
                 raise OutputBranch(repo, branch)
             base = self.branches[repo][branch].head
-        elif repo == SPEC:
+        elif is_spec(repo):
             self._need(repo, create=True)
         self._need(repo)
         if parent is not None:
@@ -173,7 +200,7 @@ class VersionsModel:
         self._need(repo)
         if commit not in self.commits[repo]:
             raise CommitNotFound(repo, commit)
-        if repo == SPEC:
+        if is_spec(repo):
             raise Conflict("")
         if not self.commits[repo][commit].user:
             raise OutputBranch(repo, "")
@@ -271,8 +298,13 @@ class VersionsModel:
         self.commits[name] = {}
         self.births[name] = []
 
+    def _need_project(self, name):
+        if name not in self.projects:
+            raise ProjectNotFound(name)
+
     def _need(self, repo, create=False):
-        if repo == SPEC and create and repo not in self.repos:
+        self._need_project(project_of(repo))
+        if is_spec(repo) and create and repo not in self.repos:
             self._add_repo(repo)
         if repo not in self.repos:
             raise RepoNotFound(repo)
@@ -357,7 +389,7 @@ class VersionsModel:
                 branch = self.branches[repo][name]
                 heads = [(r, b, self.branches[r][b].head) for r, b in branch.sources]
                 heads = [head for head in heads if head[2] is not None]
-                if all(r == SPEC for r, _, _ in heads):
+                if all(is_spec(r) for r, _, _ in heads):
                     continue
                 if branch.head and set(self.commits[repo][branch.head].sources) == set(heads):
                     continue

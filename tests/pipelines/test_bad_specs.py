@@ -274,8 +274,8 @@ BROKEN_RULES: list[tuple[dict[str, object], str]] = [
         "'__spec__' is the system's own repo; choose another name",
     ),
     (
-        {"pipeline": {"name": "a", "project": {"name": "x"}}},
-        "projects other than 'default' are not supported yet",
+        {"pipeline": {"name": "a", "project": {"name": "_x"}}},
+        "'_x' is not a project name: it must begin with a letter or digit",
     ),
     ({"transform": None}, "pipeline must specify a transform: a spec needs `transform.cmd`"),
     ({"transform": {}}, "transform must specify a cmd: nothing to run"),
@@ -341,8 +341,8 @@ BROKEN_RULES: list[tuple[dict[str, object], str]] = [
         "'/[a' is not a glob pattern: a '[' is not closed",
     ),
     (
-        {"input": {"pfs": PFS | {"project": "x"}}},
-        "projects other than 'default' are not supported yet",
+        {"input": {"pfs": PFS | {"project": "x/y"}}},
+        "'x/y' is not a project name: use letters, digits, '_' and '-' only",
     ),
     (
         {"input": {"cross": [{"pfs": PFS}, {"atom": PFS}]}},

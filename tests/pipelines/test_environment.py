@@ -43,11 +43,13 @@ def test_each_input_is_a_variable_with_the_path_of_its_file() -> None:
         "PACH_OUTPUT_COMMIT_ID": "o1",
         "PACH_DATUM_ID": "d1",
         "PPS_PIPELINE_NAME": "inference",
+        "PPS_PROJECT_NAME": "default",
         "PPS_SPEC_COMMIT": "s1",
         "TRUNKLINE_JOB_ID": "j1",
         "TRUNKLINE_OUTPUT_COMMIT_ID": "o1",
         "TRUNKLINE_DATUM_ID": "d1",
         "TRUNKLINE_PIPELINE_NAME": "inference",
+        "TRUNKLINE_PROJECT_NAME": "default",
         "TRUNKLINE_SPEC_COMMIT": "s1",
     }
 

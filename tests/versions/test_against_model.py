@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from trunkline.errors import NotFound, TrunklineError
-from trunkline.model.versions import SPEC_REPO, BranchName, Origin
-from trunkline.versions import branches, commits, provenance, repos
+from trunkline.model.versions import SPEC_REPO, BranchName, Origin, is_spec_repo
+from trunkline.versions import branches, commits, projects, provenance, repos
 
 HERE = Path(__file__).parent
 
@@ -27,8 +27,8 @@ def _load(path: Path):
 VersionsModel = _load(HERE.parent / "models" / "versions_model.py").VersionsModel
 Catalog = _load(HERE / "conftest.py").Catalog
 
-REPOS = ["a", "b", "c", "d", "e"]
-SPECS = [(SPEC_REPO, "p"), (SPEC_REPO, "q")]
+REPOS = ["a", "b", "p/a", "p/b", "c", "q/a"]
+SPECS = [(SPEC_REPO, "p"), (f"p/{SPEC_REPO}", "p")]
 
 repo_names = st.sampled_from(REPOS)
 branch_names = st.sampled_from(["master", "master", "dev"])
@@ -51,6 +51,8 @@ class VersionsMachine(RuleBasedStateMachine):
     @initialize(data=st.data())
     def a_graph_with_data(self, data: st.DataObject) -> None:
         """Repos in layers, each derived from some of those before it and a spec."""
+        for name in ("p", "q"):
+            self.create_project(name)
         for name in REPOS:
             self.create_repo(name)
         self.put_at(*SPECS[0], 1)
@@ -59,6 +61,24 @@ class VersionsMachine(RuleBasedStateMachine):
             before = [(repo, "master") for repo in REPOS[:index]]
             chosen = data.draw(st.lists(st.sampled_from(before), max_size=3))
             self.create_branch(name, "master", None, [*chosen, SPECS[0]] if chosen else [])
+
+    @rule(name=st.sampled_from(["p", "q", "q"]))
+    def create_project(self, name: str) -> None:
+        self.both(
+            lambda: self.model.create_project(name),
+            lambda: self.catalog.change(
+                projects.create_project, name, description="", now=self.catalog.now
+            ),
+        )
+
+    @rule(name=st.sampled_from(["default", "p", "q", "q"]), empty_first=st.booleans())
+    def delete_project(self, name: str, empty_first: bool) -> None:
+        for repo in [r for r in REPOS if r.startswith(f"{name}/")] if empty_first else []:
+            self.delete_repo(repo, force=True)
+        self.both(
+            lambda: self.model.delete_project(name),
+            lambda: self.catalog.change(projects.delete_project, name),
+        )
 
     @rule(name=repo_names)
     def create_repo(self, name: str) -> None:
@@ -96,7 +116,7 @@ class VersionsMachine(RuleBasedStateMachine):
     def input_branch(self, pick: int) -> tuple[str, str]:
         """A branch that users write to, or (so that there is one) a@master."""
         there = [name for name, branch in self.model._all_branches() if not branch.sources]
-        there = [name for name in there if name[0] != SPEC_REPO] or [("a", "master")]
+        there = [name for name in there if not is_spec_repo(name[0])] or [("a", "master")]
         return there[pick % len(there)]
 
     def start_at(self, repo: str, branch: str | None, parent: str | None) -> None:
@@ -194,7 +214,9 @@ class VersionsMachine(RuleBasedStateMachine):
     def delete_commit(self, pick: int, newest: bool, anything: bool) -> None:
         there = self.model.order
         if not anything:
-            there = [n for n in there if self.model.commits[n[0]][n[1]].user and n[0] != SPEC_REPO]
+            there = [
+                n for n in there if self.model.commits[n[0]][n[1]].user and not is_spec_repo(n[0])
+            ]
         there = there[-3:] if newest else there
         if not there:
             return
@@ -203,7 +225,7 @@ class VersionsMachine(RuleBasedStateMachine):
     @rule(pick=picks)
     def delete_what_was_there_before_a_new_spec(self, pick: int) -> None:
         users = [n for n in self.model.order if self.model.commits[n[0]][n[1]].user]
-        users = [name for name in users if name[0] != SPEC_REPO]
+        users = [name for name in users if not is_spec_repo(name[0])]
         if users:
             self.put_at(*SPECS[0], 1)
             self.delete_at(*users[-1 - pick % min(3, len(users))])
@@ -246,8 +268,12 @@ class VersionsMachine(RuleBasedStateMachine):
 
     def lists_agree(self) -> None:
         with self.catalog.db.read() as tx:
-            users = [name for name in self.model.repos if name != SPEC_REPO]
+            assert [info.name for info in projects.list_projects(tx)] == self.model.projects
+            users = [name for name in self.model.repos if not is_spec_repo(name)]
             assert [info.name for info in repos.list_repos(tx)] == users
+            inside = [name for name in users if name.startswith("p/")]
+            if "p" in self.model.projects:
+                assert [info.name for info in repos.list_repos(tx, "p")] == inside
             for name in self.model.repos:
                 info = repos.repo_info(tx, name)
                 assert info.size_bytes == self.model.size(name)
@@ -302,7 +328,7 @@ class VersionsMachine(RuleBasedStateMachine):
                     for source in info.provenance
                     if (found := branches.branch_head(tx, source.repo, source.branch))
                 }
-                if all(head.repo == SPEC_REPO for head in heads):
+                if all(is_spec_repo(head.repo) for head in heads):
                     continue
                 head = branches.branch_head(tx, repo, branch)
                 made_from = set(provenance.direct_provenance(tx, head))

@@ -25,7 +25,9 @@ def test_a_repo_is_created_once(catalog) -> None:
         catalog.repo("data")
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a/b", "ä", "../x", "a" * 129, "a.b"])
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a/b/c", "default/b", "_a/b", "a/", "/b", "ä", "../x", "a" * 129, "a.b"]
+)
 def test_a_name_with_other_characters_is_refused(catalog, name: str) -> None:
     with pytest.raises(InvalidName):
         catalog.repo(name)

@@ -9,9 +9,11 @@ from trunkline.api.datums import Datums
 from trunkline.api.files import Files
 from trunkline.api.jobs import Jobs
 from trunkline.api.pipelines import Pipelines
+from trunkline.api.projects import Projects
 from trunkline.api.repos import Repos
 
 NOUNS: dict[str, type] = {
+    "projects": Projects,
     "repos": Repos,
     "branches": Branches,
     "commits": Commits,
@@ -26,6 +28,8 @@ NOUNS: dict[str, type] = {
 class Operations(Protocol):
     """All operations; the engine and the remote client are its two implementations."""
 
+    @property
+    def projects(self) -> Projects: ...
     @property
     def repos(self) -> Repos: ...
     @property

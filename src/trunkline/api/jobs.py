@@ -14,11 +14,12 @@ class Jobs(Protocol):
         *,
         pipeline: str | None = None,
         run: str | None = None,
+        project: str | None = None,
         output: str | None = None,
         inputs: list[str] | None = None,
         number: int = 0,
     ) -> Iterator[JobInfo]:
-        """The jobs, newest first; of a run, the most derived first.
+        """The jobs (of a project), newest first; of a run, the most derived first.
 
         `output` and `inputs` are commits (`repo@ref`) that the jobs wrote or read.
         """

@@ -1,4 +1,4 @@
-"""Operations on pipelines."""
+"""Operations on pipelines. One is named by its full name, which is that of its output repo too."""
 
 from typing import Protocol
 
@@ -8,10 +8,13 @@ from trunkline.model.pipelines import PipelineDraft, PipelineInfo
 
 class Pipelines(Protocol):
     @operation("POST", "/pipelines/validate")
-    def validate_specs(self, text: str, *, source: str = "spec") -> list[PipelineDraft]:
+    def validate_specs(
+        self, text: str, *, source: str = "spec", project: str = "default"
+    ) -> list[PipelineDraft]:
         """Read one or more specs (JSON stream or YAML documents) and check them, changing nothing.
 
-        `source` names the text in sentences. Raises InvalidSpec with line and caret.
+        `source` names the text in sentences; `project` is for the pipelines that name none. Raises
+        InvalidSpec with line and caret.
         """
 
     @operation("POST", "/pipelines")
@@ -28,7 +31,8 @@ class Pipelines(Protocol):
 
         `code` is the root of a file set that becomes `/code`. An update makes a new version;
         `reprocess` forgets remembered results, `keep_results` keeps them though the code changed.
-        One transaction. Raises AlreadyExists, PipelineNotFound, RepoNotFound, ProvenanceLoop.
+        One transaction. Raises AlreadyExists, PipelineNotFound, RepoNotFound, ProjectNotFound,
+        ProvenanceLoop.
         """
 
     @operation("GET", "/pipelines/{name}")
@@ -36,8 +40,8 @@ class Pipelines(Protocol):
         """One pipeline, as of its newest or the given version."""
 
     @operation("GET", "/pipelines")
-    def list_pipelines(self) -> list[PipelineInfo]:
-        """All pipelines, last changed first."""
+    def list_pipelines(self, *, project: str | None = None) -> list[PipelineInfo]:
+        """The pipelines of a project (None: of all), last changed first."""
 
     @operation("DELETE", "/pipelines/{name}")
     def delete_pipeline(self, name: str, *, force: bool = False, keep_repo: bool = False) -> None:

@@ -1,4 +1,7 @@
-"""Operations on repos."""
+"""Operations on repos.
+
+A repo is named by its full name: `name` in the project `default`, else `project/name`.
+"""
 
 from typing import Protocol
 
@@ -11,7 +14,7 @@ class Repos(Protocol):
     def create_repo(self, name: str, *, description: str = "", update: bool = False) -> None:
         """Create a repo; with `update`, change the description of an existing one.
 
-        Raises AlreadyExists, RepoNotFound (update), InvalidName.
+        Raises AlreadyExists, RepoNotFound (update), ProjectNotFound, InvalidName.
         """
 
     @operation("GET", "/repos/{name}")
@@ -19,8 +22,8 @@ class Repos(Protocol):
         """One repo."""
 
     @operation("GET", "/repos")
-    def list_repos(self) -> list[RepoInfo]:
-        """All repos but the system ones, last changed first."""
+    def list_repos(self, *, project: str | None = None) -> list[RepoInfo]:
+        """The repos of a project (None: of all) but the system ones, last changed first."""
 
     @operation("DELETE", "/repos/{name}")
     def delete_repo(self, name: str, *, force: bool = False) -> None:

@@ -2,14 +2,22 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from trunkline.cli.output import note
+from trunkline.cli.session import current
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed
-from trunkline.model.names import Address, parse_address
+from trunkline.model.names import (
+    DEFAULT_PROJECT,
+    Address,
+    in_project,
+    parse_address,
+    parse_job,
+)
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -20,9 +28,43 @@ _FETCH_TIMEOUT_S = 60.0
 NUMBER_MAX = 2**31 - 1
 
 
+def full_name(name: str) -> str:
+    """The full name of the repo or pipeline that a user calls so, in the project that is in force.
+
+    A project in front of the name counts more than any other.
+    """
+    return in_project(current().project, name)
+
+
+def full_names(names: Sequence[str]) -> list[str] | None:
+    """The full names of some; None for none at all, which operations take for no limit."""
+    return [full_name(name) for name in names] or None
+
+
+def of_project() -> str:
+    """For a sentence on all that is in the project: nothing where there is only `default`."""
+    project = current().project
+    return "" if project == DEFAULT_PROJECT else f" of project '{project}'"
+
+
+all_projects = click.option(
+    "-A", "--all-projects", "everywhere", is_flag=True, help="Of all projects."
+)
+
+
+def job_name(text: str) -> str:
+    """A job as the operations take it, `pipeline@id`; an id alone stays as it is."""
+    named = parse_job(text, project=current().project)
+    return text if named is None else "@".join(named)
+
+
+def _address(text: str, project: str | None = None) -> Address:
+    return parse_address(text, project=project or current().project)
+
+
 def commit_of(text: str) -> tuple[str, str]:
     """Repo and reference of `repo@ref` (or `repo/ref`)."""
-    address = parse_address(text)
+    address = _address(text)
     if address.ref is None or address.path is not None:
         raise InvalidInput(f"{text!r} does not name a commit; write repo@branch or repo@id")
     return address.repo, address.ref
@@ -30,23 +72,28 @@ def commit_of(text: str) -> tuple[str, str]:
 
 def branch_of(text: str) -> tuple[str, str]:
     """Repo and name of the branch `repo@branch` (or `repo/branch`)."""
-    address = parse_address(text)
+    address = _address(text)
     if address.ref is None or address.path is not None:
         raise InvalidInput(f"{text!r} does not name a branch; write repo@branch")
     return address.repo, address.ref
 
 
-def file_of(text: str) -> tuple[str, str, str | None]:
-    """Repo, reference and path (None: not given) of `repo@ref[:/path]`."""
-    address = parse_address(text)
+def file_of(text: str, project: str | None = None) -> tuple[str, str, str | None]:
+    """Repo, reference and path (None: not given) of `repo@ref[:/path]`.
+
+    `project` is one that an option of the command chose for this address.
+    """
+    address = _address(text, project)
     if address.ref is None:
         raise InvalidInput(f"{text!r} does not say which branch or commit; write repo@branch:/path")
     return address.repo, address.ref, address.path
 
 
 def repo_of(text: str) -> Address:
-    """`repo` or `repo@ref`, without a path."""
-    address = parse_address(text)
+    """`repo` or `repo@ref`, without a path; a slash without an `@` is behind a project here."""
+    if "/" in text and not {"@", ":"} & set(text):
+        return Address(repo=full_name(text))
+    address = _address(text)
     if address.path is not None:
         raise InvalidInput(f"{text!r} names a file; write repo or repo@branch")
     return address

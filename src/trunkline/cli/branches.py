@@ -2,7 +2,7 @@
 
 import click
 
-from trunkline.cli.arguments import branch_of, commit_of
+from trunkline.cli.arguments import branch_of, commit_of, full_name
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, show_all, show_one, when
 from trunkline.cli.session import current, operations
@@ -87,7 +87,10 @@ def _block(branch: BranchInfo) -> str:
 @click.argument("repo")
 def list_branch(repo: str) -> None:
     """List the branches of a repo, last moved first."""
-    show_all(operations().branches.list_branches(repo), _CLASSIC if current().classic else _SPACED)
+    show_all(
+        operations().branches.list_branches(full_name(repo)),
+        _CLASSIC if current().classic else _SPACED,
+    )
 
 
 @command(examples=["delete branch training@staging"])

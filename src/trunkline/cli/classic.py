@@ -213,11 +213,11 @@ def _join(classic: Classic, words: list[str], ctx: click.Context) -> list[str]:
 
 def _address(parts: list[str]) -> str:
     from trunkline.errors import InvalidReference
-    from trunkline.model.names import check_name
+    from trunkline.model.names import check_full_name
 
     # The joined text is taken apart again: no part may have a mark that would move its borders.
     if len(parts) > 1:
-        check_name("repo", parts[0])
+        check_full_name("repo", parts[0])
         if ":" in parts[1]:
             raise InvalidReference(parts[1], "use a branch or commit id, then ^, ~n or .n")
     return "".join(glue + part for glue, part in zip(_GLUE, parts, strict=False))

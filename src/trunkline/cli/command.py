@@ -12,7 +12,7 @@ import click
 
 from trunkline.cli.classic import Classic, in_classic_grammar, rewrite
 from trunkline.cli.session import Session, Shape
-from trunkline.errors import NotSupported
+from trunkline.model.names import check_project
 
 
 class Command(click.Command):
@@ -117,9 +117,9 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
             ["--project", "project_name"],
             metavar="NAME",
             expose_value=False,
-            hidden=True,
-            callback=_check_project,
-            help="Only the project 'default' exists so far.",
+            hidden=hidden,
+            callback=_set_project,
+            help="The project of all that is named without one.",
         ),
     ]
 
@@ -171,9 +171,9 @@ def _set_context(ctx: click.Context, _: click.Parameter, given: str | None) -> N
         session_of(ctx).context = given
 
 
-def _check_project(_: click.Context, __: click.Parameter, given: str | None) -> None:
-    if given not in (None, "", "default"):
-        raise NotSupported(f"there is no project '{given}': only 'default' exists so far")
+def _set_project(ctx: click.Context, _: click.Parameter, given: str | None) -> None:
+    if given:
+        session_of(ctx).chosen_project = check_project(given)
 
 
 def _with_default_told(param: click.Parameter, classic: Classic) -> click.Parameter:

@@ -2,7 +2,15 @@
 
 import click
 
-from trunkline.cli.arguments import at_most, branch_of, commit_name, commit_of, repo_of, seconds
+from trunkline.cli.arguments import (
+    at_most,
+    branch_of,
+    commit_name,
+    commit_of,
+    full_names,
+    repo_of,
+    seconds,
+)
 from trunkline.cli.command import command
 from trunkline.cli.output import (
     Table,
@@ -19,7 +27,7 @@ from trunkline.cli.progress import waiting
 from trunkline.cli.runs import RUNS, run_block
 from trunkline.cli.session import current, operations
 from trunkline.errors import InvalidInput
-from trunkline.model.names import is_commit_id
+from trunkline.model.names import bare_name, is_commit_id, project_of
 from trunkline.model.versions import CommitInfo, Origin
 
 _CLASSIC: Table[CommitInfo] = Table(
@@ -32,8 +40,8 @@ _CLASSIC: Table[CommitInfo] = Table(
 _SPACED: Table[CommitInfo] = Table(
     titles=("PROJECT", "REPO", "BRANCH", "COMMIT", "FINISHED", "SIZE", "ORIGIN", "DESCRIPTION"),
     cells=lambda commit: (
-        *("default", commit.repo, commit.branch or "-", commit.id, when(commit.finished)),
-        *(_size(commit), commit.origin.value.upper(), commit.description),
+        *(project_of(commit.repo), bare_name(commit.repo), commit.branch or "-", commit.id),
+        *(when(commit.finished), _size(commit), commit.origin.value.upper(), commit.description),
     ),
     width=0,
     padding=1,
@@ -177,7 +185,7 @@ def flush_commit(commits: tuple[str, ...], repos: tuple[str, ...]) -> None:
         noting(
             found,
             operations().commits.flush_commits(
-                [commit_name(text) for text in commits], repos=list(repos) or None
+                [commit_name(text) for text in commits], repos=full_names(repos)
             ),
         ),
         _CLASSIC,

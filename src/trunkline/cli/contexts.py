@@ -8,14 +8,17 @@ from trunkline import config as settings
 from trunkline.cli.arguments import read_document
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, note, show_all, show_one, write
+from trunkline.cli.session import current, operations
 from trunkline.connect.contexts import (
     LOCAL,
     add_context,
     list_contexts,
     remove_context,
+    set_project,
     use_context,
 )
 from trunkline.errors import InvalidInput
+from trunkline.model.names import DEFAULT_PROJECT
 
 _TOKEN_BYTES_MAX = 64 * 1024
 
@@ -28,6 +31,7 @@ class NamedContext:
     active: bool
     address: str
     has_token: bool
+    project: str
 
 
 _CONTEXTS: Table[NamedContext] = Table(
@@ -46,6 +50,7 @@ def _named_contexts() -> list[NamedContext]:
         active=contexts.active == LOCAL,
         address=f"unix://{loaded.socket}",
         has_token=False,
+        project=contexts.projects.get(LOCAL, DEFAULT_PROJECT),
     )
     return [
         local,
@@ -55,6 +60,7 @@ def _named_contexts() -> list[NamedContext]:
                 active=contexts.active == name,
                 address=context.address,
                 has_token=context.token is not None,
+                project=contexts.projects.get(name, DEFAULT_PROJECT),
             )
             for name, context in sorted(contexts.named.items())
         ),
@@ -99,6 +105,7 @@ def _block(context: NamedContext) -> str:
             f"Active: {'yes' if context.active else 'no'}",
             f"Address: {context.address}",
             f"Token: {'set' if context.has_token else 'none'}",
+            f"Project: {context.project}",
         ]
     )
 
@@ -155,19 +162,30 @@ def _name_for(address: str) -> str:
         "config list context",
         "config get active-context",
         "config set active-context team",
+        "config set project vision",
+        "config update context team --project vision",
         "config delete context team",
     ]
 )
-@click.argument("action", type=click.Choice(["list", "get", "set", "delete"]))
-@click.argument("what", type=click.Choice(["context", "contexts", "active-context"]))
+@click.argument("action", type=click.Choice(["list", "get", "set", "update", "delete"]))
+@click.argument("what", type=click.Choice(["context", "contexts", "active-context", "project"]))
 @click.argument("name", required=False)
 def config(action: str, what: str, name: str | None) -> None:
-    """Contexts in the words of pachctl; `list context` and so on do the same."""
+    """Contexts in the words of pachctl, and the project that commands use.
+
+    `list context` and so on do the same.
+    """
     file = settings.load().config_file
-    if action == "list":
+    if what == "project":
+        _config_project(action, name)
+    elif action == "list":
         show_all(_named_contexts(), _CONTEXTS)
     elif (action, what) == ("get", "active-context"):
         write(_find(None).name)
+    elif action == "update":
+        if current().chosen_project is None:
+            raise InvalidInput("config update context changes its project; add --project NAME")
+        _use_project(str(current().chosen_project), context=name)
     elif name is None:
         raise InvalidInput(f"config {action} {what} needs the name of a context")
     elif action == "get":
@@ -176,3 +194,33 @@ def config(action: str, what: str, name: str | None) -> None:
         use_context(file, name)
     else:
         remove_context(file, name)
+
+
+def _config_project(action: str, name: str | None) -> None:
+    if action == "get":
+        write(current().project)
+    elif action != "set":
+        raise InvalidInput(
+            f"config {action} project is no command; there are config get project, config set "
+            f"project NAME and `{action} project`"
+        )
+    elif name is None:
+        raise InvalidInput("config set project needs the name of a project")
+    else:
+        _use_project(name, context=current().context)
+
+
+def _use_project(project: str, *, context: str | None) -> None:
+    """Let the commands of a context (None: of the active one) use a project that its server has."""
+    loaded = settings.load()
+    if context is None and loaded.address is not None:
+        raise InvalidInput(
+            "the address of the server is from the environment, where no context keeps a project; "
+            "set TRUNKLINE_PROJECT too, or use --project"
+        )
+    chosen = _find(context).name
+    current().context = chosen
+    operations().projects.inspect_project(project)
+    set_project(loaded.config_file, chosen, project)
+    if loaded.project not in (None, project):
+        note(f"TRUNKLINE_PROJECT is '{loaded.project}' now, and counts more")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from trunkline.cli.arguments import NUMBER_MAX, seconds
+from trunkline.cli.arguments import NUMBER_MAX, full_name, seconds
 from trunkline.cli.command import command
 from trunkline.cli.job_names import job_names, one_job
 from trunkline.cli.output import (
@@ -147,7 +147,7 @@ def logs(
     jobs: Sequence[str | None] = [None] if job is None else job_names(job)
     for name in jobs:
         for line in operations().datums.get_logs(
-            pipeline=pipeline,
+            pipeline=full_name(pipeline) if pipeline else None,
             job=name,
             datum=datum,
             paths=inputs.split(",") if inputs else None,

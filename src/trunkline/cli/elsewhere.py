@@ -16,11 +16,9 @@ _INSTEAD: dict[str, str] = {
     "garbage collect": _NOT_YET,
     "enterprise": "; everything is free",
     "license": "; everything is free",
-    "list project": "; there is one project, 'default'",
     **dict.fromkeys(
         (
             *("auth", "idp", "mount", "unmount", "restore", "debug", "shell"),
-            *("create project", "update project", "inspect project", "delete project"),
             *("create secret", "inspect secret", "list secret", "delete secret"),
             *("start transaction", "finish transaction", "list transaction", "run cron"),
             *("squash commit", "draw pipeline", "get object", "get tag", "next datum"),

@@ -183,10 +183,19 @@ def get_file(
 @click.option("-a", "--append", "append", flag_value=True, default=False, help="Add to a file.")
 @click.option("-o", "--overwrite", "append", flag_value=False, help="Replace a file (default).")
 @click.option("-m", "--message", default="", metavar="TEXT", help="What for.")
-def copy_file(source: str, target: str, append: bool, message: str) -> None:
+@click.option("--src-project", metavar="NAME", help="The project of the source.")
+@click.option("--dest-project", metavar="NAME", help="The project of the target.")
+def copy_file(
+    source: str,
+    target: str,
+    append: bool,
+    message: str,
+    src_project: str | None,
+    dest_project: str | None,
+) -> None:
     """Copy a file or directory of any commit, without moving its bytes."""
-    source_repo, source_commit, source_path = file_of(source)
-    repo, ref, path = file_of(target)
+    source_repo, source_commit, source_path = file_of(source, src_project)
+    repo, ref, path = file_of(target, dest_project)
     if source_path is None:
         raise InvalidInput(f"{source!r} does not name a file; write repo@branch:/path")
     change = CopyFile(

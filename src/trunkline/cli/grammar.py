@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # noun → (file, verbs), in the order of the help page
 NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "project": ("projects", ("create", "update", "inspect", "list", "delete")),
     "repo": ("repos", ("create", "update", "inspect", "list", "delete")),
     "branch": ("branches", ("create", "set", "inspect", "list", "delete")),
     "commit": (
@@ -41,7 +42,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "context": ("contexts", ("list", "inspect", "set", "delete")),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Data": ("repo", "branch", "commit", "file"),
+    "Data": ("project", "repo", "branch", "commit", "file"),
     "Work": ("pipeline", "job", "run", "datum", "worker"),
     "Addresses of servers": ("context",),
 }

@@ -4,6 +4,7 @@
 pipeline that it reached.
 """
 
+from trunkline.cli.arguments import job_name
 from trunkline.cli.session import operations
 from trunkline.errors import InvalidInput, NotFound
 from trunkline.model.jobs import JobInfo
@@ -16,7 +17,7 @@ def job_names(text: str) -> list[str]:
     An id that no run has is given back as it is: the operation itself then says what is wrong.
     """
     if not is_commit_id(text):
-        return [text]
+        return [job_name(text)]
     try:
         jobs = list(operations().jobs.list_jobs(run=text))
     except NotFound:

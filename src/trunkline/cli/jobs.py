@@ -4,7 +4,15 @@ from contextlib import nullcontext
 
 import click
 
-from trunkline.cli.arguments import at_most, commit_name, commit_of, seconds
+from trunkline.cli.arguments import (
+    all_projects,
+    at_most,
+    commit_name,
+    commit_of,
+    full_name,
+    full_names,
+    seconds,
+)
 from trunkline.cli.command import command
 from trunkline.cli.job_names import job_names
 from trunkline.cli.output import (
@@ -74,6 +82,7 @@ def _state(job: JobInfo) -> str:
 @click.option("--output-commit", metavar="COMMIT", help="The job that wrote it (list-job: -o too).")
 @click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
 @click.option("-x", "--expand", is_flag=True, hidden=True)
+@all_projects
 def list_job(
     run: str | None,
     pipeline: str | None,
@@ -81,8 +90,9 @@ def list_job(
     output_commit: str | None,
     number: int,
     expand: bool,
+    everywhere: bool,
 ) -> None:
-    """List the jobs, newest first; with RUN, those of one run."""
+    """List the jobs of the project, newest first; with RUN, those of one run, in all projects."""
     if run is not None and not is_commit_id(run):
         raise InvalidInput(f"{run!r} is not the id of a run; use -p to list a pipeline's jobs")
     if current().classic and output_commit in ("json", "yaml"):
@@ -92,8 +102,9 @@ def list_job(
     read = [commit_name(text) for listed in inputs for text in listed.split(",")]
     show_all(
         operations().jobs.list_jobs(
-            pipeline=pipeline,
+            pipeline=full_name(pipeline) if pipeline else None,
             run=run,
+            project=None if everywhere or pipeline or run else current().project,
             output=commit_name(output_commit) if output_commit else None,
             inputs=read or None,
             number=at_most(number),
@@ -167,7 +178,7 @@ def flush_job(commits: tuple[str, ...], pipelines: tuple[str, ...]) -> None:
     ended = noting(
         done,
         operations().jobs.flush_jobs(
-            ["@".join(commit_of(text)) for text in commits], pipelines=list(pipelines) or None
+            ["@".join(commit_of(text)) for text in commits], pipelines=full_names(pipelines)
         ),
     )
     if current().shape == Shape.TABLE:
@@ -197,4 +208,5 @@ def delete_job(job: str) -> None:
 @click.option("-p", "--pipeline", metavar="PIPELINE", help="The workers of this pipeline.")
 def list_worker(pipeline: str | None) -> None:
     """List the workers there are now, as `kubectl get pods` would."""
-    show_all(operations().jobs.list_workers(pipeline=pipeline), _WORKERS)
+    name = full_name(pipeline) if pipeline else None
+    show_all(operations().jobs.list_workers(pipeline=name), _WORKERS)

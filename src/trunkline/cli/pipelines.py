@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trunkline.cli.arguments import local_files
+from trunkline.cli.arguments import all_projects, full_name, local_files, of_project
 from trunkline.cli.command import command
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, show_all, show_one, to_json, warn, when, write
 from trunkline.cli.pipeline_text import pipeline_block
 from trunkline.cli.session import current, operations
 from trunkline.errors import InvalidInput
+from trunkline.model.names import bare_name, project_of
 from trunkline.model.pipelines import PipelineInfo
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ _CLASSIC: Table[PipelineInfo] = Table(
 _SPACED: Table[PipelineInfo] = Table(
     titles=("PROJECT", "NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION"),
     cells=lambda pipeline: (
-        *("default", pipeline.name, str(pipeline.version), pipeline.input),
+        *(project_of(pipeline.name), bare_name(pipeline.name), str(pipeline.version)),
+        pipeline.input,
         *(when(pipeline.created), _states(pipeline), pipeline.description),
     ),
     width=0,
@@ -138,7 +140,7 @@ def _drafts(file: str) -> list["PipelineDraft"]:
 
     text = read_document(file, bytes_max=_SPEC_BYTES_MAX)
     source = "stdin" if file == "-" else file
-    return operations().pipelines.validate_specs(text, source=source)
+    return operations().pipelines.validate_specs(text, source=source, project=current().project)
 
 
 @command(examples=["validate pipeline -f pre-process.json"])
@@ -159,14 +161,19 @@ def validate_pipeline(file: str) -> None:
 @click.option("--version", type=int, metavar="N", help="As of this version.")
 def inspect_pipeline(pipeline: str, version: int | None) -> None:
     """Show one pipeline."""
-    show_one(operations().pipelines.inspect_pipeline(pipeline, version=version), pipeline_block)
+    show_one(
+        operations().pipelines.inspect_pipeline(full_name(pipeline), version=version),
+        pipeline_block,
+    )
 
 
-@command(shows=True, examples=["list pipeline"])
+@command(shows=True, examples=["list pipeline", "list pipeline -A"])
+@all_projects
 @click.option("-s", "--spec", is_flag=True, help="Print the specs instead.")
-def list_pipeline(spec: bool) -> None:
-    """List the pipelines, last changed first."""
-    listed = operations().pipelines.list_pipelines()
+def list_pipeline(everywhere: bool, spec: bool) -> None:
+    """List the pipelines of the project, last changed first."""
+    project = None if everywhere else current().project
+    listed = operations().pipelines.list_pipelines(project=project)
     if spec:
         _write_specs(listed)
         return
@@ -175,15 +182,15 @@ def list_pipeline(spec: bool) -> None:
 
 @command(examples=["extract pipeline inference > inference.json", "extract pipeline --all"])
 @click.argument("pipeline", required=False)
-@click.option("--all", "everything", is_flag=True, help="The specs of all pipelines.")
+@click.option("--all", "everything", is_flag=True, help="The specs of all in the project.")
 def extract_pipeline(pipeline: str | None, everything: bool) -> None:
     """Print the spec that `create pipeline` would make the pipeline from."""
     if everything == (pipeline is not None):
         raise InvalidInput("either a pipeline name or the --all flag needs to be provided")
     if pipeline is not None:
-        _write_specs([operations().pipelines.inspect_pipeline(pipeline)])
+        _write_specs([operations().pipelines.inspect_pipeline(full_name(pipeline))])
     else:
-        _write_specs(operations().pipelines.list_pipelines())
+        _write_specs(operations().pipelines.list_pipelines(project=current().project))
 
 
 def _write_specs(pipelines: Sequence[PipelineInfo]) -> None:
@@ -198,19 +205,19 @@ def _write_specs(pipelines: Sequence[PipelineInfo]) -> None:
 def edit_pipeline(pipeline: str, editor: str | None, reprocess: bool) -> None:
     """Change the spec of a pipeline in an editor; its code stays as it is."""
     pipelines = operations().pipelines
-    info = pipelines.inspect_pipeline(pipeline)
+    info = pipelines.inspect_pipeline(full_name(pipeline))
     before = to_json(info.spec)
     after = click.edit(before, editor=editor, extension=".json")
     if after is None or (after.strip() == before.strip() and not reprocess):
         write("Pipeline unchanged, no update will be performed.")
         return
     drafts = pipelines.validate_specs(after, source="the edited spec")
-    if len(drafts) != 1 or drafts[0].name != pipeline:
+    if len(drafts) != 1 or drafts[0].name != info.name:
         raise InvalidInput(
-            f"the edited spec must be of the one pipeline '{pipeline}'; nothing was changed"
+            f"the edited spec must be of the one pipeline '{info.name}'; nothing was changed"
         )
     for warning in drafts[0].warnings:
-        warn(f"pipeline '{pipeline}': {warning}")
+        warn(f"pipeline '{info.name}': {warning}")
     pipelines.create_pipeline(
         drafts[0].spec, code=info.code or None, update=True, reprocess=reprocess
     )
@@ -220,19 +227,19 @@ def edit_pipeline(pipeline: str, editor: str | None, reprocess: bool) -> None:
 @click.argument("pipeline")
 def start_pipeline(pipeline: str) -> None:
     """Resume a stopped pipeline: one job for what its inputs are now."""
-    operations().pipelines.start_pipeline(pipeline)
+    operations().pipelines.start_pipeline(full_name(pipeline))
 
 
 @command(examples=["stop pipeline inference"])
 @click.argument("pipeline")
 def stop_pipeline(pipeline: str) -> None:
     """Stop processing new commits; the running job is stopped too."""
-    operations().pipelines.stop_pipeline(pipeline)
+    operations().pipelines.stop_pipeline(full_name(pipeline))
 
 
 @command(examples=["delete pipeline inference", "delete pipeline --all --yes"])
 @click.argument("pipeline", required=False)
-@click.option("--all", "everything", is_flag=True, help="Delete all pipelines.")
+@click.option("--all", "everything", is_flag=True, help="Delete all pipelines of the project.")
 @click.option("-f", "--force", is_flag=True, help="Even if others read its output.")
 @click.option("--keep-repo", is_flag=True, help="Keep its output repo.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before deleting all.")
@@ -246,12 +253,13 @@ def delete_pipeline(
         raise InvalidInput("either a pipeline name or the --all flag needs to be provided")
     pipelines = operations().pipelines
     if pipeline is not None:
-        pipelines.delete_pipeline(pipeline, force=force, keep_repo=keep_repo)
+        pipelines.delete_pipeline(full_name(pipeline), force=force, keep_repo=keep_repo)
         return
-    names = [info.name for info in pipelines.list_pipelines()]
+    names = [info.name for info in pipelines.list_pipelines(project=current().project)]
     if not names:
         return
-    confirm(f"This deletes all pipelines ({len(names)}) with their jobs and output.", yes=yes)
+    what = f"all pipelines{of_project()} ({len(names)})"
+    confirm(f"This deletes {what} with their jobs and output.", yes=yes)
     while names:
         refused = _delete_what_is_free(names, force=force, keep_repo=keep_repo)
         if len(refused) == len(names):

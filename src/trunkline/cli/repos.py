@@ -2,11 +2,13 @@
 
 import click
 
+from trunkline.cli.arguments import all_projects, full_name, of_project
 from trunkline.cli.command import command
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, show_all, show_one, size, when
 from trunkline.cli.session import current, operations
 from trunkline.errors import InvalidInput
+from trunkline.model.names import bare_name, project_of
 from trunkline.model.versions import RepoInfo
 
 _CLASSIC: Table[RepoInfo] = Table(
@@ -16,7 +18,7 @@ _CLASSIC: Table[RepoInfo] = Table(
 _SPACED: Table[RepoInfo] = Table(
     titles=("PROJECT", "NAME", "CREATED", "SIZE (MASTER)", "DESCRIPTION"),
     cells=lambda repo: (
-        *("default", repo.name, when(repo.created)),
+        *(project_of(repo.name), bare_name(repo.name), when(repo.created)),
         *(size(repo.size_bytes), repo.description),
     ),
     width=0,
@@ -29,7 +31,7 @@ _SPACED: Table[RepoInfo] = Table(
 @click.option("-d", "--description", default="", metavar="TEXT", help="What is in it.")
 def create_repo(repo: str, description: str) -> None:
     """Create a repo."""
-    operations().repos.create_repo(repo, description=description)
+    operations().repos.create_repo(full_name(repo), description=description)
 
 
 @command(examples=["update repo training -d 'measured flowers'"])
@@ -37,14 +39,14 @@ def create_repo(repo: str, description: str) -> None:
 @click.option("-d", "--description", default="", metavar="TEXT", help="What is in it.")
 def update_repo(repo: str, description: str) -> None:
     """Change the description of a repo."""
-    operations().repos.create_repo(repo, description=description, update=True)
+    operations().repos.create_repo(full_name(repo), description=description, update=True)
 
 
 @command(shows=True, examples=["inspect repo training"])
 @click.argument("repo")
 def inspect_repo(repo: str) -> None:
     """Show one repo."""
-    show_one(operations().repos.inspect_repo(repo), _block)
+    show_one(operations().repos.inspect_repo(full_name(repo)), _block)
 
 
 def _block(repo: RepoInfo) -> str:
@@ -55,15 +57,17 @@ def _block(repo: RepoInfo) -> str:
     return "\n".join(lines)
 
 
-@command(shows=True, examples=["list repo", "list repo -o json"])
-def list_repo() -> None:
-    """List the repos, last changed first."""
-    show_all(operations().repos.list_repos(), _CLASSIC if current().classic else _SPACED)
+@command(shows=True, examples=["list repo", "list repo --project vision", "list repo -A -o json"])
+@all_projects
+def list_repo(everywhere: bool) -> None:
+    """List the repos of the project, last changed first."""
+    listed = operations().repos.list_repos(project=None if everywhere else current().project)
+    show_all(listed, _CLASSIC if current().classic else _SPACED)
 
 
 @command(examples=["delete repo training", "delete repo --all --yes"])
 @click.argument("repo", required=False)
-@click.option("--all", "everything", is_flag=True, help="Delete all repos.")
+@click.option("--all", "everything", is_flag=True, help="Delete all repos of the project.")
 @click.option("-f", "--force", is_flag=True, help="Even if others are derived from it.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before deleting all.")
 def delete_repo(repo: str | None, everything: bool, force: bool, yes: bool) -> None:
@@ -74,12 +78,15 @@ def delete_repo(repo: str | None, everything: bool, force: bool, yes: bool) -> N
         raise InvalidInput("either a repo name or the --all flag needs to be provided")
     repos = operations().repos
     if repo is not None:
-        repos.delete_repo(repo, force=force)
+        repos.delete_repo(full_name(repo), force=force)
         return
-    names = [info.name for info in repos.list_repos()]
+    names = [info.name for info in repos.list_repos(project=current().project)]
     if not names:
         return
-    confirm(f"This deletes all repos ({len(names)}) with their commits and files.", yes=yes)
+    confirm(
+        f"This deletes all repos{of_project()} ({len(names)}) with their commits and files.",
+        yes=yes,
+    )
     # Last changed first puts derived repos before most of what they are derived from.
     while names:
         refused = _delete_what_is_free(names, force=force)

@@ -37,6 +37,13 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _project_in_force(context: str | None) -> str:
+    from trunkline import config
+    from trunkline.connect.opening import project_in_force
+
+    return project_in_force(config.load(), context=context)
+
+
 @dataclass(slots=True, kw_only=True)
 class Session:
     """The state of one invocation; the options of its command write into it."""
@@ -44,6 +51,7 @@ class Session:
     program: str  # as the user called it: trunkline or pachctl
     open_link: Callable[[str | None], Link]  # takes the name of a context
     clock: Callable[[], datetime] = _utc_now
+    find_project: Callable[[str | None], str] = _project_in_force  # takes a context too
     terminal: bool = False  # stdout is one
     classic: bool = False  # a hyphenated command of the first generation is running
     shape: Shape = Shape.TABLE
@@ -51,13 +59,22 @@ class Session:
     color: bool = True
     verbose: bool = False
     context: str | None = None
+    chosen_project: str | None = None  # by --project
     _link: Link | None = field(default=None, repr=False)
+    _project: str | None = field(default=None, repr=False)
 
     @property
     def link(self) -> Link:
         if self._link is None:
             self._link = self.open_link(self.context)
         return self._link
+
+    @property
+    def project(self) -> str:
+        """The project of all that is named without one."""
+        if self._project is None:
+            self._project = self.chosen_project or self.find_project(self.context)
+        return self._project
 
     def close(self) -> None:
         if self._link is not None:

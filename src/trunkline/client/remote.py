@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trunkline.api.files import Files
     from trunkline.api.jobs import Jobs
     from trunkline.api.pipelines import Pipelines
+    from trunkline.api.projects import Projects
     from trunkline.api.repos import Repos
 
 PREFIX = "/api/v1"
@@ -44,6 +45,10 @@ class RemoteClient:
     @property
     def transport(self) -> Transport:
         return self._transport
+
+    @functools.cached_property
+    def projects(self) -> Projects:
+        return cast("Projects", self._noun("projects"))
 
     @functools.cached_property
     def repos(self) -> Repos:

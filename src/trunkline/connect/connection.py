@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from trunkline.client.remote import RemoteClient
+from trunkline.model.names import DEFAULT_PROJECT
 
 if TYPE_CHECKING:
     from trunkline.api.admin import Admin
@@ -17,19 +18,22 @@ if TYPE_CHECKING:
     from trunkline.api.files import Files
     from trunkline.api.jobs import Jobs
     from trunkline.api.pipelines import Pipelines
+    from trunkline.api.projects import Projects
     from trunkline.api.repos import Repos
     from trunkline.connect.files import FileHandle
     from trunkline.connect.jobs import JobHandle
     from trunkline.connect.pipelines import PipelineHandle
+    from trunkline.connect.projects import ProjectHandle
     from trunkline.connect.repos import RepoHandle
 
 
 class Connection:
     """A connection to one server; thread-safe.
 
-    `repos`, `branches`, `commits`, `files`, `pipelines`, `jobs`, `datums` and `admin` hold the
-    operations themselves. `repo()`, `pipeline()`, `job()` and `connection["repo@branch:/path"]`
-    give handles, which ask the server only when they are used.
+    `projects`, `repos`, `branches`, `commits`, `files`, `pipelines`, `jobs`, `datums` and `admin`
+    hold the operations themselves. `project()`, `repo()`, `pipeline()`, `job()` and
+    `connection["repo@branch:/path"]` give handles, which ask the server only when they are used.
+    A name may have a project in front, `project/name`; without one it is in `default`.
     """
 
     def __init__(self, client: RemoteClient) -> None:
@@ -39,6 +43,10 @@ class Connection:
     def address(self) -> str:
         """Where the server is."""
         return str(self._client.transport.address)
+
+    @property
+    def projects(self) -> Projects:
+        return self._client.projects
 
     @property
     def repos(self) -> Repos:
@@ -72,11 +80,15 @@ class Connection:
     def admin(self) -> Admin:
         return self._client.admin
 
+    def project(self, name: str) -> ProjectHandle:
+        """A handle on a project, whether it is there yet or not."""
+        from trunkline.connect.projects import ProjectHandle
+
+        return ProjectHandle(self, name)
+
     def repo(self, name: str) -> RepoHandle:
         """A handle on a repo, whether it is there yet or not."""
-        from trunkline.connect.repos import RepoHandle
-
-        return RepoHandle(self, name)
+        return self.project(DEFAULT_PROJECT).repo(name)
 
     def __getitem__(self, address: str) -> FileHandle:
         """A handle on a file or directory: `repo@ref:/path`; without a ref, of `master`."""
@@ -88,9 +100,7 @@ class Connection:
 
     def pipeline(self, name: str) -> PipelineHandle:
         """A handle on a pipeline, whether it is there yet or not."""
-        from trunkline.connect.pipelines import PipelineHandle
-
-        return PipelineHandle(self, name)
+        return self.project(DEFAULT_PROJECT).pipeline(name)
 
     def create_pipeline(
         self,
@@ -107,24 +117,13 @@ class Connection:
         of a spec. `code` is a directory that the pipeline sees as `/code`; by default the one that
         the spec names.
         """
-        from trunkline.connect.pipelines import PipelineHandle
-        from trunkline.connect.specs import create_one
-
-        info = create_one(
-            self,
-            spec,
-            code=code,
-            update=update,
-            reprocess=reprocess,
-            keep_results=keep_results,
+        return self.project(DEFAULT_PROJECT).create_pipeline(
+            spec, code=code, update=update, reprocess=reprocess, keep_results=keep_results
         )
-        return PipelineHandle(self, info.name)
 
     def job(self, name: str) -> JobHandle:
         """A handle on a job, named `pipeline@id`."""
-        from trunkline.connect.jobs import JobHandle
-
-        return JobHandle(self, name)
+        return self.project(DEFAULT_PROJECT).job(name)
 
     def close(self) -> None:
         """Close the connection; the server and its data stay."""

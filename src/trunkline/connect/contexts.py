@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from trunkline.client.address import parse_server_address
 from trunkline.errors import AlreadyExists, InvalidInput, NotFound, OperationFailed, meant
-from trunkline.model.names import check_name
+from trunkline.model.names import DEFAULT_PROJECT, check_name, check_project
 
 LOCAL = "local"
 
@@ -26,10 +26,14 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contexts:
-    """The contexts of a user; `active` is the one used when none is named."""
+    """The contexts of a user; `active` is the one used when none is named.
+
+    `projects` has the project of each context for which one was chosen, `local` included.
+    """
 
     active: str = LOCAL
     named: Mapping[str, Context] = field(default_factory=lambda: MappingProxyType({}))
+    projects: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def get(self, name: str) -> Context | None:
         """The context of that name, None for the local one; raises NotFound."""
@@ -54,7 +58,7 @@ def list_contexts(file: Path) -> Contexts:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{file} is not right: {error}") from error
-    unknown = set(document) - {"active", "contexts"}
+    unknown = set(document) - {"active", "contexts", "projects"}
     if unknown:
         # Writing the file again would lose what we don't know.
         raise InvalidInput(f"{file} has a setting '{min(unknown)}' that is not known")
@@ -62,7 +66,14 @@ def list_contexts(file: Path) -> Contexts:
     if not isinstance(entries, dict):
         raise InvalidInput(f"{file}: contexts must be tables such as [contexts.team]")
     named = {name: _context(file, name, entry) for name, entry in entries.items()}
-    contexts = Contexts(active=document.get("active", LOCAL), named=MappingProxyType(named))
+    projects = document.get("projects", {})
+    if not isinstance(projects, dict) or not all(isinstance(p, str) for p in projects.values()):
+        raise InvalidInput(f'{file}: projects must be a table of lines such as team = "vision"')
+    contexts = Contexts(
+        active=document.get("active", LOCAL),
+        named=MappingProxyType(named),
+        projects=MappingProxyType(projects),
+    )
     contexts.get(contexts.active)
     return contexts
 
@@ -78,14 +89,19 @@ def add_context(
     if name in contexts.named and not replace:
         raise AlreadyExists("context", name, "use another name, or remove it first")
     context = Context(address=str(parse_server_address(address)), token=token)
-    _write(file, Contexts(active=contexts.active, named={**contexts.named, name: context}))
+    before = contexts.named.get(name)
+    projects = dict(contexts.projects)
+    if before is not None and before.address != context.address:
+        projects.pop(name, None)  # it was one of the other server
+    named = {**contexts.named, name: context}
+    _write(file, Contexts(active=contexts.active, named=named, projects=projects))
 
 
 def use_context(file: Path, name: str) -> None:
     """Make a context the active one; raises NotFound."""
     contexts = list_contexts(file)
     contexts.get(name)
-    _write(file, Contexts(active=name, named=contexts.named))
+    _write(file, Contexts(active=name, named=contexts.named, projects=contexts.projects))
 
 
 def remove_context(file: Path, name: str) -> None:
@@ -95,7 +111,21 @@ def remove_context(file: Path, name: str) -> None:
         raise InvalidInput("the context 'local' always exists")
     named = {other: context for other, context in contexts.named.items() if other != name}
     active = LOCAL if contexts.active == name else contexts.active
-    _write(file, Contexts(active=active, named=named))
+    projects = {other: p for other, p in contexts.projects.items() if other != name}
+    _write(file, Contexts(active=active, named=named, projects=projects))
+
+
+def set_project(file: Path, name: str, project: str) -> None:
+    """Choose the project of commands in a context that name none; raises NotFound, InvalidName.
+
+    Whether the server has such a project is for the caller to find out.
+    """
+    contexts = list_contexts(file)
+    contexts.get(name)
+    projects = {**contexts.projects, name: check_project(project)}
+    if project == DEFAULT_PROJECT:
+        del projects[name]
+    _write(file, Contexts(active=contexts.active, named=contexts.named, projects=projects))
 
 
 def _context(file: Path, name: str, entry: object) -> Context:
@@ -109,6 +139,9 @@ def _context(file: Path, name: str, entry: object) -> Context:
 
 def _write(file: Path, contexts: Contexts) -> None:
     lines = [f"active = {_quoted(contexts.active)}"]
+    if contexts.projects:
+        lines += ["", "[projects]"]
+        lines += [f"{name} = {_quoted(p)}" for name, p in sorted(contexts.projects.items())]
     for name, context in sorted(contexts.named.items()):
         lines += ["", f"[contexts.{name}]", f"address = {_quoted(context.address)}"]
         if context.token is not None:

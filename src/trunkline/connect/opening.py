@@ -10,6 +10,7 @@ from trunkline.config import Config, load
 from trunkline.connect.connection import Connection
 from trunkline.connect.local import local_client
 from trunkline.errors import InvalidInput
+from trunkline.model.names import DEFAULT_PROJECT, check_project
 
 
 def connect(
@@ -64,6 +65,21 @@ def open_client(
     if found is None:
         return local_client(config)
     return _client(found.address, token or found.token or config.token)
+
+
+def project_in_force(config: Config, *, context: str | None = None) -> str:
+    """The project of commands that name none: of the environment, else the context, else `default`.
+
+    A context counts where `open_client` would use it: not behind an address in the environment.
+    """
+    if config.project is not None:
+        return check_project(config.project)
+    if (context is None and config.address is not None) or not config.config_file.exists():
+        return DEFAULT_PROJECT
+    from trunkline.connect.contexts import list_contexts
+
+    contexts = list_contexts(config.config_file)
+    return contexts.projects.get(context or contexts.active, DEFAULT_PROJECT)
 
 
 def _client(address: str, token: str | None) -> RemoteClient:

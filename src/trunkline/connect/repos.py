@@ -13,7 +13,7 @@ from trunkline.client.local_files import put_local
 from trunkline.connect.content import Content, Spool
 from trunkline.connect.files import FileHandle
 from trunkline.errors import InvalidInput, RepoNotFound
-from trunkline.model.names import check_path, parse_address
+from trunkline.model.names import check_path, parse_address, project_of
 from trunkline.model.versions import DEFAULT_BRANCH
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class CommitWriter:
         if isinstance(source, FileHandle):
             repo, ref, from_path = source.repo, source.ref, source.path
         else:
-            parsed = parse_address(source)
+            parsed = parse_address(source, project=project_of(self._repo))
             repo, ref, from_path = parsed.repo, parsed.ref or DEFAULT_BRANCH, parsed.path or ""
         self._changes.append(
             CopyFile(

@@ -9,6 +9,7 @@ from trunkline.api.changes import FileChange
 from trunkline.api.connection import Operations
 from trunkline.client.local_files import put_local
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed
+from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.model.pipelines import PipelineInfo
 
 SPEC_ENDINGS = (".json", ".yaml", ".yml")
@@ -22,18 +23,20 @@ def create_one(
     operations: Operations,
     spec: "Mapping[str, object] | str | os.PathLike[str]",
     *,
+    project: str = DEFAULT_PROJECT,
     code: str | os.PathLike[str] | None = None,
     update: bool = False,
     reprocess: bool = False,
     keep_results: bool = False,
 ) -> PipelineInfo:
-    """Create the one pipeline that a spec describes."""
+    """Create the one pipeline that a spec describes, in `project` if the spec names none."""
     text, source, directory = _text_of(spec)
     created = create_from_text(
         operations,
         text,
         source=source,
         directory=directory,
+        project=project,
         code=code,
         update=update,
         reprocess=reprocess,
@@ -49,6 +52,7 @@ def create_from_text(
     *,
     source: str,
     directory: Path,
+    project: str = DEFAULT_PROJECT,
     code: str | os.PathLike[str] | None = None,
     update: bool = False,
     reprocess: bool = False,
@@ -60,7 +64,7 @@ def create_from_text(
     `source` names the text in sentences; a code directory in a spec is relative to `directory`.
     `code` overrides it. With `one`, anything but one spec is refused before anything is changed.
     """
-    drafts = operations.pipelines.validate_specs(text, source=source)
+    drafts = operations.pipelines.validate_specs(text, source=source, project=project)
     if one and len(drafts) != 1:
         raise InvalidInput(f"{source} describes {len(drafts)} pipelines; one is expected here")
     created = []

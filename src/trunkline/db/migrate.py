@@ -15,13 +15,13 @@ def migrate(database: Database, series: str, *, where: str) -> int:
     known = _migrations(series)
     with database.read() as tx:
         there = tx.row("SELECT 1 FROM sqlite_master WHERE name = 'migration'")
-        done = tx.row("SELECT COALESCE(MAX(number), 0) FROM migration") if there else (0,)
+        done = {int(n) for (n,) in tx.rows("SELECT number FROM migration")} if there else set()
     newest = max(known)
-    current = int(done[0]) if done else 0
+    current = max(done, default=0)
     if current > newest:
         raise StoreTooNew(where, current, newest)
     for number in sorted(known):
-        if number <= current:
+        if number in done:
             continue
         with database.write() as tx:
             if number == 1:

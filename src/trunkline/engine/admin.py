@@ -12,10 +12,11 @@ from trunkline.errors import TrunklineError
 from trunkline.files.manifest import RootId
 from trunkline.jobs import ledger
 from trunkline.model.admin import Damage, FsckReport, ServerStatus, ServerVersion
-from trunkline.model.versions import SPEC_REPO, BranchName
+from trunkline.model.names import DEFAULT_PROJECT
+from trunkline.model.versions import BranchName
 from trunkline.pipelines import lifecycle
 from trunkline.runtimes.process import isolation_available
-from trunkline.versions import branches, commits, provenance, repos
+from trunkline.versions import branches, commits, projects, provenance, repos
 from trunkline.versions.commits import CommitRecord
 
 _HITS_MAX = 20
@@ -56,10 +57,11 @@ class EngineAdmin:
             ledger.delete_everything(tx)
             for record in lifecycle.list_pipelines(tx):
                 lifecycle.delete(tx, record.name)
-            for name in [*repos.repo_names(tx), SPEC_REPO]:
-                if name == SPEC_REPO and not repos.repo_exists(tx, name):
-                    continue
+            for name in [*repos.repo_names(tx), *repos.spec_repos(tx)]:
                 repos.delete_repo(tx, name, force=True, now=now)
+            for project in projects.list_projects(tx):
+                if project.name != DEFAULT_PROJECT:
+                    projects.delete_project(tx, project.name)
 
     # --- fsck -------------------------------------------------------------------------------------
 
@@ -70,9 +72,7 @@ class EngineAdmin:
         for chunk, problem in services.chunks.verify(read_data=read_data):
             damaged[str(chunk)] = problem
         with services.database.read() as tx:
-            names = [*repos.repo_names(tx)]
-            if SPEC_REPO not in names and repos.repo_exists(tx, SPEC_REPO):
-                names.append(SPEC_REPO)
+            names = [*repos.repo_names(tx), *repos.spec_repos(tx)]
             records = [record for name in names for record in commits.list_commits(tx, name)]
             damages += [found for name in names for found in _broken_provenance(tx, name)]
         files = 0

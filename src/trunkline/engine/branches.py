@@ -3,8 +3,8 @@
 from trunkline.engine.services import Services
 from trunkline.errors import InUse, InvalidInput, OutputBranch
 from trunkline.jobs.records import open_jobs
-from trunkline.model.names import parse_address
-from trunkline.model.versions import DEFAULT_BRANCH, SPEC_REPO, BranchInfo, BranchName
+from trunkline.model.names import full_name, parse_address, project_of
+from trunkline.model.versions import DEFAULT_BRANCH, BranchInfo, BranchName, is_spec_repo
 from trunkline.pipelines import lifecycle
 from trunkline.versions import branches, commits
 
@@ -50,8 +50,9 @@ class EngineBranches:
 
     def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> None:
         with self._services.database.write() as tx:
-            if repo == SPEC_REPO and lifecycle.find(tx, branch) is not None:
-                raise InUse(f"branch {repo}@{branch} holds the specs of pipeline '{branch}'")
+            pipeline = full_name(project_of(repo), branch)
+            if is_spec_repo(repo) and lifecycle.find(tx, pipeline) is not None:
+                raise InUse(f"branch {repo}@{branch} holds the specs of pipeline '{pipeline}'")
             branches.delete_branch(tx, repo, branch, force=force)
 
 

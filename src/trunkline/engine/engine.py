@@ -19,6 +19,7 @@ from trunkline.engine.datums import EngineDatums
 from trunkline.engine.files import EngineFiles
 from trunkline.engine.jobs import EngineJobs
 from trunkline.engine.pipelines import EnginePipelines
+from trunkline.engine.projects import EngineProjects
 from trunkline.engine.release import FORMAT
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.services import Services
@@ -73,6 +74,7 @@ class Engine:
             closing=threading.Event(),
             started=time.monotonic(),
         )
+        self.projects = EngineProjects(self._services)
         self.repos = EngineRepos(self._services)
         self.branches = EngineBranches(self._services)
         self.commits = EngineCommits(self._services)

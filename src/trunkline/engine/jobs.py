@@ -1,6 +1,7 @@
 """Operations on jobs and workers; see `api.jobs`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from trunkline.db.database import Transaction
 from trunkline.engine.commits import derived_from_all, named_commit
@@ -10,10 +11,10 @@ from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.records import stop_jobs
 from trunkline.model.jobs import JobInfo, WorkerInfo
-from trunkline.model.names import is_commit_id
+from trunkline.model.names import is_commit_id, parse_job
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.inputs import resolved_document
-from trunkline.versions import provenance
+from trunkline.versions import projects, provenance
 
 _PAGE = 200
 
@@ -27,6 +28,7 @@ class EngineJobs:
         *,
         pipeline: str | None = None,
         run: str | None = None,
+        project: str | None = None,
         output: str | None = None,
         inputs: list[str] | None = None,
         number: int = 0,
@@ -34,6 +36,8 @@ class EngineJobs:
         with self._services.database.read() as tx:
             if pipeline is not None:
                 lifecycle.get(tx, pipeline)
+            if project is not None:
+                projects.require_project(tx, project)
             wanted: set[int] | None = None
             if output is not None:
                 job = ledger.job_of_output(tx, *_name(tx, output))
@@ -43,16 +47,17 @@ class EngineJobs:
                 jobs = [ledger.job_of_output(tx, name.repo, name.id) for name in derived]
                 found = {job.number for job in jobs if job is not None}
                 wanted = found if wanted is None else wanted & found
-        return self._pages(pipeline, run, wanted, number)
+        page = partial(ledger.list_jobs, pipeline=pipeline, run=run, project=project, number=_PAGE)
+        return self._pages(page, wanted, number)
 
     def _pages(
-        self, pipeline: str | None, run: str | None, wanted: set[int] | None, number: int
+        self, next_page: Callable[..., list[JobRecord]], wanted: set[int] | None, number: int
     ) -> Iterator[JobInfo]:
         before: int | None = None
         given = 0
         while True:
             with self._services.database.read() as tx:
-                page = ledger.list_jobs(tx, pipeline=pipeline, run=run, before=before, number=_PAGE)
+                page = next_page(tx, before=before)
                 infos = [
                     job_info(tx, job) for job in page if wanted is None or job.number in wanted
                 ]
@@ -118,11 +123,13 @@ class EngineJobs:
 def find_job(tx: Transaction, text: str) -> JobRecord:
     """The job that `pipeline@id`, `pipeline/id`, or an id that only one job has, names.
 
+    The pipeline is named by its full name.
+
     Raises JobNotFound, and InvalidInput for the id of a run with several jobs.
     """
-    pipeline, separator, run = text.replace("/", "@", 1).partition("@")
-    if separator:
-        job = ledger.job_by_name(tx, pipeline, run)
+    named = parse_job(text)
+    if named is not None:
+        job = ledger.job_by_name(tx, *named)
         if job is None:
             raise JobNotFound(text)
         return job

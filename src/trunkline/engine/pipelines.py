@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from datetime import datetime
 
 from trunkline.db.database import Transaction
 from trunkline.engine.services import Services
@@ -14,7 +15,7 @@ from trunkline.jobs.planning import check_count
 from trunkline.jobs.records import open_jobs, stop_jobs, stop_readers
 from trunkline.model.names import RunId
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineSpec, PipelineState
-from trunkline.model.versions import SPEC_REPO, BranchName
+from trunkline.model.versions import BranchName, spec_branch
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.datums import Head
 from trunkline.pipelines.inputs import branches_of
@@ -30,9 +31,12 @@ class EnginePipelines:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def validate_specs(self, text: str, *, source: str = "spec") -> list[PipelineDraft]:
+    def validate_specs(
+        self, text: str, *, source: str = "spec", project: str = "default"
+    ) -> list[PipelineDraft]:
         most = self._services.config.spec_bytes_max
-        return [draft(spec) for spec in read_specs(text, source=source, bytes_max=most)]
+        specs = read_specs(text, source=source, bytes_max=most, project=project)
+        return [draft(spec) for spec in specs]
 
     def create_pipeline(
         self,
@@ -66,11 +70,12 @@ class EnginePipelines:
                 if previous is not None
                 else None,
             )
-            head = branches.branch_head(tx, SPEC_REPO, pipeline.name)
+            specs = spec_branch(pipeline.name)
+            head = branches.branch_head(tx, specs.repo, specs.branch)
             started = commits.put_commit(
                 tx,
-                SPEC_REPO,
-                pipeline.name,
+                specs.repo,
+                specs.branch,
                 expected_head=head.id if head is not None else None,
                 root=spec_root,
                 files=files,
@@ -127,7 +132,8 @@ class EnginePipelines:
         now = self._services.now()
         for name in branches_of(pipeline.input):
             branches.ensure_branch(tx, name.repo, name.branch, now=now)
-        branches.ensure_branch(tx, SPEC_REPO, pipeline.name, now=now)
+        specs = spec_branch(pipeline.name)
+        branches.ensure_branch(tx, specs.repo, specs.branch, now=now)
         if pipeline.name not in repos.repo_names(tx):
             repos.create_repo(
                 tx, pipeline.name, description=f"Output of pipeline {pipeline.name}.", now=now
@@ -152,7 +158,7 @@ class EnginePipelines:
             head=None,
             provenance=[
                 *branches_of(pipeline.input),
-                BranchName(repo=SPEC_REPO, branch=pipeline.name),
+                spec_branch(pipeline.name),
             ],
             now=now,
             run_id=run_id,
@@ -164,34 +170,14 @@ class EnginePipelines:
             record = lifecycle.get(tx, name, version=version)
             return self._info(tx, record)
 
-    def list_pipelines(self) -> list[PipelineInfo]:
+    def list_pipelines(self, *, project: str | None = None) -> list[PipelineInfo]:
         with self._services.database.read() as tx:
-            return [self._info(tx, record) for record in lifecycle.list_pipelines(tx)]
+            return [self._info(tx, record) for record in lifecycle.list_pipelines(tx, project)]
 
     def delete_pipeline(self, name: str, *, force: bool = False, keep_repo: bool = False) -> None:
         services = self._services
-        now = services.now()
         with services.database.write() as tx:
-            record = lifecycle.get(tx, name)
-            pipeline = lifecycle.spec_of(record)
-            output = BranchName(repo=name, branch=pipeline.output_branch)
-            derived = provenance.downstream_branches(tx, output)
-            if derived and not force:
-                raise InUse(
-                    f"pipeline '{name}' can't be deleted: from its output are derived "
-                    f"{', '.join(map(str, derived))}; delete those first, or add --force"
-                )
-            stop_jobs(
-                tx, ledger.open_jobs(tx, name), reason=f"pipeline '{name}' was deleted", now=now
-            )
-            ledger.delete_jobs_of(tx, name)
-            lifecycle.delete(tx, name)
-            if keep_repo:
-                branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
-            else:
-                stop_readers(tx, name, now=now)
-                repos.delete_repo(tx, name, force=True, now=now)
-            branches.delete_branch(tx, SPEC_REPO, name, force=True)
+            delete_pipeline(tx, name, force=force, keep_repo=keep_repo, now=services.now())
 
     def start_pipeline(self, name: str) -> None:
         with self._services.database.write() as tx:
@@ -222,3 +208,30 @@ class EnginePipelines:
             job_counts=ledger.job_counts(tx, record.name),
             recent_error=ledger.last_failure(tx, record.name),
         )
+
+
+def delete_pipeline(
+    tx: Transaction, name: str, *, force: bool, keep_repo: bool, now: datetime
+) -> None:
+    """Delete a pipeline with its jobs and, unless `keep_repo`, its output repo.
+
+    Raises InUse when other branches are derived from its output, unless `force`.
+    """
+    pipeline = lifecycle.spec_of(lifecycle.get(tx, name))
+    output = BranchName(repo=name, branch=pipeline.output_branch)
+    derived = provenance.downstream_branches(tx, output)
+    if derived and not force:
+        raise InUse(
+            f"pipeline '{name}' can't be deleted: from its output are derived "
+            f"{', '.join(map(str, derived))}; delete those first, or add --force"
+        )
+    stop_jobs(tx, ledger.open_jobs(tx, name), reason=f"pipeline '{name}' was deleted", now=now)
+    ledger.delete_jobs_of(tx, name)
+    lifecycle.delete(tx, name)
+    if keep_repo:
+        branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
+    else:
+        stop_readers(tx, name, now=now)
+        repos.delete_repo(tx, name, force=True, now=now)
+    specs = spec_branch(name)
+    branches.delete_branch(tx, specs.repo, specs.branch, force=True)

@@ -3,7 +3,7 @@
 from trunkline.engine.services import Services
 from trunkline.errors import InUse
 from trunkline.jobs.records import stop_readers
-from trunkline.model.versions import SPEC_REPO, RepoInfo
+from trunkline.model.versions import RepoInfo, is_spec_repo
 from trunkline.pipelines import lifecycle
 from trunkline.versions import repos
 
@@ -21,15 +21,15 @@ class EngineRepos:
         with self._services.database.read() as tx:
             return repos.repo_info(tx, name)
 
-    def list_repos(self) -> list[RepoInfo]:
+    def list_repos(self, *, project: str | None = None) -> list[RepoInfo]:
         with self._services.database.read() as tx:
-            return repos.list_repos(tx)
+            return repos.list_repos(tx, project)
 
     def delete_repo(self, name: str, *, force: bool = False) -> None:
         now = self._services.now()
         with self._services.database.write() as tx:
-            if name == SPEC_REPO:
-                raise InUse(f"repo '{SPEC_REPO}' holds the specs of all pipelines; it stays")
+            if is_spec_repo(name):
+                raise InUse(f"repo '{name}' holds the specs of all pipelines; it stays")
             if lifecycle.find(tx, name) is not None:  # even by force: it could not go on without
                 raise InUse(
                     f"repo '{name}' holds the output of pipeline '{name}'; "

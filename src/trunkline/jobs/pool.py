@@ -115,7 +115,8 @@ class WorkerPool:
     def spawn(self, pipeline: str, version: int, *, now: datetime) -> Worker:
         """Start a worker for a version of a pipeline; it says `ready` when it can take work."""
         suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
-        name = f"pipeline-{pipeline.lower().replace('_', '-')}-v{version}-{suffix}"
+        words = pipeline.lower().replace("_", "-").replace("/", "-")
+        name = f"pipeline-{words}-v{version}-{suffix}"
         settings = WorkerSettings(
             name=name,
             home=str(self._home),

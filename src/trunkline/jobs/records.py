@@ -9,7 +9,7 @@ from trunkline.files.manifest import EMPTY
 from trunkline.jobs import tables
 from trunkline.jobs.state import Action, Event, Progress, Stopped, step
 from trunkline.jobs.tables import JobRecord
-from trunkline.model.versions import SPEC_REPO
+from trunkline.model.versions import is_spec_repo
 from trunkline.pipelines import lifecycle
 from trunkline.versions import commits, provenance
 from trunkline.versions.provenance import OpenedCommit
@@ -34,7 +34,7 @@ def open_jobs(tx: Transaction, opened: Sequence[OpenedCommit], *, now: datetime)
     for output in opened:
         commit = output.commit
         pipeline = lifecycle.find(tx, commit.repo)
-        specs = [name.id for name in output.inputs if name.repo == SPEC_REPO]
+        specs = [name.id for name in output.inputs if is_spec_repo(name.repo)]
         if pipeline is None or not specs:
             continue
         version = lifecycle.version_of_commit(tx, commit.repo, specs[0])

@@ -10,6 +10,7 @@ from datetime import datetime
 from trunkline.db.database import Row, Transaction
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.jobs import DatumState, JobState
+from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.versions.counter import next_number
 
 _JOB = """number, pipeline, id, version, spec_commit, output_repo, output_branch, state, reason,
@@ -171,23 +172,29 @@ def job_of_output(tx: Transaction, repo: str, commit: str) -> JobRecord | None:
 
 
 def list_jobs(
-    tx: Transaction, *, pipeline: str | None, run: str | None, before: int | None, number: int
+    tx: Transaction,
+    *,
+    pipeline: str | None,
+    run: str | None,
+    before: int | None,
+    number: int,
+    project: str | None = None,
 ) -> list[JobRecord]:
     """At most `number` jobs with a number below `before`, newest first."""
-    where, parameters = ["1 = 1"], dict[str, str | int]()
-    if pipeline is not None:
-        where.append("pipeline = :pipeline")
-        parameters["pipeline"] = pipeline
-    if run is not None:
-        where.append("id = :run")
-        parameters["run"] = run
-    if before is not None:
-        where.append("number < :before")
-        parameters["before"] = before
+    given = {"pipeline": pipeline, "run": run, "before": before, "project": project}
+    wanted = {
+        "pipeline": "pipeline = :pipeline",
+        "run": "id = :run",
+        "before": "number < :before",
+        "project": "pipeline NOT LIKE '%/%'"
+        if project == DEFAULT_PROJECT
+        else "substr(pipeline, 1, length(:project) + 1) = :project || '/'",
+    }
+    where = " AND ".join(["1 = 1", *(wanted[name] for name in given if given[name] is not None)])
     rows = tx.rows(
-        f"SELECT {_JOB} FROM job WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT :most",
+        f"SELECT {_JOB} FROM job WHERE {where} ORDER BY number DESC LIMIT :most",
         most=number,
-        **parameters,
+        **given,
     )
     return [_job(row) for row in rows]
 

@@ -3,6 +3,10 @@
 Accepted spellings of a commit are `repo@ref` (2.x) and `repo/ref` or `repo ref` (1.7), where `ref`
 is a branch or a commit id, with any number of ancestry steps behind it: `^` and `~` go to the
 parent, `^3` and `~3` three parents up, `.3` to the third commit from the root of the branch.
+
+Repos and pipelines live in projects. The full name of one is `name` in the project `default` and
+`project/name` in every other, and has no second spelling: it is what operations take and give, and
+what names a thing everywhere inside.
 """
 
 import re
@@ -13,7 +17,9 @@ from trunkline.errors import InvalidInput, InvalidName, InvalidPath, InvalidRefe
 
 RunId = NewType("RunId", str)  # 32 lowercase hex digits in uuid4 shape; also a commit's id
 
+DEFAULT_PROJECT = "default"
 NAME_LENGTH_MAX = 128
+PROJECT_LENGTH_MAX = 51  # as in 2.x
 PATH_BYTES_MAX = 4096
 PATH_PART_BYTES_MAX = 255
 
@@ -32,6 +38,44 @@ def check_name(kind: str, name: str) -> str:
         raise InvalidName(kind, name, f"it is longer than {NAME_LENGTH_MAX} characters")
     if not _NAME.fullmatch(name):
         raise InvalidName(kind, name, "use letters, digits, '_' and '-' only")
+    return name
+
+
+def check_project(name: str) -> str:
+    """The name, if it can name a project: like any name, but shorter, beginning like a word."""
+    check_name("project", name)
+    if len(name) > PROJECT_LENGTH_MAX:
+        raise InvalidName("project", name, f"it is longer than {PROJECT_LENGTH_MAX} characters")
+    if name[0] in "_-":
+        raise InvalidName("project", name, "it must begin with a letter or digit")
+    return name
+
+
+def full_name(project: str, name: str) -> str:
+    """The full name of a repo or pipeline that is called `name` in a project."""
+    return name if project == DEFAULT_PROJECT else f"{project}/{name}"
+
+
+def project_of(name: str) -> str:
+    """The project in a full name."""
+    project, slash, _ = name.partition("/")
+    return project if slash else DEFAULT_PROJECT
+
+
+def bare_name(name: str) -> str:
+    """A full name without its project: what the thing is called there."""
+    return name.partition("/")[2] or name
+
+
+def check_full_name(kind: str, name: str) -> str:
+    """The full name itself, if it can name a repo or pipeline; raises InvalidName."""
+    project, slash, bare = name.partition("/")
+    if not slash:
+        return check_name(kind, name)
+    if project == DEFAULT_PROJECT:
+        raise InvalidName(kind, name, f"in the project 'default' it is called '{bare}' alone")
+    check_project(project)
+    check_name(kind, bare)
     return name
 
 
@@ -118,25 +162,43 @@ def parse_reference(text: str) -> Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """`repo[@ref][:/path]`, as the commands of the second generation write it."""
+    """`[project/]repo[@ref][:/path]`, as the commands of the second generation write it.
+
+    `repo` is a full name.
+    """
 
     repo: str
     ref: str | None = None
     path: str | None = None
 
 
-def parse_address(text: str) -> Address:
-    """Read `repo`, `repo@ref`, `repo@ref:/path`; the 1.7 form `repo/ref` too.
+def parse_address(text: str, *, project: str = DEFAULT_PROJECT) -> Address:
+    """Read `repo`, `repo@ref`, `repo@ref:/path`; `project` is the one of repos named without any.
 
-    Raises InvalidInput when the repo is missing; names themselves are checked where they are used.
+    Before an `@`, a slash is the one between a project and its repo. Without an `@` the last slash
+    is 1.7's, between a repo and a reference (`repo/ref`, `project/repo/ref`). Raises InvalidInput
+    when the repo is missing; names themselves are checked where they are used.
     """
     head, colon, path = text.partition(":")
-    repo, at, ref = head.partition("@")
+    name, at, ref = head.partition("@")
     if not at and "/" in head:
-        repo, _, ref = head.partition("/")
-        at = "/"
-    if not repo or (at and not ref):
+        name, at, ref = head.rpartition("/")
+    if not name.rpartition("/")[2] or (at and not ref):
         raise InvalidInput(
             f"{text!r} does not name a repo or commit; write repo, repo@branch or repo@branch:/path"
         )
-    return Address(repo=repo, ref=ref or None, path=path if colon else None)
+    return Address(repo=in_project(project, name), ref=ref or None, path=path if colon else None)
+
+
+def in_project(project: str, name: str) -> str:
+    """The full name of what a user called `name` in a project; one in the name itself counts."""
+    own, slash, bare = name.partition("/")
+    return full_name(own, bare) if slash else full_name(project, name)
+
+
+def parse_job(text: str, *, project: str = DEFAULT_PROJECT) -> tuple[str, str] | None:
+    """Pipeline and id in `pipeline@id` (or 1.7's `pipeline/id`); None for text without either."""
+    pipeline, mark, run = text.partition("@")
+    if not mark:
+        pipeline, mark, run = text.rpartition("/")
+    return (in_project(project, pipeline), run) if mark else None

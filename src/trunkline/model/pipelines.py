@@ -73,7 +73,10 @@ class Parallelism:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSpec:
-    """A checked spec. `document` is the whole of it as accepted, in canonical snake case."""
+    """A checked spec. `document` is the whole of it as accepted, in canonical snake case.
+
+    `name` and the repos of inputs are full names; the document has projects in fields of their own.
+    """
 
     name: str
     description: str

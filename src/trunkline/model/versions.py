@@ -1,11 +1,18 @@
-"""Repos, branches, commits and files as values."""
+"""Projects, repos, branches, commits and files as values; the name of a repo is its full name."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-SPEC_REPO = "__spec__"  # the system repo: one branch per pipeline, one commit per spec version
+from trunkline.model.names import bare_name, full_name, project_of
+
+SPEC_REPO = "__spec__"  # system repo of each project: one branch per pipeline, one commit per spec
 DEFAULT_BRANCH = "master"
+
+
+def is_spec_repo(repo: str) -> bool:
+    """Whether this is the system repo of a project."""
+    return bare_name(repo) == SPEC_REPO
 
 
 class Origin(StrEnum):
@@ -29,6 +36,11 @@ class BranchName:
         return f"{self.repo}@{self.branch}"
 
 
+def spec_branch(pipeline: str) -> BranchName:
+    """The branch that holds the specs of a pipeline."""
+    return BranchName(repo=full_name(project_of(pipeline), SPEC_REPO), branch=bare_name(pipeline))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitName:
     repo: str
@@ -36,6 +48,13 @@ class CommitName:
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectInfo:
+    name: str
+    description: str
+    created: datetime | None  # None for `default`, which is as old as the installation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

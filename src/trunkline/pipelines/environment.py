@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from trunkline.model.names import bare_name, project_of
 from trunkline.pipelines.datums import Datum, DatumFile
 
 _NOT_SHELL = re.compile(r"[^A-Za-z0-9_]")
@@ -23,7 +24,8 @@ def datum_environment(
     `<input>` is the path of what the input gave (/pfs/<input>/<path>, no slash at the end) and
     `<input>_COMMIT` the commit it is from. Input names may have `-` or begin with a digit, which no
     shell can spell: such a name is given as it is (other languages can read it) and again with `_`
-    for each `-`, and before a digit, unless another input has just that name.
+    for each `-`, and before a digit, unless another input has just that name. `pipeline` is a full
+    name; code sees it apart from its project.
     """
     found = dict(env)
     exact = {file.name for file in datum.files}
@@ -37,12 +39,14 @@ def datum_environment(
         "PACH_JOB_ID": job,
         "PACH_OUTPUT_COMMIT_ID": output_commit,
         "PACH_DATUM_ID": datum_id,
-        "PPS_PIPELINE_NAME": pipeline,
+        "PPS_PIPELINE_NAME": bare_name(pipeline),
+        "PPS_PROJECT_NAME": project_of(pipeline),
         "PPS_SPEC_COMMIT": spec_commit,
         "TRUNKLINE_JOB_ID": job,
         "TRUNKLINE_OUTPUT_COMMIT_ID": output_commit,
         "TRUNKLINE_DATUM_ID": datum_id,
-        "TRUNKLINE_PIPELINE_NAME": pipeline,
+        "TRUNKLINE_PIPELINE_NAME": bare_name(pipeline),
+        "TRUNKLINE_PROJECT_NAME": project_of(pipeline),
         "TRUNKLINE_SPEC_COMMIT": spec_commit,
     }
     return found

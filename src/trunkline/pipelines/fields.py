@@ -208,9 +208,9 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
     ),
     "pipeline": (
         Field("name", _T, BOTH, _USED, "required", "name of the pipeline and its output repo"),
-        Field("project", Message("project"), NEW, _USED, "default", "only `default` exists yet"),
+        Field("project", Message("project"), NEW, _USED, "none", "project of the pipeline"),
     ),
-    "project": (Field("name", _T, NEW, _USED, "default", "only `default` exists yet"),),
+    "project": (Field("name", _T, NEW, _USED, "of the command", "project of the pipeline"),),
     "transform": (
         Field(
             "image",
@@ -282,7 +282,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("git", Message("git"), OLD, _REFUSED, "none", "a git repository as input"),
     ),
     "pfs": (
-        Field("project", _T, NEW, _USED, "default", "only `default` exists yet"),
+        Field("project", _T, NEW, _USED, "the pipeline's", "project of the repo"),
         Field("name", _T, BOTH, _USED, "as `repo`", "directory below /pfs, and variable"),
         Field("repo", _T, BOTH, _USED, "required", "repo to read"),
         Field("repo_type", Text(("user",)), NEW, _USED, "user", "only `user` can be read"),

@@ -7,9 +7,9 @@ The one place that decides it. Two hashes:
   inputs are given as empty files, the spec's own `salt` and a nonce. Not parallelism, resources,
   timeouts, tries, description; and not output_merge, which says how outputs are put together, not
   what a datum's output is;
-* the **key** of a datum covers the pipeline's name, per input its name, path, type and content
-  digest, and the salt. Not repo, branch, commit or time: equal content is equal work. Inputs are
-  taken by name, so reordering a cross changes nothing.
+* the **key** of a datum covers the pipeline's full name (so no two projects share results), per
+  input its name, path, type and content digest, and the salt. Not repo, branch, commit or time:
+  equal content is equal work. Inputs are taken by name, so reordering a cross changes nothing.
 
 Both are BLAKE3 over length-prefixed fields behind a versioned prefix: no two different lists of
 fields have the same encoding. A field left at its default is left out of the salt, so that fields

@@ -9,7 +9,13 @@ from typing import assert_never
 
 from trunkline.errors import InvalidInput
 from trunkline.files.glob import compile_glob
-from trunkline.model.names import check_branch, check_name
+from trunkline.model.names import (
+    DEFAULT_PROJECT,
+    check_branch,
+    check_name,
+    check_project,
+    full_name,
+)
 from trunkline.model.pipelines import CrossInput, Input, PfsInput, UnionInput
 from trunkline.model.versions import DEFAULT_BRANCH, BranchName
 from trunkline.pipelines.canonical import Document, dotted
@@ -18,12 +24,13 @@ from trunkline.pipelines.nodes import Fault, Path
 INPUTS_MAX = 256  # leaves of one spec's input
 
 
-def read_input(document: Document, path: Path) -> tuple[Input, Document]:
+def read_input(document: Document, path: Path, *, project: str) -> tuple[Input, Document]:
     """The input of a canonical document, and the document with defaults filled in.
 
-    Raises Fault. That the repos exist is for the caller to check, in its transaction.
+    Repos are in the pipeline's own `project` where no other is named. Raises Fault. That the repos
+    exist is for the caller to check, in its transaction.
     """
-    found, completed = _read(document, path)
+    found, completed = _read(document, path, project)
     leaves = _leaves(found)
     if len(leaves) > INPUTS_MAX:
         raise Fault(
@@ -77,7 +84,9 @@ def _resolved(document: Document, commits: Mapping[BranchName, str | None]) -> D
         if isinstance(value, list):
             resolved[kind] = [_resolved(member, commits) for member in value]
         elif isinstance(value, dict):
-            branch = BranchName(repo=str(value["repo"]), branch=str(value["branch"]))
+            project = str(value.get("project") or DEFAULT_PROJECT)
+            repo = full_name(project, str(value["repo"]))
+            branch = BranchName(repo=repo, branch=str(value["branch"]))
             resolved[kind] = _with_commit(value, commits.get(branch))
     return resolved
 
@@ -93,7 +102,7 @@ def _with_commit(leaf: Document, commit: str | None) -> Document:
     return shown
 
 
-def _read(document: Document, path: Path) -> tuple[Input, Document]:
+def _read(document: Document, path: Path, project: str) -> tuple[Input, Document]:
     if not document:
         raise Fault(f"no input set: {dotted(path)} needs one of pfs, atom, cross, union", path=path)
     if len(document) > 1:
@@ -106,16 +115,18 @@ def _read(document: Document, path: Path) -> tuple[Input, Document]:
     [(kind, value)] = document.items()
     below = (*path, kind)
     if isinstance(value, list):
-        return _read_members(kind, value, below)
+        return _read_members(kind, value, below, project)
     assert isinstance(value, dict), "the table of fields allows objects and lists here"
-    leaf, completed = _read_leaf(value, below)
+    leaf, completed = _read_leaf(value, below, project)
     return leaf, {kind: completed}
 
 
-def _read_members(kind: str, members: list[Document], path: Path) -> tuple[Input, Document]:
+def _read_members(
+    kind: str, members: list[Document], path: Path, project: str
+) -> tuple[Input, Document]:
     if not members:
         raise Fault(f"no input set: {dotted(path)} is empty", path=path)
-    read = [_read(member, (*path, index)) for index, member in enumerate(members)]
+    read = [_read(member, (*path, index), project) for index, member in enumerate(members)]
     inputs = tuple(found for found, _ in read)
     completed: Document = {kind: [document for _, document in read]}
     if kind == "cross":
@@ -124,7 +135,7 @@ def _read_members(kind: str, members: list[Document], path: Path) -> tuple[Input
     return UnionInput(members=inputs), completed
 
 
-def _read_leaf(document: Document, path: Path) -> tuple[PfsInput, Document]:
+def _read_leaf(document: Document, path: Path, project: str) -> tuple[PfsInput, Document]:
     repo = str(document.get("repo") or "")
     if not repo:
         raise Fault(f"input must specify a repo: {dotted(path)} has none", path=path)
@@ -144,15 +155,17 @@ def _read_leaf(document: Document, path: Path) -> tuple[PfsInput, Document]:
             path=path,
         )
     _check_leaf(path, name=name, repo=repo, branch=branch, glob=glob)
-    if document.get("project") not in (None, "", "default"):
-        raise Fault("projects other than 'default' are not supported yet", path=(*path, "project"))
+    named = str(document.get("project") or "")
+    _check_project(named, (*path, "project"))
     filled: Document = {"name": name, "repo": repo, "branch": branch, "glob": glob}
-    completed = {key: value for key, value in document.items() if key == "project"}
+    # Said in each input of a pipeline outside of `default`: an input can be read by itself then.
+    completed: Document = {} if project == DEFAULT_PROJECT else {"project": project}
+    completed |= {"project": named} if named else {}
     completed |= filled
     completed |= {key: value for key, value in document.items() if key not in completed}
     leaf = PfsInput(
         name=name,
-        repo=repo,
+        repo=full_name(named or project, repo),
         branch=branch,
         glob=glob,
         lazy=bool(document.get("lazy")),
@@ -176,6 +189,14 @@ def _check_leaf(path: Path, *, name: str, repo: str, branch: str, glob: str) -> 
         compile_glob(glob)
     except InvalidInput as error:
         raise Fault(str(error), path=(*path, "glob")) from error
+
+
+def _check_project(name: str, path: Path) -> None:
+    if name:
+        try:
+            check_project(name)
+        except InvalidInput as error:
+            raise Fault(str(error), path=path) from error
 
 
 def _names(root: Input, path: Path) -> frozenset[str]:

@@ -10,11 +10,13 @@ from datetime import datetime
 
 from trunkline.db.database import Transaction
 from trunkline.errors import AlreadyExists, InvalidInput, NotFound, PipelineNotFound
+from trunkline.model.names import check_full_name, project_of
 from trunkline.model.pipelines import PipelineInfo, PipelineSpec, PipelineState
 from trunkline.pipelines import identity, tables
 from trunkline.pipelines.inputs import shorthand
 from trunkline.pipelines.spec import spec_from_document, warnings, worker_count
 from trunkline.pipelines.tables import PipelineRecord as PipelineRecord
+from trunkline.versions.projects import require_project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +99,18 @@ def choose_salt(
 
 
 def get(tx: Transaction, name: str, version: int | None = None) -> PipelineRecord:
-    """A pipeline as of its newest or the given version; raises PipelineNotFound, NotFound."""
+    """A pipeline as of its newest or the given version.
+
+    Raises PipelineNotFound, ProjectNotFound, InvalidName, and NotFound for a missing version.
+    """
     found = tables.find(tx, name, version)
     if found is not None:
         return found
     newest = tables.find(tx, name, None)
     if newest is None:
+        if "/" in name:
+            check_full_name("pipeline", name)  # no name at all, rather than none that is known
+        require_project(tx, project_of(name))
         raise PipelineNotFound(name, tables.names(tx))
     raise NotFound(f"pipeline '{name}' has no version {version}; its newest is {newest.newest}")
 
@@ -120,9 +128,14 @@ def version_of_commit(tx: Transaction, name: str, spec_commit: str) -> int:
     return version
 
 
-def list_pipelines(tx: Transaction) -> list[PipelineRecord]:
-    """The newest version of every pipeline, last changed first."""
-    return tables.newest_of_all(tx)
+def list_pipelines(tx: Transaction, project: str | None = None) -> list[PipelineRecord]:
+    """The newest version of every pipeline (of a project), last changed first.
+
+    Raises ProjectNotFound.
+    """
+    if project is not None:
+        require_project(tx, project)
+    return tables.newest_of_all(tx, project)
 
 
 def versions_of(tx: Transaction, name: str) -> list[PipelineRecord]:

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import cast
 
 from trunkline.errors import InvalidInput, InvalidSpec
-from trunkline.model.names import check_branch, check_name
+from trunkline.model.names import (
+    DEFAULT_PROJECT,
+    check_branch,
+    check_name,
+    check_project,
+    full_name,
+    project_of,
+)
 from trunkline.model.pipelines import Parallelism, PipelineDraft, PipelineSpec, Transform
 from trunkline.model.versions import DEFAULT_BRANCH, SPEC_REPO
 from trunkline.pipelines.canonical import (
@@ -31,8 +38,12 @@ DATUM_TRIES = 3
 COMMAND_BYTES_MAX = 128 * 1024  # of one argument or variable; Linux refuses longer ones
 
 
-def read_specs(text: str, *, source: str, bytes_max: int) -> list[PipelineSpec]:
+def read_specs(
+    text: str, *, source: str, bytes_max: int, project: str = DEFAULT_PROJECT
+) -> list[PipelineSpec]:
     """The specs in a text, in order; `source` names the text in sentences and may tell its format.
+
+    `project` is the one of pipelines that name none.
 
     Raises InvalidSpec, and nothing else whatever the text: with file, line, what is wrong, three
     lines of the text and a caret.
@@ -43,7 +54,7 @@ def read_specs(text: str, *, source: str, bytes_max: int) -> list[PipelineSpec]:
         specs: list[PipelineSpec] = []
         for node in read_documents(text, source=source):
             places.clear()
-            specs.append(_spec(node, places))
+            specs.append(_spec(node, places, project))
         return specs
     except Fault as fault:
         at = fault.at if fault.at is not None else _place(fault.path, places)
@@ -53,7 +64,7 @@ def read_specs(text: str, *, source: str, bytes_max: int) -> list[PipelineSpec]:
 def spec_from_document(document: Mapping[str, object]) -> PipelineSpec:
     """The spec that a plain document says; raises InvalidSpec naming the field."""
     try:
-        return _spec(from_value(document), {})
+        return _spec(from_value(document), {}, DEFAULT_PROJECT)
     except Fault as fault:
         raise InvalidSpec(f"pipeline spec: {fault.problem}") from None
 
@@ -109,25 +120,25 @@ def _place(path: Path, places: Places) -> int | None:
     return None
 
 
-def _spec(node: Node, places: Places) -> PipelineSpec:
+def _spec(node: Node, places: Places, project: str) -> PipelineSpec:
     document = canonical(node, places)
     try:
-        return _checked(document)
+        return _checked(document, project)
     except Fault as fault:
         # A missing field has no place of its own; its document has.
         at = fault.at if fault.at is not None else _place(fault.path, places)
         raise Fault(fault.problem, at=node.at if at is None else at) from None
 
 
-def _checked(document: Document) -> PipelineSpec:
-    name = _name(document)
+def _checked(document: Document, project: str) -> PipelineSpec:
+    name, document = _named(document, project)
     for path, field in refused_fields(document):
         raise Fault(f"{dotted(path)} is not supported yet ({field.meaning})", path=path)
     transform = _transform(document)
     given = document.get("input")
     if not given:
         raise Fault("no input set: a spec needs an `input`, such as a pfs input with repo and glob")
-    root, completed = read_input(cast(Document, given), ("input",))
+    root, completed = read_input(cast(Document, given), ("input",), project=project_of(name))
     document = {**document, "input": completed}
     return PipelineSpec(
         name=name,
@@ -146,21 +157,27 @@ def _checked(document: Document) -> PipelineSpec:
     )
 
 
-def _name(document: Document) -> str:
+def _named(document: Document, project: str) -> tuple[str, Document]:
+    """The full name, and the document with the project in it, unless that is `default`."""
     pipeline = cast(Document, document.get("pipeline") or {})
     name = _text(pipeline, "name")
     path = ("pipeline", "name")
     if not name:
         raise Fault("the pipeline has no name: a spec needs `pipeline.name`", path=path)
-    project = cast(Document, pipeline.get("project") or {})
-    if _text(project, "name") not in ("", "default"):
-        raise Fault("projects other than 'default' are not supported yet", path=path)
     if name == SPEC_REPO:
         raise Fault(f"'{name}' is the system's own repo; choose another name", path=path)
     try:
-        return check_name("pipeline", name)
+        check_name("pipeline", name)
     except InvalidInput as error:
         raise Fault(str(error), path=path) from error
+    named = _text(cast(Document, pipeline.get("project") or {}), "name")
+    try:
+        check_project(named or project)
+    except InvalidInput as error:
+        raise Fault(str(error), path=("pipeline", "project", "name")) from error
+    if not named and project != DEFAULT_PROJECT:
+        document = {**document, "pipeline": {**pipeline, "project": {"name": project}}}
+    return full_name(named or project, name), document
 
 
 def _transform(document: Document) -> Transform:

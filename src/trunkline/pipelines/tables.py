@@ -1,6 +1,6 @@
 """All SQL on pipelines; one function is one statement or one small step.
 
-No rule is decided here.
+The name of a pipeline is its full name; no rule is decided here.
 """
 
 import json
@@ -9,6 +9,7 @@ from datetime import datetime
 
 from trunkline.db.database import Row, Transaction
 from trunkline.db.times import from_microseconds, to_microseconds
+from trunkline.model.names import project_of
 from trunkline.model.pipelines import PipelineState
 from trunkline.model.versions import DEFAULT_BRANCH
 
@@ -44,7 +45,9 @@ _RECORD = (
 def insert_pipeline(tx: Transaction, name: str, state: PipelineState) -> None:
     """A pipeline without a version; `add_version` must follow in the same transaction."""
     tx.execute(
-        "INSERT INTO pipeline (name, version, state, changed) VALUES (:name, 0, :state, :changed)",
+        "INSERT INTO pipeline (project, name, version, state, changed) "
+        "VALUES (:project, :name, 0, :state, :changed)",
+        project=project_of(name),
         name=name,
         state=state.value,
         changed=_next_change(tx),
@@ -65,7 +68,8 @@ def add_version(
     """Make this the newest version of the pipeline."""
     tx.execute(
         "UPDATE pipeline SET version = version + 1, changed = :changed "
-        "WHERE project = 'default' AND name = :name",
+        "WHERE project = :project AND name = :name",
+        project=project_of(name),
         name=name,
         changed=_next_change(tx),
     )
@@ -73,7 +77,8 @@ def add_version(
         "INSERT INTO pipeline_version "
         "(pipeline, version, spec, code, salt, nonce, spec_commit, created_us) "
         "SELECT number, version, :spec, :code, :salt, :nonce, :spec_commit, :created_us "
-        "FROM pipeline WHERE project = 'default' AND name = :name",
+        "FROM pipeline WHERE project = :project AND name = :name",
+        project=project_of(name),
         name=name,
         spec=json.dumps(spec, ensure_ascii=False, separators=(",", ":")),
         code=code,
@@ -87,18 +92,21 @@ def add_version(
 def find(tx: Transaction, name: str, version: int | None) -> PipelineRecord | None:
     """A pipeline as of a version, the newest for None."""
     row = tx.row(
-        f"{_RECORD} WHERE p.project = 'default' AND p.name = :name "
+        f"{_RECORD} WHERE p.project = :project AND p.name = :name "
         "AND v.version = COALESCE(:version, p.version)",
+        project=project_of(name),
         name=name,
         version=version,
     )
     return None if row is None else _record(row)
 
 
-def newest_of_all(tx: Transaction) -> list[PipelineRecord]:
-    """The newest version of every pipeline, last changed first."""
+def newest_of_all(tx: Transaction, project: str | None) -> list[PipelineRecord]:
+    """The newest version of every pipeline (of a project), last changed first."""
     rows = tx.rows(
-        f"{_RECORD} WHERE p.project = 'default' AND v.version = p.version ORDER BY p.changed DESC"
+        f"{_RECORD} WHERE p.project = COALESCE(:project, p.project) AND v.version = p.version "
+        "ORDER BY p.changed DESC",
+        project=project,
     )
     return [_record(row) for row in rows]
 
@@ -106,7 +114,8 @@ def newest_of_all(tx: Transaction) -> list[PipelineRecord]:
 def versions_of(tx: Transaction, name: str) -> list[PipelineRecord]:
     """All versions of a pipeline, newest first."""
     rows = tx.rows(
-        f"{_RECORD} WHERE p.project = 'default' AND p.name = :name ORDER BY v.version DESC",
+        f"{_RECORD} WHERE p.project = :project AND p.name = :name ORDER BY v.version DESC",
+        project=project_of(name),
         name=name,
     )
     return [_record(row) for row in rows]
@@ -116,7 +125,8 @@ def version_of_commit(tx: Transaction, name: str, spec_commit: str) -> int | Non
     """The version whose spec is in this commit of the spec repo."""
     row = tx.row(
         "SELECT v.version FROM pipeline p JOIN pipeline_version v ON v.pipeline = p.number "
-        "WHERE p.project = 'default' AND p.name = :name AND v.spec_commit = :spec_commit",
+        "WHERE p.project = :project AND p.name = :name AND v.spec_commit = :spec_commit",
+        project=project_of(name),
         name=name,
         spec_commit=spec_commit,
     )
@@ -124,7 +134,7 @@ def version_of_commit(tx: Transaction, name: str, spec_commit: str) -> int | Non
 
 
 def names(tx: Transaction) -> list[str]:
-    rows = tx.rows("SELECT name FROM pipeline WHERE project = 'default' ORDER BY name")
+    rows = tx.rows("SELECT name FROM pipeline ORDER BY name")
     return [str(row[0]) for row in rows]
 
 
@@ -134,7 +144,8 @@ def update_state(
     """Set the state; `touch` moves the pipeline to the front of lists. Returns the rows changed."""
     return tx.execute(
         "UPDATE pipeline SET state = :state, reason = :reason, "
-        "changed = COALESCE(:changed, changed) WHERE project = 'default' AND name = :name",
+        "changed = COALESCE(:changed, changed) WHERE project = :project AND name = :name",
+        project=project_of(name),
         name=name,
         state=state.value,
         reason=reason,
@@ -144,7 +155,11 @@ def update_state(
 
 def delete_pipeline(tx: Transaction, name: str) -> int:
     """Remove a pipeline with all its versions; returns how many pipelines were removed."""
-    return tx.execute("DELETE FROM pipeline WHERE project = 'default' AND name = :name", name=name)
+    return tx.execute(
+        "DELETE FROM pipeline WHERE project = :project AND name = :name",
+        project=project_of(name),
+        name=name,
+    )
 
 
 def _next_change(tx: Transaction) -> int:

@@ -16,7 +16,7 @@ from trunkline.errors import (
 )
 from trunkline.files.manifest import EMPTY
 from trunkline.model.names import Ancestry, is_commit_id, parse_reference
-from trunkline.model.versions import SPEC_REPO, BranchName, CommitInfo, CommitName, Origin
+from trunkline.model.versions import BranchName, CommitInfo, CommitName, Origin, is_spec_repo
 from trunkline.versions import tables
 from trunkline.versions.branches import ensure_branch, require_branch
 from trunkline.versions.provenance import (
@@ -281,7 +281,7 @@ def delete_commit(
     remaining one, say), that is opened in the run `run_id`. Raises OutputBranch.
     """
     commit = get_commit(tx, repo, commit_id)
-    if repo == SPEC_REPO:
+    if is_spec_repo(repo):
         raise Conflict(
             f"commit {commit.name} is a version of pipeline '{commit.branch}'; "
             "it goes when that is deleted"

@@ -17,7 +17,7 @@ from graphlib import TopologicalSorter
 
 from trunkline.db.database import Transaction
 from trunkline.errors import CommitNotFound, Conflict
-from trunkline.model.versions import SPEC_REPO, BranchName, CommitName, Origin
+from trunkline.model.versions import BranchName, CommitName, Origin, is_spec_repo
 from trunkline.versions import tables
 from trunkline.versions.records import BranchRow, CommitRecord, NewCommit, OpenedCommit, Source
 from trunkline.versions.repos import require_repo
@@ -128,7 +128,7 @@ def propagate(
             for head in (heads[number] for number in derived)
             if head is not None
         },
-        system=frozenset(n for n, row in rows.items() if row.repo.name == SPEC_REPO),
+        system=frozenset(n for n, row in rows.items() if is_spec_repo(row.repo.name)),
     )
     _refuse_twins(outputs)
     opened: list[OpenedCommit] = []

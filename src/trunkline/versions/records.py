@@ -1,5 +1,6 @@
 """The values that the version functions give out; apart so that tables and rules can share them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -53,7 +54,7 @@ class OpenedCommit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepoRow:
-    """A repo as the catalog holds it."""
+    """A repo as the catalog holds it; `name` is its full name."""
 
     number: int
     name: str
@@ -94,3 +95,12 @@ class NewCommit:
     parent: int | None
     description: str
     sources: tuple[Source, ...] = ()  # direct provenance; one commit may be there by two branches
+
+
+NAMED_MAX = 10  # how many names a sentence lists
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a sentence, the first ten of them."""
+    rest = len(names) - NAMED_MAX
+    return ", ".join(names[:NAMED_MAX]) + (f" and {rest} more" if rest > 0 else "")

@@ -5,18 +5,18 @@ from datetime import datetime
 
 from trunkline.db.database import Transaction
 from trunkline.errors import AlreadyExists, InUse, InvalidName, RepoNotFound
-from trunkline.model.names import check_name
-from trunkline.model.versions import DEFAULT_BRANCH, SPEC_REPO, BranchName, RepoInfo
+from trunkline.model.names import check_full_name, project_of
+from trunkline.model.versions import DEFAULT_BRANCH, BranchName, RepoInfo, is_spec_repo
 from trunkline.versions import tables
-from trunkline.versions.records import RepoRow
-
-_NAMED_MAX = 10  # how many names a sentence lists
+from trunkline.versions.projects import require_project
+from trunkline.versions.records import RepoRow, listed
 
 
 def create_repo(tx: Transaction, name: str, *, description: str, now: datetime) -> None:
-    """Make an empty repo without branches; raises AlreadyExists, InvalidName."""
-    if check_name("repo", name) == SPEC_REPO:
+    """Make an empty repo without branches; raises AlreadyExists, InvalidName, ProjectNotFound."""
+    if is_spec_repo(check_full_name("repo", name)):
         raise InvalidName("repo", name, "it is a system repo, which is there by itself")
+    require_project(tx, project_of(name))
     if tables.find_repo(tx, name) is not None:
         raise AlreadyExists("repo", name)
     tables.insert_repo(tx, name, description=description, system=False, now=now)
@@ -35,6 +35,11 @@ def repo_names(tx: Transaction) -> list[str]:
     return [repo.name for repo in tables.all_repos(tx)]
 
 
+def spec_repos(tx: Transaction) -> list[str]:
+    """The system repos that there are, of all projects."""
+    return [repo.name for repo in tables.system_repos(tx)]
+
+
 def repo_exists(tx: Transaction, name: str) -> bool:
     """Whether there is such a repo, a system one included."""
     return tables.find_repo(tx, name) is not None
@@ -45,13 +50,15 @@ def repo_info(tx: Transaction, name: str) -> RepoInfo:
     return _info(tx, require_repo(tx, name))
 
 
-def list_repos(tx: Transaction) -> list[RepoInfo]:
-    """All repos but the system ones, last changed first; what changed at once, by name.
+def list_repos(tx: Transaction, project: str | None = None) -> list[RepoInfo]:
+    """All repos (of a project) but the system ones, last changed first; else by name.
 
     A repo changes with its description, branches and commits, and when a branch is newly derived
-    from one of its branches.
+    from one of its branches. Raises ProjectNotFound.
     """
-    return [_info(tx, repo) for repo in tables.all_repos(tx)]
+    if project is not None:
+        require_project(tx, project)
+    return [_info(tx, repo) for repo in tables.all_repos(tx, project)]
 
 
 def delete_repo(tx: Transaction, name: str, *, force: bool, now: datetime) -> None:
@@ -72,16 +79,24 @@ def delete_repo(tx: Transaction, name: str, *, force: bool, now: datetime) -> No
         refuse_if_used(f"repo '{name}'", sorted(set(branches), key=str))
         if derived := tables.repos_made_from(tx, repo):
             raise InUse(
-                f"repo '{name}' can't be deleted: commits of {_listed(derived)} were made from "
+                f"repo '{name}' can't be deleted: commits of {listed(derived)} were made from "
                 "commits of it; delete those first, or use --force"
             )
     tables.delete_repo(tx, repo)
 
 
 def require_repo(tx: Transaction, name: str, *, now: datetime | None = None) -> RepoRow:
-    """The row of a repo; raises RepoNotFound. With `now`, makes the system repo on demand."""
+    """The row of a repo; raises RepoNotFound, ProjectNotFound, InvalidName.
+
+    With `now`, makes the system repo of the project on demand.
+    """
     repo = tables.find_repo(tx, name)
-    if repo is None and name == SPEC_REPO and now is not None:
+    if repo is not None:
+        return repo
+    if "/" in name:
+        check_full_name("repo", name)  # no name at all, rather than none that is known
+    require_project(tx, project_of(name))
+    if is_spec_repo(name) and now is not None:
         tables.insert_repo(tx, name, description="", system=True, now=now)
         repo = tables.find_repo(tx, name)
     if repo is None:
@@ -94,14 +109,9 @@ def refuse_if_used(what: str, derived: Sequence[BranchName]) -> None:
     if derived:
         is_or_are = "is" if len(derived) == 1 else "are"
         raise InUse(
-            f"{what} can't be deleted: {_listed([str(branch) for branch in derived])} {is_or_are} "
+            f"{what} can't be deleted: {listed([str(branch) for branch in derived])} {is_or_are} "
             "derived from it; delete that first, or use --force"
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMED_MAX
-    return ", ".join(names[:_NAMED_MAX]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _info(tx: Transaction, repo: RepoRow) -> RepoInfo:

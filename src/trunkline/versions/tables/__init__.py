@@ -8,4 +8,5 @@ from trunkline.versions.tables.branches import *
 from trunkline.versions.tables.commits import *
 from trunkline.versions.tables.lineage import *
 from trunkline.versions.tables.numbers import *
+from trunkline.versions.tables.projects import *
 from trunkline.versions.tables.repos import *

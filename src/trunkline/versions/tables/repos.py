@@ -5,6 +5,7 @@ from datetime import datetime
 
 from trunkline.db.database import Row, Transaction
 from trunkline.db.times import from_microseconds, to_microseconds
+from trunkline.model.names import project_of
 from trunkline.versions.records import RepoRow
 from trunkline.versions.tables.numbers import next_number
 
@@ -15,9 +16,10 @@ def insert_repo(
     tx: Transaction, name: str, *, description: str, system: bool, now: datetime
 ) -> None:
     tx.execute(
-        "INSERT INTO repo (number, name, description, system, created_us, changed) "
-        "VALUES (:number, :name, :description, :system, :now, :number)",
+        "INSERT INTO repo (number, project, name, description, system, created_us, changed) "
+        "VALUES (:number, :project, :name, :description, :system, :now, :number)",
         number=next_number(tx),
+        project=project_of(name),
         name=name,
         description=description,
         system=int(system),
@@ -26,13 +28,29 @@ def insert_repo(
 
 
 def find_repo(tx: Transaction, name: str) -> RepoRow | None:
-    row = tx.row(f"{_REPO} WHERE project = 'default' AND name = :name", name=name)
+    row = tx.row(
+        f"{_REPO} WHERE project = :project AND name = :name", project=project_of(name), name=name
+    )
     return None if row is None else repo_row(row)
 
 
-def all_repos(tx: Transaction) -> list[RepoRow]:
-    """All but the system ones, last changed first; what changed at once, by name."""
-    rows = tx.rows(f"{_REPO} WHERE system = 0 ORDER BY changed DESC, name")
+def all_repos(tx: Transaction, project: str | None = None) -> list[RepoRow]:
+    """All (of a project) but the system ones, last changed first; what changed at once, by name."""
+    return _repos(tx, project, system=False)
+
+
+def system_repos(tx: Transaction, project: str | None = None) -> list[RepoRow]:
+    """The system repos (of a project), in the same order."""
+    return _repos(tx, project, system=True)
+
+
+def _repos(tx: Transaction, project: str | None, *, system: bool) -> list[RepoRow]:
+    rows = tx.rows(
+        f"{_REPO} WHERE system = :system AND project = COALESCE(:project, project) "
+        "ORDER BY changed DESC, name",
+        system=int(system),
+        project=project,
+    )
     return [repo_row(row) for row in rows]
 
 

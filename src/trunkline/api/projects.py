@@ -1,0 +1,30 @@
+"""Operations on projects: what repos and pipelines are in; the project `default` always exists."""
+
+from typing import Protocol
+
+from trunkline.api.operation import operation
+from trunkline.model.versions import ProjectInfo
+
+
+class Projects(Protocol):
+    @operation("POST", "/projects")
+    def create_project(self, name: str, *, description: str = "", update: bool = False) -> None:
+        """Create a project; with `update`, change the description of an existing one.
+
+        Raises AlreadyExists, ProjectNotFound (update), InvalidName.
+        """
+
+    @operation("GET", "/projects/{name}")
+    def inspect_project(self, name: str) -> ProjectInfo:
+        """One project."""
+
+    @operation("GET", "/projects")
+    def list_projects(self) -> list[ProjectInfo]:
+        """All projects, last created or described first."""
+
+    @operation("DELETE", "/projects/{name}")
+    def delete_project(self, name: str, *, force: bool = False) -> None:
+        """Delete an empty project; with `force`, with all its pipelines and repos, at once.
+
+        Raises InUse for one that has any, unless `force`, and for `default`.
+        """

@@ -1,0 +1,98 @@
+"""Handles on projects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
+
+from trunkline.api.connection import Operations
+from trunkline.connect.jobs import JobHandle
+from trunkline.connect.pipelines import PipelineHandle
+from trunkline.connect.repos import RepoHandle
+from trunkline.connect.specs import create_one
+from trunkline.errors import ProjectNotFound
+from trunkline.model.names import in_project, parse_job
+
+if TYPE_CHECKING:
+    from trunkline.model.versions import ProjectInfo
+
+
+class ProjectHandle:
+    """A project of a server; names without a project are names in this one."""
+
+    def __init__(self, operations: Operations, name: str) -> None:
+        self._operations = operations
+        self.name = name
+
+    def create(self, *, description: str = "", exist_ok: bool = False) -> Self:
+        """Create the project; raises AlreadyExists unless `exist_ok`."""
+        if not (exist_ok and self.exists()):
+            self._operations.projects.create_project(self.name, description=description)
+        return self
+
+    def exists(self) -> bool:
+        try:
+            self._operations.projects.inspect_project(self.name)
+        except ProjectNotFound:
+            return False
+        return True
+
+    @property
+    def info(self) -> ProjectInfo:
+        """What the server says of it now; raises ProjectNotFound."""
+        return self._operations.projects.inspect_project(self.name)
+
+    def delete(self, *, force: bool = False) -> None:
+        """Delete it; raises InUse while it has repos or pipelines, unless `force`."""
+        self._operations.projects.delete_project(self.name, force=force)
+
+    def repo(self, name: str) -> RepoHandle:
+        """A handle on a repo of the project, whether it is there yet or not."""
+        return RepoHandle(self._operations, in_project(self.name, name))
+
+    def repos(self) -> list[RepoHandle]:
+        """Its repos, last changed first."""
+        found = self._operations.repos.list_repos(project=self.name)
+        return [RepoHandle(self._operations, info.name) for info in found]
+
+    def pipeline(self, name: str) -> PipelineHandle:
+        """A handle on a pipeline of the project, whether it is there yet or not."""
+        return PipelineHandle(self._operations, in_project(self.name, name))
+
+    def pipelines(self) -> list[PipelineHandle]:
+        """Its pipelines, last changed first."""
+        found = self._operations.pipelines.list_pipelines(project=self.name)
+        return [PipelineHandle(self._operations, info.name) for info in found]
+
+    def create_pipeline(
+        self,
+        spec: Mapping[str, object] | str | os.PathLike[str],
+        *,
+        code: str | os.PathLike[str] | None = None,
+        update: bool = False,
+        reprocess: bool = False,
+        keep_results: bool = False,
+    ) -> PipelineHandle:
+        """Create a pipeline here, as `Connection.create_pipeline` does in `default`.
+
+        A spec that names a project itself is created there.
+        """
+        info = create_one(
+            self._operations,
+            spec,
+            project=self.name,
+            code=code,
+            update=update,
+            reprocess=reprocess,
+            keep_results=keep_results,
+        )
+        return PipelineHandle(self._operations, info.name)
+
+    def job(self, name: str) -> JobHandle:
+        """A handle on a job of the project, named `pipeline@id`."""
+        named = parse_job(name, project=self.name)
+        return JobHandle(self._operations, name if named is None else "@".join(named))
+
+    def __repr__(self) -> str:
+        return f"<project {self.name}>"
