@@ -18,6 +18,7 @@ from trunkline import config, errors
 from trunkline.api.connection import NOUNS
 from trunkline.api.operation import Operation, operations_of
 from trunkline.cli.classic import CLASSIC
+from trunkline.cli.command import global_options
 from trunkline.cli.grammar import all_spaced
 
 HERE = Path(__file__).resolve().parent / "reference"
@@ -119,6 +120,10 @@ def commands_page() -> str:
         "`pachctl` is a second name of the same program. The hyphenated commands of Pachyderm 1.7",
         "are at the end; the command behind each of them is described under its own name.",
         "",
+        "Every command takes these too, before or behind its own words:",
+        "",
+        *_options_of_all(),
+        "",
     ]
     for words, command in all_spaced():
         program = click.Context(click.Group(), info_name="trunkline", terminal_width=COLUMNS)
@@ -129,6 +134,13 @@ def commands_page() -> str:
         form = " ".join((name, *classic.groups))
         lines.append(f"| `{form}` | `{classic.command}` | {' '.join(classic.added)} |")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _options_of_all() -> list[str]:
+    shown = [option for option in global_options(hidden=False) if not option.hidden]
+    with click.Context(click.Command("any")) as context:
+        records = [option.get_help_record(context) for option in shown]
+    return [f"* `{record[0]}`: {record[1]}" for record in records if record]
 
 
 if __name__ == "__main__":

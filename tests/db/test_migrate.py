@@ -72,6 +72,21 @@ def test_an_older_database_ends_up_with_the_schema_of_a_new_one(tmp_path: Path) 
     older.close()
 
 
+def test_a_number_that_came_later_than_a_higher_one_is_made_up_for(
+    database: SqliteDatabase,
+) -> None:
+    migrate(database, "catalog", where="here")
+    with database.write() as tx:
+        tx.execute("DROP TABLE pipeline_version")
+        tx.execute("DROP TABLE pipeline")
+        tx.execute("DELETE FROM migration WHERE number = 2")
+
+    migrate(database, "catalog", where="here")
+
+    with database.read() as tx:
+        assert tx.row("SELECT COUNT(*) FROM pipeline_version") == (0,)
+
+
 def test_two_first_users_migrate_once(tmp_path: Path) -> None:
     both = [SqliteDatabase(tmp_path / "shared.db", durable=False) for _ in range(2)]
 
