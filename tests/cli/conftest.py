@@ -128,6 +128,10 @@ class StubOperations:
                 above = f"{found.top.path}/".lstrip("/") if found.top else ""
                 names = [info.path.removeprefix(above) for info in found.files]
                 return write_changes(PutFile(path=n, content=[found.content]) for n in names)
+            case "read_tar":
+                return iter([b"an ", b"archive"])
+            case "list_paths":
+                return iter([b"a\n", b"b/c\n"])
             case "inspect_file":
                 return found.top or found.files[0]
             case "list_files" | "glob_files":

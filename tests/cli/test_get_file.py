@@ -11,7 +11,10 @@ def test_content_goes_to_standard_output_as_it_is(cli, stub):
     result = cli("get", "file", "training@master:/iris.csv")
 
     assert result.out.encode() == b"\x00\r\n tail"
-    assert stub.called("read_file") == (("training", "master", "/iris.csv"), {"offset_bytes": 0})
+    assert stub.called("read_file") == (
+        ("training", "master", "/iris.csv"),
+        {"offset_bytes": 0, "size_bytes": None},
+    )
 
 
 def test_content_goes_to_a_file(cli, stub, tmp_path):
@@ -76,8 +79,43 @@ def test_a_link_in_the_way_does_not_lead_out(cli, stub, tmp_path, make_file):
 
     result = cli("get", "file", "training@master", "-r", "-o", str(tmp_path / "out"))
 
-    assert result.status == 2
+    assert result.status == 4
+    assert "'dir'" in result.err
     assert list(outside.iterdir()) == []
+
+
+def test_a_tree_that_could_not_be_got_leaves_nothing_behind(cli, stub, tmp_path):
+    stub.failures["read_tree"] = Corrupt("chunk 12", "ab", "cd")
+
+    result = cli("get", "file", "training@master", "-r", "-o", str(tmp_path / "new"))
+
+    assert result.status == 7
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_of_a_file_is_asked_for_as_such(cli, stub, tmp_path):
+    result = cli("get", "file", "training@master:/a", "--offset", "7", "--size", "3")
+
+    assert result.status == 0
+    assert stub.called("read_file")[1] == {"offset_bytes": 7, "size_bytes": 3}
+
+
+@pytest.mark.parametrize("words", [("-r", "-o", "-"), ("-r", "--tar"), ("--tar",)])
+def test_a_tree_goes_to_standard_output_as_an_archive(cli, stub, words):
+    result = cli("get", "file", "training@master:/dir", *words)
+
+    assert result.out == "an archive"
+    assert stub.called("read_tar") == (("training", "master", "/dir"), {})
+
+
+def test_an_archive_goes_to_a_file(cli, stub, tmp_path):
+    cli("get", "file", "training@master:/dir", "--tar", "-o", str(tmp_path / "dir.tar"))
+
+    assert (tmp_path / "dir.tar").read_bytes() == b"an archive"
+
+
+def test_the_names_alone_are_listed(cli, stub):
+    assert cli("list", "file", "training@master", "-r", "--name-only").out == "a\nb/c\n"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +124,8 @@ def test_a_link_in_the_way_does_not_lead_out(cli, stub, tmp_path, make_file):
         ("get-file training master dir -r", "an output path needs to be specified"),
         ("get file training@master", "does not name a file"),
         ("get file training@master:/", "does not name a file"),
+        ("get file training@master:/x --offset -1", "can't be negative"),
+        ("get file training@master:/x -r --size 1", "without -r"),
         ("get file training:/x", "does not say which branch"),
     ],
 )

@@ -53,6 +53,20 @@ class Files(Protocol):
         They come as `PutFile`, by path; paths are relative to the directory (of a file: its name).
         """
 
+    @operation("GET", "/repos/{repo}/tar/{commit}/{path}")
+    def read_tar(self, repo: str, commit: str, path: str) -> Iterator[bytes]:
+        """The same as a tar archive (pax); the same bytes whenever it is asked for.
+
+        Files have mode 644, no owner and the time of the commit. There are no directories in it.
+        """
+
+    @operation("GET", "/repos/{repo}/paths/{commit}/{path}")
+    def list_paths(self, repo: str, commit: str, path: str) -> Iterator[bytes]:
+        """The paths of all files at or below a path, sorted, each with a newline behind it.
+
+        No path has a newline in it. The quickest way to learn the names of a large tree.
+        """
+
     @operation("GET", "/repos/{repo}/file/{commit}/{path}")
     def inspect_file(self, repo: str, commit: str, path: str) -> FileInfo:
         """One file or directory (`path` "/" is the root), with the names of its children."""

@@ -1,7 +1,6 @@
 """Commands on the files of commits."""
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -132,6 +131,8 @@ def _send(repo: str, ref: str, sources: list["Source"], *, append: bool, message
         "get file inference@master:/test1.csv",
         "get file training@master^:/iris.csv -o old.csv",
         "get file images@master:/ -r -o images",
+        "get file images@master:/ -r --tar | tar -x",
+        "get file training@master:/iris.csv --offset 100 --size 50",
     ]
 )
 @click.argument("file", metavar="REPO@REF:/PATH")
@@ -143,6 +144,8 @@ def _send(repo: str, ref: str, sources: list["Source"], *, append: bool, message
     help="Write there instead of to stdout.",
 )
 @click.option("--offset", default=0, metavar="BYTES", help="Begin there.")
+@click.option("--size", type=int, metavar="BYTES", help="Get no more than that.")
+@click.option("--tar", is_flag=True, help="With -r: as a tar archive, to stdout or PATH.")
 @click.option("-p", "--parallelism", type=int, hidden=True)
 @click.option("--retry", is_flag=True, hidden=True)
 def get_file(
@@ -150,31 +153,45 @@ def get_file(
     recursive: bool,
     output: str | None,
     offset: int,
+    size: int | None,
+    tar: bool,
     parallelism: int | None,
     retry: bool,
 ) -> None:
-    """Get the content of a file, or with -r of a directory."""
-    from trunkline.cli.download import write_file, write_tree
+    """Get the content of a file, or with -r of a directory.
+
+    A directory goes into the directory PATH, which is made if need be; `-o -` or --tar make it a
+    tar archive.
+    """
+    from trunkline.cli.download import write_file, write_out, write_tar, write_tree
 
     repo, ref, path = file_of(file)
-    if recursive:
-        if output is None or output == "-":
+    if offset < 0 or (size is not None and size < 0):
+        raise InvalidInput("--offset and --size can't be negative")
+    if recursive or tar:
+        if offset or size is not None:
+            raise InvalidInput("--offset and --size are for a part of one file, without -r")
+        if tar or output == "-":
+            write_tar(repo, ref, path or "/", output)
+        elif output is None:
             raise InvalidInput(
-                "an output path needs to be specified when using the --recursive flag"
+                "an output path needs to be specified when using the --recursive flag; "
+                "`-o -` gives a tar archive"
             )
-        write_tree(repo, ref, path or "/", output)
+        else:
+            write_tree(repo, ref, path or "/", output)
         return
     if not (path or "").strip("/"):
         raise InvalidInput(f"{file!r} does not name a file; write repo@branch:/path, or add -r")
     assert path is not None
     if output is None or output == "-":
-        for piece in operations().files.read_file(repo, ref, path, offset_bytes=offset):
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
+        write_out(
+            operations().files.read_file(repo, ref, path, offset_bytes=offset, size_bytes=size)
+        )
         return
     if os.path.isdir(output):
         output = os.path.join(output, os.path.basename(path.rstrip("/")))
-    write_file(repo, ref, path, output, offset_bytes=offset)
+    write_file(repo, ref, path, output, offset=offset, size=size)
 
 
 @command(examples=["copy file training@master:/iris.csv archive@master:/2024/iris.csv"])
@@ -250,13 +267,24 @@ def _block(file: FileInfo) -> str:
         "list file training@master",
         "list file images@master:/2024",
         "list file a@master -r",
+        "list file a@master -r --name-only",
     ],
 )
 @click.argument("directory", metavar="REPO@REF[:/PATH]")
 @click.option("-r", "--recursive", is_flag=True, help="All files below, not only the entries.")
-def list_file(directory: str, recursive: bool) -> None:
+@click.option("--name-only", "names", is_flag=True, help="Print nothing but paths, one a line.")
+def list_file(directory: str, recursive: bool, names: bool) -> None:
     """List the entries of a directory."""
     repo, ref, path = file_of(directory)
+    if names:
+        from trunkline.cli.download import write_out
+
+        if recursive:
+            write_out(operations().files.list_paths(repo, ref, path or "/"))
+        else:
+            found = operations().files.list_files(repo, ref, path or "/")
+            write_out(f"{slashed(file)[1:]}\n".encode() for file in found)
+        return
     _show_files(operations().files.list_files(repo, ref, path or "/", recursive=recursive))
 
 

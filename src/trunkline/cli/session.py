@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -27,10 +28,14 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """An open connection; `local` means that the server reads this machine's files itself."""
+    """An open connection; `local` means that the server reads this machine's files itself.
+
+    `home` is the server's data directory, if it is this user's own and this process may read it.
+    """
 
     operations: "Operations"
     local: bool
+    home: Path | None = None
 
 
 def _utc_now() -> datetime:
@@ -100,5 +105,11 @@ def open_link(context: str | None) -> Link:
     from trunkline.client.address import SocketAddress
     from trunkline.connect.opening import open_client
 
-    client = open_client(config.load(), context=context)
-    return Link(operations=client, local=isinstance(client.transport.address, SocketAddress))
+    settings = config.load()
+    client = open_client(settings, context=context)
+    address = client.transport.address
+    return Link(
+        operations=client,
+        local=isinstance(address, SocketAddress),
+        home=settings.home if address == SocketAddress(path=settings.socket) else None,
+    )

@@ -184,12 +184,32 @@ class EngineFiles:
         root, record = self._root(repo, commit)
         entry = self._entry(root, record, canonical, digest=False)
         above = canonical if entry.type is FileType.DIR else canonical.rpartition("/")[0]
+        skip = len(above) + 1 if above else 0
         trees = self._services.trees
         return _in_larger_pieces(
             write_changes(
-                PutFile(path=row.path[len(above) :].lstrip("/"), content=trees.read(row))
-                for row in trees.walk(root, canonical)
+                PutFile(path=path[skip:], content=content)
+                for path, _, content in trees.contents(root, canonical)
             )
+        )
+
+    def read_tar(self, repo: str, commit: str, path: str) -> Iterator[bytes]:
+        canonical = check_path(path, root_allowed=True)
+        root, record = self._root(repo, commit)
+        entry = self._entry(root, record, canonical, digest=False)
+        above = canonical if entry.type is FileType.DIR else canonical.rpartition("/")[0]
+        moment = record.finished or record.started
+        return self._services.trees.tar(
+            root, canonical, above=above, mtime_s=int(moment.timestamp())
+        )
+
+    def list_paths(self, repo: str, commit: str, path: str) -> Iterator[bytes]:
+        canonical = check_path(path, root_allowed=True)
+        root, record = self._root(repo, commit)
+        self._entry(root, record, canonical, digest=False)
+        return (
+            ("\n".join(part.rows.paths[part.start : part.end]) + "\n").encode("utf-8")
+            for part in self._services.trees.slices(root, canonical)
         )
 
     def inspect_file(self, repo: str, commit: str, path: str) -> FileInfo:

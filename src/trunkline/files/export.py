@@ -2,139 +2,316 @@
 
 Every directory is opened relative to the one above it and never through a symbolic link, so what
 lies in the target (or is put there meanwhile) can't send a file elsewhere. Directories are made
-once; small files are read from the store in batches. Nothing is synced.
+once; small files are read from the store in batches; the chunks of large ones are copied by two
+threads, since hashing, reading and writing let go of the interpreter. Nothing is synced.
+
+A file that is not there yet is written in place; one that is there is replaced only when the new
+one is whole.
 """
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from trunkline.errors import AlreadyExists, InvalidPath, OperationFailed, StorageFull
+from trunkline.files.batches import Item, Small, batches, item_of, items_of, small_contents
 from trunkline.files.columns import FileRow
-from trunkline.store.chunks import ChunkId, ChunkStore
+from trunkline.files.view import Slice
+from trunkline.store.chunks import ChunkStore
 
-_BATCH_FILES_MAX = 256
-_BATCH_BYTES_MAX = 8 * 1024 * 1024
+Noted = Callable[[str, os.stat_result], None]
+
+_THREADS = 2
+_AHEAD = 4  # chunks that are being copied, or wait for a thread
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def export_rows(
-    chunks: ChunkStore, rows: Iterable[FileRow], directory: Path, *, strip: str, mode: int
+    chunks: ChunkStore,
+    rows: Iterable[FileRow],
+    directory: Path,
+    *,
+    strip: str,
+    mode: int,
+    noted: Noted | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> int:
     """Write files below a directory, which is made if need be; see `Trees.export`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(directory, mode)
-    written = 0
-    try:
-        for batch in _batches(rows):
-            small = {chunk for row in batch if len(row.chunks) == 1 for chunk, _ in row.chunks}
-            contents = chunks.get_many(list(small))
-            for row in batch:
-                writer.write(_relative(row.path, strip), _pieces(chunks, row, contents))
-                written += row.size_bytes
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(str(directory)) from error
-        raise OperationFailed(f"can't write below {directory}: {error.strerror}") from error
-    finally:
-        writer.close()
-    return written
+    export = _Export(chunks, directory, strip=strip, mode=mode, noted=noted, advance=advance)
+    return export.run(map(item_of, rows))
 
 
-def _batches(rows: Iterable[FileRow]) -> Iterator[list[FileRow]]:
-    batch: list[FileRow] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += row.size_bytes
-        if len(batch) >= _BATCH_FILES_MAX or size >= _BATCH_BYTES_MAX:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def export_slices(
+    chunks: ChunkStore,
+    parts: Iterable[Slice],
+    directory: Path,
+    *,
+    strip: str = "",
+    mode: int = 0o666,
+    noted: Noted | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> int:
+    """The same for slices of a tree; `noted` is told of each file that was written."""
+    export = _Export(chunks, directory, strip=strip, mode=mode, noted=noted, advance=advance)
+    return export.run(items_of(chunks, parts))
 
 
-def _pieces(chunks: ChunkStore, row: FileRow, contents: dict[ChunkId, bytes]) -> Iterator[bytes]:
-    for chunk, _ in row.chunks:
-        data = contents.get(chunk)
-        yield chunks.get(chunk) if data is None else data
+class _Export:
+    def __init__(
+        self,
+        chunks: ChunkStore,
+        directory: Path,
+        *,
+        strip: str,
+        mode: int,
+        noted: Noted | None = None,
+        advance: Callable[[int], None] | None = None,
+    ) -> None:
+        self._chunks = chunks
+        self._directory = directory
+        self._strip = strip
+        self._mode = mode
+        self._noted = noted
+        self._advance = advance
+        self._written = 0
+
+    def run(self, items: Iterable[Item]) -> int:
+        """Write everything; returns the bytes."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with Target(self._directory, self._mode) as target:
+                large = _Large(self._chunks, target, self._done)
+                try:
+                    for batch in batches(items):
+                        self._small(target, [item for item in batch if isinstance(item, Small)])
+                        for row in batch:
+                            if isinstance(row, FileRow):
+                                large.write(row, self._relative(row.path))
+                    large.finish()
+                finally:
+                    large.close()
+        except OSError as error:
+            raise unwritable(self._directory, error) from error
+        return self._written
+
+    def _small(self, target: "Target", files: Sequence[Small]) -> None:
+        contents = small_contents(self._chunks, files)
+        wanted = self._noted is not None
+        for path, size, digest in files:
+            parent, name = self._relative(path)
+            found = target.write(parent, name, contents[digest] if size else b"", stat=wanted)
+            self._done(path, size, found)
+
+    def _done(self, path: str, size: int, found: os.stat_result | None) -> None:
+        self._written += size
+        if self._advance is not None:
+            self._advance(size)
+        if self._noted is not None and found is not None:
+            self._noted(path, found)
+
+    def _relative(self, path: str) -> tuple[str, str]:
+        """(directory, name) in the target; raises InvalidPath for what is not below `strip`."""
+        strip = self._strip
+        if strip:
+            if path == strip:
+                path = path.rpartition("/")[2]
+            elif path.startswith(strip + "/"):
+                path = path[len(strip) + 1 :]
+            else:
+                raise InvalidPath(path, f"it is not below '{strip}'")
+        parent, slash, name = path.rpartition("/")
+        if slash and not parent:
+            raise InvalidPath(path, "it has an empty, '.' or '..' part")
+        return parent, name
 
 
-def _relative(path: str, strip: str) -> list[str]:
-    """The parts of the target path; raises InvalidPath for one that would lead elsewhere."""
-    kept = path
-    if strip:
-        if path == strip:
-            kept = path.rpartition("/")[2]
-        elif path.startswith(strip + "/"):
-            kept = path[len(strip) + 1 :]
-        else:
-            raise InvalidPath(path, f"it is not below '{strip}'")
-    parts = kept.split("/")
-    if "\0" in kept or any(part in ("", ".", "..") for part in parts):
-        raise InvalidPath(path, "it has an empty, '.' or '..' part")
-    return parts
+def unwritable(directory: Path, error: OSError) -> StorageFull | OperationFailed:
+    """What to raise when the system refuses to write below a directory."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(str(directory))
+    name = f" ({error.filename})" if isinstance(error.filename, str) else ""
+    return OperationFailed(f"can't write below {directory}{name}: {error.strerror}")
 
 
-class _Writer:
-    """Keeps open the directories on the way to the latest file."""
+class Target:
+    """A directory that files are written into; keeps open the way to the latest one."""
 
     def __init__(self, directory: Path, mode: int) -> None:
         self._mode = mode
+        self._parent = ""
         self._names: list[str] = []
         self._fds = [os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
 
-    def write(self, parts: Sequence[str], pieces: Iterable[bytes]) -> None:
-        self._enter(parts[:-1])
-        fd = self._create(parts)
-        try:
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(fd, view) :]
-        finally:
-            os.close(fd)
+    def __enter__(self) -> "Target":
+        return self
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         while self._fds:
             os.close(self._fds.pop())
 
-    def _enter(self, names: Sequence[str]) -> None:
-        if self._names == names:
+    def write(
+        self, parent: str, name: str, data: bytes, *, stat: bool = False
+    ) -> os.stat_result | None:
+        """Write a small file; with `stat`, say what it is on the disk."""
+        fd, aside = self.create(parent, name)
+        try:
+            count = os.write(fd, data) if data else 0
+            while count < len(data):
+                count += os.write(fd, data[count:])
+            found = os.fstat(fd) if stat else None
+        except BaseException:
+            self.discard(parent, aside or name)
+            raise
+        finally:
+            os.close(fd)
+        if aside is not None:
+            self.put_in_place(parent, aside, name)
+            if stat:  # the renaming counts as a change
+                found = os.stat(name, dir_fd=self._fds[-1], follow_symlinks=False)
+        return found
+
+    def create(self, parent: str, name: str) -> tuple[int, str | None]:
+        """A new file to write to; if the name is taken, under another name, which is told."""
+        if parent != self._parent or name in ("", ".", "..") or "\0" in name:
+            self._enter(parent, name)
+        try:
+            return os.open(name, _CREATE, self._mode, dir_fd=self._fds[-1]), None
+        except FileExistsError:
+            aside = f".{name[:60]}.{secrets.token_hex(4)}"
+            return os.open(aside, _CREATE, self._mode, dir_fd=self._fds[-1]), aside
+
+    def put_in_place(self, parent: str, aside: str, name: str) -> None:
+        """Give a file that was created aside the name that was taken."""
+        self._enter(parent, name)
+        try:
+            os.rename(aside, name, src_dir_fd=self._fds[-1], dst_dir_fd=self._fds[-1])
+        except (IsADirectoryError, NotADirectoryError) as error:
+            self.discard(parent, aside)
+            path = f"{parent}/{name}" if parent else name
+            raise AlreadyExists("directory", path, "a file has to be there") from error
+
+    def stat(self, parent: str, name: str) -> os.stat_result:
+        """What a file is on the disk."""
+        self._enter(parent, name)
+        return os.stat(name, dir_fd=self._fds[-1], follow_symlinks=False)
+
+    def discard(self, parent: str, name: str) -> None:
+        """Remove a file that could not be finished."""
+        try:
+            self._enter(parent, name)
+            os.unlink(name, dir_fd=self._fds[-1])
+        except OSError:
+            pass  # whatever was wrong with the file is what the caller hears of
+
+    def _enter(self, parent: str, name: str) -> None:
+        names = parent.split("/") if parent else []
+        if (
+            "\0" in name
+            or any(part in ("", ".", "..") for part in (*names, name))
+            or "\0" in parent
+        ):
+            raise InvalidPath(f"{parent}/{name}", "it has an empty, '.' or '..' part")
+        if parent == self._parent and len(self._fds) == len(names) + 1:
             return
+        self._parent = "\0"  # no path, until all is well
         common = 0
         while common < min(len(names), len(self._names)) and names[common] == self._names[common]:
             common += 1
         while len(self._names) > common:
             self._names.pop()
             os.close(self._fds.pop())
-        for name in names[common:]:
-            try:
-                os.mkdir(name, 0o777, dir_fd=self._fds[-1])
-            except FileExistsError:
-                pass
-            try:
-                fd = os.open(name, _OPEN_DIRECTORY, dir_fd=self._fds[-1])
-            except OSError as error:
-                if error.errno not in (errno.ENOTDIR, errno.ELOOP):
-                    raise
-                shown = "/".join([*self._names, name])
-                raise AlreadyExists("file", shown, "a directory has to be there") from error
-            self._fds.append(fd)
-            self._names.append(name)
+        for part in names[common:]:
+            self._fds.append(self._directory(part))
+            self._names.append(part)
+        self._parent = parent
 
-    def _create(self, parts: Sequence[str]) -> int:
-        """A new file; one that is there is replaced, not written through."""
-        name, parent = parts[-1], self._fds[-1]
+    def _directory(self, name: str) -> int:
+        """The open directory of a name below the latest one; made if need be."""
         try:
-            return os.open(name, _CREATE, self._mode, dir_fd=parent)
+            os.mkdir(name, 0o777, dir_fd=self._fds[-1])
         except FileExistsError:
             pass
         try:
-            os.unlink(name, dir_fd=parent)
-        except (IsADirectoryError, PermissionError) as error:
-            raise AlreadyExists("directory", "/".join(parts), "a file has to be there") from error
-        return os.open(name, _CREATE, self._mode, dir_fd=parent)
+            return os.open(name, _OPEN_DIRECTORY, dir_fd=self._fds[-1])
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            shown = "/".join([*self._names, name])
+            raise AlreadyExists("file", shown, "a directory has to be there") from error
+
+
+class _Open(NamedTuple):
+    """A large file whose chunks are being copied."""
+
+    row: FileRow
+    parent: str
+    name: str
+    fd: int
+    aside: str | None
+
+
+class _Large:
+    """Copies large files chunk by chunk, several chunks at a time, across the ends of files."""
+
+    def __init__(
+        self,
+        chunks: ChunkStore,
+        target: Target,
+        done: Callable[[str, int, os.stat_result | None], None],
+    ) -> None:
+        self._chunks = chunks
+        self._target = target
+        self._done = done
+        self._pool: ThreadPoolExecutor | None = None
+        self._copies: deque[tuple[Future[None], _Open | None]] = deque()  # file: ends with it
+        self._opened: list[_Open] = []
+
+    def write(self, row: FileRow, place: tuple[str, str]) -> None:
+        """Begin a file; it is whole after `finish` at the latest."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="export")
+        digests = [bytes.fromhex(chunk) for chunk, _ in row.chunks]
+        places = self._chunks.places(list(set(digests)))
+        fd, aside = self._target.create(*place)
+        file = _Open(row, *place, fd, aside)
+        self._opened.append(file)
+        offset = 0
+        for n, (digest, (_, size)) in enumerate(zip(digests, row.chunks, strict=True), start=1):
+            copy = self._pool.submit(self._chunks.copy_chunk, places[digest], fd, offset)
+            self._copies.append((copy, file if n == len(digests) else None))
+            offset += size
+            while len(self._copies) > _AHEAD:
+                self._take()
+
+    def finish(self) -> None:
+        """Wait until all files are whole."""
+        while self._copies:
+            self._take()
+
+    def close(self) -> None:
+        """Let go of everything; files that are not whole are removed."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        for file in self._opened:
+            os.close(file.fd)
+            self._target.discard(file.parent, file.aside or file.name)
+        self._opened.clear()
+
+    def _take(self) -> None:
+        copy, file = self._copies.popleft()
+        copy.result()
+        if file is None:
+            return
+        self._opened.remove(file)
+        os.close(file.fd)
+        if file.aside is not None:
+            self._target.put_in_place(file.parent, file.aside, file.name)
+        found = self._target.stat(file.parent, file.name)
+        self._done(file.row.path, file.row.size_bytes, found)

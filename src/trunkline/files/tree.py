@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trunkline.errors import Corrupt
 from trunkline.files.apply import apply_deltas
+from trunkline.files.batches import contents
 from trunkline.files.check import check_tree
 from trunkline.files.columns import FileRow
 from trunkline.files.content import read_content
@@ -25,7 +26,8 @@ from trunkline.files.glob import compile_glob
 from trunkline.files.index import Loader
 from trunkline.files.manifest import RootId
 from trunkline.files.segments import DeltaId
-from trunkline.files.view import View, below
+from trunkline.files.tar import tar_pieces
+from trunkline.files.view import Slice, View, below
 from trunkline.model.versions import Side
 from trunkline.store.chunks import ChunkStore
 
@@ -140,6 +142,25 @@ class Trees:
         AlreadyExists where a directory stands in the way, StorageFull.
         """
         return export_rows(self.chunks, rows, directory, strip=strip, mode=mode)
+
+    def slices(self, root: RootId, prefix: str = "") -> Iterator[Slice]:
+        """The rows of a file, or of all files below a directory, as slices of columns."""
+        view = self._view(root)
+        is_file = bool(prefix) and view.place(prefix) is not None
+        return view.slices(*((prefix, prefix + "\0") if is_file else below(prefix)))
+
+    def contents(
+        self, root: RootId, prefix: str = ""
+    ) -> Iterator[tuple[str, int, Iterable[bytes]]]:
+        """(path, size, content) of a file, or of all files below a directory, by path.
+
+        Each content is to be read before the next one is asked for. Reading raises Corrupt.
+        """
+        return contents(self.chunks, self.slices(root, prefix))
+
+    def tar(self, root: RootId, prefix: str, *, above: str, mtime_s: int) -> Iterator[bytes]:
+        """The same as a tar archive, with names relative to the directory `above`."""
+        return tar_pieces(self.chunks, self.slices(root, prefix), above=above, mtime_s=mtime_s)
 
     def verify(self, root: RootId) -> Iterator[tuple[str, str]]:
         """(path, problem) for everything wrong with the structure of a tree; see `files.check`."""

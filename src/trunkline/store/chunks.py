@@ -21,7 +21,7 @@ from typing import NewType
 
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, StorageFull, Unavailable
-from trunkline.store import packs, recovery, tables
+from trunkline.store import bulk, packs, recovery, tables
 from trunkline.store.digests import Digest
 from trunkline.store.packs import Encoded, Location, PackReader, PackWriter
 from trunkline.store.verify import Verifier, VerifyStats
@@ -141,6 +141,37 @@ class ChunkStore:
             for digest in missing.keys() - places.keys():
                 raise Corrupt(f"chunk {digest.hex()}", "a stored chunk", "none")
         return found
+
+    def read_many(self, digests: Sequence[bytes]) -> dict[bytes, bytes]:
+        """As `get_many`, for bulk: read in large parts, and not kept in memory."""
+        found: dict[bytes, bytes] = {}
+        for run in bulk.runs(list(self.places(digests).values())):
+            reader = self._reader_of(run[-1])
+            if reader is not None:
+                found.update(bulk.read_run(reader, run))
+            else:
+                for place in run:
+                    found[place.digest] = self._read(place)
+        return found
+
+    def places(self, digests: Sequence[bytes]) -> dict[bytes, Location]:
+        """Where chunks are, for `copy_chunk`; raises Corrupt for one that is nowhere."""
+        places = self._find(digests)
+        for digest in digests:
+            if digest not in places:
+                raise Corrupt(f"chunk {digest.hex()}", "a stored chunk", "none")
+        return places
+
+    def copy_chunk(self, place: Location, fd: int, offset: int) -> None:
+        """Write a chunk into an open file of the caller's, at an offset; raises Corrupt, OSError.
+
+        The hash is checked before. Several threads may do this at once.
+        """
+        reader = self._reader_of(place)
+        if reader is None:
+            bulk.write_at(fd, memoryview(self._read(place)), offset)
+        else:
+            bulk.copy_chunk(reader, place, fd, offset)
 
     def has(self, chunk: ChunkId) -> bool:
         """Whether the chunk is stored, as far as the index knows."""
@@ -331,6 +362,18 @@ class ChunkStore:
             except OSError as error:
                 raise Corrupt(f"chunk {place.digest.hex()}", "bytes", str(error)) from error
         return packs.decode(record, place)
+
+    def _reader_of(self, place: Location) -> PackReader | None:
+        """The open pack of a chunk; None while the record is, at least partly, in the buffer."""
+        with self._lock:
+            pack = self._pack
+            if pack is not None and pack.name == place.pack and pack.peek(place) is not None:
+                return None
+            reader = self._readers.get(place.pack)
+            if reader is not None:
+                self._readers.move_to_end(place.pack)
+                return reader
+        return self._open_reader(place)
 
     def _open_reader(self, place: Location) -> PackReader:
         try:

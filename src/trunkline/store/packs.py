@@ -131,6 +131,33 @@ def decode(record: bytes, location: Location) -> bytes:
     return data
 
 
+def decode_part(data: bytes, start: int, location: Location) -> bytes:
+    """As `decode`, of a record in the midst of others."""
+    if start + RECORD_BYTES + location.stored > len(data):
+        return decode(data[start:], location)  # which says what is missing
+    magic, codec, stored, size, digest, _ = _RECORD.unpack_from(data, start)
+    # The hash below stands for the checksum of the header too.
+    if (magic, digest, stored, size) != (_RECORD_MAGIC, *_facts(location)):
+        return decode(data[start:], location)
+    begin = start + RECORD_BYTES
+    payload = data[begin : begin + stored]
+    plain = payload if codec == _PLAIN else _decompress(codec, payload, size)
+    if plain is None or Digest(plain).digest() != digest:
+        return decode(data[start:], location)
+    return plain
+
+
+def _facts(location: Location) -> tuple[bytes, int, int]:
+    return location.digest, location.stored, location.size
+
+
+def is_plain(record: memoryview, location: Location) -> bool:
+    """Whether a record has the header that belongs there, and its payload is the chunk itself."""
+    magic, codec, stored, size, digest, _ = _RECORD.unpack_from(record, 0)
+    known: bool = (magic, digest, stored, size) == (_RECORD_MAGIC, *_facts(location))
+    return known and codec == _PLAIN and stored == size
+
+
 def _named(location: Location) -> str:
     return f"chunk {location.digest.hex()} (pack {location.pack} at {location.offset})"
 
@@ -303,7 +330,15 @@ class PackReader:
 
     def record(self, place: Location) -> bytes:
         """The bytes where the record of a chunk should be; shorter at the end of the file."""
-        return os.pread(self._fd, RECORD_BYTES + place.stored, place.offset)
+        return self.part(place.offset, RECORD_BYTES + place.stored)
+
+    def part(self, offset: int, size: int) -> bytes:
+        """Bytes of the file; fewer at its end."""
+        return os.pread(self._fd, size, offset)
+
+    def part_into(self, offset: int, buffer: memoryview) -> int:
+        """Read into a buffer; returns how many bytes there were."""
+        return os.preadv(self._fd, [buffer], offset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,256 @@
+"""Writes files of commits to this machine's disk.
+
+From a local server's chunk store directly where this process can read it, which spares every byte
+the way through a socket; else from the stream of the server. A file or directory that was not there
+before appears under its name only when it is whole.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trunkline.api.changes import PutFile, read_changes
+from trunkline.api.connection import Operations
+from trunkline.errors import (
+    Corrupt,
+    FileNotFoundInCommit,
+    InvalidInput,
+    OperationFailed,
+    StorageFull,
+)
+from trunkline.files.export import Noted, Target, export_rows, export_slices, unwritable
+from trunkline.files.manifest import RootId
+from trunkline.files.tree import Trees
+from trunkline.model.names import check_path
+from trunkline.model.versions import CommitInfo
+from trunkline.store.chunks import ChunkStore
+
+Advance = Callable[[int], None]
+
+FILE_MODE = 0o666  # less what the umask takes away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where files come from: a server, and its data directory if this process may read it."""
+
+    operations: Operations
+    home: Path | None
+
+
+@contextlib.contextmanager
+def direct_trees(origin: Origin, commit: CommitInfo) -> Iterator[Trees | None]:
+    """The trees of the server's store; None if they can't be read from here.
+
+    Only what is durable is seen: an open commit may have changes that are not.
+    """
+    home = origin.home
+    if home is None or not commit.root or not (home / "store" / "index.db").is_file():
+        yield None
+        return
+    chunks = ChunkStore(home / "store")
+    try:
+        yield Trees(chunks)
+    finally:
+        chunks.close()
+
+
+def write_tree(
+    origin: Origin, commit: CommitInfo, path: str, directory: Path, advance: Advance
+) -> None:
+    """Write all files at or below a path of a commit into a directory, which is made if need be.
+
+    Files that are there are replaced, each when the new one is whole; others stay.
+    """
+    with _new_directory(directory) as place:
+        if not _directly(origin, commit, path, place, advance):
+            stream = origin.operations.files.read_tree(commit.repo, commit.id, path or "/")
+            write_stream(stream, place, advance=advance)
+
+
+def write_file(
+    origin: Origin,
+    commit: CommitInfo,
+    path: str,
+    file: Path,
+    advance: Advance,
+    *,
+    offset: int = 0,
+    size: int | None = None,
+) -> None:
+    """Write one file of a commit, or a part of it, to a place, which it takes when it is whole."""
+    whole = not offset and size is None
+
+    def directly(aside: Path) -> bool:
+        return whole and _file_directly(origin, commit, path, aside, advance)
+
+    pieces = origin.operations.files.read_file(
+        commit.repo, commit.id, path, offset_bytes=offset, size_bytes=size
+    )
+    write_whole(file, pieces, advance, instead=directly)
+
+
+def write_whole(
+    file: Path,
+    pieces: Iterable[bytes],
+    advance: Advance,
+    *,
+    instead: Callable[[Path], bool] = lambda _: False,
+) -> None:
+    """Write bytes to a place, which they take when they are all there.
+
+    A pipe or device is written to as it is. `instead` may do the writing in another way.
+    """
+    try:
+        if file.exists() and not file.is_file():
+            write_pieces(file, pieces, advance)
+            return
+        aside = file.with_name(f".{file.name[:60]}.{secrets.token_hex(4)}")
+        try:
+            if not instead(aside):
+                write_pieces(aside, pieces, advance)
+            os.replace(aside, file)
+        finally:
+            with contextlib.suppress(OSError):
+                aside.unlink()
+    except OSError as error:
+        raise _not_written(file, error) from error
+
+
+def write_pieces(file: Path, pieces: Iterable[bytes], advance: Advance) -> None:
+    """Write bytes into a file as they come."""
+    with file.open("wb", buffering=0) as out:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[out.write(view) :]
+            advance(len(piece))
+
+
+def write_stream(
+    stream: Iterable[bytes],
+    directory: Path,
+    *,
+    advance: Advance,
+    wanted: Callable[[str], bool] | None = None,
+    noted: Noted | None = None,
+) -> None:
+    """Write the files of a stream of changes, those that are wanted, below a directory."""
+    try:
+        with Target(directory, FILE_MODE) as target:
+            for file in read_changes(stream):
+                # Names are checked: this is where a hostile server could leave the directory.
+                if not isinstance(file, PutFile) or check_path(file.path) != file.path:
+                    raise InvalidInput("the server sent something else than files")
+                if wanted is None or wanted(file.path):
+                    _write_one(target, file, advance, noted)
+    except OSError as error:
+        raise unwritable(directory, error) from error
+
+
+def _write_one(target: Target, file: PutFile, advance: Advance, noted: Noted | None) -> None:
+    parent, _, name = file.path.rpartition("/")
+    fd, aside = target.create(parent, name)
+    try:
+        for piece in file.content:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(fd, view) :]
+            advance(len(piece))
+    except BaseException:
+        target.discard(parent, aside or name)
+        raise
+    finally:
+        os.close(fd)
+    if aside is not None:
+        target.put_in_place(parent, aside, name)
+    if noted is not None:
+        noted(file.path, target.stat(parent, name))
+
+
+def _directly(origin: Origin, commit: CommitInfo, path: str, place: Path, advance: Advance) -> bool:
+    """Write a tree out of the store; false if the server has to be asked."""
+    with direct_trees(origin, commit) as trees:
+        if trees is None:
+            return False
+        root = RootId(commit.root)
+        if trees.entry(root, path) is None:
+            raise FileNotFoundInCommit(commit.repo, commit.id, path or "/")
+        told = _Told(advance)
+        try:
+            parts = trees.slices(root, path)
+            export_slices(
+                trees.chunks, parts, place, strip=path, mode=FILE_MODE, advance=told.advance
+            )
+        except Corrupt:
+            # Perhaps the server has just moved what was looked for; it knows better.
+            advance(-told.bytes)
+            return False
+    return True
+
+
+def _file_directly(
+    origin: Origin, commit: CommitInfo, path: str, aside: Path, advance: Advance
+) -> bool:
+    with direct_trees(origin, commit) as trees:
+        row = trees.find(RootId(commit.root), path) if trees else None
+        if trees is None or row is None:
+            return False  # the server says what is wrong
+        told = _Told(advance)
+        try:
+            row = replace(row, path=aside.name)
+            export_rows(
+                trees.chunks,
+                [row],
+                aside.parent,
+                strip="",
+                mode=FILE_MODE,
+                advance=told.advance,
+            )
+        except Corrupt:
+            advance(-told.bytes)
+            return False
+    return True
+
+
+class _Told:
+    """What the display of progress was told."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+        self.bytes = 0
+
+    def advance(self, size_bytes: int) -> None:
+        self.bytes += size_bytes
+        self._advance(size_bytes)
+
+
+@contextlib.contextmanager
+def _new_directory(directory: Path) -> Iterator[Path]:
+    """Where to write: the directory itself if it is there, else one that will take its name."""
+    try:
+        if directory.is_dir():
+            yield directory
+            return
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        aside = directory.with_name(f".{directory.name[:60]}.{secrets.token_hex(4)}")
+        aside.mkdir()
+        try:
+            yield aside
+            aside.rename(directory)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise _not_written(directory, error) from error
+
+
+def _not_written(place: Path, error: OSError) -> StorageFull | OperationFailed:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(str(place.parent))
+    return OperationFailed(f"{place} could not be written: {error.strerror}")
