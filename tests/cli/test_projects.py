@@ -158,6 +158,12 @@ def test_specs_are_checked_in_the_project(cli, stub, tmp_path: Path):
     assert [given["project"] for _, given in calls] == ["p", "default"]
 
 
+def test_an_edited_spec_stays_in_the_project_of_its_pipeline(cli, inside):
+    cli("edit", "pipeline", "p/inference", "--editor", "sed -i s/64M/1G/")
+
+    assert inside.called("validate_specs")[1]["project"] == "p"
+
+
 def test_deleting_all_deletes_what_is_in_the_project(cli, inside):
     cli.project = "p"
     repos = cli("delete", "repo", "--all", stdin=b"y\n")

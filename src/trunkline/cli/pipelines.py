@@ -211,7 +211,8 @@ def edit_pipeline(pipeline: str, editor: str | None, reprocess: bool) -> None:
     if after is None or (after.strip() == before.strip() and not reprocess):
         write("Pipeline unchanged, no update will be performed.")
         return
-    drafts = pipelines.validate_specs(after, source="the edited spec")
+    project = project_of(info.name)  # whatever is left of it in the text
+    drafts = pipelines.validate_specs(after, source="the edited spec", project=project)
     if len(drafts) != 1 or drafts[0].name != info.name:
         raise InvalidInput(
             f"the edited spec must be of the one pipeline '{info.name}'; nothing was changed"
