@@ -386,3 +386,22 @@ def test_projects_are_there_after_a_restart(open_engine: Callable[..., Any]) -> 
 def test_a_reference_that_is_none_says_so(two) -> None:
     with pytest.raises(InvalidReference):
         two.engine.commits.inspect_commit("p/data", "a/b")
+
+
+def test_a_project_can_be_deleted_while_its_jobs_run(two) -> None:
+    two.put("data", {"a": "x\n"})
+    two.put("p/data", {"a": "x\n"})
+    two.engine.pipelines.create_pipeline(spec("slow", "p", {"repo": "data"}, "sleep 600"))
+    two.engine.pipelines.create_pipeline(
+        spec("reads", "default", {"project": "p", "repo": "data"}, "sleep 600")
+    )
+    waiting = next(iter(two.engine.datums.get_logs(pipeline="p/slow")), None)
+
+    two.engine.projects.delete_project("p", force=True)
+    read = two.job("reads")
+    two.engine.pipelines.create_pipeline(spec("slow", "default", {"repo": "data"}))
+
+    assert waiting is None
+    assert (read.state, read.reason) == (JobState.KILLED, "its input repo 'p/data' was deleted")
+    assert two.job("slow").state is JobState.SUCCESS
+    assert two.engine.admin.fsck().damages == ()

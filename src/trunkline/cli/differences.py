@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from trunkline.cli.arguments import file_of
+from trunkline.cli.arguments import at_most, file_of
 from trunkline.cli.command import command
 from trunkline.cli.files import slashed
 from trunkline.cli.output import Table, note, show_all, size, when, write
@@ -70,7 +70,10 @@ _VERSIONS: Table[FileVersion] = Table(
 @click.option("--stat", is_flag=True, help="How many lines or rows differ, file by file.")
 @click.option("--key", multiple=True, metavar="COLUMN", help="Pair the rows of tables by this.")
 @click.option(
-    "--as", "kind", type=click.Choice([*ContentKind]), help="Compare as this, whatever the name."
+    "--as",
+    "kind",
+    type=click.Choice([kind.value for kind in ContentKind]),
+    help="Compare as this, whatever the name.",
 )
 @click.option(
     "--lines", type=click.IntRange(0, 100_000), metavar="N", help="List at most so many of a file."
@@ -264,12 +267,11 @@ def _download(file: FileInfo | None, target: Path) -> None:
 
 @command(shows=True, examples=["log training@master:/iris.csv", "log images@master:/2024 -n 10"])
 @click.argument("path", metavar="REPO@REF:/PATH")
-@click.option(
-    "-n", "--number", default=0, type=click.IntRange(0), metavar="N", help="At most so many."
-)
+@click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
 def log(path: str, number: int) -> None:
     """Show which commits changed a file or directory, newest first."""
     repo, ref, place = file_of(path)
     show_all(
-        operations().files.list_file_versions(repo, ref, place or "/", number=number), _VERSIONS
+        operations().files.list_file_versions(repo, ref, place or "/", number=at_most(number)),
+        _VERSIONS,
     )
