@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "makers"))  # modules that make the data of tests
 EXAMPLES = 60
 
 settings.register_profile(

@@ -30,6 +30,9 @@ class Config:
     log_bytes_max: int = 16 * 1024 * 1024  # kept per try of a datum
     spec_bytes_max: int = 4 * 1024 * 1024  # of one text with pipeline specs
     output_bytes_max: int | None = None  # TRUNKLINE_OUTPUT_BYTES_MAX: per datum; None: the disk
+    archive_bytes_max: int = 1 << 40  # TRUNKLINE_ARCHIVE_BYTES_MAX: unpacked from one archive
+    archive_ratio_max: int = 200  # TRUNKLINE_ARCHIVE_RATIO_MAX: bytes unpacked per byte received
+    archive_entries_max: int = 10_000_000  # TRUNKLINE_ARCHIVE_ENTRIES_MAX: of one archive or split
 
     @property
     def socket(self) -> Path:
@@ -71,6 +74,9 @@ def load(
         worker_idle_s=_number(env, "TRUNKLINE_WORKER_IDLE_S", 300.0),
         lease_s=_number(env, "TRUNKLINE_LEASE_S", 15.0),
         output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),
+        archive_bytes_max=_whole(env, "TRUNKLINE_ARCHIVE_BYTES_MAX") or 1 << 40,
+        archive_ratio_max=_whole(env, "TRUNKLINE_ARCHIVE_RATIO_MAX", "") or 200,
+        archive_entries_max=_whole(env, "TRUNKLINE_ARCHIVE_ENTRIES_MAX", "") or 10_000_000,
     )
 
 
@@ -87,12 +93,12 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
     return value
 
 
-def _whole(env: Mapping[str, str], name: str) -> int | None:
+def _whole(env: Mapping[str, str], name: str, of: str = " of bytes") -> int | None:
     text = env.get(name)
     if not text:
         return None
     if not text.isdigit() or int(text) == 0:
-        raise InvalidInput(f"{name} is {text!r}; it must be a whole number of bytes")
+        raise InvalidInput(f"{name} is {text!r}; it must be a whole number{of}")
     return int(text)
 
 

@@ -64,6 +64,15 @@ class InvalidSpec(InvalidInput):
     code = "invalid-spec"
 
 
+class InvalidArchive(InvalidInput):
+    """A tar or zip archive that is not unpacked; the sentence names the entry and the reason."""
+
+    code = "invalid-archive"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}; nothing was changed")
+
+
 class TooManyDatums(InvalidInput):
     code = "too-many-datums"
 

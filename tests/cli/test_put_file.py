@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from trunkline.api.changes import PutFile, PutLocal, PutUrl
+from trunkline.api.changes import PutFile, PutLocal, PutUrl, Split, Unpack
 from trunkline.errors import LocalPathDiffers
 
 
@@ -63,6 +63,43 @@ def test_many_sources_are_one_commit(cli, stub, data):
 
     assert args[:2] == ("r", "master")
     assert given == {"description": "both"}
+
+
+@pytest.mark.parametrize(
+    ("words", "unpack", "split"),
+    [
+        ("put file r@m:/d --extract", Unpack(format="auto"), None),
+        ("put file r@m:/d --untar", Unpack(format="tar"), None),
+        ("put file r@m:/d --unzip", Unpack(format="zip"), None),
+        ("put file r@m:/d --split line", None, Split(by="line")),
+        ("put-file r m d --split=none", None, None),
+        (
+            "put-file r m d --split csv --target-file-datums 9 --target-file-bytes 99 "
+            "--header-records 1",
+            None,
+            Split(by="csv", file_records=9, file_bytes=99, header_records=1),
+        ),
+    ],
+)
+def test_what_a_content_is_goes_with_it(cli, stub, data, words, unpack, split):
+    for local, source in ((True, "data/iris.csv"), (False, "data/iris.csv"), (True, "-")):
+        cli.local = local
+        cli(*words.split(), "-f", source, stdin=b"x")
+
+    found = [args[2][0] for args, _ in stub.all_called("modify_files")]
+    assert [type(change) for change in found] == [PutLocal, PutFile, PutFile]
+    assert {(change.path, change.unpack, change.split) for change in found} == {
+        ("d", unpack, split)
+    }
+
+
+def test_all_archives_of_one_command_go_to_one_place(cli, stub, data):
+    cli("put", "file", "r@m", "--extract", "-f", "data/iris.csv", "-f", "data/more/a.csv")
+    cli("put", "file", "r@m:/x/", "--extract", "-f", "data/iris.csv", "-f", "data/more/a.csv")
+    cli("put", "file", "r@m", "--extract", stdin=b"x")
+
+    paths = [[change.path for change in args[2]] for args, _ in stub.all_called("modify_files")]
+    assert paths == [["", ""], ["x", "x"], [""]]
 
 
 def test_a_local_server_is_told_where_a_file_is(cli, stub, data):
@@ -170,7 +207,11 @@ def test_an_input_file_may_come_from_standard_input(cli, stub, data):
         ("put-file r master -f ../x", 3, "there is no file or directory '../x'"),
         ("put file r@m -f data/iris.csv -f ./data/iris.csv", 2, "multiple files put with"),
         ("put file r@master:/x -f s3://bucket/key", 1, "only http and https"),
-        ("put file r@master:/x -f data/iris.csv --split line", 1, "--split"),
+        ("put file r@master:/x -f data/iris.csv --split rows", 2, "'rows' is not one of"),
+        ("put file r@master:/x -f data/iris.csv --split csv --untar", 2, "use one of --extract"),
+        ("put file r@master:/x -f data/iris.csv --header-records 1", 2, "need --split"),
+        ("put file r@m:/x -f data/iris.csv --split json --header-records 1", 2, "no header"),
+        ("put file r@m:/x -f data/iris.csv --split csv --target-file-bytes -1", 2, "negative"),
         ("put file r@master -i data/none", 3, "there is no file or directory 'data/none'"),
         ("put file r@master -i data/empty", 2, "names no file"),
     ],

@@ -1,5 +1,7 @@
 """The wire format of changes, held against a file that must be readable for ever."""
 
+import contextlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from trunkline.api.changes import (
     PutFile,
     PutLocal,
     PutUrl,
+    Split,
+    Unpack,
     read_changes,
     write_changes,
 )
@@ -73,3 +77,88 @@ def test_content_that_nobody_read_is_skipped() -> None:
 def test_garbage_is_refused_with_a_sentence(garbage: bytes) -> None:
     with pytest.raises(InvalidInput):
         plain(read_changes([b"h\0\0\0\x03" + garbage]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        PutFile(path="a", content=[b"x"], unpack=Unpack(format="tar", links="skip")),
+        PutFile(path="a", content=[], append=True, split=Split(by="csv", header_records=1)),
+        PutUrl(path="u", url="https://example.com/", split=Split(by="line", file_bytes=9)),
+        PutLocal(path="d", source="/d", device=1, inode=2, unpack=Unpack()),
+    ],
+)
+def test_what_a_content_is_travels_with_it(change: FileChange) -> None:
+    [read] = read_changes(write_changes([change]))
+
+    assert type(read) is type(change)
+    assert getattr(read, "unpack", None) == getattr(change, "unpack", None)
+    assert getattr(read, "split", None) == getattr(change, "split", None)
+
+
+HEADER = {"kind": "put", "path": "a", "append": False}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"path": 1}, "malformed header"),
+        ({"path": None}, "malformed header"),
+        ({"append": 1}, "malformed header"),
+        ({"append": "yes"}, "malformed header"),
+        ({"content": []}, "malformed header"),
+        ({"more": 1}, "malformed header"),
+        ({"kind": ["put"]}, "malformed header"),
+        ({"kind": "put-local", "source": "/x", "device": True, "inode": 1}, "malformed header"),
+        ({"kind": "put-url"}, "malformed header"),
+        ({"unpack": "tar"}, "malformed header"),
+        ({"unpack": {"format": 1}}, "malformed header"),
+        ({"unpack": {"form": "tar"}}, "malformed header"),
+        ({"unpack": {"format": "rar"}}, "'rar' is not an archive format; use auto, tar, zip"),
+        ({"unpack": {"links": "all"}}, "'all' is not what to do about links"),
+        ({"split": {}}, "malformed header"),
+        ({"split": {"by": "sql"}}, "'sql' is not a way to split"),
+        ({"split": {"by": "csv", "file_records": -1}}, "can't be negative"),
+        ({"split": {"by": "json", "header_records": 1}}, "json has no header records"),
+        ({"split": {"by": "csv"}, "unpack": {}}, "unpacked or split, not both"),
+    ],
+)
+def test_headers_that_no_writer_makes_are_refused(fields: object, sentence: str) -> None:
+    text = json.dumps({**HEADER, **fields}).encode()  # type: ignore[dict-item]
+    data = b"h" + len(text).to_bytes(4, "big") + text + b"e\0\0\0\0"
+
+    with pytest.raises(InvalidInput, match=sentence):
+        list(read_changes([data]))
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=4)
+    | st.sampled_from(["tar", "csv"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["by", "format", "links", "file_records", "file_bytes", "x"]), inner
+        )
+    ),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["kind", "path", "append", "url", "source", "device", "inode", "unpack", "split"]
+        ),
+        JSON | st.sampled_from(["put", "put-url", "put-local", "delete", "copy"]),
+    )
+)
+def test_any_header_is_a_change_or_refused(fields: dict[str, object]) -> None:
+    text = json.dumps(fields).encode()
+    data = b"h" + len(text).to_bytes(4, "big") + text + b"e\0\0\0\0"
+
+    with contextlib.suppress(InvalidInput):
+        for change in read_changes([data]):
+            assert isinstance(change.path, str)

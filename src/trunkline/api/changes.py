@@ -11,9 +11,10 @@ Format page: docs/formats/change-stream.md (version 1).
 import json
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field
+from typing import Any
 
-from trunkline.errors import InvalidInput
+from trunkline.errors import InvalidInput, shown
 
 MEDIA_TYPE = "application/vnd.trunkline.changes.v1"
 
@@ -23,13 +24,53 @@ _HEADER_BYTES_MAX = 64 * 1024
 _DATA_BYTES_MAX = 1024 * 1024
 
 
+ARCHIVE_FORMATS = ("auto", "tar", "zip")
+ARCHIVE_LINKS = ("refuse", "skip", "follow")
+TREE_LINKS = ("inside", "refuse", "skip", "follow")
+SPLIT_BY = ("line", "json", "csv")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpack:
+    """The content is an archive: its files are written below the path, all or none of them.
+
+    `tar` may be compressed (gzip, bzip2, xz, zstd); `auto` tells tar and zip apart. `links` says
+    what is done about links and special files in it; `follow` stores what a link means, which must
+    be a file of the same archive.
+    """
+
+    format: str = "auto"
+    links: str = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The content is cut between records into files `0000000000000000`, … below the path.
+
+    A file is closed once it has `file_records` records or `file_bytes` bytes, whichever is first;
+    where both are 0, with each record. The first `header_records` records stand in every file.
+    Joined in order (without the repeated headers) the files are the content again, byte for byte.
+    """
+
+    by: str  # line, json or csv
+    file_records: int = 0
+    file_bytes: int = 0
+    header_records: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutFile:
-    """Write (or, with `append`, append to) one file; `content` is read once, in order."""
+    """Write (or, with `append`, append to) one file; `content` is read once, in order.
+
+    Of what is unpacked, each file is written or appended to. What is split replaces all that was
+    at or below the path, or with `append` becomes files that continue its numbers.
+    """
 
     path: str
     content: Iterable[bytes] = field(repr=False)
     append: bool = False
+    unpack: Unpack | None = None
+    split: Split | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +86,22 @@ class PutLocal:
     device: int
     inode: int
     append: bool = False
+    unpack: Unpack | None = None
+    split: Split | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutUrl:
-    """Write the content behind an http(s) URL, fetched by the server."""
+    """Write the content behind an http(s) or object-store URL, fetched by the server.
+
+    Servers fetch only from hosts and buckets that their settings list; see `fetch`.
+    """
 
     path: str
     url: str
     append: bool = False
+    unpack: Unpack | None = None
+    split: Split | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +132,7 @@ _KINDS: dict[str, type[FileChange]] = {
     "copy": CopyFile,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+_TREATMENTS: dict[str, type] = {"unpack": Unpack, "split": Split}
 
 
 def write_changes(changes: Iterable[FileChange]) -> Iterator[bytes]:
@@ -91,7 +140,11 @@ def write_changes(changes: Iterable[FileChange]) -> Iterator[bytes]:
     for change in changes:
         header: dict[str, object] = {"kind": _NAMES[type(change)]}
         for name in change.__dataclass_fields__:
-            if name != "content":
+            if name in _TREATMENTS:
+                treatment = getattr(change, name)
+                if treatment is not None:
+                    header[name] = asdict(treatment)
+            elif name != "content":
                 header[name] = getattr(change, name)
         yield _frame(_HEADER, json.dumps(header).encode("utf-8"))
         if isinstance(change, PutFile):
@@ -123,11 +176,58 @@ def _change(payload: bytes, frames: "_Frames") -> FileChange:
     try:
         header = json.loads(payload)
         kind = _KINDS[header.pop("kind")]
-        if kind is PutFile:
-            return PutFile(content=frames.content(), **header)
-        return kind(**header)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        for name, treatment in _TREATMENTS.items():
+            if name in header:
+                header[name] = treatment(**_typed(treatment, header[name]))
+        given = _typed(kind, header)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInput("the stream of changes has a malformed header") from error
+    _check_treatments(given)
+    if kind is PutFile:
+        return PutFile(content=frames.content(), **given)
+    return kind(**given)
+
+
+def _typed(kind: type, given: dict[str, Any]) -> dict[str, Any]:
+    """The same fields, each seen to have the type that is declared; raises TypeError."""
+    declared = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    for name, value in given.items():
+        if name == "content" or type(value) not in (declared[name].type, _TREATMENTS.get(name)):
+            raise TypeError(name)
+    lacking = [
+        name
+        for name, one in declared.items()
+        if name not in given and name != "content" and one.default is MISSING
+    ]
+    if lacking:
+        raise TypeError(lacking[0])
+    return given
+
+
+def _check_treatments(given: dict[str, Any]) -> None:
+    unpack, split = given.get("unpack"), given.get("split")
+    if unpack is not None:
+        if split is not None:
+            raise InvalidInput("a content is unpacked or split, not both")
+        check_choice("an archive format", unpack.format, ARCHIVE_FORMATS)
+        check_choice("what to do about links", unpack.links, ARCHIVE_LINKS)
+    if split is not None:
+        check_split(split)
+
+
+def check_choice(what: str, given: str, choices: tuple[str, ...]) -> None:
+    """Raise InvalidInput unless the word is one of the choices."""
+    if given not in choices:
+        raise InvalidInput(f"{shown(given)} is not {what}; use {', '.join(choices)}")
+
+
+def check_split(split: Split) -> None:
+    """Raise InvalidInput for a way to split that makes no sense."""
+    check_choice("a way to split", split.by, SPLIT_BY)
+    if min(split.file_records, split.file_bytes, split.header_records) < 0:
+        raise InvalidInput("the records and bytes of a split can't be negative")
+    if split.by == "json" and split.header_records:
+        raise InvalidInput("json has no header records; only csv and lines do")
 
 
 def _frame(kind: bytes, payload: bytes) -> bytes:

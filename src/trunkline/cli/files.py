@@ -12,7 +12,8 @@ from trunkline.cli.command import command
 from trunkline.cli.output import Table, show_all, show_one, size
 from trunkline.cli.progress import transfer, waiting
 from trunkline.cli.session import current, operations
-from trunkline.errors import InvalidInput, LocalPathDiffers, NotSupported
+from trunkline.cli.treatments import Treatment, treatment_of, treatment_options
+from trunkline.errors import InvalidInput, LocalPathDiffers
 from trunkline.model.versions import FileInfo, FileType
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ def slashed(file: FileInfo) -> str:
         "put file training@master:/images -r -f images",
         "put file training@master:/notes.txt < notes.txt",
         "put file training@master:/iris.csv -f https://example.org/iris.csv",
+        "put file images@master:/2024 --extract -f images.tar.gz",
+        "put file log@master:/rows -f log.csv --split csv --header-records 1 "
+        "--target-file-datums 10000",
     ]
 )
 @click.argument("target", metavar="REPO@BRANCH[:/PATH]")
@@ -69,7 +73,7 @@ def slashed(file: FileInfo) -> str:
 @click.option("-p", "--parallelism", type=int, hidden=True)
 @click.option("-c", "--compress", is_flag=True, hidden=True)
 @click.option("--progress", is_flag=True, hidden=True)
-@click.option("--split", "--target-file-datums", "--target-file-bytes", "split", hidden=True)
+@treatment_options
 def put_file(
     target: str,
     files: tuple[str, ...],
@@ -81,17 +85,18 @@ def put_file(
     parallelism: int | None,
     compress: bool,
     progress: bool,
-    split: str | None,
+    **treatment: object,
 ) -> None:
     """Put files into a branch, as one commit, or into the commit that is open there.
 
     One source is stored under PATH; several go below it, and without PATH each keeps its name.
-    Without -f, standard input is read.
+    Without -f, standard input is read. Archives are unpacked below PATH, all of them or nothing.
+    What is split becomes files 0000000000000000, … in a directory: they replace what is there, or
+    with -a continue its numbers.
     """
     from trunkline.cli.sources import STDIN, check_urls, find_sources, read_list
 
-    if split is not None:
-        raise NotSupported("splitting files (--split) is not supported yet; nothing was changed")
+    how = treatment_of(None, **treatment)
     repo, ref, path = file_of(target)
     names = [*files, *(name for listed in lists for name in read_list(listed))]
     if not names:
@@ -99,11 +104,21 @@ def put_file(
             raise InvalidInput(f"{', '.join(lists)} names no file; nothing was changed")
         names = [STDIN]
     check_urls(names)
-    sources = find_sources(names, path, recursive=recursive, full_path=full_path)
-    _send(repo, ref, sources, append=append, message=message)
+    sources = find_sources(
+        names, path, recursive=recursive, full_path=full_path, together=how.unpack is not None
+    )
+    _send(repo, ref, sources, how, append=append, message=message)
 
 
-def _send(repo: str, ref: str, sources: list["Source"], *, append: bool, message: str) -> None:
+def _send(
+    repo: str,
+    ref: str,
+    sources: list["Source"],
+    how: Treatment,
+    *,
+    append: bool,
+    message: str,
+) -> None:
     from trunkline.cli.sources import handed_over, streamed, total_bytes
 
     link = current().link
@@ -113,7 +128,9 @@ def _send(repo: str, ref: str, sources: list["Source"], *, append: bool, message
             with waiting(
                 f"putting files into {repo}@{ref}", for_bytes=lambda: total_bytes(sources)
             ):
-                link.operations.files.modify_files(repo, ref, changes, description=message)
+                link.operations.files.modify_files(
+                    repo, ref, list(how.applied(changes)), description=message
+                )
             return
         except LocalPathDiffers:
             pass  # another mount namespace or user: the bytes have to travel
@@ -121,7 +138,7 @@ def _send(repo: str, ref: str, sources: list["Source"], *, append: bool, message
         link.operations.files.modify_files(
             repo,
             ref,
-            streamed(sources, append=append, advance=advance),
+            how.applied(streamed(sources, append=append, advance=advance)),
             description=message,
         )
 

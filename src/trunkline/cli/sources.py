@@ -60,13 +60,19 @@ class Source:
 
 
 def find_sources(
-    names: Sequence[str], target: str | None, *, recursive: bool, full_path: bool
+    names: Sequence[str],
+    target: str | None,
+    *,
+    recursive: bool,
+    full_path: bool,
+    together: bool = False,
 ) -> list[Source]:
     """Each source with its place in the repo.
 
     One source takes the place of `target`; several, or a `target` that ends in a slash, go below
     it; without `target` a source keeps its own name, with `full_path` the directories before it
-    too. Raises LocalFileNotFound, InvalidInput, InvalidPath.
+    too. With `together` all of them go to `target`, or to the root: what is in them has names.
+    Raises LocalFileNotFound, InvalidInput, InvalidPath.
     """
     found: list[Source] = []
     for name in names:
@@ -74,11 +80,14 @@ def find_sources(
         directory = status is not None and stat.S_ISDIR(status.st_mode)
         if directory and not recursive:
             raise InvalidInput(f"'{name}' is a directory; add -r to put all that is in it")
-        place = _place(name, target, alone=len(names) == 1, directory=directory, full=full_path)
-        found.append(
-            Source(text=name, target=check_path(place, root_allowed=directory), status=status)
-        )
-    _refuse_twins(found)
+        if together:
+            place = target or "/"
+        else:
+            place = _place(name, target, alone=len(names) == 1, directory=directory, full=full_path)
+        canonical = check_path(place, root_allowed=directory or together)
+        found.append(Source(text=name, target=canonical, status=status))
+    if not together:
+        _refuse_twins(found)
     return found
 
 

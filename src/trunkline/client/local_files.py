@@ -58,6 +58,10 @@ def _contents(change: PutLocal) -> Iterator[FileChange]:
         _check_regular(change.source)
         yield _put(change, change.path, change.source)
         return
+    if change.unpack is not None:
+        raise InvalidInput(
+            f"{shown(change.source)} is a directory; name the archives to be unpacked"
+        )
     prefix = change.path.strip("/")
     for relative, source in _files_below(change.source):
         _check_regular(source)
@@ -90,7 +94,13 @@ def _files_below(directory: str) -> Iterator[tuple[str, str]]:
 
 
 def _put(change: PutLocal, path: str, source: str) -> PutFile:
-    return PutFile(path=path, content=LocalContent(source=source), append=change.append)
+    return PutFile(
+        path=path,
+        content=LocalContent(source=source),
+        append=change.append,
+        unpack=change.unpack,
+        split=change.split,
+    )
 
 
 def _check_regular(source: str) -> None:

@@ -1,23 +1,16 @@
 """Operations on the files of commits; see `api.files`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 
-from trunkline.api.changes import (
-    CopyFile,
-    DeleteFile,
-    FileChange,
-    PutFile,
-    PutLocal,
-    PutUrl,
-    write_changes,
-)
+from trunkline.api.changes import FileChange, PutFile, write_changes
 from trunkline.db.database import Transaction
 from trunkline.engine.commits import written_by_hand
 from trunkline.engine.differences import ComparedSide, content_differences
 from trunkline.engine.file_history import file_info, file_versions, row_info
+from trunkline.engine.puts import Stored, Storing
 from trunkline.engine.services import Services
-from trunkline.engine.urls import fetch
 from trunkline.errors import (
     CommitFinished,
     FileNotFoundInCommit,
@@ -25,8 +18,6 @@ from trunkline.errors import (
     InvalidInput,
     OutputBranch,
 )
-from trunkline.files.delta import DeltaId, DeltaWriter
-from trunkline.files.local import local_files
 from trunkline.files.manifest import EMPTY, FileRow, RootId
 from trunkline.files.tree import Entry
 from trunkline.jobs.records import open_jobs
@@ -45,7 +36,6 @@ from trunkline.model.versions import (
 from trunkline.versions import branches, commits, contents, repos
 from trunkline.versions.commits import CommitRecord
 
-_READ_BYTES = 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 
 
@@ -61,73 +51,48 @@ class EngineFiles:
         services = self._services
         with services.database.read() as tx:
             target = _open_target(tx, repo, commit)
-        deltas = self._store(changes)
+        stored = self._store(changes, lambda: self._likely_base(repo, commit, target))
         if target is not None:
-            services.chunks.flush()
-            with services.database.write() as tx:
-                by_hand = written_by_hand(tx, commits.get_commit(tx, repo, target.id))
-                commits.add_deltas(tx, repo, target.id, deltas, output=by_hand)
-                return commits.commit_info(tx, commits.get_commit(tx, repo, target.id))
+            with services.turn(repo) if stored.numbered else nullcontext():
+                deltas = stored.for_tree(services, lambda: self._root(repo, target.id)[0])
+                services.chunks.flush()
+                with services.database.write() as tx:
+                    by_hand = written_by_hand(tx, commits.get_commit(tx, repo, target.id))
+                    commits.add_deltas(tx, repo, target.id, deltas, output=by_hand)
+                    return commits.commit_info(tx, commits.get_commit(tx, repo, target.id))
         with services.turn(repo):
             while True:
                 try:
-                    return self._commit(repo, commit, deltas, description)
+                    return self._commit(repo, commit, stored, description)
                 except HeadMoved:  # by a start or finish, or a branch move, of somebody else
                     continue
 
     def create_file_set(self, changes: Iterable[FileChange]) -> FileSetInfo:
-        root = self._services.trees.apply(EMPTY, self._store(changes))
+        deltas = self._store(changes, lambda: EMPTY).deltas
+        root = self._services.trees.apply(EMPTY, deltas)
         self._services.chunks.flush()
         files, size = self._services.trees.totals(root)
         return FileSetInfo(root=root, files=files, size_bytes=size)
 
-    def _store(self, changes: Iterable[FileChange]) -> list[DeltaId]:
-        """Store the content of all changes; nothing refers to it yet."""
-        writer = DeltaWriter(self._services.trees)
-        for change in changes:
-            self._store_one(writer, change)
-        return writer.finish()
+    def _store(self, changes: Iterable[FileChange], base: Callable[[], RootId]) -> Stored:
+        return Storing(self._services, root_of=self._root, base=base).store(changes)
 
-    def _store_one(self, writer: DeltaWriter, change: FileChange) -> None:
-        match change:
-            case PutFile():
-                writer.put(check_path(change.path), change.content, append=change.append)
-            case PutUrl():
-                writer.put(check_path(change.path), fetch(change.url), append=change.append)
-            case PutLocal():
-                base = check_path(change.path, root_allowed=True)
-                for relative, file in local_files(change.source):
-                    path = check_path("/".join(part for part in (base, relative) if part))
-                    with file() as content:
-                        pieces = iter(lambda: content.read(_READ_BYTES), b"")
-                        writer.put(path, pieces, append=change.append)
-            case DeleteFile():
-                writer.delete(check_path(change.path, root_allowed=True))
-            case CopyFile():
-                self._copy(writer, change)
+    def _likely_base(self, repo: str, commit: str, target: CommitRecord | None) -> RootId:
+        """The tree that a put is likely to change; nothing depends on whether it is."""
+        if target is not None:
+            return self._root(repo, target.id)[0]
+        with self._services.database.read() as tx:
+            head = branches.branch_head(tx, repo, commit)
+        return EMPTY if head is None or head.finished is None else RootId(head.root)
 
-    def _copy(self, writer: DeltaWriter, change: CopyFile) -> None:
-        source = check_path(change.source_path, root_allowed=True)
-        target = check_path(change.path, root_allowed=True)
-        root, record = self._root(change.source_repo, change.source_commit)
-        if not change.append:
-            writer.delete(target)
-        found = False
-        for row in self._services.trees.walk(root, source):
-            found = True
-            path = check_path(target + "/" + row.path[len(source) :].lstrip("/"))
-            writer.put_row(replace(row, path=path, datum=""), append=change.append)
-        if not found:
-            raise FileNotFoundInCommit(change.source_repo, record.id, change.source_path)
-
-    def _commit(
-        self, repo: str, branch: str, deltas: list[DeltaId], description: str
-    ) -> CommitInfo:
+    def _commit(self, repo: str, branch: str, stored: Stored, description: str) -> CommitInfo:
         """Add the changes to the branch as one finished commit; raises HeadMoved to try again."""
         services = self._services
         with services.database.read() as tx:
             head = branches.branch_head(tx, repo, branch)
         if head is not None and head.finished is None:
+            deltas = stored.for_tree(services, lambda: self._root(repo, head.id)[0])
+            services.chunks.flush()
             with services.database.write() as tx:
                 try:
                     commits.add_deltas(tx, repo, head.id, deltas)
@@ -135,7 +100,7 @@ class EngineFiles:
                     raise HeadMoved(f"branch {repo}@{branch}") from error
                 return commits.commit_info(tx, head)
         base = RootId(head.root) if head is not None else EMPTY
-        root = services.trees.apply(base, deltas)
+        root = services.trees.apply(base, stored.for_tree(services, lambda: base))
         files, size = services.trees.totals(root)
         services.chunks.flush()
         now = services.now()

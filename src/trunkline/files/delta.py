@@ -10,6 +10,7 @@ from itertools import chain
 
 from trunkline.files.columns import FileRow
 from trunkline.files.content import Spans, join_rows, store_content
+from trunkline.files.renaming import renamed_segments
 from trunkline.files.segments import (
     APPEND,
     PUT,
@@ -20,9 +21,11 @@ from trunkline.files.segments import (
     SegmentCursor,
     empty_row,
     read_segment,
+    write_blocks,
     write_segment,
 )
 from trunkline.files.tree import Trees
+from trunkline.files.view import Slice
 from trunkline.store.chunker import CHUNK_MIN_BYTES
 from trunkline.store.chunks import ChunkId
 from trunkline.store.digests import Digest
@@ -73,6 +76,22 @@ class DeltaWriter:
         self.bytes += row.size_bytes
         self._spans += len(row.chunks)
         self._note(APPEND if append else PUT, row)
+
+    def copy(
+        self, slices: Iterable[Slice], *, source: str, target: str, append: bool = False
+    ) -> int:
+        """Write the rows below directory (or of file) `source` at `target`; returns their number.
+
+        Columns become columns: no row is looked at. Raises InvalidPath for paths that get too long.
+        """
+        self._spill()
+        rows = 0
+        for part in renamed_segments(slices, source=source, target=target, append=append):
+            rows += sum(len(block) for block in part)
+            self.bytes += sum(sum(block.sizes) for block in part)
+            self._done.append(write_blocks(part, (), self._chunks.put))
+        self.rows += rows
+        return rows
 
     def delete(self, path: str) -> None:
         """Remove a file, or a directory with all below; "" is everything."""

@@ -8,7 +8,7 @@ Format page: docs/formats/delta.md (version 1).
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NewType
 
@@ -60,12 +60,24 @@ def write_segment(
     changes: Sequence[Change], deletes: Sequence[str], save: Callable[[bytes], ChunkId]
 ) -> DeltaId:
     """Store sorted changes and deletes; returns the name of the segment."""
+
+    def blocks() -> Iterator[Columns]:
+        for start in range(0, len(changes), BLOCK_ROWS):
+            rows = Columns()
+            for change in changes[start : start + BLOCK_ROWS]:
+                rows.add(change.row, save, kind=change.kind)
+            yield rows
+
+    return write_blocks(blocks(), deletes, save)
+
+
+def write_blocks(
+    rows_of_blocks: Iterable[Columns], deletes: Sequence[str], save: Callable[[bytes], ChunkId]
+) -> DeltaId:
+    """Store a segment of blocks that are there as columns, sorted and at most `BLOCK_ROWS` each."""
     blocks: list[ChunkId] = []
     counts: list[int] = []
-    for start in range(0, len(changes), BLOCK_ROWS):
-        rows = Columns()
-        for change in changes[start : start + BLOCK_ROWS]:
-            rows.add(change.row, save, kind=change.kind)
+    for rows in rows_of_blocks:
         blocks.append(save(encode_columns(_BLOCK_MAGIC, rows)))
         counts.append(len(rows))
     text = "\0".join(deletes).encode("utf-8")
@@ -108,6 +120,12 @@ class SegmentCursor:
         self.at = 0
         self.only_puts = False  # whether the block at hand has nothing but PUT
         self._fill()
+
+    def blocks(self) -> Iterator[Columns]:
+        """The blocks from the one at hand on, whole."""
+        while len(self.rows):
+            yield self.rows
+            self.advance(len(self.rows))
 
     @property
     def head(self) -> str | None:

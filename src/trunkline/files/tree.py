@@ -85,6 +85,10 @@ class Trees:
         row = view.find(prefix) if prefix else None
         return iter([row]) if row else view.walk(*below(prefix))
 
+    def ends(self, root: RootId, directory: str) -> tuple[str, str] | None:
+        """The first and the last path below a directory; None if there is nothing below."""
+        return self._view(root).ends(*below(directory))
+
     def glob(self, root: RootId, pattern: str, *, digest: bool = False) -> Iterator[Entry]:
         """The files and directories that match, by path; see `files.glob`. Raises InvalidGlob."""
         glob = compile_glob(pattern)

@@ -60,6 +60,29 @@ class View:
         found = self.place(path)
         return found[0].row(found[1], self.loader.chunks.get) if found else None
 
+    def ends(self, low: str, high: str | None) -> tuple[str, str] | None:
+        """The first and the last path of an interval; reads at most the ways to its two ends."""
+        cursor = self.cursor(low)
+        if cursor.done:
+            return None
+        first = cursor.first
+        if first < low:
+            paths = cursor.rows().paths
+            first = paths[bisect_left(paths, low)]
+        if high is not None and first >= high:
+            return None
+        end = Cursor(self.loader, self.root)
+        if high is None:
+            end.end()
+        else:
+            end.seek(high)
+        if not end.done and high is not None and end.first < high:
+            paths = end.rows().paths
+            return first, paths[bisect_left(paths, high) - 1]
+        last = end.before
+        assert last is not None, "something is before the end of the interval"
+        return first, last
+
     def is_directory(self, path: str) -> bool:
         """Whether there is a file below; the root always is one."""
         if not path:

@@ -1,0 +1,83 @@
+"""Options of `put file` that say what a content is: an archive to unpack, a text to split."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trunkline.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from trunkline.api.changes import FileChange, Split, Unpack
+
+_WAYS = ("line", "json", "csv")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Treatment:
+    """What is done with every content of one command; both None: it is stored as it is."""
+
+    unpack: "Unpack | None" = None
+    split: "Split | None" = None
+
+    def applied(self, changes: "Iterable[FileChange]") -> "Iterator[FileChange]":
+        """The changes with the treatment written into those that have a content."""
+        from trunkline.api.changes import PutFile, PutLocal, PutUrl
+
+        for change in changes:
+            if isinstance(change, PutFile | PutLocal | PutUrl):
+                yield replace(change, unpack=self.unpack, split=self.split)
+            else:
+                yield change
+
+
+def treatment_options(function: Callable[..., object]) -> Callable[..., object]:
+    """The options of a command that makes a treatment; they come as arguments of these names."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+_OPTIONS = (
+    click.option("--extract", is_flag=True, help="Unpack tar (of any compression) and zip."),
+    click.option("--untar", is_flag=True, help="The same, for tar alone."),
+    click.option("--unzip", is_flag=True, help="The same, for zip alone."),
+    click.option(
+        "--split",
+        type=click.Choice([*_WAYS, "none"]),
+        help="Cut between records into files of a directory PATH.",
+    ),
+    click.option("--target-file-datums", type=int, default=0, metavar="N", help="Records a file."),
+    click.option("--target-file-bytes", type=int, default=0, metavar="N", help="Bytes a file."),
+    click.option("--header-records", type=int, default=0, metavar="N", help="Kept in each file."),
+)
+
+
+def treatment_of(links: str | None, **given: Any) -> Treatment:
+    """The treatment that the options ask for; raises InvalidInput where they make no sense."""
+    forms = [
+        form
+        for option, form in (("extract", "auto"), ("untar", "tar"), ("unzip", "zip"))
+        if given[option]
+    ]
+    way = given["split"] if given["split"] != "none" else None
+    numbers = (given["target_file_datums"], given["target_file_bytes"], given["header_records"])
+    if len(forms) > 1 or (forms and way):
+        raise InvalidInput("use one of --extract, --untar, --unzip and --split")
+    if any(numbers) and not way:
+        raise InvalidInput(
+            "--target-file-datums, --target-file-bytes and --header-records need --split"
+        )
+    if forms:
+        from trunkline.api.changes import Unpack
+
+        return Treatment(unpack=Unpack(format=forms[0], links=links or "refuse"))
+    if way:
+        from trunkline.api.changes import Split, check_split
+
+        records, size, header = numbers
+        split = Split(by=way, file_records=records, file_bytes=size, header_records=header)
+        check_split(split)
+        return Treatment(split=split)
+    return Treatment()
