@@ -73,6 +73,21 @@ def test_content_that_nobody_read_is_skipped() -> None:
     assert paths == [change.path for change in ONE_OF_EACH]
 
 
+@pytest.mark.parametrize("size", [1, 50, 10_000])
+def test_content_that_was_read_in_part_is_skipped_from_there(size: int) -> None:
+    content = bytes(range(256)) * 300
+    changes = [PutFile(path=f"{n}", content=[content, b"tail"]) for n in range(3)]
+    stream = b"".join(write_changes(changes))
+    pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
+
+    seen = []
+    for change in read_changes(pieces):
+        assert isinstance(change, PutFile)
+        seen.append((change.path, next(iter(change.content))[:1]))
+
+    assert seen == [(f"{n}", b"\0") for n in range(3)]
+
+
 @given(st.binary(max_size=200))
 def test_garbage_is_refused_with_a_sentence(garbage: bytes) -> None:
     with pytest.raises(InvalidInput):

@@ -21,6 +21,7 @@ MEDIA_TYPE = "application/vnd.trunkline.changes.v1"
 _FRAME = struct.Struct(">cI")
 _HEADER, _DATA, _END = b"h", b"d", b"e"
 _HEADER_BYTES_MAX = 64 * 1024
+_APART_FROM_BYTES = 64 * 1024  # more is not worth a copy to be one with its five bytes of head
 _DATA_BYTES_MAX = 1024 * 1024
 
 
@@ -136,7 +137,7 @@ _TREATMENTS: dict[str, type] = {"unpack": Unpack, "split": Split}
 
 
 def write_changes(changes: Iterable[FileChange]) -> Iterator[bytes]:
-    """The frames of a stream of changes, its end frame included."""
+    """The bytes of a stream of changes, its end frame included, in pieces of any size."""
     for change in changes:
         header: dict[str, object] = {"kind": _NAMES[type(change)]}
         for name in change.__dataclass_fields__:
@@ -150,7 +151,12 @@ def write_changes(changes: Iterable[FileChange]) -> Iterator[bytes]:
         if isinstance(change, PutFile):
             for piece in change.content:
                 for start in range(0, len(piece), _DATA_BYTES_MAX):
-                    yield _frame(_DATA, bytes(piece[start : start + _DATA_BYTES_MAX]))
+                    part = bytes(piece[start : start + _DATA_BYTES_MAX])
+                    if len(part) < _APART_FROM_BYTES:
+                        yield _frame(_DATA, part)
+                    else:
+                        yield _FRAME.pack(_DATA, len(part))
+                        yield part
     yield _frame(_END, b"")
 
 
@@ -162,14 +168,16 @@ def read_changes(body: Iterable[bytes]) -> Iterator[FileChange]:
     """
     frames = _Frames(body)
     while True:
-        kind, payload = frames.next()
+        kind, size = frames.next()
         if kind == _END:
+            frames.take(size)
             return
         if kind == _DATA:
+            frames.left = size
             continue
         if kind != _HEADER:
             raise InvalidInput("the stream of changes has a frame of an unknown kind")
-        yield _change(payload, frames)
+        yield _change(frames.take(size), frames)
 
 
 def _change(payload: bytes, frames: "_Frames") -> FileChange:
@@ -235,39 +243,69 @@ def _frame(kind: bytes, payload: bytes) -> bytes:
 
 
 class _Frames:
-    """Reads frames off a body that arrives in pieces of any size; one frame can be put back."""
+    """Reads frames off a body that arrives in pieces of any size; one head can be put back.
+
+    Data is passed on in the pieces in which it comes, without being put together.
+    """
 
     def __init__(self, body: Iterable[bytes]) -> None:
         self._body = iter(body)
-        self._buffer = bytearray()
-        self._pushed: tuple[bytes, bytes] | None = None
+        self._piece = b""
+        self._at = 0
+        self.left = 0  # bytes of a frame that are still to be read
+        self._pushed: tuple[bytes, int] | None = None
 
-    def next(self) -> tuple[bytes, bytes]:
+    def next(self) -> tuple[bytes, int]:
+        """Kind and size of the next frame, behind what was left of the one before."""
+        for _ in self.some():
+            pass
         if self._pushed is not None:
-            frame, self._pushed = self._pushed, None
-            return frame
-        kind, size = _FRAME.unpack(self._take(_FRAME.size))
+            head, self._pushed = self._pushed, None
+            return head
+        kind, size = _FRAME.unpack(self.take(_FRAME.size))
         most = _DATA_BYTES_MAX if kind == _DATA else _HEADER_BYTES_MAX
         if size > most:
             raise InvalidInput("the stream of changes has a frame that is too long")
-        return kind, self._take(size)
+        return kind, size
 
     def content(self) -> Iterator[bytes]:
+        """The data up to the next head."""
         while True:
-            frame = self.next()
-            if frame[0] != _DATA:
-                self._pushed = frame
+            kind, size = self.next()
+            if kind != _DATA:
+                self._pushed = kind, size
                 return
-            yield frame[1]
+            self.left = size
+            yield from self.some()
 
-    def _take(self, size: int) -> bytes:
-        while len(self._buffer) < size:
-            piece = next(self._body, None)
-            if piece is None:
-                raise InvalidInput(
-                    "the stream of changes broke off before its end; nothing was changed"
-                )
-            self._buffer += piece
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
+    def some(self) -> Iterator[bytes]:
+        """What is left of the frame, in pieces."""
+        while self.left:
+            if self._at == len(self._piece):
+                self._fetch()
+            if self._at or self.left < len(self._piece):
+                part = self._piece[self._at : self._at + self.left]
+            else:
+                part = self._piece
+            self._at += len(part)
+            self.left -= len(part)
+            if part:
+                yield part
+
+    def take(self, size: int) -> bytes:
+        """So many bytes as one."""
+        end = self._at + size
+        if end <= len(self._piece):
+            taken = self._piece[self._at : end]
+            self._at = end
+            return taken
+        self.left = size
+        return b"".join(self.some())
+
+    def _fetch(self) -> None:
+        piece = next(self._body, None)
+        if piece is None:
+            raise InvalidInput(
+                "the stream of changes broke off before its end; nothing was changed"
+            )
+        self._piece, self._at = piece, 0

@@ -10,6 +10,7 @@ import http.client
 import json
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +34,7 @@ KEPT_MAX = 8  # idle connections
 KEPT_FOR_S = 30.0  # the server closes them after 75
 TARGET_BYTES_MAX = 60 * 1024  # what the server reads of a request line
 PIECE_BYTES = 256 * 1024  # least that is sent at a time of an upload
+PIECES_MAX = 1000  # sent at once; systems take 1,024 buffers
 READ_BYTES = 1024 * 1024
 ERROR_BYTES_MAX = 1024 * 1024
 
@@ -151,11 +153,11 @@ class Transport:
         connection.endheaders()
         answered = select.poll()
         answered.register(connection.sock, select.POLLIN)
-        for piece in _joined(pieces):
+        for gathered in _gathered(pieces):
             if answered.poll(0):
                 return False
             try:
-                connection.sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+                _send_chunk(connection.sock, gathered)
             except (BrokenPipeError, ConnectionResetError):
                 return False  # its reason may still be there to be read
         connection.sock.sendall(b"0\r\n\r\n")
@@ -331,18 +333,36 @@ def _is_readable(connection: http.client.HTTPConnection) -> bool:
     return bool(poll.poll(0))
 
 
-def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces that are worth a system call."""
+def _gathered(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The same bytes in groups of pieces that are worth a system call."""
     waiting: list[bytes] = []
     size = 0
     for piece in pieces:
         waiting.append(piece)
         size += len(piece)
-        if size >= PIECE_BYTES:
-            yield b"".join(waiting)
+        if size >= PIECE_BYTES or len(waiting) >= PIECES_MAX:
+            yield waiting
             waiting, size = [], 0
     if size:
-        yield b"".join(waiting)
+        yield waiting
+
+
+def _send_chunk(sock: socket.socket, pieces: list[bytes]) -> None:
+    """Send pieces as one chunk of a chunked body; large ones without a copy."""
+    size = sum(map(len, pieces))
+    if not size:
+        return  # an empty chunk would end the body
+    parts = [b"%x\r\n" % size, *pieces, b"\r\n"]
+    if isinstance(sock, ssl.SSLSocket) or max(map(len, pieces)) < PIECE_BYTES:
+        sock.sendall(b"".join(parts))
+        return
+    views = [memoryview(part) for part in parts if part]
+    while views:
+        sent = sock.sendmsg(views)
+        while views and sent >= len(views[0]):
+            sent -= len(views.pop(0))
+        if sent:
+            views[0] = views[0][sent:]
 
 
 def _reported(status: int, body: bytes, address: str) -> TrunklineError:

@@ -24,23 +24,34 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from trunkline.errors import NotAllowed, TokenRefused, TrunklineError
 from trunkline.server.rest.reports import report, send_json
 
+SEND_BYTES = 1024 * 1024  # on their way through the private socket
 HEALTH = "/healthz"
 
 _HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 
 
 class Protocol(H11Protocol):
-    """Marks requests from the private socket, and hangs up on other users there."""
+    """Marks requests from the private socket, and hangs up on other users there.
+
+    Requests know their transport too, for bodies that are worth a way of their own.
+    """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
         peer: socket.socket = transport.get_extra_info("socket")
         private = peer.family == socket.AF_UNIX
-        if private and not _is_own_user(peer):
-            transport.abort()
+        if private:
+            # Fewer changes between the two processes while much is sent; the system has a limit.
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+            if not _is_own_user(peer):
+                transport.abort()
         # Each request gets a copy of this as scope["state"].
-        self.app_state: dict[str, Any] = {**self.app_state, "private": private}
+        self.app_state: dict[str, Any] = {
+            **self.app_state,
+            "private": private,
+            "transport": transport,
+        }
 
 
 class Guard:

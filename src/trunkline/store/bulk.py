@@ -10,9 +10,18 @@ from collections.abc import Iterator, Sequence
 
 from trunkline.errors import Corrupt
 from trunkline.store.digests import Digest
-from trunkline.store.packs import RECORD_BYTES, Location, PackReader, decode, decode_part, is_plain
+from trunkline.store.packs import (
+    RECORD_BYTES,
+    Location,
+    PackReader,
+    decode,
+    decode_large,
+    decode_part,
+    is_plain,
+)
 
 _RUN_BYTES_MAX = 1024 * 1024
+_APART_FROM_BYTES = 64 * 1024  # a copy of so much costs more than a second system call
 _GAP_BYTES_MAX = 16 * 1024  # read and thrown away, rather than read apart
 
 _local = threading.local()  # a buffer per thread: fresh memory costs more than the copy into it
@@ -35,10 +44,23 @@ def runs(places: Sequence[Location]) -> Iterator[list[Location]]:
         yield run
 
 
+def read_one(reader: PackReader, place: Location) -> bytes:
+    """One chunk; raises Corrupt."""
+    try:
+        if place.stored < _APART_FROM_BYTES:
+            return decode(reader.part(place.offset, RECORD_BYTES + place.stored), place)
+        head = reader.part(place.offset, RECORD_BYTES)
+        payload = reader.part(place.offset + RECORD_BYTES, place.stored)
+    except OSError as error:
+        raise _unreadable(place, error) from error
+    return decode_large(head, payload, place)
+
+
 def read_run(reader: PackReader, run: Sequence[Location]) -> dict[bytes, bytes]:
     """The chunks of one group; raises Corrupt."""
-    start = run[0].offset
-    last = run[-1]
+    start, last = run[0].offset, run[-1]
+    if len(run) == 1:
+        return {last.digest: read_one(reader, last)}
     try:
         data = reader.part(start, last.offset + RECORD_BYTES + last.stored - start)
     except OSError as error:

@@ -357,10 +357,7 @@ class ChunkStore:
         if record is None:
             if reader is None:
                 reader = self._open_reader(place)
-            try:
-                record = reader.record(place)
-            except OSError as error:
-                raise Corrupt(f"chunk {place.digest.hex()}", "bytes", str(error)) from error
+            return bulk.read_one(reader, place)
         return packs.decode(record, place)
 
     def _reader_of(self, place: Location) -> PackReader | None:

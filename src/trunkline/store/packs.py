@@ -131,6 +131,16 @@ def decode(record: bytes, location: Location) -> bytes:
     return data
 
 
+def decode_large(head: bytes, payload: bytes, location: Location) -> bytes:
+    """As `decode`, of a record that was read in two parts, so that the larger needs no copy."""
+    codec = check_header(head, location)
+    if len(payload) == location.stored:
+        data = _decompress(codec, payload, location.size)
+        if data is not None and Digest(data).digest() == location.digest:
+            return data
+    return decode(head + payload, location)
+
+
 def decode_part(data: bytes, start: int, location: Location) -> bytes:
     """As `decode`, of a record in the midst of others."""
     if start + RECORD_BYTES + location.stored > len(data):

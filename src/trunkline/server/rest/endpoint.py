@@ -18,6 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from trunkline.api.operation import Operation
 from trunkline.errors import InvalidInput
 from trunkline.server.rest.arguments import Shape, read_body, read_query, shape_of
+from trunkline.server.rest.bodies import DIRECT_FROM_BYTES, DirectBody
 from trunkline.server.rest.reports import LINES, OCTETS, encode, report, send_json
 from trunkline.server.rest.threads import Inflow, Outflow, Threads
 from trunkline.server.rest.uploads import received_changes
@@ -95,7 +96,9 @@ class Endpoint:
             private = bool(scope.get("state", {}).get("private"))
             await self._serve_upload(receive, send, arguments, private=private)
         elif operation.streams_bytes or operation.streams_values:
-            await self._serve_stream(receive, send, arguments)
+            # Older callers get no chunks.
+            state = scope.get("state", {}) if scope.get("http_version") == "1.1" else {}
+            await self._serve_stream(receive, send, arguments, state.get("transport"))
         elif arguments.get("wait"):
             outflow = self._threads.start(
                 lambda out: out.put(self._answer(arguments)), patient=True
@@ -126,14 +129,20 @@ class Endpoint:
             feeding.cancel()
             inflow.end()
 
-    async def _serve_stream(self, receive: Receive, send: Send, arguments: dict[str, Any]) -> None:
+    async def _serve_stream(
+        self,
+        receive: Receive,
+        send: Send,
+        arguments: dict[str, Any],
+        transport: asyncio.Transport | None,
+    ) -> None:
         raw = self._operation.streams_bytes
         outflow = self._threads.start(
             lambda out: _pour(self._call(**arguments), out, raw=raw), patient=True
         )
         with _hanging_up(receive, outflow):
             if raw:
-                await _send_bytes(outflow, send)
+                await _send_bytes(outflow, send, transport)
             else:
                 await _send_lines(outflow, send, self._limits.heartbeat_s)
 
@@ -167,13 +176,17 @@ def _pour(values: Iterator[Any], outflow: Outflow, *, raw: bool) -> None:
             close()
 
 
-async def _send_bytes(outflow: Outflow, send: Send) -> None:
+async def _send_bytes(
+    outflow: Outflow, send: Send, transport: asyncio.Transport | None = None
+) -> None:
     pieces = await outflow.take()  # an error before the first byte still has its status
     await _start(send, OCTETS)
-    while pieces is not None:
-        for piece in pieces:
-            await _part(send, piece)
-        pieces = await outflow.take()
+    with DirectBody(transport) as body:
+        while pieces is not None:
+            for piece in pieces:
+                if len(piece) < DIRECT_FROM_BYTES or not await body.send(piece):
+                    await _part(send, piece)
+            pieces = await outflow.take()
     await _part(send, b"", more=False)
 
 
