@@ -28,6 +28,7 @@ class Config:
     workers_max: int = 64  # per pipeline on one machine
     datums_max: int = 10_000_000  # per job
     log_bytes_max: int = 16 * 1024 * 1024  # kept per try of a datum
+    trash_s: float = 7 * 86400.0  # TRUNKLINE_TRASH_S: what is deleted can be undeleted this long
     spec_bytes_max: int = 4 * 1024 * 1024  # of one text with pipeline specs
     output_bytes_max: int | None = None  # TRUNKLINE_OUTPUT_BYTES_MAX: per datum; None: the disk
     archive_bytes_max: int = 1 << 40  # TRUNKLINE_ARCHIVE_BYTES_MAX: unpacked from one archive
@@ -73,6 +74,7 @@ def load(
         isolation=isolation,
         worker_idle_s=_number(env, "TRUNKLINE_WORKER_IDLE_S", 300.0),
         lease_s=_number(env, "TRUNKLINE_LEASE_S", 15.0),
+        trash_s=_number(env, "TRUNKLINE_TRASH_S", 7 * 86400.0, zero=True),
         output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),
         archive_bytes_max=_whole(env, "TRUNKLINE_ARCHIVE_BYTES_MAX") or 1 << 40,
         archive_ratio_max=_whole(env, "TRUNKLINE_ARCHIVE_RATIO_MAX", "") or 200,
@@ -80,7 +82,7 @@ def load(
     )
 
 
-def _number(env: Mapping[str, str], name: str, default: float) -> float:
+def _number(env: Mapping[str, str], name: str, default: float, *, zero: bool = False) -> float:
     text = env.get(name)
     if not text:
         return default
@@ -88,7 +90,7 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
         value = float(text)
     except ValueError as error:
         raise InvalidInput(f"{name} is {text!r}; it must be a number of seconds") from error
-    if not 0 < value < 1e9:
+    if not (0 < value < 1e9 or (zero and value == 0)):
         raise InvalidInput(f"{name} is {text!r}; it must be a positive number of seconds")
     return value
 

@@ -9,20 +9,7 @@ import copy
 import functools
 from dataclasses import dataclass, field
 
-from trunkline.errors import (
-    AlreadyExists,
-    BranchNotFound,
-    CommitFinished,
-    CommitNotFound,
-    CommitOpen,
-    Conflict,
-    HeadMoved,
-    InUse,
-    OutputBranch,
-    ProjectNotFound,
-    ProvenanceLoop,
-    RepoNotFound,
-)
+from trunkline import errors
 
 SPEC = "__spec__"
 
@@ -39,8 +26,10 @@ def is_spec(repo):
 class Commit:
     branch: str | None
     user: bool
-    parent: str | None
-    sources: list  # of (repo, branch, id)
+    made_on: str | None  # the parent that it was made with, deleted or not
+    sources: list  # of (repo, branch, id), deleted or not
+    home: int = 0  # which repo of its name
+    birth: int = 0
     finished: bool = False
     size: int = 0
     error: str | None = None
@@ -51,6 +40,22 @@ class Branch:
     head: str | None = None
     sources: list = field(default_factory=list)  # of (repo, branch)
     loose: bool = False  # a source of it was deleted by force since its last commit
+    birth: int = 0  # which branch of its name
+
+
+@dataclass
+class Deletion:
+    """What one deletion took, as it was; `repo` is the birth of the repo that it happened in."""
+
+    kind: str
+    name: str
+    repo: int
+    repos: dict = field(default_factory=dict)  # name -> birth
+    commits: dict = field(default_factory=dict)  # (repo, id) -> Commit
+    branches: dict = field(default_factory=dict)  # (repo, name) -> Branch, and ...
+    derived: dict = field(default_factory=dict)  # ... birth -> births of what it is derived from
+    cuts: dict = field(default_factory=dict)  # the same of others: birth -> (before, after)
+    heads: dict = field(default_factory=dict)  # birth -> (was, left)
 
 
 def atomic(method):
@@ -74,16 +79,18 @@ class VersionsModel:
         self.repos = []  # names, last changed first
         self.branches = {}  # repo -> {name: Branch}, last moved first
         self.commits = {}  # repo -> {id: Commit}, oldest first
-        self.order = []  # every (repo, id), oldest first
-        self.runs = []  # ids, oldest first
-        self.births = {}  # repo -> names of branches, oldest first
+        self.run_births = {}  # id -> birth of the commit that began it
+        self.homes = {}  # repo -> birth
+        self.gone = {}  # (repo, id) -> deleted Commit
+        self.trash = []  # of Deletion, oldest first
+        self.clock = 0  # of births
 
     # --- changes ----------------------------------------------------------------------------------
 
     @atomic
     def create_project(self, name):
         if name in self.projects:
-            raise AlreadyExists("project", name)
+            raise errors.AlreadyExists("project", name)
         self.projects.insert(0, name)
 
     @atomic
@@ -91,7 +98,7 @@ class VersionsModel:
         self._need_project(name)
         inside = [repo for repo in self.repos if project_of(repo) == name]
         if name == "default" or not all(is_spec(repo) for repo in inside):
-            raise InUse(name)
+            raise errors.InUse(name)
         for repo in inside:
             self.delete_repo(repo, True)
         self.projects.remove(name)
@@ -100,7 +107,7 @@ class VersionsModel:
     def create_repo(self, name):
         self._need_project(project_of(name))
         if name in self.repos:
-            raise AlreadyExists("repo", name)
+            raise errors.AlreadyExists("repo", name)
         self._add_repo(name)
 
     @atomic
@@ -116,15 +123,16 @@ class VersionsModel:
         others = [self.direct(n) for n, _ in self._all_commits() if n[0] != name]
         made = [repo for direct in others for repo, _ in direct if repo == name]
         if (outside or made) and not force:
-            raise InUse(name)
+            raise errors.InUse(name)
+        entry = Deletion("repo", name, self.homes[name], repos={name: self.homes[name]})
+        entry.branches = {(name, b): branch for b, branch in self.branches[name].items()}
+        self._note_provenance(entry)
         for _, branch in self._all_branches():
             branch.sources = [s for s in branch.sources if s[0] != name]
-        for _, commit in self._all_commits():
-            commit.sources = [s for s in commit.sources if s[0] != name]
+        entry.commits = {(name, c): commit for c, commit in self.commits[name].items()}
         self.repos.remove(name)
-        del self.branches[name], self.commits[name]
-        self.order = [c for c in self.order if c[0] != name]
-        self._drop_empty_runs()
+        del self.branches[name], self.commits[name], self.homes[name]
+        self._throw_away(entry)
 
     @atomic
     def start(self, repo, branch, parent, run):
@@ -132,7 +140,7 @@ class VersionsModel:
         if branch is not None:
             self._need_branch(repo, branch)
             if self.branches[repo][branch].sources:
-                raise OutputBranch(repo, branch)
+                raise errors.OutputBranch(repo, branch)
             base = self.branches[repo][branch].head
         elif is_spec(repo):
             self._need(repo, create=True)
@@ -140,8 +148,8 @@ class VersionsModel:
         if parent is not None:
             base = self.resolve(repo, parent, 0)
         if base is not None and not self.commits[repo][base].finished:
-            raise CommitOpen(repo, base, "")
-        self._insert(repo, run, Commit(branch=branch, user=True, parent=base, sources=[]))
+            raise errors.CommitOpen(repo, base, "")
+        self._insert(repo, run, Commit(branch=branch, user=True, made_on=base, sources=[]))
         if branch is None:
             return []
         self._set_head(repo, branch, run)
@@ -151,12 +159,12 @@ class VersionsModel:
     def finish(self, repo, commit, size, error, output):
         self._need(repo)
         if commit not in self.commits[repo]:
-            raise CommitNotFound(repo, commit)
+            raise errors.CommitNotFound(repo, commit)
         found = self.commits[repo][commit]
         if found.finished:
-            raise CommitFinished(repo, commit)
+            raise errors.CommitFinished(repo, commit)
         if not found.user and not output:
-            raise OutputBranch(repo, "")
+            raise errors.OutputBranch(repo, "")
         found.finished, found.size, found.error = True, 0 if error else size, error
         self._touch(repo)
 
@@ -164,9 +172,9 @@ class VersionsModel:
     def put(self, repo, branch, expected, size, run):
         self._need_branch(repo, branch)
         if self.branches[repo][branch].sources:
-            raise OutputBranch(repo, branch)
+            raise errors.OutputBranch(repo, branch)
         if self.branches[repo][branch].head != expected:
-            raise HeadMoved("")
+            raise errors.HeadMoved("")
         opened = self.start(repo, branch, None, run)
         self.finish(repo, run, size, None, False)
         return opened
@@ -185,45 +193,198 @@ class VersionsModel:
     def delete_branch(self, repo, branch, force):
         self._need(repo)
         if branch not in self.branches[repo]:
-            raise BranchNotFound(repo, branch)
+            raise errors.BranchNotFound(repo, branch)
         below = [b for _, b in self._all_branches() if (repo, branch) in b.sources]
         if below and not force:
-            raise InUse(branch)
+            raise errors.InUse(branch)
+        entry = Deletion("branch", f"{repo}@{branch}", self.homes[repo])
+        entry.branches = {(repo, branch): self.branches[repo][branch]}
+        self._note_provenance(entry)
         for other in below:
             other.sources.remove((repo, branch))
             other.loose = True
         del self.branches[repo][branch]
+        self.trash.append(entry)
         self._touch(repo)
 
     @atomic
     def delete_commit(self, repo, commit, run):
         self._need(repo)
         if commit not in self.commits[repo]:
-            raise CommitNotFound(repo, commit)
+            raise errors.CommitNotFound(repo, commit)
         if is_spec(repo):
-            raise Conflict("")
+            raise errors.Conflict("")
         if not self.commits[repo][commit].user:
-            raise OutputBranch(repo, "")
-        doomed = {(repo, commit)}
+            raise errors.OutputBranch(repo, "")
+        return self._remove(self._with_derived({(repo, commit)}), f"{repo}@{commit}", run)
+
+    @atomic
+    def squash(self, names, recursive, run):
+        doomed = self._doomed(names, recursive)
+        for name in [n for n in self.order if n in doomed]:
+            if any((r, b.head) == name for (r, _), b in self._all_branches()):
+                raise errors.Conflict("a head")
+            children = self.children(name)
+            if not children:
+                raise errors.Conflict("nothing on top")
+            if any(not self._commit(c).finished for c in children if c not in doomed):
+                raise errors.InUse("open on top")
+        return self._remove(doomed, "@".join(names[0]), run)
+
+    @atomic
+    def drop(self, names, recursive, run):
+        doomed = self._doomed(names, recursive)
+        if not any(self._commit(name).user for name in names):
+            raise errors.OutputBranch(names[0][0], "")
+        if any(child not in doomed for name in doomed for child in self.children(name)):
+            raise errors.InUse("something on top")
+        return self._remove(doomed, "@".join(names[0]), run)
+
+    def _doomed(self, names, recursive):
+        doomed = self._with_derived(set(names))
+        if doomed != set(names) and not recursive:
+            raise errors.InUse("derived")
+        if any(repo == SPEC for repo, _ in doomed):
+            raise errors.Conflict("a spec")
+        return doomed
+
+    def _with_derived(self, doomed):
         for name in self.order:  # upstream comes before downstream
             if doomed & set(self.direct(name)):
-                doomed.add(name)
+                doomed = doomed | {name}
+        return doomed
+
+    def _remove(self, doomed, name, run):
+        entry = Deletion("commit", name, 0)
+        first = {}
         moved = set()
-        for name in [n for n in self.order if n in doomed]:
-            where, gone = name
-            parent = self.commits[where][gone].parent
-            for branch in sorted(self.branches[where], key=self.births[where].index):
+        for where, gone in [n for n in self.order if n in doomed]:
+            parent = self.parent((where, gone))
+            for branch in self._by_birth(where):
                 if self.branches[where][branch].head == gone:
+                    first.setdefault((where, branch), gone)
                     self._set_head(where, branch, parent)
                     moved.add((where, branch))
-            for child in self.commits[where].values():
-                if child.parent == gone:
-                    child.parent = parent
-            del self.commits[where][gone]
-            self.order.remove(name)
+            self.gone[where, gone] = entry.commits[where, gone] = self.commits[where].pop(gone)
             self._touch(where)
-        self._drop_empty_runs()
-        return sorted(doomed), self._propagate(moved, run)
+        self._throw_away(entry)
+        opened = self._propagate(moved, run)
+        for (where, branch), was in first.items():
+            it = self.branches[where][branch]
+            entry.heads[it.birth] = (was, it.head)
+        return sorted(doomed), opened
+
+    @atomic
+    def undelete(self, kind, name, run):
+        entry = self._find(kind, name)
+        for repo, birth in entry.repos.items():
+            if repo in self.repos:
+                raise errors.Conflict("the name is taken")
+            if project_of(repo) not in self.projects:
+                raise errors.Conflict("its project is deleted")
+            self.repos.insert(0, repo)
+            self.homes[repo], self.branches[repo], self.commits[repo] = birth, {}, {}
+        self.trash.remove(entry)
+        self._commits_back(entry)
+        due = self._branches_back(entry)
+        due |= self._provenance_back(entry)
+        for birth, (was, left) in entry.heads.items():
+            for (repo, branch), it in self._all_branches():
+                if it.birth == birth and it.head == left:
+                    self._set_head(repo, branch, was)
+                    due.add((repo, branch))
+        return self._propagate(due, run)
+
+    def _find(self, kind, name):
+        if kind == "commit":
+            repo, commit = name.split("@")
+            found = [e for e in self.trash if (repo, commit) in e.commits]
+        else:
+            found = [e for e in self.trash if (e.kind, e.name) == (kind, name)]
+        if not found:
+            raise errors.NotFound("")
+        if found[-1].kind != kind:
+            raise errors.Conflict("it was deleted with something larger")
+        return found[-1]
+
+    def _commits_back(self, entry):
+        for (repo, _), commit in entry.commits.items():
+            if self.homes.get(repo) != commit.home:
+                raise errors.Conflict("its repo is deleted")
+        for commit in entry.commits.values():
+            for r, _, c in commit.sources:
+                there = c in self.commits.get(r, {}) or (r, c) in entry.commits
+                if not there and entry.kind == "commit":
+                    raise errors.Conflict("what it was made from is deleted")
+        for (repo, commit), it in sorted(entry.commits.items(), key=lambda item: item[1].birth):
+            del self.gone[repo, commit]
+            self.commits[repo][commit] = it
+            self.run_births.setdefault(commit, it.birth)
+        for repo in {repo for repo, _ in entry.commits}:
+            back = sorted(self.commits[repo].items(), key=lambda item: item[1].birth)
+            self.commits[repo] = dict(back)
+        if entry.kind == "commit":
+            self._touch(*{repo for repo, _ in entry.commits})
+        else:
+            self._touch(*entry.repos)
+
+    def _branches_back(self, entry):
+        due = set()
+        for (repo, name), it in sorted(entry.branches.items(), key=lambda item: item[1].birth):
+            if self.homes.get(repo) != entry.repo:
+                raise errors.Conflict("its repo is deleted")
+            if name in self.branches[repo]:
+                raise errors.Conflict("the name is taken")
+            if it.head is not None and it.head not in self.commits[repo]:
+                raise errors.Conflict("its head is deleted")
+            it.sources = []
+            self.branches[repo] = {name: it, **self.branches[repo]}
+            self._touch(repo)
+            due.add((repo, name))
+        if entry.repos:  # in the order that they had
+            for repo in entry.repos:
+                self.branches[repo] = {n: b for (_, n), b in entry.branches.items()}
+        return due
+
+    def _provenance_back(self, entry):
+        there = {it.birth: name for name, it in self._all_branches()}
+        due = set()
+        for birth, before in entry.derived.items():
+            if any(source not in there for source in before):
+                raise errors.Conflict("a source is deleted")
+            it = self._branch(there[birth])
+            it.sources = [there[source] for source in before]
+            due.add(there[birth])
+        for birth, (before, after) in entry.cuts.items():
+            if birth not in there:
+                raise errors.Conflict("what was derived is deleted")
+            it = self._branch(there[birth])
+            due.add(there[birth])
+            if [self._branch(source).birth for source in it.sources] == after:
+                it.sources = [there[source] for source in before]
+                it.loose = False
+        for name in due:
+            below = self._below({name}) - {name}
+            if set(self._branch(name).sources) & below:
+                raise errors.ProvenanceLoop(*name)
+        for name in due:
+            self._refuse_shared_runs(*name)
+        return due
+
+    def _note_provenance(self, entry):
+        mine = {it.birth for it in entry.branches.values()}
+        for _, it in self._all_branches():
+            births = [self._branch(source).birth for source in it.sources]
+            if it.birth in mine:
+                entry.derived[it.birth] = births
+            elif mine & set(births):
+                entry.cuts[it.birth] = (births, [b for b in births if b not in mine])
+
+    def _throw_away(self, entry):
+        self.gone.update(entry.commits)
+        self.trash.append(entry)
+        there = {run for _, run in self.order}
+        self.run_births = {run: birth for run, birth in self.run_births.items() if run in there}
 
     # --- questions --------------------------------------------------------------------------------
 
@@ -232,14 +393,14 @@ class VersionsModel:
         if ref in self.commits[repo]:
             found = ref
         elif len(ref) == 32:
-            raise CommitNotFound(repo, ref)
+            raise errors.CommitNotFound(repo, ref)
         elif ref not in self.branches[repo]:
-            raise BranchNotFound(repo, ref)
+            raise errors.BranchNotFound(repo, ref)
         else:
             found = self.branches[repo][ref].head
         line = self.line(repo, found)
         if up >= len(line):
-            raise CommitNotFound(repo, ref)
+            raise errors.CommitNotFound(repo, ref)
         return line[up]
 
     def line(self, repo, commit):
@@ -247,12 +408,38 @@ class VersionsModel:
         found = []
         while commit is not None:
             found.append(commit)
-            commit = self.commits[repo][commit].parent
+            commit = self.parent((repo, commit))
         return found
+
+    def parent(self, name):
+        """The nearest one that is there of those that a commit was made on."""
+        repo, commit = name
+        above = self.commits[repo][commit].made_on
+        while above is not None and above not in self.commits[repo]:
+            above = self.gone[repo, above].made_on
+        return above
+
+    def children(self, name):
+        repo, commit = name
+        return [(repo, c) for c in self.commits[repo] if self.parent((repo, c)) == commit]
+
+    def sources(self, name):
+        """The direct provenance of a commit by branch, but for what was deleted by force."""
+        return [(r, b, c) for r, b, c in self._commit(name).sources if c in self.commits.get(r, {})]
+
+    @property
+    def order(self):
+        """Every (repo, id), oldest first."""
+        return sorted((n for n, _ in self._all_commits()), key=lambda n: self._commit(n).birth)
+
+    @property
+    def runs(self):
+        """Ids, oldest first."""
+        return sorted(self.run_births, key=self.run_births.get)
 
     def direct(self, name):
         """What a commit was made from directly, each once."""
-        return list(dict.fromkeys((r, c) for r, _, c in self._commit(name).sources))
+        return list(dict.fromkeys((r, c) for r, _, c in self.sources(name)))
 
     def provenance(self, name):
         """All that a commit was made from: by longest distance, repo, branch, age."""
@@ -266,7 +453,7 @@ class VersionsModel:
         walk(name, 1)
         return sorted(
             distance,
-            key=lambda n: (distance[n], n[0], self._commit(n).branch or "", self.order.index(n)),
+            key=lambda n: (distance[n], n[0], self._commit(n).branch or "", self._commit(n).birth),
         )
 
     def size(self, repo):
@@ -278,13 +465,23 @@ class VersionsModel:
                 heads[name] = done[0]
         if not heads:
             return 0
-        newest = max(heads.values(), key=lambda c: self.order.index((repo, c)))
+        newest = max(heads.values(), key=lambda c: self.commits[repo][c].birth)
         return self.commits[repo][heads.get("master", newest)].size
 
     # --- inside -----------------------------------------------------------------------------------
 
     def _commit(self, name):
         return self.commits[name[0]][name[1]]
+
+    def _branch(self, name):
+        return self.branches[name[0]][name[1]]
+
+    def _by_birth(self, repo):
+        return sorted(self.branches[repo], key=lambda name: self.branches[repo][name].birth)
+
+    def _born(self):
+        self.clock += 1
+        return self.clock
 
     def _all_branches(self):
         return [((r, n), b) for r, bs in self.branches.items() for n, b in bs.items()]
@@ -296,24 +493,23 @@ class VersionsModel:
         self.repos.insert(0, name)
         self.branches[name] = {}
         self.commits[name] = {}
-        self.births[name] = []
+        self.homes[name] = self._born()
 
     def _need_project(self, name):
         if name not in self.projects:
-            raise ProjectNotFound(name)
+            raise errors.ProjectNotFound(name)
 
     def _need(self, repo, create=False):
         self._need_project(project_of(repo))
         if is_spec(repo) and create and repo not in self.repos:
             self._add_repo(repo)
         if repo not in self.repos:
-            raise RepoNotFound(repo)
+            raise errors.RepoNotFound(repo)
 
     def _need_branch(self, repo, branch):
         self._need(repo, create=True)
         if branch not in self.branches[repo]:
-            self.branches[repo] = {branch: Branch(), **self.branches[repo]}
-            self.births[repo] = [b for b in self.births[repo] if b != branch] + [branch]
+            self.branches[repo] = {branch: Branch(birth=self._born()), **self.branches[repo]}
             self._touch(repo)
 
     def _touch(self, *repos):
@@ -329,16 +525,11 @@ class VersionsModel:
 
     def _insert(self, repo, run, commit):
         if run in self.commits[repo]:
-            raise Conflict("one commit per repo and run")
+            raise errors.Conflict("one commit per repo and run")
+        commit.home, commit.birth = self.homes[repo], self._born()
         self.commits[repo][run] = commit
-        self.order.append((repo, run))
-        if run not in self.runs:
-            self.runs.append(run)
+        self.run_births.setdefault(run, commit.birth)
         self._touch(repo)
-
-    def _drop_empty_runs(self):
-        there = {run for _, run in self.order}
-        self.runs = [run for run in self.runs if run in there]
 
     def _below(self, starts):
         """These branches and all that is derived from them."""
@@ -361,19 +552,22 @@ class VersionsModel:
         for other, name in sources:
             self._need(other)
             if name not in self.branches[other]:
-                raise BranchNotFound(other, name)
+                raise errors.BranchNotFound(other, name)
         if set(sources) & self._below({(repo, branch)}):
-            raise ProvenanceLoop(repo, branch)
+            raise errors.ProvenanceLoop(repo, branch)
         it = self.branches[repo][branch]
         if it.sources == sources:
             return
         it.sources = sources
+        self._refuse_shared_runs(repo, branch)
+        self._first(repo, branch)
+        self._touch(*{r for r, _ in self._above((repo, branch))})
+
+    def _refuse_shared_runs(self, repo, branch):
         for start in self._above((repo, branch)):
             reached = [r for r, _ in self._below({start})]
             if len(reached) != len(set(reached)):
-                raise Conflict("multiple branches of one repo")
-        self._first(repo, branch)
-        self._touch(*{r for r, _ in self._above((repo, branch))})
+                raise errors.Conflict("multiple branches of one repo")
 
     def _propagate(self, starts, run):
         """Level by level: a branch is looked at once all its sources have been."""
@@ -391,10 +585,10 @@ class VersionsModel:
                 heads = [head for head in heads if head[2] is not None]
                 if all(is_spec(r) for r, _, _ in heads):
                     continue
-                if branch.head and set(self.commits[repo][branch.head].sources) == set(heads):
+                if branch.head and set(self.sources((repo, branch.head))) == set(heads):
                     continue
                 if repo in new_in:
-                    raise Conflict("two commits of one repo in one run")
+                    raise errors.Conflict("two commits of one repo in one run")
                 new_in.add(repo)
                 self._insert(repo, run, Commit(name, False, branch.head, heads))
                 self._set_head(repo, name, run)

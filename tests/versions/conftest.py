@@ -12,7 +12,7 @@ from trunkline.db.sqlite import SqliteDatabase
 from trunkline.files.manifest import EMPTY
 from trunkline.model.names import is_commit_id
 from trunkline.model.versions import BranchName
-from trunkline.versions import branches, commits, repos
+from trunkline.versions import branches, commits, projects, removal, repos, trash
 from trunkline.versions.records import CommitRecord, OpenedCommit
 
 
@@ -83,8 +83,44 @@ class Catalog:
         values = {"head": head, "provenance": sources, **self.moment(), **more}
         return self.change(branches.create_branch, repo, branch, **values)
 
-    def delete(self, repo: str, commit: str) -> commits.Deleted:
-        return self.change(commits.delete_commit, repo, commit, **self.moment())
+    def delete(self, repo: str, commit: str, **when: object) -> removal.Deleted:
+        with self.db.write() as tx:
+            record = commits.get_commit(tx, repo, commit)
+            return removal.delete_commit(tx, record, how="delete", **(when or self.moment()))
+
+    def squash(self, *refs: str, **more: object) -> removal.Deleted:
+        return self._remove(removal.squash, refs, **more)
+
+    def drop(self, *refs: str, **more: object) -> removal.Deleted:
+        return self._remove(removal.drop, refs, **more)
+
+    def _remove(
+        self, way, refs: Sequence[str], *, recursive: bool = False, **when: object
+    ) -> removal.Deleted:
+        """Remove the commits that `repo@ref` mean."""
+        records = [self.get(ref) for ref in refs]
+        name = str(records[0].name)
+        how = {"recursive": recursive, "name": name, "how": name}
+        return self.change(way, records, **how, **(when or self.moment()))
+
+    def remove_with(self, kind: str, name: str, keep, delete) -> int:
+        """Move something into the trash: `keep` it, then `delete` it; gives the entry."""
+        with self.db.write() as tx:
+            entry = trash.begin(tx, kind, name, how=f"delete {kind}", now=self.now)
+            keep(tx, entry)
+            delete(tx)
+            return entry
+
+    def delete_project(self, name: str) -> None:
+        with self.db.write() as tx:
+            for repo in repos.spec_repos(tx, name):
+                entry = trash.begin(tx, "repo", repo, how="delete project", now=self.now)
+                trash.keep_repo(tx, entry, repo)
+            projects.delete_project(tx, name)
+
+    def undelete(self, kind: str, name: str, **when: object) -> trash.Restored:
+        with self.db.write() as tx:
+            return trash.restore(tx, trash.find(tx, kind, name), **(when or self.moment()))
 
     def head(self, repo: str, branch: str = "master") -> CommitRecord | None:
         return self.ask(branches.branch_head, repo, branch)

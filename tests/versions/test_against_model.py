@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from trunkline.errors import NotFound, TrunklineError
 from trunkline.model.versions import SPEC_REPO, BranchName, Origin, is_spec_repo
-from trunkline.versions import branches, commits, projects, provenance, repos
+from trunkline.versions import branches, commits, projects, provenance, repos, trash
 
 HERE = Path(__file__).parent
 
@@ -77,7 +77,7 @@ class VersionsMachine(RuleBasedStateMachine):
             self.delete_repo(repo, force=True)
         self.both(
             lambda: self.model.delete_project(name),
-            lambda: self.catalog.change(projects.delete_project, name),
+            lambda: self.catalog.delete_project(name),
         )
 
     @rule(name=repo_names)
@@ -97,7 +97,12 @@ class VersionsMachine(RuleBasedStateMachine):
     def delete_repo(self, name: str, force: bool) -> None:
         self.both(
             lambda: self.model.delete_repo(name, force),
-            lambda: self.catalog.change(repos.delete_repo, name, force=force, now=self.catalog.now),
+            lambda: self.catalog.remove_with(
+                "repo",
+                name,
+                lambda tx, entry: trash.keep_repo(tx, entry, name),
+                lambda tx: repos.delete_repo(tx, name, force=force, now=self.catalog.now),
+            ),
         )
 
     @rule(pick=picks, anything=seldom, repo=repo_names, branch=branch_names)
@@ -207,7 +212,14 @@ class VersionsMachine(RuleBasedStateMachine):
     def delete_branch(self, repo: str, branch: str, force: bool) -> None:
         self.both(
             lambda: self.model.delete_branch(repo, branch, force),
-            lambda: self.catalog.change(branches.delete_branch, repo, branch, force=force),
+            lambda: self.catalog.remove_with(
+                "branch",
+                f"{repo}@{branch}",
+                lambda tx, entry: trash.keep_branch(
+                    tx, entry, BranchName(repo=repo, branch=branch)
+                ),
+                lambda tx: branches.delete_branch(tx, repo, branch, force=force),
+            ),
         )
 
     @rule(pick=picks, newest=st.booleans(), anything=seldom)
@@ -234,10 +246,64 @@ class VersionsMachine(RuleBasedStateMachine):
         when = self.catalog.moment()
 
         def real():
-            done = self.catalog.change(commits.delete_commit, repo, commit, **when)
-            return sorted((n.repo, n.id) for n in done.removed), names(done.opened)
+            return removed(self.catalog.delete(repo, commit, **when))
 
         self.both(lambda: self.model.delete_commit(repo, commit, when["run_id"]), real)
+
+    @rule(pick=picks, whole=st.booleans(), recursive=st.booleans())
+    def squash(self, pick: int, whole: bool, recursive: bool) -> None:
+        self.shorten("squash", self.pick_commits(pick, whole), recursive)
+
+    @rule(pick=picks, back=st.integers(0, 3), whole=st.booleans(), recursive=st.booleans())
+    def drop(self, pick: int, back: int, whole: bool, recursive: bool) -> None:
+        users = [n for n in self.model.order if self.model.commits[n[0]][n[1]].user]
+        newest = self.model.order.index(users[-1 - back % len(users)]) if users else pick
+        self.shorten("drop", self.pick_commits(newest if pick % 8 else pick, whole), recursive)
+
+    def pick_commits(self, pick: int, whole: bool) -> list[tuple[str, str]]:
+        there = self.model.order
+        if not there:
+            return []
+        chosen = there[pick % len(there)]
+        return [n for n in there if n[1] == chosen[1]] if whole else [chosen]
+
+    def shorten(self, way: str, chosen: list[tuple[str, str]], recursive: bool) -> None:
+        if not chosen:
+            return
+        when = self.catalog.moment()
+        refs = [f"{repo}@{commit}" for repo, commit in chosen]
+        self.both(
+            lambda: getattr(self.model, way)(chosen, recursive, when["run_id"]),
+            lambda: removed(getattr(self.catalog, way)(*refs, recursive=recursive, **when)),
+        )
+
+    @rule(pick=picks, newest=st.booleans(), part=picks)
+    def undelete(self, pick: int, newest: bool, part: int) -> None:
+        if not self.model.trash:
+            return
+        entry = self.model.trash[-1 if newest else pick % len(self.model.trash)]
+        name = entry.name
+        if entry.kind == "commit":
+            there = list(entry.commits)
+            name = "@".join(there[part % len(there)])
+        self.undelete_at(entry.kind, name)
+
+    @rule(pick=picks)
+    def undelete_a_commit(self, pick: int) -> None:
+        there = list(self.model.gone)
+        if there:
+            self.undelete_at("commit", "@".join(there[pick % len(there)]))
+
+    @rule(kind=st.sampled_from(["repo", "branch"]), repo=repo_names, branch=branch_names)
+    def undelete_by_name(self, kind: str, repo: str, branch: str) -> None:
+        self.undelete_at(kind, repo if kind == "repo" else f"{repo}@{branch}")
+
+    def undelete_at(self, kind: str, name: str) -> None:
+        when = self.catalog.moment()
+        self.both(
+            lambda: self.model.undelete(kind, name, when["run_id"]),
+            lambda: names(self.catalog.undelete(kind, name, **when).opened),
+        )
 
     def both(self, model, real) -> None:
         """Both give the same result, or refuse with the same class of error."""
@@ -292,8 +358,9 @@ class VersionsMachine(RuleBasedStateMachine):
             for repo, commit in self.model.order:
                 expected = self.model.commits[repo][commit]
                 info = commits.commit_info(tx, commits.get_commit(tx, repo, commit))
+                parent = self.model.parent((repo, commit))
                 assert (info.branch, info.parent, info.error, info.size_bytes) == (
-                    (expected.branch, expected.parent, expected.error, expected.size)
+                    (expected.branch, parent, expected.error, expected.size)
                 )
                 assert (info.finished is not None) is expected.finished
                 assert (info.origin is Origin.USER) is expected.user
@@ -310,7 +377,7 @@ class VersionsMachine(RuleBasedStateMachine):
                 assert direct == self.model.direct(name)
                 by_branch = provenance.input_commits(tx, *name)
                 assert [(b.repo, b.branch, c.id) for b, c in by_branch.items()] == (
-                    self.model.commits[name[0]][name[1]].sources
+                    self.model.sources(name)
                 )
                 for source in self.model.provenance(name):
                     below.setdefault(source, []).append(name)
@@ -356,6 +423,10 @@ def attempt(change) -> tuple[object, type[TrunklineError] | None]:
         return change(), None
     except TrunklineError as error:
         return None, type(error)
+
+
+def removed(done) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    return sorted((n.repo, n.id) for n in done.removed), names(done.opened)
 
 
 def names(opened) -> list[tuple[str, str]]:

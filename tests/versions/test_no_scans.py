@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from trunkline.db.database import Row, Transaction, Value
-from trunkline.versions import branches, commits, provenance, repos
+from trunkline.versions import branches, commits, provenance, removal, repos, trash
 
 # What a statement may walk from end to end: its own intermediate results, the one-row counter, and
 # (in lists, in order and up to a limit) the runs and the repos.
 MAY_BE_WALKED = {
     *("up", "down", "reach", "one", "two", "climb", "line", "l", "far", "below", "change_number"),
 }
-IN_ORDER = {"run", "repo"}
+IN_ORDER = {"run", "repo", "trash"}
 
 
 class Explained:
@@ -52,6 +52,7 @@ def history(catalog) -> None:
     for _ in range(5):
         run = catalog.put("data", size=5).commit.id
         catalog.finish("edges", run, output=True)
+        catalog.finish("montage", run, output=True)
 
 
 def read_all(tx: Transaction) -> None:
@@ -77,7 +78,14 @@ def write_all(tx: Transaction, catalog) -> None:
     commits.finish_commit(
         tx, "data", started.commit.id, root="r", files=0, size_bytes=0, now=catalog.now
     )
-    commits.delete_commit(tx, "data", started.commit.id, **catalog.moment())
+    record = commits.get_commit(tx, "data", started.commit.id)
+    gone = removal.delete_commit(tx, record, how="delete", **catalog.moment())
+    trash.restore(tx, trash.find(tx, "commit", f"data@{record.id}"), **catalog.moment())
+    old = commits.resolve(tx, "data", "master~3")
+    named = {"name": str(old.name), "how": "squash"}
+    gone = removal.squash(tx, [old], recursive=True, **named, **catalog.moment())
+    trash.expire(tx, before=catalog.now)
+    assert gone.removed
     branches.create_branch(
         tx,
         "montage",
@@ -118,7 +126,7 @@ def test_no_change_scans_a_table(catalog) -> None:
     assert explained.scans == set()
 
 
-@pytest.mark.parametrize("question", [commits.list_runs, repos.list_repos])
+@pytest.mark.parametrize("question", [commits.list_runs, repos.list_repos, trash.entries])
 def test_a_list_of_everything_walks_only_what_it_lists(catalog, question) -> None:
     history(catalog)
 

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.versions import BranchInfo
+from trunkline.model.versions import BranchInfo, DeletedInfo
 
 
 class Branches(Protocol):
@@ -32,5 +32,5 @@ class Branches(Protocol):
         """The branches of a repo, last moved first."""
 
     @operation("DELETE", "/repos/{repo}/branches/{branch}")
-    def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> None:
+    def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> DeletedInfo:
         """Delete a branch (its commits stay); raises InUse when others are derived from it."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.versions import CommitInfo, RunInfo
+from trunkline.model.versions import CommitInfo, DeletedInfo, RunInfo
 
 
 class Commits(Protocol):
@@ -52,11 +52,39 @@ class Commits(Protocol):
         """
 
     @operation("DELETE", "/repos/{repo}/commits/{commit}")
-    def delete_commit(self, repo: str, commit: str) -> None:
+    def delete_commit(self, repo: str, commit: str) -> DeletedInfo:
         """Delete a commit that nobody computed, and what was derived from it.
 
         Its children move to its parent; heads of branches move back. Raises OutputBranch.
         """
+
+    @operation("POST", "/repos/{repo}/commits/{commit}/squash")
+    def squash_commit(self, repo: str, commit: str, *, recursive: bool = False) -> DeletedInfo:
+        """Forget a commit that later ones go on from: no file of theirs and no branch changes.
+
+        `recursive` takes along what was made from it. Raises InUse where something that stays was
+        made from it or is still open on top of it, Conflict for the head of a branch.
+        """
+
+    @operation("POST", "/repos/{repo}/commits/{commit}/drop")
+    def drop_commit(self, repo: str, commit: str, *, recursive: bool = False) -> DeletedInfo:
+        """Take back the newest commit of a branch, which then stands on the one before.
+
+        `recursive` takes along what was made from it. Raises InUse where something that stays was
+        made from it or on top of it, OutputBranch for what a pipeline made.
+        """
+
+    @operation("DELETE", "/runs/{run}")
+    def delete_run(self, run: str) -> DeletedInfo:
+        """Delete the commits that users made in a run, as `delete_commit` does."""
+
+    @operation("POST", "/runs/{run}/squash")
+    def squash_run(self, run: str, *, recursive: bool = False) -> DeletedInfo:
+        """Squash all commits of a run; the rules are those of `squash_commit`."""
+
+    @operation("POST", "/runs/{run}/drop")
+    def drop_run(self, run: str, *, recursive: bool = False) -> DeletedInfo:
+        """Drop all commits of a run; the rules are those of `drop_commit`."""
 
     @operation("GET", "/flush/commits")
     def flush_commits(

@@ -11,6 +11,7 @@ from trunkline.api.jobs import Jobs
 from trunkline.api.pipelines import Pipelines
 from trunkline.api.projects import Projects
 from trunkline.api.repos import Repos
+from trunkline.api.trash import Trash
 
 NOUNS: dict[str, type] = {
     "projects": Projects,
@@ -21,6 +22,7 @@ NOUNS: dict[str, type] = {
     "pipelines": Pipelines,
     "jobs": Jobs,
     "datums": Datums,
+    "trash": Trash,
     "admin": Admin,
 }
 
@@ -44,6 +46,8 @@ class Operations(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def datums(self) -> Datums: ...
+    @property
+    def trash(self) -> Trash: ...
     @property
     def admin(self) -> Admin: ...
 

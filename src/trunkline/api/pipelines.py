@@ -4,6 +4,7 @@ from typing import Protocol
 
 from trunkline.api.operation import operation
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo
+from trunkline.model.versions import DeletedInfo
 
 
 class Pipelines(Protocol):
@@ -44,7 +45,9 @@ class Pipelines(Protocol):
         """The pipelines of a project (None: of all), last changed first."""
 
     @operation("DELETE", "/pipelines/{name}")
-    def delete_pipeline(self, name: str, *, force: bool = False, keep_repo: bool = False) -> None:
+    def delete_pipeline(
+        self, name: str, *, force: bool = False, keep_repo: bool = False
+    ) -> DeletedInfo:
         """Delete a pipeline, its jobs and (unless `keep_repo`) its output repo.
 
         Raises InUse when another pipeline reads its output, unless `force`.

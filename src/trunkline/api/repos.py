@@ -6,7 +6,7 @@ A repo is named by its full name: `name` in the project `default`, else `project
 from typing import Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.versions import RepoInfo
+from trunkline.model.versions import DeletedInfo, RepoInfo
 
 
 class Repos(Protocol):
@@ -26,7 +26,7 @@ class Repos(Protocol):
         """The repos of a project (None: of all) but the system ones, last changed first."""
 
     @operation("DELETE", "/repos/{name}")
-    def delete_repo(self, name: str, *, force: bool = False) -> None:
+    def delete_repo(self, name: str, *, force: bool = False) -> DeletedInfo:
         """Delete a repo with its commits.
 
         Raises InUse when another branch is derived from it or a pipeline writes it, unless `force`.

@@ -6,6 +6,7 @@ from trunkline.cli.arguments import branch_of, commit_of, full_name
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, show_all, show_one, when
 from trunkline.cli.session import current, operations
+from trunkline.cli.trash import tell
 from trunkline.errors import InvalidInput
 from trunkline.model.versions import BranchInfo
 
@@ -98,4 +99,4 @@ def list_branch(repo: str) -> None:
 @click.option("-f", "--force", is_flag=True, help="Even if others are derived from it.")
 def delete_branch(branch: str, force: bool) -> None:
     """Delete a branch; its commits stay."""
-    operations().branches.delete_branch(*branch_of(branch), force=force)
+    tell(operations().branches.delete_branch(*branch_of(branch), force=force))

@@ -26,9 +26,10 @@ from trunkline.cli.output import (
 from trunkline.cli.progress import waiting
 from trunkline.cli.runs import RUNS, run_block
 from trunkline.cli.session import current, operations
+from trunkline.cli.trash import tell
 from trunkline.errors import InvalidInput
 from trunkline.model.names import bare_name, is_commit_id, project_of
-from trunkline.model.versions import CommitInfo, Origin
+from trunkline.model.versions import CommitInfo
 
 _CLASSIC: Table[CommitInfo] = Table(
     titles=("REPO", "ID", "PARENT", "STARTED", "DURATION", "SIZE"),
@@ -209,18 +210,51 @@ def subscribe_commit(branch: str, after: str | None, new: bool) -> None:
     )
 
 
-@command(examples=["delete commit training@4f2a…"])
-@click.argument("commit", metavar="COMMIT|ID")
+_recursive = click.option(
+    "-r", "--recursive", is_flag=True, help="Take along what was made from it."
+)
+
+
+@command(examples=["delete commit training@4f2a…", "delete commit 4f2a…"])
+@click.argument("commit", metavar="REPO@REF|ID")
 def delete_commit(commit: str) -> None:
-    """Delete a commit that nobody computed, with what was derived from it."""
+    """Delete a commit that nobody computed, with what was derived from it.
+
+    An id alone deletes all of a run.
+    """
     commits = operations().commits
-    if not is_commit_id(commit):
-        commits.delete_commit(*commit_of(commit))
-        return
-    names = commits.inspect_run(commit).commits
-    for name in names:
-        # What was computed goes with what it was computed from.
-        if commits.inspect_commit(name.repo, name.id).origin == Origin.USER:
-            commits.delete_commit(name.repo, name.id)
-            return
-    raise InvalidInput(f"run {commit} has no commit that a user made, so none can be deleted")
+    if is_commit_id(commit):
+        tell(commits.delete_run(commit))
+    else:
+        tell(commits.delete_commit(*commit_of(commit)))
+
+
+@command(examples=["squash commit 4f2a…", "squash commit training@4f2a… -r"])
+@click.argument("commit", metavar="ID|REPO@REF")
+@_recursive
+def squash_commit(commit: str, recursive: bool) -> None:
+    """Forget a run (or one commit) that later commits go on from.
+
+    Those keep all their files, and no branch changes; only the history is shorter. What stands at
+    the head of a branch can't be squashed, but dropped.
+    """
+    commits = operations().commits
+    if is_commit_id(commit):
+        tell(commits.squash_run(commit, recursive=recursive))
+    else:
+        tell(commits.squash_commit(*commit_of(commit), recursive=recursive))
+
+
+@command(examples=["drop commit 4f2a…", "drop commit training@master -r"])
+@click.argument("commit", metavar="ID|REPO@REF")
+@_recursive
+def drop_commit(commit: str, recursive: bool) -> None:
+    """Take back the newest run (or one commit): branches stand on what was before.
+
+    What something was made on top of can't be dropped, but squashed.
+    """
+    commits = operations().commits
+    if is_commit_id(commit):
+        tell(commits.drop_run(commit, recursive=recursive))
+    else:
+        tell(commits.drop_commit(*commit_of(commit), recursive=recursive))

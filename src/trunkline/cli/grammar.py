@@ -25,7 +25,10 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "branch": ("branches", ("create", "set", "inspect", "list", "delete")),
     "commit": (
         "commits",
-        ("start", "finish", "inspect", "list", "wait", "flush", "subscribe", "delete"),
+        (
+            *("start", "finish", "inspect", "list", "wait", "flush", "subscribe"),
+            *("squash", "drop", "delete"),
+        ),
     ),
     "file": ("files", ("put", "get", "copy", "inspect", "list", "glob", "delete")),
     "pipeline": (
@@ -39,10 +42,11 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "run": ("runs", ("inspect", "list", "wait")),
     "datum": ("datums", ("inspect", "list", "restart")),
     "worker": ("jobs", ("list",)),
+    "deleted": ("trash", ("list",)),
     "context": ("contexts", ("list", "inspect", "set", "delete")),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Data": ("project", "repo", "branch", "commit", "file"),
+    "Data": ("project", "repo", "branch", "commit", "file", "deleted"),
     "Work": ("pipeline", "job", "run", "datum", "worker"),
     "Addresses of servers": ("context",),
 }
@@ -63,8 +67,12 @@ WORDS: dict[str, str] = {
     "completion": "admin",
 }
 # commands of two words that have a file of their own
-SPECIAL: dict[str, dict[str, str]] = {"delete": {"all": "admin"}, "diff": {"file": "differences"}}
-_PLURALS = {"branches": "branch"}
+SPECIAL: dict[str, dict[str, str]] = {
+    "delete": {"all": "admin"},
+    "diff": {"file": "differences"},
+    "undelete": dict.fromkeys(("repo", "branch", "commit", "pipeline"), "trash"),
+}
+_PLURALS = {"branches": "branch", "commitV2": "commit"}
 
 
 class OutputClosed(Exception):
@@ -205,6 +213,7 @@ class RootGroup(click.Group):
         with formatter.section("Commands of one word"):
             formatter.write_dl([(word, _summary(load(WORDS[word], word))) for word in WORDS])
             formatter.write_dl([("delete all", _summary(spaced("delete", "all")))])
+            formatter.write_dl([("undelete", "Bring back a repo, branch, commit or pipeline.")])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         program = ctx.info_name or "trunkline"

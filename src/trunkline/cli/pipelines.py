@@ -11,6 +11,7 @@ from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, show_all, show_one, to_json, warn, when, write
 from trunkline.cli.pipeline_text import pipeline_block
 from trunkline.cli.session import current, operations
+from trunkline.cli.trash import tell
 from trunkline.errors import InvalidInput
 from trunkline.model.names import bare_name, project_of
 from trunkline.model.pipelines import PipelineInfo
@@ -254,7 +255,7 @@ def delete_pipeline(
         raise InvalidInput("either a pipeline name or the --all flag needs to be provided")
     pipelines = operations().pipelines
     if pipeline is not None:
-        pipelines.delete_pipeline(full_name(pipeline), force=force, keep_repo=keep_repo)
+        tell(pipelines.delete_pipeline(full_name(pipeline), force=force, keep_repo=keep_repo))
         return
     names = [info.name for info in pipelines.list_pipelines(project=current().project)]
     if not names:
@@ -265,7 +266,7 @@ def delete_pipeline(
         refused = _delete_what_is_free(names, force=force, keep_repo=keep_repo)
         if len(refused) == len(names):
             # Says why it can't be deleted.
-            pipelines.delete_pipeline(names[0], force=force, keep_repo=keep_repo)
+            tell(pipelines.delete_pipeline(names[0], force=force, keep_repo=keep_repo))
         names = refused
 
 
@@ -276,7 +277,7 @@ def _delete_what_is_free(names: list[str], *, force: bool, keep_repo: bool) -> l
     refused: list[str] = []
     for name in names:
         try:
-            operations().pipelines.delete_pipeline(name, force=force, keep_repo=keep_repo)
+            tell(operations().pipelines.delete_pipeline(name, force=force, keep_repo=keep_repo))
         except InUse:
             refused.append(name)
     return refused

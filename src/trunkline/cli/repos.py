@@ -7,6 +7,7 @@ from trunkline.cli.command import command
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, show_all, show_one, size, when
 from trunkline.cli.session import current, operations
+from trunkline.cli.trash import tell
 from trunkline.errors import InvalidInput
 from trunkline.model.names import bare_name, project_of
 from trunkline.model.versions import RepoInfo
@@ -78,7 +79,7 @@ def delete_repo(repo: str | None, everything: bool, force: bool, yes: bool) -> N
         raise InvalidInput("either a repo name or the --all flag needs to be provided")
     repos = operations().repos
     if repo is not None:
-        repos.delete_repo(full_name(repo), force=force)
+        tell(repos.delete_repo(full_name(repo), force=force))
         return
     names = [info.name for info in repos.list_repos(project=current().project)]
     if not names:
@@ -91,7 +92,7 @@ def delete_repo(repo: str | None, everything: bool, force: bool, yes: bool) -> N
     while names:
         refused = _delete_what_is_free(names, force=force)
         if len(refused) == len(names):
-            repos.delete_repo(names[0], force=force)  # says why it can't be deleted
+            tell(repos.delete_repo(names[0], force=force))  # says why it can't be deleted
         names = refused
 
 
@@ -102,7 +103,7 @@ def _delete_what_is_free(names: list[str], *, force: bool) -> list[str]:
     refused: list[str] = []
     for name in names:
         try:
-            operations().repos.delete_repo(name, force=force)
+            tell(operations().repos.delete_repo(name, force=force))
         except InUse:
             refused.append(name)
     return refused

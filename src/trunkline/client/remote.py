@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trunkline.api.pipelines import Pipelines
     from trunkline.api.projects import Projects
     from trunkline.api.repos import Repos
+    from trunkline.api.trash import Trash
 
 PREFIX = "/api/v1"
 
@@ -77,6 +78,10 @@ class RemoteClient:
     @functools.cached_property
     def datums(self) -> Datums:
         return cast("Datums", self._noun("datums"))
+
+    @functools.cached_property
+    def trash(self) -> Trash:
+        return cast("Trash", self._noun("trash"))
 
     @functools.cached_property
     def admin(self) -> Admin:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trunkline.api.pipelines import Pipelines
     from trunkline.api.projects import Projects
     from trunkline.api.repos import Repos
+    from trunkline.api.trash import Trash
     from trunkline.connect.files import FileHandle
     from trunkline.connect.jobs import JobHandle
     from trunkline.connect.pipelines import PipelineHandle
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 class Connection:
     """A connection to one server; thread-safe.
 
-    `projects`, `repos`, `branches`, `commits`, `files`, `pipelines`, `jobs`, `datums` and `admin`
-    hold the operations themselves. `project()`, `repo()`, `pipeline()`, `job()` and
+    `projects`, `repos`, `branches`, `commits`, `files`, `pipelines`, `jobs`, `datums`, `trash` and
+    `admin` hold the operations themselves. `project()`, `repo()`, `pipeline()`, `job()` and
     `connection["repo@branch:/path"]` give handles, which ask the server only when they are used.
     A name may have a project in front, `project/name`; without one it is in `default`.
     """
@@ -75,6 +76,10 @@ class Connection:
     @property
     def datums(self) -> Datums:
         return self._client.datums
+
+    @property
+    def trash(self) -> Trash:
+        return self._client.trash
 
     @property
     def admin(self) -> Admin:

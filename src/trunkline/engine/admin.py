@@ -16,7 +16,7 @@ from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.model.versions import BranchName
 from trunkline.pipelines import lifecycle
 from trunkline.runtimes.process import isolation_available
-from trunkline.versions import branches, commits, projects, provenance, repos
+from trunkline.versions import branches, commits, projects, provenance, repos, trash
 from trunkline.versions.commits import CommitRecord
 
 _HITS_MAX = 20
@@ -62,6 +62,7 @@ class EngineAdmin:
             for project in projects.list_projects(tx):
                 if project.name != DEFAULT_PROJECT:
                     projects.delete_project(tx, project.name)
+            trash.forget_everything(tx)
 
     # --- fsck -------------------------------------------------------------------------------------
 

@@ -1,12 +1,19 @@
 """Operations on branches; see `api.branches`."""
 
+from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.services import Services
 from trunkline.errors import InUse, InvalidInput, OutputBranch
 from trunkline.jobs.records import open_jobs
 from trunkline.model.names import full_name, parse_address, project_of
-from trunkline.model.versions import DEFAULT_BRANCH, BranchInfo, BranchName, is_spec_repo
+from trunkline.model.versions import (
+    DEFAULT_BRANCH,
+    BranchInfo,
+    BranchName,
+    DeletedInfo,
+    is_spec_repo,
+)
 from trunkline.pipelines import lifecycle
-from trunkline.versions import branches, commits
+from trunkline.versions import branches, commits, trash
 
 
 class EngineBranches:
@@ -48,12 +55,22 @@ class EngineBranches:
         with self._services.database.read() as tx:
             return branches.list_branches(tx, repo)
 
-    def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> None:
+    def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> DeletedInfo:
         with self._services.database.write() as tx:
-            pipeline = full_name(project_of(repo), branch)
-            if is_spec_repo(repo) and lifecycle.find(tx, pipeline) is not None:
-                raise InUse(f"branch {repo}@{branch} holds the specs of pipeline '{pipeline}'")
-            branches.delete_branch(tx, repo, branch, force=force)
+            return delete_branch(single(self._services, tx), repo, branch, force=force)
+
+
+def delete_branch(change: Change, repo: str, branch: str, *, force: bool) -> DeletedInfo:
+    tx = change.tx
+    pipeline = full_name(project_of(repo), branch)
+    if is_spec_repo(repo) and lifecycle.find(tx, pipeline) is not None:
+        raise InUse(f"branch {repo}@{branch} holds the specs of pipeline '{pipeline}'")
+    name = BranchName(repo=repo, branch=branch)
+    how = f"delete branch {name}{' --force' if force else ''}"
+    entry = begin_deletion(change, "branch", str(name), how=how)
+    trash.keep_branch(tx, entry, name)
+    branches.delete_branch(tx, repo, branch, force=force)
+    return deleted_info(change, entry)
 
 
 def _branch_name(text: str) -> BranchName:

@@ -5,12 +5,14 @@ from functools import partial
 from itertools import takewhile
 
 from trunkline.db.database import Transaction
+from trunkline.engine import removal
+from trunkline.engine.change import single
 from trunkline.engine.services import Services
 from trunkline.errors import CommitFinished, HeadMoved, InvalidInput, OutputBranch
 from trunkline.jobs import ledger
 from trunkline.jobs.records import open_jobs
 from trunkline.model.names import parse_address
-from trunkline.model.versions import CommitInfo, CommitName, Origin, RunInfo
+from trunkline.model.versions import CommitInfo, CommitName, DeletedInfo, Origin, RunInfo
 from trunkline.versions import branches, commits, contents, provenance, repos
 from trunkline.versions.commits import CommitRecord, RunRecord
 
@@ -131,17 +133,33 @@ class EngineCommits:
                 if to is None:
                     return
 
-    def delete_commit(self, repo: str, commit: str) -> None:
-        services = self._services
-        now = services.now()
-        with services.database.write() as tx:
-            record = commits.resolve(tx, repo, commit)
-            deleted = commits.delete_commit(tx, repo, record.id, now=now, run_id=services.new_id())
-            for name in deleted.removed:
-                job = ledger.job_of_output(tx, name.repo, name.id)
-                if job is not None:
-                    ledger.delete_job(tx, job.number)
-            open_jobs(tx, deleted.opened, now=now)
+    def delete_commit(self, repo: str, commit: str) -> DeletedInfo:
+        with self._services.database.write() as tx:
+            return removal.delete_commit(single(self._services, tx), repo, commit)
+
+    def squash_commit(self, repo: str, commit: str, *, recursive: bool = False) -> DeletedInfo:
+        with self._services.database.write() as tx:
+            change = single(self._services, tx)
+            return removal.remove_commit(change, "squash", repo, commit, recursive=recursive)
+
+    def drop_commit(self, repo: str, commit: str, *, recursive: bool = False) -> DeletedInfo:
+        with self._services.database.write() as tx:
+            change = single(self._services, tx)
+            return removal.remove_commit(change, "drop", repo, commit, recursive=recursive)
+
+    def delete_run(self, run: str) -> DeletedInfo:
+        with self._services.database.write() as tx:
+            return removal.delete_run(single(self._services, tx), run)
+
+    def squash_run(self, run: str, *, recursive: bool = False) -> DeletedInfo:
+        with self._services.database.write() as tx:
+            change = single(self._services, tx)
+            return removal.remove_run(change, "squash", run, recursive=recursive)
+
+    def drop_run(self, run: str, *, recursive: bool = False) -> DeletedInfo:
+        with self._services.database.write() as tx:
+            change = single(self._services, tx)
+            return removal.remove_run(change, "drop", run, recursive=recursive)
 
     def flush_commits(
         self, commits: list[str], *, repos: list[str] | None = None

@@ -23,6 +23,7 @@ from trunkline.engine.projects import EngineProjects
 from trunkline.engine.release import FORMAT
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.services import Services
+from trunkline.engine.trash import EngineTrash
 from trunkline.errors import (
     StorageFull,
     StoreInUse,
@@ -82,6 +83,7 @@ class Engine:
         self.pipelines = EnginePipelines(self._services)
         self.jobs = EngineJobs(self._services)
         self.datums = EngineDatums(self._services)
+        self.trash = EngineTrash(self._services)
         self.admin = EngineAdmin(self._services)
 
     def close(self) -> None:

@@ -3,24 +3,25 @@
 import json
 import os
 from dataclasses import replace
-from datetime import datetime
 
 from trunkline.db.database import Transaction
+from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.services import Services
 from trunkline.errors import InUse
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import EMPTY, RootId
 from trunkline.jobs import ledger
+from trunkline.jobs import trash as jobs_trash
 from trunkline.jobs.planning import check_count
 from trunkline.jobs.records import open_jobs, stop_jobs, stop_readers
 from trunkline.model.names import RunId
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineSpec, PipelineState
-from trunkline.model.versions import BranchName, spec_branch
+from trunkline.model.versions import BranchName, DeletedInfo, spec_branch
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.datums import Head
 from trunkline.pipelines.inputs import branches_of
 from trunkline.pipelines.spec import draft, read_specs, spec_from_document
-from trunkline.versions import branches, commits, provenance, repos
+from trunkline.versions import branches, commits, provenance, repos, trash
 
 RUNTIME = "process"
 _SPEC_FILE = "spec.json"
@@ -174,10 +175,12 @@ class EnginePipelines:
         with self._services.database.read() as tx:
             return [self._info(tx, record) for record in lifecycle.list_pipelines(tx, project)]
 
-    def delete_pipeline(self, name: str, *, force: bool = False, keep_repo: bool = False) -> None:
-        services = self._services
-        with services.database.write() as tx:
-            delete_pipeline(tx, name, force=force, keep_repo=keep_repo, now=services.now())
+    def delete_pipeline(
+        self, name: str, *, force: bool = False, keep_repo: bool = False
+    ) -> DeletedInfo:
+        with self._services.database.write() as tx:
+            change = single(self._services, tx)
+            return delete_pipeline(change, name, force=force, keep_repo=keep_repo)
 
     def start_pipeline(self, name: str) -> None:
         with self._services.database.write() as tx:
@@ -210,13 +213,12 @@ class EnginePipelines:
         )
 
 
-def delete_pipeline(
-    tx: Transaction, name: str, *, force: bool, keep_repo: bool, now: datetime
-) -> None:
+def delete_pipeline(change: Change, name: str, *, force: bool, keep_repo: bool) -> DeletedInfo:
     """Delete a pipeline with its jobs and, unless `keep_repo`, its output repo.
 
     Raises InUse when other branches are derived from its output, unless `force`.
     """
+    tx = change.tx
     pipeline = lifecycle.spec_of(lifecycle.get(tx, name))
     output = BranchName(repo=name, branch=pipeline.output_branch)
     derived = provenance.downstream_branches(tx, output)
@@ -225,13 +227,21 @@ def delete_pipeline(
             f"pipeline '{name}' can't be deleted: from its output are derived "
             f"{', '.join(map(str, derived))}; delete those first, or add --force"
         )
-    stop_jobs(tx, ledger.open_jobs(tx, name), reason=f"pipeline '{name}' was deleted", now=now)
-    ledger.delete_jobs_of(tx, name)
+    entry = begin_deletion(change, "pipeline", name, how=f"delete pipeline {name}")
+    if keep_repo:  # what has no job any more must not stay open
+        reason = f"pipeline '{name}' was deleted"
+        stop_jobs(tx, ledger.open_jobs(tx, name), reason=reason, now=change.now)
+    jobs_trash.keep_jobs_of_pipeline(tx, entry, name)
+    lifecycle.keep(tx, entry, name)
     lifecycle.delete(tx, name)
     if keep_repo:
-        branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
+        trash.keep_sources(tx, entry, output)
+        branches.set_provenance(tx, name, pipeline.output_branch, [], now=change.now)
     else:
-        stop_readers(tx, name, now=now)
-        repos.delete_repo(tx, name, force=True, now=now)
+        stop_readers(tx, name, now=change.now)
+        trash.keep_repo(tx, entry, name)
+        repos.delete_repo(tx, name, force=True, now=change.now)
     specs = spec_branch(name)
+    trash.keep_branch(tx, entry, specs)
     branches.delete_branch(tx, specs.repo, specs.branch, force=True)
+    return deleted_info(change, entry)

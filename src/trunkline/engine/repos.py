@@ -1,11 +1,12 @@
 """Operations on repos; see `api.repos`."""
 
+from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.services import Services
 from trunkline.errors import InUse
 from trunkline.jobs.records import stop_readers
-from trunkline.model.versions import RepoInfo, is_spec_repo
+from trunkline.model.versions import DeletedInfo, RepoInfo, is_spec_repo
 from trunkline.pipelines import lifecycle
-from trunkline.versions import repos
+from trunkline.versions import repos, trash
 
 
 class EngineRepos:
@@ -25,16 +26,24 @@ class EngineRepos:
         with self._services.database.read() as tx:
             return repos.list_repos(tx, project)
 
-    def delete_repo(self, name: str, *, force: bool = False) -> None:
-        now = self._services.now()
+    def delete_repo(self, name: str, *, force: bool = False) -> DeletedInfo:
         with self._services.database.write() as tx:
-            if is_spec_repo(name):
-                raise InUse(f"repo '{name}' holds the specs of all pipelines; it stays")
-            if lifecycle.find(tx, name) is not None:  # even by force: it could not go on without
-                raise InUse(
-                    f"repo '{name}' holds the output of pipeline '{name}'; "
-                    f"delete that first with `delete pipeline {name}`"
-                )
-            if force:
-                stop_readers(tx, name, now=now)
-            repos.delete_repo(tx, name, force=force, now=now)
+            return delete_repo(single(self._services, tx), name, force=force)
+
+
+def delete_repo(change: Change, name: str, *, force: bool) -> DeletedInfo:
+    tx = change.tx
+    if is_spec_repo(name):
+        raise InUse(f"repo '{name}' holds the specs of all pipelines; it stays")
+    if lifecycle.find(tx, name) is not None:  # even by force: it could not go on without
+        raise InUse(
+            f"repo '{name}' holds the output of pipeline '{name}'; "
+            f"delete that first with `delete pipeline {name}`"
+        )
+    if force:
+        stop_readers(tx, name, now=change.now)
+    how = f"delete repo {name}{' --force' if force else ''}"
+    entry = begin_deletion(change, "repo", name, how=how)
+    trash.keep_repo(tx, entry, name)
+    repos.delete_repo(tx, name, force=force, now=change.now)
+    return deleted_info(change, entry)

@@ -110,6 +110,29 @@ class RunInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedInfo:
+    """Something that was deleted; `undelete KIND NAME` brings it back until it expires."""
+
+    number: int  # a later deletion has a higher one
+    kind: str  # repo, branch, commit or pipeline
+    name: str
+    how: str  # the command that deleted it
+    deleted: datetime
+    expires: datetime
+    commits: int  # how many went with it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndeletedInfo:
+    """What came back, and what could not be exactly as it was."""
+
+    kind: str
+    name: str
+    commits: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileInfo:
     """A file or directory of one commit.
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from trunkline.db.database import Transaction
-from trunkline.errors import AlreadyExists, InvalidInput, NotFound, PipelineNotFound
+from trunkline.errors import AlreadyExists, Conflict, InvalidInput, NotFound, PipelineNotFound
 from trunkline.model.names import check_full_name, project_of
 from trunkline.model.pipelines import PipelineInfo, PipelineSpec, PipelineState
 from trunkline.pipelines import identity, tables
 from trunkline.pipelines.inputs import shorthand
 from trunkline.pipelines.spec import spec_from_document, warnings, worker_count
 from trunkline.pipelines.tables import PipelineRecord as PipelineRecord
+from trunkline.versions import trash
 from trunkline.versions.projects import require_project
 
 
@@ -128,6 +129,11 @@ def version_of_commit(tx: Transaction, name: str, spec_commit: str) -> int:
     return version
 
 
+def find_version(tx: Transaction, name: str, spec_commit: str) -> int | None:
+    """The version that a commit in the spec repo holds, if it holds one of this pipeline."""
+    return tables.version_of_commit(tx, name, spec_commit)
+
+
 def list_pipelines(tx: Transaction, project: str | None = None) -> list[PipelineRecord]:
     """The newest version of every pipeline (of a project), last changed first.
 
@@ -172,6 +178,31 @@ def delete(tx: Transaction, name: str) -> None:
     """Forget a pipeline and all its versions; raises PipelineNotFound."""
     if not tables.delete_pipeline(tx, name):
         raise PipelineNotFound(name, tables.names(tx))
+
+
+def keep(tx: Transaction, entry: int, name: str) -> None:
+    """Keep a pipeline that is about to be deleted, with all versions, in an entry of the trash."""
+    pipeline, versions = tables.rows_of(tx, name)
+    trash.keep_rows(tx, entry, "pipeline", pipeline)
+    trash.keep_rows(tx, entry, "pipeline_version", versions)
+
+
+def put_back(tx: Transaction, entry: int) -> str | None:
+    """Bring back the pipeline of an entry; its name, or None if the entry holds none.
+
+    Raises Conflict where there is another pipeline of that name by now.
+    """
+    rows = trash.kept_rows(tx, entry, "pipeline")
+    if not rows:
+        return None
+    name = tables.name_in_row(rows[0])
+    if find(tx, name) is not None:
+        raise Conflict(
+            f"there is another pipeline '{name}' by now; this one can only come back once that is "
+            "deleted"
+        )
+    tables.put_rows(tx, rows[0], trash.kept_rows(tx, entry, "pipeline_version"))
+    return name
 
 
 def spec_of(record: PipelineRecord) -> PipelineSpec:

@@ -4,10 +4,11 @@ The name of a pipeline is its full name; no rule is decided here.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from trunkline.db.database import Row, Transaction
+from trunkline.db.database import Row, Transaction, Value
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.names import project_of
 from trunkline.model.pipelines import PipelineState
@@ -159,6 +160,56 @@ def delete_pipeline(tx: Transaction, name: str) -> int:
         "DELETE FROM pipeline WHERE project = :project AND name = :name",
         project=project_of(name),
         name=name,
+    )
+
+
+# Columns of the tables whose rows are kept in the trash; a test compares them with the schema.
+# Not the number of a pipeline, which may have been given out again.
+KEPT_COLUMNS: dict[str, tuple[str, ...]] = {
+    "pipeline": ("project", "name", "version", "state", "reason", "changed"),
+    "pipeline_version": (
+        *("version", "spec", "code", "salt", "nonce", "spec_commit", "created_us"),
+    ),
+}
+
+
+def rows_of(tx: Transaction, name: str) -> tuple[list[Row], list[Row]]:
+    """A pipeline and its versions as rows, to be kept."""
+    pipeline = ", ".join(KEPT_COLUMNS["pipeline"])
+    version = ", ".join(f"v.{column}" for column in KEPT_COLUMNS["pipeline_version"])
+    return (
+        tx.rows(f"SELECT {pipeline} FROM pipeline WHERE name = :name", name=name),
+        tx.rows(
+            f"SELECT {version} FROM pipeline_version v JOIN pipeline p ON p.number = v.pipeline "
+            "WHERE p.name = :name ORDER BY v.version",
+            name=name,
+        ),
+    )
+
+
+def name_in_row(row: Sequence[Value]) -> str:
+    """The name of the pipeline that a kept row is of."""
+    return str(row[KEPT_COLUMNS["pipeline"].index("name")])
+
+
+def put_rows(
+    tx: Transaction, pipeline: Sequence[Value], versions: Sequence[Sequence[Value]]
+) -> None:
+    """Insert a pipeline and its versions as they were kept."""
+    columns = KEPT_COLUMNS["pipeline"]
+    tx.execute(
+        f"INSERT INTO pipeline ({', '.join(columns)}) VALUES "
+        f"({', '.join(':' + column for column in columns)})",
+        **dict(zip(columns, pipeline, strict=True)),
+    )
+    columns = KEPT_COLUMNS["pipeline_version"]
+    tx.execute_many(
+        f"INSERT INTO pipeline_version (pipeline, {', '.join(columns)}) SELECT number, "
+        f"{', '.join(':' + column for column in columns)} FROM pipeline WHERE name = :_name",
+        [
+            {"_name": name_in_row(pipeline), **dict(zip(columns, version, strict=True))}
+            for version in versions
+        ],
     )
 
 

@@ -8,7 +8,7 @@ from trunkline.errors import BranchNotFound, InvalidInput, ProvenanceLoop
 from trunkline.model.names import check_branch
 from trunkline.model.versions import BranchInfo, BranchName
 from trunkline.versions import tables
-from trunkline.versions.provenance import OpenedCommit, propagate, refuse_shared_runs
+from trunkline.versions.provenance import OpenedCommit, refuse_shared_runs, settle
 from trunkline.versions.records import BranchRow, CommitRecord, RepoRow
 from trunkline.versions.repos import refuse_if_used, require_repo
 
@@ -24,12 +24,14 @@ def create_branch(
     provenance: Sequence[BranchName] | None,
     now: datetime,
     run_id: str,
+    later: list[BranchName] | None = None,
 ) -> list[OpenedCommit]:
     """Create a branch, or move its head (None: leave it) or change what it is derived from (None:
     leave that, empty: a branch that users write to again).
 
-    The commits that become due on it and downstream are opened in the run `run_id`. Raises
-    ProvenanceLoop, BranchNotFound, and Conflict where one commit would make two in one repo.
+    The commits that become due on it and downstream are opened in the run `run_id`, or `later` (see
+    `provenance.settle`). Raises ProvenanceLoop, BranchNotFound, and Conflict where one commit would
+    make two in one repo.
     """
     row = ensure_branch(tx, repo, branch, now=now)
     if head is not None:
@@ -41,7 +43,7 @@ def create_branch(
     if provenance is not None:
         set_provenance(tx, repo, branch, provenance, now=now)
     tables.touch_repos(tx, [row.repo.number])
-    return propagate(tx, [row.name], now=now, run_id=run_id)
+    return settle(tx, [row.name], now=now, run_id=run_id, later=later)
 
 
 def ensure_branch(tx: Transaction, repo: str, branch: str, *, now: datetime) -> BranchRow:

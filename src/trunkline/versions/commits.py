@@ -1,4 +1,4 @@
-"""Commits: start, write, finish, find, list, delete."""
+"""Commits: start, write, finish, find, list. How they are removed is in `removal`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,22 +9,21 @@ from trunkline.errors import (
     CommitFinished,
     CommitNotFound,
     CommitOpen,
-    Conflict,
     HeadMoved,
     NotFound,
     OutputBranch,
 )
 from trunkline.files.manifest import EMPTY
 from trunkline.model.names import Ancestry, is_commit_id, parse_reference
-from trunkline.model.versions import BranchName, CommitInfo, CommitName, Origin, is_spec_repo
+from trunkline.model.versions import BranchName, CommitInfo, Origin
 from trunkline.versions import tables
 from trunkline.versions.branches import ensure_branch, require_branch
 from trunkline.versions.provenance import (
     OpenedCommit,
     add_commit,
-    propagate,
     provenance_of,
     refuse_second,
+    settle,
 )
 from trunkline.versions.records import BranchRow, CommitRecord, NewCommit, RunRecord
 from trunkline.versions.repos import require_repo
@@ -37,14 +36,6 @@ class Started:
     """A new commit, and the commits downstream that were opened with it, upstream first."""
 
     commit: CommitRecord
-    opened: tuple[OpenedCommit, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deleted:
-    """The commits that are gone, upstream first, and those that became due by that."""
-
-    removed: tuple[CommitName, ...]
     opened: tuple[OpenedCommit, ...]
 
 
@@ -99,12 +90,13 @@ def start_commit(
     description: str,
     now: datetime,
     run_id: str,
+    later: list[BranchName] | None = None,
 ) -> Started:
     """Open a commit on a branch (made if need be), or without a branch.
 
     `parent` is a reference in the same repo; without it the commit follows the branch's head. The
-    commits downstream are opened in the same run, and wait. Raises OutputBranch, and CommitOpen
-    when the parent is not finished.
+    commits downstream are opened in the same run (or `later`, see `provenance.settle`), and wait.
+    Raises OutputBranch, and CommitOpen when the parent is not finished.
     """
     target = None if branch is None else _writable(tx, repo, branch, now)
     base = None
@@ -123,9 +115,8 @@ def start_commit(
     )
     if target is not None:
         commit = add_commit(tx, target, new, now=now)
-        return Started(
-            commit=commit, opened=tuple(propagate(tx, [target.name], now=now, run_id=run_id))
-        )
+        opened = settle(tx, [target.name], now=now, run_id=run_id, later=later)
+        return Started(commit=commit, opened=tuple(opened))
     owner = require_repo(tx, repo, now=now)
     refuse_second(tx, repo, run_id)
     commit = tables.insert_commit(tx, owner, new, now)
@@ -181,6 +172,7 @@ def put_commit(
     description: str,
     now: datetime,
     run_id: str,
+    later: list[BranchName] | None = None,
 ) -> Started:
     """Add a finished commit to a branch (made if need be) in one step.
 
@@ -192,7 +184,14 @@ def put_commit(
     if expected_head != (None if head is None else head.id):
         raise HeadMoved(f"branch {target.name}")
     started = start_commit(
-        tx, repo, branch=branch, parent=None, description=description, now=now, run_id=run_id
+        tx,
+        repo,
+        branch=branch,
+        parent=None,
+        description=description,
+        now=now,
+        run_id=run_id,
+        later=later,
     )
     commit = _close(
         tx,
@@ -266,39 +265,6 @@ def _close(
     )
     tables.touch_repos(tx, [require_repo(tx, commit.repo).number])
     return closed
-
-
-# --- delete ---------------------------------------------------------------------------------------
-
-
-def delete_commit(
-    tx: Transaction, repo: str, commit_id: str, *, now: datetime, run_id: str
-) -> Deleted:
-    """Delete a commit that a user made, and every commit that was made from it.
-
-    Children of each deleted commit move to its parent, and so do the branches that it was the head
-    of. Where a branch downstream is now due for another commit (its spec has changed since its last
-    remaining one, say), that is opened in the run `run_id`. Raises OutputBranch.
-    """
-    commit = get_commit(tx, repo, commit_id)
-    if is_spec_repo(repo):
-        raise Conflict(
-            f"commit {commit.name} is a version of pipeline '{commit.branch}'; "
-            "it goes when that is deleted"
-        )
-    if commit.origin is Origin.AUTO:
-        raise OutputBranch(repo, commit.branch or "", "delete a commit of")
-    doomed = [commit, *tables.made_from(tx, commit.number)]
-    moved: dict[BranchName, None] = {}
-    for gone in doomed:  # oldest first: the parent of each is then one that stays
-        parent = tables.parent_number(tx, gone.number)
-        for branch in tables.branches_at(tx, gone.number):
-            tables.move_branch(tx, branch.number, parent)
-            moved[branch.name] = None
-        tables.remove_commit(tx, gone, parent)
-        tables.touch_repos(tx, [require_repo(tx, gone.repo).number])
-    opened = propagate(tx, list(moved), now=now, run_id=run_id)
-    return Deleted(removed=tuple(gone.name for gone in doomed), opened=tuple(opened))
 
 
 # --- list -----------------------------------------------------------------------------------------

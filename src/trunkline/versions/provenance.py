@@ -145,6 +145,21 @@ def propagate(
     return opened
 
 
+def settle(
+    tx: Transaction,
+    branches: Sequence[BranchName],
+    *,
+    now: datetime,
+    run_id: str,
+    later: list[BranchName] | None,
+) -> list[OpenedCommit]:
+    """`propagate`, or with `later` only note the branches there, for one who does it for all."""
+    if later is None:
+        return propagate(tx, branches, now=now, run_id=run_id)
+    later.extend(branches)
+    return []
+
+
 def _refuse_twins(outputs: Sequence[Output]) -> None:
     first: dict[str, Output] = {}
     for output in outputs:

@@ -35,9 +35,9 @@ def repo_names(tx: Transaction) -> list[str]:
     return [repo.name for repo in tables.all_repos(tx)]
 
 
-def spec_repos(tx: Transaction) -> list[str]:
-    """The system repos that there are, of all projects."""
-    return [repo.name for repo in tables.system_repos(tx)]
+def spec_repos(tx: Transaction, project: str | None = None) -> list[str]:
+    """The system repos that there are, of all projects or of one."""
+    return [repo.name for repo in tables.system_repos(tx, project)]
 
 
 def repo_exists(tx: Transaction, name: str) -> bool:

@@ -10,3 +10,4 @@ from trunkline.versions.tables.lineage import *
 from trunkline.versions.tables.numbers import *
 from trunkline.versions.tables.projects import *
 from trunkline.versions.tables.repos import *
+from trunkline.versions.tables.trash import *

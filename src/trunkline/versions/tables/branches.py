@@ -32,6 +32,11 @@ def find_branch(tx: Transaction, repo: RepoRow, name: str) -> BranchRow | None:
     return None if row is None else _branch(row)
 
 
+def branch_numbered(tx: Transaction, number: int) -> BranchRow | None:
+    row = tx.row(f"{_BRANCH} WHERE b.number = :number", number=number)
+    return None if row is None else _branch(row)
+
+
 def branches_of(tx: Transaction, repo: RepoRow) -> list[BranchRow]:
     """The branches of a repo, last moved first."""
     rows = tx.rows(f"{_BRANCH} WHERE b.repo = :repo ORDER BY b.changed DESC", repo=repo.number)

@@ -27,7 +27,7 @@ def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime)
         id=new.id,
         now=to_microseconds(now),
     )
-    depth, jump = _place_below(tx, new.parent)
+    depth, jump = place_below(tx, new.parent)
     tx.execute(
         "INSERT INTO commit_record "
         "(number, repo, id, branch, origin, parent, depth, jump, description, started_us) VALUES "
@@ -54,7 +54,7 @@ def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime)
     return commit_numbered(tx, number)
 
 
-def _place_below(tx: Transaction, parent: int | None) -> tuple[int, int | None]:
+def place_below(tx: Transaction, parent: int | None) -> tuple[int, int | None]:
     """Depth and jump of a new child (a skew-binary list: two jumps of one length become one)."""
     if parent is None:
         return 0, None
@@ -124,6 +124,10 @@ def commit_numbered(tx: Transaction, number: int) -> CommitRecord:
     return commit_record(tx.rows(f"{COMMIT_ROW} WHERE c.number = :number", number=number)[0])
 
 
+def commit_exists(tx: Transaction, number: int) -> bool:
+    return tx.row("SELECT 1 FROM commit_record WHERE number = :number", number=number) is not None
+
+
 def find_commit(tx: Transaction, repo: RepoRow, commit: str) -> CommitRecord | None:
     row = tx.row(f"{COMMIT_ROW} WHERE c.id = :id AND c.repo = :repo", id=commit, repo=repo.number)
     return None if row is None else commit_record(row)
@@ -132,6 +136,12 @@ def find_commit(tx: Transaction, repo: RepoRow, commit: str) -> CommitRecord | N
 def parent_number(tx: Transaction, commit: int) -> int | None:
     row = tx.row("SELECT parent FROM commit_record WHERE number = :commit", commit=commit)
     return None if row is None else row[0]
+
+
+def children_of(tx: Transaction, commit: int) -> list[CommitRecord]:
+    """The commits that were made on top of one, oldest first."""
+    rows = tx.rows(f"{COMMIT_ROW} WHERE c.parent = :commit ORDER BY c.number", commit=commit)
+    return [commit_record(row) for row in rows]
 
 
 def depth_of(tx: Transaction, commit: int) -> int:

@@ -34,6 +34,11 @@ def find_repo(tx: Transaction, name: str) -> RepoRow | None:
     return None if row is None else repo_row(row)
 
 
+def repo_numbered(tx: Transaction, number: int) -> RepoRow | None:
+    row = tx.row(f"{_REPO} WHERE number = :number", number=number)
+    return None if row is None else repo_row(row)
+
+
 def all_repos(tx: Transaction, project: str | None = None) -> list[RepoRow]:
     """All (of a project) but the system ones, last changed first; what changed at once, by name."""
     return _repos(tx, project, system=False)

@@ -1,4 +1,4 @@
-"""The SQL of jobs, datums, leases and remembered results; nowhere else.
+"""SQL on jobs, datums, leases and remembered results.
 
 One function is one statement. Times are datetimes outside and microseconds inside.
 """
@@ -337,14 +337,12 @@ def delete_job(tx: Transaction, number: int) -> None:
     tx.execute("DELETE FROM job WHERE number = :number", number=number)
 
 
-def delete_jobs_of(tx: Transaction, pipeline: str) -> None:
-    """Forget all jobs of a pipeline, as `delete_job` does."""
-    for table in ("job_segment", "lease", "datum"):
-        tx.execute(
-            f"DELETE FROM {table} WHERE job IN (SELECT number FROM job WHERE pipeline = :pipeline)",
-            pipeline=pipeline,
-        )
-    tx.execute("DELETE FROM job WHERE pipeline = :pipeline", pipeline=pipeline)
+def numbers_of_jobs(tx: Transaction, pipeline: str) -> list[int]:
+    """All jobs of a pipeline, oldest first."""
+    rows = tx.rows(
+        "SELECT number FROM job WHERE pipeline = :pipeline ORDER BY number", pipeline=pipeline
+    )
+    return [int(number) for (number,) in rows]
 
 
 def delete_everything(tx: Transaction) -> None:

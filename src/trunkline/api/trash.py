@@ -1,0 +1,21 @@
+"""Operations on what was deleted."""
+
+from typing import Protocol
+
+from trunkline.api.operation import operation
+from trunkline.model.versions import DeletedInfo, UndeletedInfo
+
+
+class Trash(Protocol):
+    @operation("GET", "/deleted")
+    def list_deleted(self) -> list[DeletedInfo]:
+        """What was deleted and can still be brought back, newest first."""
+
+    @operation("POST", "/undelete")
+    def undelete(self, kind: str, name: str, *, number: int | None = None) -> UndeletedInfo:
+        """Bring back what one deletion removed: ids, files, provenance, heads, descriptions.
+
+        `kind` is repo, branch (`repo@branch`), commit (`repo@id`, or the id of a run) or pipeline;
+        `number` says which deletion if not the newest of that name. Raises NotFound, and Conflict
+        where the name is taken or something that it hangs on is deleted itself.
+        """

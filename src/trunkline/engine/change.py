@@ -1,0 +1,92 @@
+"""One atomic change of the catalog: its moment, its run, and what is put off to its end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from trunkline.db.database import Transaction
+from trunkline.engine.services import Services
+from trunkline.jobs import trash as jobs_trash
+from trunkline.jobs.records import open_jobs
+from trunkline.model.names import RunId
+from trunkline.model.versions import BranchName, DeletedInfo
+from trunkline.pipelines import lifecycle
+from trunkline.versions import provenance, trash
+from trunkline.versions.provenance import OpenedCommit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What all steps of one transaction share.
+
+    With `later` (branches whose heads or sources changed), commits downstream are not opened by
+    each step but by `settle`, once and for all steps together.
+    """
+
+    services: Services
+    tx: Transaction
+    now: datetime
+    run_id: RunId
+    later: list[BranchName] | None = None
+    warm: list[str] = field(default_factory=list)  # pipelines whose workers may start
+
+    def opened(self, commits: Sequence[OpenedCommit]) -> None:
+        """Give the commits that a step opened their jobs."""
+        open_jobs(self.tx, commits, now=self.now)
+
+    def settle(self) -> None:
+        """Open what has become due by all steps together."""
+        if self.later is None:
+            return
+        due = list(dict.fromkeys(self.later))
+        self.later.clear()
+        self.opened(provenance.propagate(self.tx, due, now=self.now, run_id=self.run_id))
+
+
+def single(services: Services, tx: Transaction) -> Change:
+    """The change that one operation alone is."""
+    return Change(services=services, tx=tx, now=services.now(), run_id=services.new_id())
+
+
+def begin_deletion(change: Change, kind: str, name: str, *, how: str) -> int:
+    """A new entry of the trash; what is too old to stay in it goes."""
+    drop_expired(change)
+    return trash.begin(change.tx, kind, name, how=how, now=change.now)
+
+
+def drop_expired(change: Change) -> int:
+    """Forget what was deleted longer ago than the grace period; returns how many deletions."""
+    grace = timedelta(seconds=change.services.config.trash_s)
+    return trash.expire(change.tx, before=change.now - grace)
+
+
+def deleted_info(change: Change, entry: int) -> DeletedInfo:
+    """The deletion as its caller sees it. Without a grace period it is forgotten at once."""
+    found = next(e for e in trash.entries(change.tx, number=entry))
+    info = info_of(change.services, *found)
+    if change.services.config.trash_s == 0:
+        trash.forget(change.tx, entry)
+    return info
+
+
+def info_of(services: Services, entry: trash.TrashEntry, commits: int) -> DeletedInfo:
+    return DeletedInfo(
+        number=entry.number,
+        kind=entry.kind,
+        name=entry.name,
+        how=entry.how,
+        deleted=entry.deleted,
+        expires=entry.deleted + timedelta(seconds=services.config.trash_s),
+        commits=commits,
+    )
+
+
+def restore(change: Change, entry: trash.TrashEntry) -> trash.Restored:
+    """Bring back one deletion: pipeline, jobs, and versions, in this order."""
+    name = lifecycle.put_back(change.tx, entry.number)
+    jobs_trash.put_back(change.tx, entry.number)
+    restored = trash.restore(change.tx, entry, now=change.now, run_id=change.run_id)
+    change.opened(restored.opened)
+    if name is not None:
+        change.warm.append(name)
+    return restored

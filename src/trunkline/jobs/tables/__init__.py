@@ -1,0 +1,7 @@
+"""The SQL of jobs, datums, leases and remembered results; nowhere else.
+
+The rest of the package says `tables.insert_job` and so on, whichever module of these that is in.
+"""
+
+from trunkline.jobs.tables.records import *
+from trunkline.jobs.tables.trash import *
