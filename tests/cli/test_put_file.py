@@ -62,7 +62,19 @@ def test_many_sources_are_one_commit(cli, stub, data):
     args, given = stub.called("modify_files")
 
     assert args[:2] == ("r", "master")
-    assert given == {"description": "both"}
+    assert given == {"description": "both", "if_changed": False}
+
+
+def test_mirroring_is_for_directories_and_makes_no_commit_for_nothing(cli, stub, data):
+    refused = cli("put", "file", "r@master", "--delete", "-f", "data/iris.csv")
+    cli("put", "file", "r@master:/x", "-r", "--delete", "-f", "data/more")
+
+    (_, _, changes), given = stub.called("modify_files")
+
+    assert refused.status != 0
+    assert "directories only" in refused.err
+    assert [change.mirror for change in changes] == [True]
+    assert given["if_changed"] is True
 
 
 @pytest.mark.parametrize(

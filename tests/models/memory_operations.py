@@ -191,7 +191,13 @@ class MemoryCommits(Part):
 
 class MemoryFiles(Part):
     def modify_files(
-        self, repo: str, commit: str, changes: Iterable[FileChange], *, description: str = ""
+        self,
+        repo: str,
+        commit: str,
+        changes: Iterable[FileChange],
+        *,
+        description: str = "",
+        if_changed: bool = False,
     ) -> CommitInfo:
         if repo not in self.all.trees:
             raise RepoNotFound(repo, list(self.all.trees))

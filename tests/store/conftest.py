@@ -1,6 +1,7 @@
 """Stores in temporary directories, and an operating system that fails when it is told to."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,10 +44,11 @@ class FaultyDisk:
     ends when half of a write is done). It knows what would survive a power cut.
     """
 
-    STEPS = frozenset({"open", "pwrite", "fdatasync", "fsync", "ftruncate", "unlink"})
+    STEPS = frozenset({"open", "pwrite", "pwritev", "fdatasync", "fsync", "ftruncate", "unlink"})
 
     def __init__(self, *, fail_at: int, how: str | int) -> None:
         self.calls = 0
+        self._lock = threading.Lock()
         self._fail_at = fail_at
         self._how = how
         self._dead = False
@@ -69,16 +71,22 @@ class FaultyDisk:
         return self.calls >= self._fail_at
 
     def _call(self, name: str, real: Callable[..., object], *args: object, **kw: object) -> object:
-        if self._dead:
-            raise Died
-        self.calls += 1
-        if self.calls == self._fail_at:
+        with self._lock:  # flushes run beside the puts
+            if self._dead:
+                raise Died
+            self.calls += 1
+            fails = self.calls == self._fail_at
+        if fails:
             if isinstance(self._how, int):
                 raise OSError(self._how, os.strerror(self._how))
             self._dead = True
             if self._how == "tear" and name == "pwrite":
                 fd, data, offset = args
                 os.pwrite(fd, data[: len(data) // 2], offset)  # type: ignore[index,arg-type]
+            if self._how == "tear" and name == "pwritev":
+                fd, parts, offset = args
+                data = b"".join(parts)  # type: ignore[arg-type]
+                os.pwrite(fd, data[: len(data) // 2], offset)  # type: ignore[arg-type]
             raise Died
         done = real(*args, **kw)
         self._note(name, done, *args)
@@ -90,6 +98,8 @@ class FaultyDisk:
             assert isinstance(done, int)
             self._paths[done] = Path(str(first))
             self._synced.setdefault(self._paths[done], 0)
+        elif name == "open":
+            self._paths.pop(done, None)  # type: ignore[call-overload]  # the number is used again
         elif name in ("fdatasync", "fsync") and first in self._paths:
             assert isinstance(first, int)
             self._synced[self._paths[first]] = os.fstat(first).st_size

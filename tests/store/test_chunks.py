@@ -126,6 +126,7 @@ def test_a_large_number_of_waiting_chunks_is_flushed(
     store, other = open_store(), open_store()
 
     ids = store.put_many([str(n).encode() for n in range(25)])
+    store._flusher.shutdown()  # waits for the flushes that run beside the puts
 
     assert len(other.has_many(ids)) == 20
 

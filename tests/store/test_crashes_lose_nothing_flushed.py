@@ -47,6 +47,7 @@ def work(store: ChunkStore, flushed: dict[ChunkId, bytes]) -> None:
 def _tiny_packs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packs, "PACK_BYTES", 8 * 1024)
     monkeypatch.setattr(packs, "_DRAIN_BYTES", 2 * 1024)
+    monkeypatch.setattr(packs, "_DIRECT_BYTES", 4 * 1024)
 
 
 @pytest.mark.parametrize("how", ["die", "tear", errno.ENOSPC, errno.EIO])
@@ -69,6 +70,7 @@ def test_everything_flushed_is_there_after_a_failure_at_any_step(
             work(store, flushed)
         failing = disk.failed
         disk.end_process()
+        store._flusher.shutdown()
         store._index.close()
         if after in ("power", "garbage"):
             disk.cut_power(garbage=after == "garbage")
@@ -106,6 +108,7 @@ def test_a_recovery_that_dies_at_any_step_can_be_done_again(
     with suppress(died):
         work(store, flushed)
     disk.end_process()
+    store._flusher.shutdown()
     store._index.close()
     assert flushed
 

@@ -79,7 +79,8 @@ class PutLocal:
     """Write a file or directory tree that the server can read itself.
 
     Only for a server on the same machine, reached over its private socket. `device` and `inode` are
-    what the client sees behind `source`: a server that sees something else there refuses.
+    what the client sees behind `source`: a server that sees something else there refuses. With
+    `mirror`, all that is below `path` and not in the source (a directory) is removed.
     """
 
     path: str
@@ -89,6 +90,7 @@ class PutLocal:
     append: bool = False
     unpack: Unpack | None = None
     split: Split | None = None
+    mirror: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,7 @@ _KINDS: dict[str, type[FileChange]] = {
     "delete": DeleteFile,
     "copy": CopyFile,
 }
+_LEFT_OUT = {"mirror"}  # fields that came later: who doesn't know them gets none without need
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _TREATMENTS: dict[str, type] = {"unpack": Unpack, "split": Split}
 
@@ -141,12 +144,12 @@ def write_changes(changes: Iterable[FileChange]) -> Iterator[bytes]:
     for change in changes:
         header: dict[str, object] = {"kind": _NAMES[type(change)]}
         for name in change.__dataclass_fields__:
+            value = getattr(change, name)
             if name in _TREATMENTS:
-                treatment = getattr(change, name)
-                if treatment is not None:
-                    header[name] = asdict(treatment)
-            elif name != "content":
-                header[name] = getattr(change, name)
+                if value is not None:
+                    header[name] = asdict(value)
+            elif name != "content" and (value or name not in _LEFT_OUT):
+                header[name] = value
         yield _frame(_HEADER, json.dumps(header).encode("utf-8"))
         if isinstance(change, PutFile):
             for piece in change.content:

@@ -18,12 +18,20 @@ from trunkline.model.versions import (
 class Files(Protocol):
     @operation("POST", "/repos/{repo}/files/{commit}", upload="changes")
     def modify_files(
-        self, repo: str, commit: str, changes: Iterable[FileChange], *, description: str = ""
+        self,
+        repo: str,
+        commit: str,
+        changes: Iterable[FileChange],
+        *,
+        description: str = "",
+        if_changed: bool = False,
     ) -> CommitInfo:
         """Apply changes in order: into the open commit, or as one atomic commit on a branch.
 
         `commit` is a branch (created if it is missing) or the id of an open commit. All or nothing:
-        on any error nothing is changed. When it returns, the changes survive power loss.
+        on any error nothing is changed. When it returns, the changes survive power loss. With
+        `if_changed`, a commit on a branch that would change no file is not made, and the head is
+        returned.
         Raises CommitFinished, OutputBranch, PathConflict, InvalidPath, StorageFull.
         """
 

@@ -17,7 +17,7 @@ from trunkline.errors import InvalidInput, LocalPathDiffers
 from trunkline.model.versions import FileInfo, FileType
 
 if TYPE_CHECKING:
-    from trunkline.cli.sources import Source
+    from trunkline.cli.sources import Placing, Source
 
 _CLASSIC: Table[FileInfo] = Table(
     titles=("NAME", "TYPE", "SIZE"),
@@ -43,6 +43,7 @@ def slashed(file: FileInfo) -> str:
         "put file training@master:/iris.csv -f iris.csv",
         "put file training@master -f a.csv -f b.csv",
         "put file training@master:/images -r -f images",
+        "put file training@master:/images -r --delete -f images",
         "put file training@master:/notes.txt < notes.txt",
         "put file training@master:/iris.csv -f https://example.org/iris.csv",
         "put file images@master:/2024 --extract -f images.tar.gz",
@@ -68,6 +69,8 @@ def slashed(file: FileInfo) -> str:
 @click.option("-r", "--recursive", is_flag=True, help="Put all that is in a directory.")
 @click.option("-a", "--append", "append", flag_value=True, default=False, help="Add to a file.")
 @click.option("-o", "--overwrite", "append", flag_value=False, help="Replace a file (default).")
+@click.option("--delete", "mirror", is_flag=True, help="Remove what is not in the directory.")
+@click.option("--if-changed", is_flag=True, help="Make no commit if no file would change.")
 @click.option("--full-path", is_flag=True, help="Keep the directories of a source in its name.")
 @click.option("-m", "--message", "--description", default="", metavar="TEXT", help="What for.")
 @click.option("-p", "--parallelism", type=int, hidden=True)
@@ -80,6 +83,8 @@ def put_file(
     lists: tuple[str, ...],
     recursive: bool,
     append: bool,
+    mirror: bool,
+    if_changed: bool,
     full_path: bool,
     message: str,
     parallelism: int | None,
@@ -93,8 +98,11 @@ def put_file(
     Without -f, standard input is read. Archives are unpacked below PATH, all of them or nothing.
     What is split becomes files 0000000000000000, … in a directory: they replace what is there, or
     with -a continue its numbers.
+
+    Putting a directory again reads only the files that have changed. Each put makes a commit, also
+    if it changes nothing; with --if-changed or --delete it makes one only if something changes.
     """
-    from trunkline.cli.sources import STDIN, check_urls, find_sources, read_list
+    from trunkline.cli.sources import STDIN, Placing, check_urls, find_sources, read_list
 
     how = treatment_of(None, **treatment)
     repo, ref, path = file_of(target)
@@ -107,29 +115,40 @@ def put_file(
     sources = find_sources(
         names, path, recursive=recursive, full_path=full_path, together=how.unpack is not None
     )
-    _send(repo, ref, sources, how, append=append, message=message)
+    if mirror and (append or not all(source.is_directory for source in sources)):
+        raise InvalidInput(
+            "--delete makes a directory of the repo equal to one here: put directories only, with "
+            "-r and without -a; nothing was changed"
+        )
+    placing = Placing(append=append, mirror=mirror)
+    _send(repo, ref, sources, placing, how, message=message, if_changed=if_changed or mirror)
 
 
 def _send(
     repo: str,
     ref: str,
     sources: list["Source"],
+    placing: "Placing",
     how: Treatment,
     *,
-    append: bool,
     message: str,
+    if_changed: bool,
 ) -> None:
     from trunkline.cli.sources import handed_over, streamed, total_bytes
 
     link = current().link
-    changes = handed_over(sources, append=append) if link.local else None
+    changes = handed_over(sources, placing) if link.local else None
     if changes is not None:
         try:
             with waiting(
                 f"putting files into {repo}@{ref}", for_bytes=lambda: total_bytes(sources)
             ):
                 link.operations.files.modify_files(
-                    repo, ref, list(how.applied(changes)), description=message
+                    repo,
+                    ref,
+                    list(how.applied(changes)),
+                    description=message,
+                    if_changed=if_changed,
                 )
             return
         except LocalPathDiffers:
@@ -138,8 +157,9 @@ def _send(
         link.operations.files.modify_files(
             repo,
             ref,
-            how.applied(streamed(sources, append=append, advance=advance)),
+            how.applied(streamed(sources, placing, advance=advance)),
             description=message,
+            if_changed=if_changed,
         )
 
 

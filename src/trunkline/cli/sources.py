@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from trunkline.api.changes import FileChange, PutFile, PutLocal, PutUrl
+from trunkline.api.changes import DeleteFile, FileChange, PutFile, PutLocal, PutUrl
 from trunkline.cli.arguments import is_url, read_document
 from trunkline.cli.output import note
 from trunkline.errors import InvalidInput, LocalFileNotFound, NotSupported, OperationFailed
@@ -21,6 +21,15 @@ from trunkline.model.names import check_path
 
 STDIN = "-"
 _PIECE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placing:
+    """What becomes of files that are there already."""
+
+    append: bool
+    mirror: bool  # those that the source, a directory, has not are removed
+
 
 Advance = Callable[[int], None]
 
@@ -146,7 +155,7 @@ def total_bytes(sources: Sequence[Source]) -> int | None:
     return total
 
 
-def handed_over(sources: Sequence[Source], *, append: bool) -> list[FileChange] | None:
+def handed_over(sources: Sequence[Source], placing: Placing) -> list[FileChange] | None:
     """The changes for a server that reads the files itself; None when it can't read some of them.
 
     Mixed streams are not made: if the server refuses a path, all is sent again, and what came from
@@ -157,7 +166,7 @@ def handed_over(sources: Sequence[Source], *, append: bool) -> list[FileChange] 
     changes: list[FileChange] = []
     for source in sources:
         if source.status is None:
-            changes.append(PutUrl(path=source.target, url=source.text, append=append))
+            changes.append(PutUrl(path=source.target, url=source.text, append=placing.append))
             continue
         changes.append(
             PutLocal(
@@ -165,15 +174,21 @@ def handed_over(sources: Sequence[Source], *, append: bool) -> list[FileChange] 
                 source=os.path.abspath(source.text),
                 device=source.status.st_dev,
                 inode=source.status.st_ino,
-                append=append,
+                append=placing.append,
+                mirror=placing.mirror,
             )
         )
     return changes
 
 
-def streamed(sources: Sequence[Source], *, append: bool, advance: Advance) -> Iterator[FileChange]:
+def streamed(
+    sources: Sequence[Source], placing: Placing, *, advance: Advance
+) -> Iterator[FileChange]:
     """The changes with the content of every file in the stream."""
+    append = placing.append
     for source in sources:
+        if placing.mirror:
+            yield DeleteFile(path=source.target or "/")
         if is_url(source.text):
             yield PutUrl(path=source.target, url=source.text, append=append)
         elif source.text == STDIN:

@@ -5,14 +5,16 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from trunkline.api.changes import FileChange, PutFile, PutLocal
+from trunkline.api.changes import DeleteFile, FileChange, PutFile, PutLocal
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed, shown
 
 PIECE_BYTES = 1024 * 1024
 
 
-def put_local(path: str, source: str | os.PathLike[str], *, append: bool = False) -> PutLocal:
-    """The change that writes a local file or directory tree to `path`.
+def put_local(
+    path: str, source: str | os.PathLike[str], *, append: bool = False, mirror: bool = False
+) -> PutLocal:
+    """The change that writes a local file or directory tree to `path`; see `PutLocal`.
 
     Raises LocalFileNotFound. Over TCP, or when the server sees another file there, the client
     sends the content in its place.
@@ -25,7 +27,12 @@ def put_local(path: str, source: str | os.PathLike[str], *, append: bool = False
     except (OSError, ValueError) as error:
         raise _unreadable(os.fspath(source), error) from error
     return PutLocal(
-        path=path, source=absolute, device=seen.st_dev, inode=seen.st_ino, append=append
+        path=path,
+        source=absolute,
+        device=seen.st_dev,
+        inode=seen.st_ino,
+        append=append,
+        mirror=mirror,
     )
 
 
@@ -62,6 +69,8 @@ def _contents(change: PutLocal) -> Iterator[FileChange]:
         raise InvalidInput(
             f"{shown(change.source)} is a directory; name the archives to be unpacked"
         )
+    if change.mirror:
+        yield DeleteFile(path=change.path)
     prefix = change.path.strip("/")
     for relative, source in _files_below(change.source):
         _check_regular(source)

@@ -104,15 +104,19 @@ class CommitWriter:
     def __delitem__(self, path: str) -> None:
         self.delete(path)
 
-    def put(self, path: str, content: Content, *, append: bool = False) -> None:
+    def put(
+        self, path: str, content: Content, *, append: bool = False, mirror: bool = False
+    ) -> None:
         """Write a file: bytes, text, a binary or text file object, a table, or a local path.
 
-        A `pathlib.Path` stands for a local file or directory tree. A pandas or polars table is
+        A `pathlib.Path` stands for a local file or directory tree; with `mirror`, what is below
+        `path` and not in that directory is removed. A pandas or polars table is
         written in the format that the path ends in (.csv, .tsv, .json, .jsonl or .parquet).
         """
         spool = self._opened()
         if isinstance(content, os.PathLike):
-            self._changes.append(put_local(_checked(path, root=True), content, append=append))
+            name = _checked(path, root=True)
+            self._changes.append(put_local(name, content, append=append, mirror=mirror))
             return
         name = _checked(path)
         taken = spool.take(name, content)

@@ -1,14 +1,16 @@
 """Operations on the files of commits; see `api.files`."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import chain, islice
 
-from trunkline.api.changes import FileChange, PutFile, write_changes
+from trunkline.api.changes import FileChange, PutFile, PutLocal, write_changes
 from trunkline.db.database import Transaction
 from trunkline.engine.commits import written_by_hand
 from trunkline.engine.differences import ComparedSide, content_differences
 from trunkline.engine.file_history import file_info, file_versions, row_info
+from trunkline.engine.intakes import is_directory, taken_in
 from trunkline.engine.puts import Stored, Storing
 from trunkline.engine.services import Services
 from trunkline.errors import (
@@ -18,6 +20,7 @@ from trunkline.errors import (
     InvalidInput,
     OutputBranch,
 )
+from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import EMPTY, FileRow, RootId
 from trunkline.files.tree import Entry
 from trunkline.jobs.records import open_jobs
@@ -46,12 +49,27 @@ class EngineFiles:
     # --- writing ----------------------------------------------------------------------------------
 
     def modify_files(
-        self, repo: str, commit: str, changes: Iterable[FileChange], *, description: str = ""
+        self,
+        repo: str,
+        commit: str,
+        changes: Iterable[FileChange],
+        *,
+        description: str = "",
+        if_changed: bool = False,
     ) -> CommitInfo:
         services = self._services
         with services.database.read() as tx:
             target = _open_target(tx, repo, commit)
-        stored = self._store(changes, lambda: self._likely_base(repo, commit, target))
+        coming = iter(changes)
+        first = list(islice(coming, 1))
+        if first and isinstance(first[0], PutLocal):
+            first += islice(coming, 1)
+        if target is None and len(first) == 1 and is_directory(first[0]):
+            assert isinstance(first[0], PutLocal)
+            done = self._sync(repo, commit, first[0], description, if_changed=if_changed)
+            if done is not None:
+                return done
+        stored = self._store(chain(first, coming), lambda: self._likely_base(repo, commit, target))
         if target is not None:
             with services.turn(repo) if stored.numbered else nullcontext():
                 deltas = stored.for_tree(services, lambda: self._root(repo, target.id)[0])
@@ -63,9 +81,40 @@ class EngineFiles:
         with services.turn(repo):
             while True:
                 try:
-                    return self._commit(repo, commit, stored, description)
+                    return self._commit(repo, commit, stored, description, if_changed=if_changed)
                 except HeadMoved:  # by a start or finish, or a branch move, of somebody else
                     continue
+
+    def _sync(
+        self, repo: str, branch: str, change: PutLocal, description: str, *, if_changed: bool
+    ) -> CommitInfo | None:
+        """Commit a directory by what it changes in the head; None if the head is open by now.
+
+        What is left out, because the head has it, is right for that head only. So when another one
+        is there at the end, the directory is compared anew, which reads no file again; and from
+        then on nobody else gets a turn.
+        """
+        services = self._services
+        alone: AbstractContextManager[None] = nullcontext()
+        while True:
+            with alone:
+                with services.database.read() as tx:
+                    head = branches.branch_head(tx, repo, branch)
+                if head is not None and head.finished is None:
+                    return None
+                base = EMPTY if head is None else RootId(head.root)
+                writer = DeltaWriter(services.trees)
+                with taken_in(services, writer, change, base=base):
+                    stored = Stored(deltas=writer.finish(), numbered=())
+                    try:
+                        turn = services.turn(repo) if isinstance(alone, nullcontext) else alone
+                        with nullcontext() if turn is alone else turn:
+                            return self._commit(
+                                repo, branch, stored, description, base=base, if_changed=if_changed
+                            )
+                    except HeadMoved:
+                        services.chunks.flush()
+            alone = services.turn(repo)
 
     def create_file_set(self, changes: Iterable[FileChange]) -> FileSetInfo:
         deltas = self._store(changes, lambda: EMPTY).deltas
@@ -85,11 +134,26 @@ class EngineFiles:
             head = branches.branch_head(tx, repo, commit)
         return EMPTY if head is None or head.finished is None else RootId(head.root)
 
-    def _commit(self, repo: str, branch: str, stored: Stored, description: str) -> CommitInfo:
-        """Add the changes to the branch as one finished commit; raises HeadMoved to try again."""
+    def _commit(
+        self,
+        repo: str,
+        branch: str,
+        stored: Stored,
+        description: str,
+        *,
+        base: RootId | None = None,
+        if_changed: bool,
+    ) -> CommitInfo:
+        """Add the changes to the branch as one finished commit; raises HeadMoved to try again.
+
+        With `base` the changes are for a finished head with that tree only. With `if_changed`, a
+        commit that would have the same tree as the head is not made: the head is returned.
+        """
         services = self._services
         with services.database.read() as tx:
             head = branches.branch_head(tx, repo, branch)
+        if base is not None and base != _finished_root(head):
+            raise HeadMoved(f"branch {repo}@{branch}")
         if head is not None and head.finished is None:
             deltas = stored.for_tree(services, lambda: self._root(repo, head.id)[0])
             services.chunks.flush()
@@ -99,8 +163,11 @@ class EngineFiles:
                 except CommitFinished as error:
                     raise HeadMoved(f"branch {repo}@{branch}") from error
                 return commits.commit_info(tx, head)
-        base = RootId(head.root) if head is not None else EMPTY
-        root = services.trees.apply(base, stored.for_tree(services, lambda: base))
+        before = RootId(head.root) if head is not None else EMPTY
+        root = services.trees.apply(before, stored.for_tree(services, lambda: before))
+        if if_changed and head is not None and root == before:
+            with services.database.read() as tx:
+                return commits.commit_info(tx, head)
         files, size = services.trees.totals(root)
         services.chunks.flush()
         now = services.now()
@@ -311,6 +378,13 @@ class EngineFiles:
         if entry is None:
             raise FileNotFoundInCommit(record.repo, record.id, path or "/")
         return entry
+
+
+def _finished_root(head: CommitRecord | None) -> RootId | None:
+    """The tree of a branch's head, None if that is open."""
+    if head is None:
+        return EMPTY
+    return RootId(head.root) if head.finished is not None else None
 
 
 def _open_target(tx: Transaction, repo: str, ref: str) -> CommitRecord | None:

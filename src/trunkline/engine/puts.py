@@ -17,6 +17,7 @@ from trunkline.api.changes import (
     PutUrl,
     Split,
 )
+from trunkline.engine.intakes import is_directory, taken_in
 from trunkline.engine.services import Services
 from trunkline.engine.urls import fetch
 from trunkline.errors import FileNotFoundInCommit, InvalidInput, shown
@@ -75,6 +76,9 @@ class Storing:
                     self._put(change, change.path, change.content)
                 case PutUrl():
                     self._put(change, change.path, fetch(change.url))
+                case PutLocal() if is_directory(change):
+                    with taken_in(self._services, self._writer, change, base=None):
+                        self._services.chunks.flush()
                 case PutLocal():
                     self._put_local(change)
                 case DeleteFile():
@@ -144,7 +148,10 @@ class Storing:
                 )
             path = "/".join(part for part in (base, relative) if part)
             with opened() as content:
-                self._put(change, path, _pieces(content), content)
+                if change.unpack is None and change.split is None:
+                    self._writer.put_open(check_path(path), content.fileno(), append=change.append)
+                else:
+                    self._put(change, path, _pieces(content), content)
 
     def _copy(self, change: CopyFile) -> None:
         source = check_path(change.source_path, root_allowed=True)

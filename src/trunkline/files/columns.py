@@ -118,6 +118,16 @@ class Columns:
             self.ref_ids += bytes.fromhex(chunk)
             self.ref_sizes.append(size)
 
+    def add_small(self, path: str, size: int, digest: bytes) -> None:
+        """Append the row of a file of at most one chunk that no datum wrote."""
+        self.paths.append(path)
+        self.sizes.append(size)
+        self.digests += digest
+        self.datums += _NO_DATUM
+        self.kinds.append(0)
+        self.counts.append(0)
+        self._starts = None
+
     def row(self, i: int, load: Callable[[ChunkId], bytes]) -> FileRow:
         """One row as a value; `load` reads the lists of a file with very many chunks."""
         size = self.sizes[i]

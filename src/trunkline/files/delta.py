@@ -5,11 +5,12 @@ limit, then brought into order and stored as a segment; so memory is bounded, an
 make a few hundred objects. Nothing is durable before `ChunkStore.flush`.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from trunkline.files.columns import FileRow
-from trunkline.files.content import Spans, join_rows, store_content
+from trunkline.files.columns import Columns, FileRow
+from trunkline.files.content import Spans, filled_from, join_rows, store_content, store_filled
 from trunkline.files.renaming import renamed_segments
 from trunkline.files.segments import (
     APPEND,
@@ -22,6 +23,7 @@ from trunkline.files.segments import (
     empty_row,
     read_segment,
     write_blocks,
+    write_puts,
     write_segment,
 )
 from trunkline.files.tree import Trees
@@ -51,6 +53,8 @@ class DeltaWriter:
         self._deletes: dict[str, int] = {}  # path: when
         self._clock = 0
         self._spans = 0
+        self._sorted = Columns()  # puts that came in order
+        self._dropped: list[str] = []  # deletes that came with them
         self._small_digests: list[bytes] = []
         self._small: list[bytes] = []
         self._small_bytes = 0
@@ -85,6 +89,7 @@ class DeltaWriter:
         Columns become columns: no row is looked at. Raises InvalidPath for paths that get too long.
         """
         self._spill()
+        self._spill_sorted()
         rows = 0
         for part in renamed_segments(slices, source=source, target=target, append=append):
             rows += sum(len(block) for block in part)
@@ -93,8 +98,49 @@ class DeltaWriter:
         self.rows += rows
         return rows
 
+    def put_open(self, path: str, fd: int, *, append: bool = False) -> None:
+        """Write a file, or add to its end, from an open one."""
+        begin = os.read(fd, CHUNK_MIN_BYTES + 1)
+        if len(begin) <= CHUNK_MIN_BYTES:
+            pieces = chain([begin], iter(lambda: os.read(fd, CHUNK_MIN_BYTES), b""))
+            self.put(path, pieces, append=append)
+            return
+        size, digest, spans = store_filled(self._chunks, filled_from(begin, fd))
+        row = FileRow(path=path, size_bytes=size, digest=digest, chunks=spans)
+        self.put_row(row, append=append)
+
+    def put_sorted(self, paths: list[str], rows: Columns) -> None:
+        """Write files whose chunks are stored already, in bulk: `rows`, but for their paths.
+
+        Quick as long as the paths come sorted, over several calls.
+        """
+        if not paths:
+            return
+        if self._changes or self._deletes:
+            self._spill()
+        if self._sorted.paths and paths[0] <= self._sorted.paths[-1]:
+            self._spill_sorted()
+        start = len(self._sorted)
+        self._sorted.copy_rows(rows, 0, len(rows))
+        self._sorted.paths[start:] = paths
+        self.rows += len(rows)
+        self.bytes += sum(rows.sizes)
+        if len(self._sorted) >= _SEGMENT_CHANGES_MAX or (
+            len(self._sorted.ref_sizes) >= _SEGMENT_SPANS_MAX
+        ):
+            self._spill_sorted()
+
+    def drop_sorted(self, path: str) -> None:
+        """Remove a file that no `put_sorted` writes, beside those."""
+        if self._changes or self._deletes:
+            self._spill()
+        self._dropped.append(path)
+        if len(self._dropped) >= _SEGMENT_CHANGES_MAX:
+            self._spill_sorted()
+
     def delete(self, path: str) -> None:
         """Remove a file, or a directory with all below; "" is everything."""
+        self._spill_sorted()
         self._clock += 1
         self._deletes[path] = self._clock
         if len(self._deletes) >= _SEGMENT_CHANGES_MAX:
@@ -107,9 +153,11 @@ class DeltaWriter:
     def finish(self) -> list[DeltaId]:
         """Store what is left; returns the segments in order. Flush the chunk store afterwards."""
         self._spill()
+        self._spill_sorted()
         return list(self._done)
 
     def _note(self, kind: int, row: FileRow) -> None:
+        self._spill_sorted()
         self._clock += 1
         self._changes.append((row.path, self._clock, kind, row))
         if len(self._changes) >= _SEGMENT_CHANGES_MAX or self._spans >= _SEGMENT_SPANS_MAX:
@@ -162,6 +210,12 @@ class DeltaWriter:
             start = end
         self._done.append(write_segment(changes, sorted(self._deletes), self._chunks.put))
         self._changes, self._deletes, self._spans = [], {}, 0
+
+    def _spill_sorted(self) -> None:
+        if not self._sorted.paths and not self._dropped:
+            return
+        self._done.append(write_puts(self._sorted, sorted(self._dropped), self._chunks.put))
+        self._sorted, self._dropped = Columns(), []
 
     def _of_one_path(self, path: str, changes: Sequence[_Noted]) -> Sequence[Change]:
         """The changes to a path that still matter, as few as possible.

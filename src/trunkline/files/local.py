@@ -14,19 +14,13 @@ from dataclasses import dataclass, field
 from io import FileIO
 
 from trunkline.errors import InvalidInput, InvalidPath, LocalFileNotFound, OperationFailed
+from trunkline.files.listing import kind_of
 from trunkline.model.names import check_path
 
 DEPTH_MAX = 256  # directories inside of each other; each costs an open descriptor
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-
-_KINDS = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a character device",
-    stat.S_IFBLK: "a block device",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +62,7 @@ def scan_directory(directory: str) -> Iterator[Found]:
     A directory comes before what is in it. For the output of a job: the caller decides what to do
     about links and refusals.
     """
-    with _translated(directory):
+    with translated(directory):
         top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield from _scan(top, "")
@@ -84,13 +78,13 @@ def local_files(source: str) -> Iterator[tuple[str, Callable[[], FileIO]]]:
     InvalidInput for links that lead out of the directory or to directories, for pipes, sockets and
     devices, and for names that no path can hold.
     """
-    with _translated(source):
+    with translated(source):
         seen = os.stat(source)
         if stat.S_ISDIR(seen.st_mode):
             yield from _files_below(os.path.realpath(source), source)
             return
         if not stat.S_ISREG(seen.st_mode):
-            raise InvalidInput(f"{source} is {_kind(seen.st_mode)}, which can't be stored")
+            raise InvalidInput(f"{source} is {kind_of(seen.st_mode)}, which can't be stored")
         yield "", lambda: _open(source, seen, shown=source, follow=True)
 
 
@@ -100,7 +94,7 @@ def _files_below(real: str, shown: str) -> Iterator[tuple[str, Callable[[], File
             case LocalFile():
                 yield found.path, found.open
             case LocalLink():
-                yield found.path, _followed(real, shown, found)
+                yield found.path, followed(real, shown, found)
             case LocalRefused():
                 place = os.path.join(shown, found.path)
                 raise InvalidInput(f"{place} can't be stored: {found.reason}")
@@ -108,7 +102,7 @@ def _files_below(real: str, shown: str) -> Iterator[tuple[str, Callable[[], File
                 pass
 
 
-def _followed(real: str, shown: str, link: LocalLink) -> Callable[[], FileIO]:
+def followed(real: str, shown: str, link: LocalLink) -> Callable[[], FileIO]:
     """Opens the file behind a link; raises InvalidInput unless it is a regular one inside."""
     name = os.path.join(shown, link.path)
     target = os.path.realpath(os.path.join(real, link.path))
@@ -122,7 +116,7 @@ def _followed(real: str, shown: str, link: LocalLink) -> Callable[[], FileIO]:
     except OSError as error:
         raise InvalidInput(f"{name} is a symbolic link to nothing ({link.target})") from error
     if not stat.S_ISREG(seen.st_mode):
-        raise InvalidInput(f"{name} is a symbolic link to {_kind(seen.st_mode)}, not to a file")
+        raise InvalidInput(f"{name} is a symbolic link to {kind_of(seen.st_mode)}, not to a file")
     # `seen` is compared with what is open: a link that is moved meanwhile is noticed.
     return lambda: _open(target, seen, shown=name)
 
@@ -179,7 +173,7 @@ def _leaf(parent: int, name: str, path: str) -> Iterator[Found]:
     elif target:
         yield LocalLink(path=path, target=_printable(target))
     else:
-        yield LocalRefused(path=path, reason=f"it is {_kind(seen.st_mode)}")
+        yield LocalRefused(path=path, reason=f"it is {kind_of(seen.st_mode)}")
 
 
 def _open(
@@ -202,18 +196,12 @@ def _open(
     return FileIO(fd, "rb")
 
 
-def _kind(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "a directory"
-    return _KINDS.get(stat.S_IFMT(mode), "no regular file")
-
-
 def _printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
-def _translated(source: str) -> Iterator[None]:
+def translated(source: str) -> Iterator[None]:
     """Turn errors of the file system into ours."""
     try:
         yield

@@ -92,6 +92,18 @@ def write_blocks(
     return DeltaId(save(blob))
 
 
+def write_puts(rows: Columns, deletes: Sequence[str], save: Callable[[bytes], ChunkId]) -> DeltaId:
+    """Store sorted rows as changes that put them; otherwise as `write_segment`."""
+    return write_blocks(_parts(rows), deletes, save)
+
+
+def _parts(rows: Columns) -> Iterator[Columns]:
+    for start in range(0, len(rows), BLOCK_ROWS):
+        part = Columns()
+        part.copy_rows(rows, start, min(start + BLOCK_ROWS, len(rows)))
+        yield part
+
+
 def read_segment(data: bytes) -> Segment:
     """The segment in a blob; raises Corrupt for anything that `write_segment` doesn't write."""
     reader = Reader(data, _MAGIC)

@@ -23,6 +23,7 @@ from trunkline.files.entries import (
 )
 from trunkline.files.export import export_rows
 from trunkline.files.glob import compile_glob
+from trunkline.files.head import HeadRows
 from trunkline.files.index import Loader
 from trunkline.files.manifest import RootId
 from trunkline.files.segments import DeltaId
@@ -124,6 +125,10 @@ class Trees:
             old=self._view(old_root),
             old_prefix=old_prefix,
         )
+
+    def head_rows(self, root: RootId, directory: str) -> HeadRows:
+        """The files below a directory, to compare sorted rows with them."""
+        return HeadRows(self._view(root), directory)
 
     def read(self, row: FileRow, offset: int = 0, size: int | None = None) -> Iterator[bytes]:
         """The content of a file from an offset; nothing past its end."""

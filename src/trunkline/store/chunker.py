@@ -16,12 +16,31 @@ CHUNK_MAX_BYTES = 8 * 1024 * 1024
 _WINDOW_BYTES = 2 * CHUNK_MAX_BYTES  # joined before cutting, so that each byte is copied ~twice
 
 
+def cuts(window: bytes | memoryview, *, last: bool) -> list[int]:
+    """Where the chunks end that begin a part of a content, which begins at a cut itself.
+
+    Unless it is the `last` part, up to `CHUNK_MAX_BYTES` at its end are left to the next one: where
+    they are cut depends on bytes still to come.
+    """
+    size = len(window)
+    if last and size <= CHUNK_MIN_BYTES:
+        return [size] if size else []
+    ends: list[int] = []
+    at = 0
+    cutter = FastCDC(CHUNK_AVG_BYTES, min_size=CHUNK_MIN_BYTES, max_size=CHUNK_MAX_BYTES)
+    for chunk in cutter.cut_buf(window):
+        if not last and size - at < CHUNK_MAX_BYTES:
+            break
+        at += chunk.length
+        ends.append(at)
+    return ends
+
+
 def split(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The chunks of a content that arrives in pieces of any size; nothing for an empty one.
 
     Holds at most two chunks of the largest size and one piece.
     """
-    cutter = FastCDC(CHUNK_AVG_BYTES, min_size=CHUNK_MIN_BYTES, max_size=CHUNK_MAX_BYTES)
     waiting: list[bytes] = []
     waiting_bytes = 0
     for piece in pieces:
@@ -30,18 +49,13 @@ def split(pieces: Iterable[bytes]) -> Iterator[bytes]:
         if waiting_bytes >= _WINDOW_BYTES:
             window = b"".join(waiting)
             start = 0
-            for chunk in cutter.cut_buf(window):
-                # Nearer to the end of the window the cut could depend on bytes still to come.
-                if len(window) - start < CHUNK_MAX_BYTES:
-                    break
-                yield bytes(chunk.data)
-                start += chunk.length
+            for end in cuts(window, last=False):
+                yield window[start:end]
+                start = end
             waiting = [window[start:]]
             waiting_bytes = len(window) - start
     rest = b"".join(waiting)
-    if len(rest) <= CHUNK_MIN_BYTES:
-        if rest:
-            yield rest
-        return
-    for chunk in cutter.cut_buf(rest):
-        yield bytes(chunk.data)
+    start = 0
+    for end in cuts(rest, last=True):
+        yield rest[start:end]
+        start = end

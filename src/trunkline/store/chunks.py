@@ -13,17 +13,18 @@ import fcntl
 import os
 import secrets
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from trunkline.db.sqlite import SqliteDatabase
-from trunkline.errors import Corrupt, StorageFull, Unavailable
+from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 from trunkline.store import bulk, packs, recovery, tables
 from trunkline.store.digests import Digest
-from trunkline.store.packs import Encoded, Location, PackReader, PackWriter
+from trunkline.store.packs import Encoded, Location, PackReader, PackWriter, Piece
 from trunkline.store.verify import Verifier, VerifyStats
 
 ChunkId = NewType("ChunkId", str)  # 64 lowercase hex digits: BLAKE3 of the plain bytes
@@ -31,10 +32,21 @@ ChunkId = NewType("ChunkId", str)  # 64 lowercase hex digits: BLAKE3 of the plai
 CACHE_BYTES = 32 * 1024 * 1024  # plain chunks kept in memory, for manifests mostly
 _CACHED_CHUNK_BYTES_MAX = 1024 * 1024
 _READERS_MAX = 64  # open packs
-_PENDING_MAX = 32 * 1024  # chunks that are put and not yet indexed
+_PENDING_MAX = 16 * 1024  # chunks that are put before a flush of them begins
+_FLUSHING_MAX = 2  # flushes that run beside the puts; a third is waited for
+_LARGE_BYTES = 512 * 1024  # chunks that are compressed by threads
 _PUT_BYTES = 8 * 1024 * 1024  # encoded at a time
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class _Batch(NamedTuple):
+    """What one flush makes durable."""
+
+    pack: PackWriter
+    places: tuple[Location, ...]
+    sealed: bool  # the pack has its footer, and is closed afterwards
+    appended: int  # the store's count when the batch was made
 
 
 class ChunkStore:
@@ -52,13 +64,20 @@ class ChunkStore:
         self._packs = directory / "packs"
         self._writer = writer
         self._flush_lock = threading.Lock()  # taken before _lock
-        self._lock = threading.Lock()  # guards the five below
+        self._lock = threading.Lock()  # guards the eight below
         self._pack: PackWriter | None = None
-        self._pending: dict[bytes, Location] = {}
+        self._pending: dict[bytes, Location] = {}  # put, and not yet indexed
+        self._fresh: list[Location] = []  # the part of it that no flush has begun with
+        self._appended = 0  # chunks, ever
+        self._durable = 0  # of these, in their order
         self._readers: OrderedDict[str, PackReader] = OrderedDict()
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._cache_bytes = 0
         self._failed = ""
+        self._encoders = ThreadPoolExecutor(2, "encode")
+        self._flusher = ThreadPoolExecutor(1, "flush")
+        self._flushing: deque[Future[None]] = deque()  # guarded by _flush_lock
+        self._late: list[_Batch] = []  # durable, but not indexed yet for lack of space; likewise
         self._verifier: Verifier | None = None
         self._packs.mkdir(parents=True, exist_ok=True)
         self._index = self._open_index()
@@ -77,8 +96,11 @@ class ChunkStore:
         self.put_hashed(digests, pieces)
         return [ChunkId(digest.hex()) for digest in digests]
 
-    def put_hashed(self, digests: Sequence[bytes], pieces: Sequence[bytes]) -> None:
-        """Store chunks whose digests the caller has computed from these very bytes."""
+    def put_hashed(self, digests: Sequence[bytes], pieces: Sequence[Piece]) -> None:
+        """Store chunks whose digests the caller has computed from these very bytes.
+
+        The pieces are not used any more when it returns.
+        """
         wanted = dict(zip(digests, pieces, strict=True))
         with self._lock:
             self._check_writable()
@@ -89,32 +111,36 @@ class ChunkStore:
         with self._index.read() as tx:
             for digest in tables.known(tx, list(wanted)):
                 del wanted[digest]
-        encoded: list[Encoded] = []
-        encoded_bytes = 0
-        for digest, data in wanted.items():
-            encoded.append(packs.encode(digest, data))
-            encoded_bytes += len(encoded[-1].payload)
-            if encoded_bytes >= _PUT_BYTES:
-                self._append(encoded)
-                encoded, encoded_bytes = [], 0
-        self._append(encoded)
+        names, contents = list(wanted), list(wanted.values())
+        start = size = 0
+        for end, data in enumerate(contents, start=1):
+            size += len(data)
+            if size >= _PUT_BYTES or end == len(contents):
+                self._append(self._encode(names[start:end], contents[start:end]))
+                start, size = end, 0
+
+    @property
+    def appended(self) -> int:
+        """How many chunks were stored since the start; `durable` says how many of these are so."""
+        return self._appended
+
+    @property
+    def durable(self) -> int:
+        """All that was put when `appended` had this value is durable."""
+        return self._durable
 
     def flush(self) -> None:
         """Make everything that was put durable, and visible to other processes."""
         with self._flush_lock:
+            self._settle()
             with self._lock:
                 self._check_writable()
-                places = list(self._pending.values())
-                pack = self._pack
-                if not places:
+                batch = self._batch(sealed=False)
+                if batch is None:
                     return
-                if pack is not None:
-                    with self._writing():
-                        pack.drain()
-            if pack is not None:
-                # Outside of _lock: others go on reading and putting while the disk works.
-                self._sync(pack)
-            self._publish(places, sealed=None)
+            # Outside of _lock: others go on reading and putting while the disk works.
+            self._finish(batch)
+            self._settle()
 
     def get(self, chunk: ChunkId) -> bytes:
         """The bytes of a chunk; raises Corrupt if they are damaged or missing."""
@@ -229,9 +255,17 @@ class ChunkStore:
                 self._failed = self._failed or "the store has been closed"
                 self._readers.clear()
                 self._cache.clear()
+            self._flusher.shutdown()
+            self._encoders.shutdown()
             self._index.close()
 
     # --- writing ----------------------------------------------------------------------------------
+
+    def _encode(self, digests: list[bytes], chunks: list[Piece]) -> list[Encoded]:
+        """Compress chunks, large ones side by side."""
+        if len(chunks) > 1 and len(chunks[0]) >= _LARGE_BYTES:
+            return list(self._encoders.map(packs.encode, digests, chunks))
+        return packs.encode_many(digests, chunks)
 
     def _append(self, chunks: Sequence[Encoded]) -> None:
         at = 0
@@ -240,25 +274,81 @@ class ChunkStore:
             with self._lock:
                 self._check_writable()
                 pack = self._pack = self._pack or self._new_pack()
-                room = max(0, _PENDING_MAX - len(self._pending))
-                for chunk in chunks[at : at + room]:
-                    if pack.full:
-                        break
-                    at += 1
-                    if chunk.digest not in self._pending:
-                        self._pending[chunk.digest] = pack.append(chunk)
-                    if pack.wants_drain:
-                        with self._writing():
+                room = max(0, _PENDING_MAX - len(self._fresh))
+                with self._writing():
+                    for chunk in chunks[at : at + room]:
+                        if pack.full:
+                            break
+                        if chunk.digest not in self._pending:
+                            place = pack.append(chunk)
+                            self._pending[chunk.digest] = place
+                            self._fresh.append(place)
+                            self._appended += 1
+                        at += 1
+                        if pack.wants_drain:
                             pack.drain()
 
     def _make_room(self) -> None:
+        """Begin a flush beside the puts when a pack is full or many chunks are not indexed."""
         with self._lock:
-            full_pack = self._pack is not None and self._pack.full
-            many_pending = len(self._pending) >= _PENDING_MAX
-        if full_pack:
-            self._seal()
-        elif many_pending:
-            self.flush()
+            if not self._is_full():
+                return
+        with self._flush_lock:
+            with self._lock:
+                self._check_writable()
+                if not self._is_full():
+                    return  # another thread was quicker
+                batch = self._batch(sealed=self._pack is not None and self._pack.full)
+            while len(self._flushing) >= _FLUSHING_MAX:
+                self._flushing.popleft().result()
+            if batch is not None:
+                self._flushing.append(self._flusher.submit(self._finish, batch))
+            if self._late:
+                self._settle()  # raises what keeps them from being indexed
+
+    def _is_full(self) -> bool:
+        full = self._pack is not None and self._pack.full
+        return full or len(self._fresh) >= _PENDING_MAX
+
+    def _batch(self, *, sealed: bool) -> "_Batch | None":
+        """What a flush has to make durable, handed to the system; None for nothing. In _lock.
+
+        With `sealed` the active pack gets its footer, and the next put begins another one.
+        """
+        pack = self._pack
+        if pack is None or not (self._fresh or sealed):
+            return None
+        with self._writing():
+            if sealed:
+                pack.write_footer()
+            else:
+                pack.drain()
+        batch = _Batch(pack, tuple(self._fresh), sealed, self._appended)
+        self._fresh = []
+        if sealed:
+            self._pack = None
+        return batch
+
+    def _finish(self, batch: "_Batch") -> None:
+        """Make a batch durable and index it; what can't be indexed now is left to `_settle`."""
+        self._sync(batch.pack)
+        if batch.sealed:
+            batch.pack.close()
+        try:
+            if not self._late:
+                self._publish(batch)
+                return
+        except TrunklineError:
+            pass
+        self._late.append(batch)
+
+    def _settle(self) -> None:
+        """Wait for the flushes that run beside the puts, and make up for what they left."""
+        while self._flushing:
+            self._flushing.popleft().result()
+        while self._late:
+            self._publish(self._late[0])
+            del self._late[0]
 
     def _new_pack(self) -> PackWriter:
         with self._writing():
@@ -271,23 +361,16 @@ class ChunkStore:
     def _seal(self) -> None:
         """Finish the active pack, if there is one, and publish all that is pending."""
         with self._flush_lock:
+            self._settle()
             with self._lock:
                 self._check_writable()
-                pack = self._pack
-                places = list(self._pending.values())
-                if pack is not None:
-                    if pack.empty:
-                        pack.abandon()
-                        pack = None
-                    else:
-                        with self._writing():
-                            pack.write_footer()
-            if pack is not None:
-                self._sync(pack)
-                pack.close()
-            with self._lock:
-                self._pack = None
-            self._publish(places, sealed=pack.name if pack else None)
+                if self._pack is not None and self._pack.empty:
+                    self._pack.abandon()
+                    self._pack = None
+                batch = self._batch(sealed=True)
+            if batch is not None:
+                self._finish(batch)
+                self._settle()
 
     def _sync(self, pack: PackWriter) -> None:
         try:
@@ -296,20 +379,23 @@ class ChunkStore:
             with self._lock:
                 self._fail(error)
                 pack.abandon()
+                if self._pack is not None and self._pack is not pack:
+                    self._pack.abandon()
                 self._pack = None
                 self._pending.clear()
+                self._fresh = []
             raise self._unavailable() from error
 
-    def _publish(self, places: Sequence[Location], *, sealed: str | None) -> None:
-        """Index durable chunks. If that fails they stay pending, for the next flush."""
-        if places or sealed:
-            with self._index.write() as tx:
-                tables.add(tx, places)
-                if sealed:
-                    tables.set_sealed(tx, sealed)
+    def _publish(self, batch: "_Batch") -> None:
+        """Index durable chunks. If that fails they stay pending."""
+        with self._index.write() as tx:
+            tables.add(tx, batch.places)
+            if batch.sealed:
+                tables.set_sealed(tx, batch.pack.name)
         with self._lock:
-            for place in places:
+            for place in batch.places:
                 self._pending.pop(place.digest, None)
+            self._durable = max(self._durable, batch.appended)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -50,8 +50,13 @@ _WORTH_IT = 0.97  # a compressed form that is not below this share is not kept
 _SAMPLE_FROM_BYTES = 256 * 1024
 _SAMPLE_BYTES = 32 * 1024
 _COMPRESS_FROM_BYTES = 64
+_MANY = 64  # chunks that a sample of small ones is taken of
+_SMALL_BYTES = 16 * 1024  # on average, for that
+
+Piece = bytes | memoryview
 
 _DRAIN_BYTES = 1024 * 1024
+_DIRECT_BYTES = 128 * 1024  # a payload of this size is written from where it is
 
 _local = threading.local()  # a compressor per thread: making one costs more than a small chunk
 
@@ -71,11 +76,11 @@ class Encoded(NamedTuple):
 
     digest: bytes
     codec: int
-    payload: bytes
+    payload: Piece
     size: int
 
 
-def encode(digest: bytes, data: bytes) -> Encoded:
+def encode(digest: bytes, data: Piece) -> Encoded:
     """The chunk compressed, or as it is where that does not help."""
     size = len(data)
     if size >= _COMPRESS_FROM_BYTES and (size < _SAMPLE_FROM_BYTES or _compressible(data)):
@@ -85,14 +90,29 @@ def encode(digest: bytes, data: bytes) -> Encoded:
     return Encoded(digest, _PLAIN, data, size)
 
 
-def _compressible(data: bytes) -> bool:
+def _compressible(data: Piece) -> bool:
     """Whether samples of a large chunk get smaller; small ones are simply tried."""
     middle = len(data) // 2
-    sample = data[:_SAMPLE_BYTES] + data[middle : middle + _SAMPLE_BYTES] + data[-_SAMPLE_BYTES:]
-    return (
-        len(_compressor().compress(sample, zstd.ZstdCompressor.FLUSH_FRAME))
-        < len(sample) * _WORTH_IT
-    )
+    parts = data[:_SAMPLE_BYTES], data[middle : middle + _SAMPLE_BYTES], data[-_SAMPLE_BYTES:]
+    return _gets_smaller(b"".join(parts))
+
+
+def _gets_smaller(sample: bytes) -> bool:
+    frame = _compressor().compress(sample, zstd.ZstdCompressor.FLUSH_FRAME)
+    return len(frame) < len(sample) * _WORTH_IT
+
+
+def encode_many(digests: Sequence[bytes], chunks: Sequence[Piece]) -> list[Encoded]:
+    """As `encode` for each; where many small ones don't get smaller together, none is tried."""
+    if len(chunks) >= _MANY and sum(map(len, chunks)) < len(chunks) * _SMALL_BYTES:
+        # What does not even shrink beside its like won't alone; a frame costs 3 us each.
+        sample = b"".join(chunks[:: len(chunks) // _MANY])
+        if not _gets_smaller(sample):
+            return [
+                Encoded(digest, _PLAIN, data, len(data))
+                for digest, data in zip(digests, chunks, strict=True)
+            ]
+    return [encode(digest, data) for digest, data in zip(digests, chunks, strict=True)]
 
 
 def _compressor() -> zstd.ZstdCompressor:
@@ -238,16 +258,37 @@ class PackWriter:
         return self._footed or self.end >= PACK_BYTES
 
     def append(self, chunk: Encoded) -> Location:
-        """Add a record; it is in the buffer until the next `drain`."""
+        """Add a record; it is in the buffer until the next `drain`, unless it is a large one.
+
+        A large one is written at once; after an OSError of that, it is not part of the pack.
+        """
         digest, codec, payload, size = chunk
         buffer = self._buffer
         place = Location(digest, self.name, self._written + len(buffer), len(payload), size)
         start = _RECORD_START.pack(_RECORD_MAGIC, codec, len(payload), size, digest)
-        buffer += start
-        buffer += crc32(start).to_bytes(4, "little")
-        buffer += payload
+        checksum = crc32(start).to_bytes(4, "little")
+        if len(payload) >= _DIRECT_BYTES:
+            self._write_through(start + checksum, payload)
+        else:
+            buffer += start
+            buffer += checksum
+            buffer += payload
         self._entries.append(place)
         return place
+
+    def _write_through(self, head: bytes, payload: Piece) -> None:
+        """Write a record from where it is, behind all that is buffered."""
+        self.drain()
+        rest = [memoryview(head), memoryview(payload)]
+        at = self._written
+        while rest:
+            count = os.pwritev(self._fd, rest, at)
+            at += count
+            while rest and count >= len(rest[0]):
+                count -= len(rest.pop(0))
+            if rest:
+                rest[0] = rest[0][count:]
+        self._written = at
 
     @property
     def wants_drain(self) -> bool:

@@ -25,6 +25,17 @@ _KNOWN = (
     f"{_EACH} SELECT c.digest"
     " FROM each CROSS JOIN chunk c ON c.digest = substr(:digests, each.start, 32)"
 )
+# All in one statement, so that other threads run meanwhile. Numbers as digits: SQL reads no others.
+_ADD = (
+    "WITH RECURSIVE each (n) AS ("
+    " SELECT 0 UNION ALL SELECT n + 1 FROM each WHERE (n + 1) * 32 < length(:digests))"
+    " INSERT INTO chunk (digest, pack, start_bytes, stored_bytes, size_bytes)"
+    " SELECT substr(:digests, n * 32 + 1, 32), :pack,"
+    " CAST(CAST(substr(:numbers, n * 40 + 1, 20) AS TEXT) AS INTEGER),"
+    " CAST(CAST(substr(:numbers, n * 40 + 21, 10) AS TEXT) AS INTEGER),"
+    " CAST(CAST(substr(:numbers, n * 40 + 31, 10) AS TEXT) AS INTEGER)"
+    " FROM each WHERE true ON CONFLICT (digest) DO NOTHING"
+)
 
 
 def open_index(path: Path) -> SqliteDatabase:
@@ -79,21 +90,23 @@ def _batches(digests: Sequence[bytes]) -> Iterable[bytes]:
 
 def add(tx: Transaction, places: Iterable[Location]) -> None:
     """Record where chunks are; one that is known already stays where it is."""
-    numbers: dict[str, int] = {}
-    rows: list[dict[str, bytes | int]] = []
+    by_pack: dict[str, list[Location]] = {}
     # In the order of the tree that holds them: neighbours share its pages.
     for place in sorted(places):
-        number = numbers.get(place.pack)
-        if number is None:
-            number = numbers[place.pack] = _number(tx, place.pack)
-        rows.append(
-            {"d": place.digest, "p": number, "b": place.offset, "t": place.stored, "s": place.size}
-        )
-    tx.execute_many(
-        "INSERT INTO chunk (digest, pack, start_bytes, stored_bytes, size_bytes)"
-        " VALUES (:d, :p, :b, :t, :s) ON CONFLICT (digest) DO NOTHING",
-        rows,
-    )
+        by_pack.setdefault(place.pack, []).append(place)
+    for pack, listed in by_pack.items():
+        number = _number(tx, pack)
+        for start in range(0, len(listed), _BATCH):
+            batch = listed[start : start + _BATCH]
+            numbers = "".join(
+                [f"{place.offset:020}{place.stored:010}{place.size:010}" for place in batch]
+            )
+            tx.execute(
+                _ADD,
+                digests=b"".join([place.digest for place in batch]),
+                numbers=numbers.encode("ascii"),
+                pack=number,
+            )
 
 
 def _number(tx: Transaction, pack: str) -> int:
