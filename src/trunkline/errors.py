@@ -163,6 +163,15 @@ class LocalFileNotFound(NotFound):
         super().__init__(f"there is no file or directory '{path}' on this machine{why}")
 
 
+class CheckoutNotFound(NotFound):
+    code = "checkout-not-found"
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(
+            f"{directory} is no checkout; `trunkline checkout REPO@REF {directory}` makes it one"
+        )
+
+
 # --- it clashes with what is there ----------------------------------------------------------------
 
 
@@ -196,6 +205,19 @@ class CommitOpen(Conflict):
         super().__init__(
             f"commit {commit} in repo '{repo}' has not been finished, "
             f"which is needed to {needed_for}; finish it with `finish commit {repo}@{commit}`"
+        )
+
+
+class LocalChanges(Conflict):
+    code = "local-changes"
+
+    def __init__(self, directory: str, paths: Sequence[str], *, forcible: bool) -> None:
+        named = ", ".join(f"'{path}'" for path in sorted(paths)[:10])
+        more = f" and {len(paths) - 10} more" if len(paths) > 10 else ""
+        cure = "move them away, or say --force to lose them" if forcible else "move them away"
+        super().__init__(
+            f"the commit has other files in place of {named}{more} in {directory}, which hold "
+            f"changes of yours; nothing was changed: {cure}"
         )
 
 

@@ -38,13 +38,8 @@ def version(client_only: bool) -> None:
     show_all(rows, _COMPONENTS)
 
 
-@command(shows=True, examples=["status"])
-def status() -> None:
-    """Show the server, where its data is, and what it is doing."""
-    show_one(operations().admin.status(), _status_block)
-
-
-def _status_block(server: ServerStatus) -> str:
+def server_block(server: ServerStatus) -> str:
+    """What `status` says of the server."""
     return "\n".join(
         [
             f"Server: {server.version}, process {server.pid}, up {span(server.uptime_s).lower()}",

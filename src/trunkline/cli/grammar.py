@@ -53,10 +53,11 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 
 # commands of one word → file, in the order of the help page
 WORDS: dict[str, str] = {
+    "checkout": "checkouts",
     "log": "differences",
     "logs": "datums",
     "version": "admin",
-    "status": "admin",
+    "status": "checkouts",
     "doctor": "doctor",
     "fsck": "admin",
     "up": "admin",

@@ -10,11 +10,11 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trunkline.api.changes import PutFile, read_changes
+from trunkline.api.changes import PutFile, read_changes, write_changes
 from trunkline.api.connection import Operations
 from trunkline.errors import (
     Corrupt,
@@ -26,12 +26,14 @@ from trunkline.errors import (
 from trunkline.files.export import Noted, Target, export_rows, export_slices, unwritable
 from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
+from trunkline.files.view import Slice
 from trunkline.model.names import check_path
-from trunkline.model.versions import CommitInfo
+from trunkline.model.versions import CommitInfo, FileType
 from trunkline.store.chunks import ChunkStore
 
 Advance = Callable[[int], None]
 
+_FEW = 32  # files that are worth a request each, rather than the stream of all of them
 FILE_MODE = 0o666  # less what the umask takes away
 
 
@@ -151,6 +153,103 @@ def write_stream(
                     _write_one(target, file, advance, noted)
     except OSError as error:
         raise unwritable(directory, error) from error
+
+
+def commit_files(origin: Origin, commit: CommitInfo, path: str) -> Iterator[tuple[str, int, bytes]]:
+    """(relative path, size, digest) of the files at or below a path, by path.
+
+    Raises FileNotFoundInCommit.
+    """
+    with direct_trees(origin, commit) as trees:
+        if trees is None:
+            files = origin.operations.files.list_files(
+                commit.repo, commit.id, path or "/", recursive=True
+            )
+            for file in files:
+                yield _below(file.path, path), file.size_bytes, bytes.fromhex(file.digest)
+            return
+        root = RootId(commit.root)
+        if trees.entry(root, path) is None:
+            raise FileNotFoundInCommit(commit.repo, commit.id, path or "/")
+        for part in trees.slices(root, path):
+            for n in range(part.start, part.end):
+                rows = part.rows
+                yield _below(rows.paths[n], path), rows.sizes[n], rows.digest(n)
+
+
+def write_files(
+    origin: Origin,
+    commit: CommitInfo,
+    path: str,
+    directory: Path,
+    wanted: Collection[str],
+    *,
+    noted: Noted,
+    advance: Advance,
+) -> None:
+    """Write the files at or below a path whose relative paths are wanted into a directory.
+
+    `noted` is told the relative path and the look of each.
+    """
+    with direct_trees(origin, commit) as trees:
+        if trees is not None:
+            parts = _selected(trees.slices(RootId(commit.root), path), path, wanted)
+            told = _Told(advance)
+            try:
+                export_slices(
+                    trees.chunks,
+                    parts,
+                    directory,
+                    strip=path,
+                    mode=FILE_MODE,
+                    noted=lambda full, found: noted(_below(full, path), found),
+                    advance=told.advance,
+                )
+            except Corrupt:
+                advance(-told.bytes)
+            else:
+                return
+    files = origin.operations.files
+    if len(wanted) <= _FEW:
+        stream = write_changes(
+            PutFile(path=name, content=files.read_file(commit.repo, commit.id, full))
+            for name, full in ((name, _full(origin, commit, path, name)) for name in wanted)
+        )
+    else:
+        stream = files.read_tree(commit.repo, commit.id, path or "/")
+    write_stream(stream, directory, advance=advance, wanted=wanted.__contains__, noted=noted)
+
+
+def _full(origin: Origin, commit: CommitInfo, path: str, name: str) -> str:
+    """The path in the commit of a file below a path, or of the file that the path names."""
+    if not path:
+        return name
+    is_it = name == path.rpartition("/")[2] and "/" not in name
+    if (
+        is_it
+        and origin.operations.files.inspect_file(commit.repo, commit.id, path).type is FileType.FILE
+    ):
+        return path
+    return f"{path}/{name}"
+
+
+def _below(full: str, path: str) -> str:
+    """A path relative to the directory above it, or the name of the file that it is."""
+    return full.rpartition("/")[2] if full == path else full[len(path) :].lstrip("/")
+
+
+def _selected(parts: Iterable[Slice], path: str, wanted: Collection[str]) -> Iterator[Slice]:
+    """The slices of those rows that are wanted."""
+    for part in parts:
+        paths = part.rows.paths
+        start = part.start
+        for n in range(part.start, part.end):
+            if _below(paths[n], path) not in wanted:
+                if start < n:
+                    yield Slice(rows=part.rows, start=start, end=n)
+                start = n + 1
+        if start < part.end:
+            yield Slice(rows=part.rows, start=start, end=part.end)
 
 
 def _write_one(target: Target, file: PutFile, advance: Advance, noted: Noted | None) -> None:

@@ -15,6 +15,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from trunkline.store.chunks import ChunkStore
 
 Noted = Callable[[str, os.stat_result], None]
 
+ASIDE = ".trunkline-part-"  # what the names of unfinished files begin with
 _THREADS = 2
 _AHEAD = 4  # chunks that are being copied, or wait for a thread
 
@@ -184,7 +186,7 @@ class Target:
         try:
             return os.open(name, _CREATE, self._mode, dir_fd=self._fds[-1]), None
         except FileExistsError:
-            aside = f".{name[:60]}.{secrets.token_hex(4)}"
+            aside = ASIDE + secrets.token_hex(8)
             return os.open(aside, _CREATE, self._mode, dir_fd=self._fds[-1]), aside
 
     def put_in_place(self, parent: str, aside: str, name: str) -> None:
@@ -202,6 +204,24 @@ class Target:
         self._enter(parent, name)
         return os.stat(name, dir_fd=self._fds[-1], follow_symlinks=False)
 
+    def remove(self, path: str) -> None:
+        """Delete a file; one that is gone is no error."""
+        parent, _, name = path.rpartition("/")
+        with suppress(FileNotFoundError):
+            self._enter(parent, name, make=False)
+            os.unlink(name, dir_fd=self._fds[-1])
+
+    def remove_directory(self, path: str) -> None:
+        """Delete a directory if nothing is in it."""
+        parent, _, name = path.rpartition("/")
+        with suppress(FileNotFoundError):
+            self._enter(parent, name, make=False)
+            try:
+                os.rmdir(name, dir_fd=self._fds[-1])
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+
     def discard(self, parent: str, name: str) -> None:
         """Remove a file that could not be finished."""
         try:
@@ -210,7 +230,7 @@ class Target:
         except OSError:
             pass  # whatever was wrong with the file is what the caller hears of
 
-    def _enter(self, parent: str, name: str) -> None:
+    def _enter(self, parent: str, name: str, *, make: bool = True) -> None:
         names = parent.split("/") if parent else []
         if (
             "\0" in name
@@ -228,16 +248,15 @@ class Target:
             self._names.pop()
             os.close(self._fds.pop())
         for part in names[common:]:
-            self._fds.append(self._directory(part))
+            self._fds.append(self._directory(part, make=make))
             self._names.append(part)
         self._parent = parent
 
-    def _directory(self, name: str) -> int:
+    def _directory(self, name: str, *, make: bool) -> int:
         """The open directory of a name below the latest one; made if need be."""
-        try:
-            os.mkdir(name, 0o777, dir_fd=self._fds[-1])
-        except FileExistsError:
-            pass
+        if make:
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o777, dir_fd=self._fds[-1])
         try:
             return os.open(name, _OPEN_DIRECTORY, dir_fd=self._fds[-1])
         except OSError as error:
