@@ -30,6 +30,10 @@ class Config:
     log_bytes_max: int = 16 * 1024 * 1024  # kept per try of a datum
     trash_s: float = 7 * 86400.0  # TRUNKLINE_TRASH_S: what is deleted can be undeleted this long
     spec_bytes_max: int = 4 * 1024 * 1024  # of one text with pipeline specs
+    gc_interval_s: float = 3600.0  # TRUNKLINE_GC_INTERVAL_S: between collections; 0: only on demand
+    gc_grace_s: float = 3600.0  # TRUNKLINE_GC_GRACE_S: what is not needed is kept so long
+    results_kept_s: float = 30 * 86400.0  # TRUNKLINE_RESULTS_KEPT_S: of datums no job needs now
+    file_sets_kept_s: float = 86400.0  # TRUNKLINE_FILE_SETS_KEPT_S: uploads that nothing uses
     output_bytes_max: int | None = None  # TRUNKLINE_OUTPUT_BYTES_MAX: per datum; None: the disk
     archive_bytes_max: int = 1 << 40  # TRUNKLINE_ARCHIVE_BYTES_MAX: unpacked from one archive
     archive_ratio_max: int = 200  # TRUNKLINE_ARCHIVE_RATIO_MAX: bytes unpacked per byte received
@@ -75,6 +79,10 @@ def load(
         worker_idle_s=_number(env, "TRUNKLINE_WORKER_IDLE_S", 300.0),
         lease_s=_number(env, "TRUNKLINE_LEASE_S", 15.0),
         trash_s=_number(env, "TRUNKLINE_TRASH_S", 7 * 86400.0, zero=True),
+        gc_interval_s=_number(env, "TRUNKLINE_GC_INTERVAL_S", 3600.0, zero=True),
+        gc_grace_s=_number(env, "TRUNKLINE_GC_GRACE_S", 3600.0, zero=True),
+        results_kept_s=_number(env, "TRUNKLINE_RESULTS_KEPT_S", 30 * 86400.0, zero=True),
+        file_sets_kept_s=_number(env, "TRUNKLINE_FILE_SETS_KEPT_S", 86400.0),
         output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),
         archive_bytes_max=_whole(env, "TRUNKLINE_ARCHIVE_BYTES_MAX") or 1 << 40,
         archive_ratio_max=_whole(env, "TRUNKLINE_ARCHIVE_RATIO_MAX", "") or 200,

@@ -7,6 +7,7 @@ from trunkline.cli.classic import CLASSIC
 
 RUN = "5c0606144d234fa09d25e682589b0a8b"
 SAME = [
+    ("garbage-collect", "gc"),
     ("create-repo training -d flowers", "create repo training -d flowers"),
     ("update-repo training --description=flowers", "update repo training -d flowers"),
     ("inspect-repo training", "inspect repo training"),

@@ -96,7 +96,6 @@ def test_a_number_that_no_listing_reaches_lists_all(cli):
         ("rerun pipeline x", "use `update pipeline -f SPEC --reprocess`"),
         ("list secrets", "not supported yet"),
         ("list-secret", "not supported yet"),
-        ("garbage-collect", "not supported yet"),
         ("list foo", "there is no command 'list foo'\n"),
         ("list repo --all", "there is no option '--all'\n"),
     ],

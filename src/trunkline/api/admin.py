@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.admin import Damage, FsckReport, ServerStatus, ServerVersion
+from trunkline.model.admin import Damage, FsckReport, GcReport, ServerStatus, ServerVersion
 
 __all__ = ["Admin", "Damage"]
 
@@ -26,4 +26,12 @@ class Admin(Protocol):
         """Check every commit, manifest and chunk, and the rules of provenance.
 
         With `read_data`, every byte is read and hashed; otherwise only structure and presence.
+        """
+
+    @operation("POST", "/gc")
+    def gc(self, *, dry_run: bool = False, grace_s: float | None = None) -> GcReport:
+        """Remove stored bytes that nothing needs, online.
+
+        They go once they have been unneeded for the grace period (without `grace_s`, that of the
+        server), and nobody who was at work then still is. With `dry_run` only say how much it is.
         """

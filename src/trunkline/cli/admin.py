@@ -7,10 +7,9 @@ import click
 from trunkline.cli.command import command
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, note, show_all, show_one, size, span, write
-from trunkline.cli.progress import waiting
 from trunkline.cli.session import Shape, current, operations
 from trunkline.errors import InvalidInput
-from trunkline.model.admin import FsckReport, ServerStatus
+from trunkline.model.admin import ServerStatus
 
 _COMPONENTS: Table[tuple[str, str]] = Table(
     titles=("COMPONENT", "VERSION"), cells=lambda component: component
@@ -53,30 +52,6 @@ def server_block(server: ServerStatus) -> str:
             f"Isolation: {server.isolation}",
         ]
     )
-
-
-@command(shows=True, examples=["fsck", "fsck --quick"])
-@click.option("--quick", is_flag=True, help="Check structure and presence, read no data.")
-def fsck(quick: bool) -> None:
-    """Check every commit, file and stored byte; exit status 7 if something is damaged."""
-    with waiting("checking"):
-        report = operations().admin.fsck(read_data=not quick)
-    show_one(report, _fsck_block)
-    if report.damages:
-        raise click.exceptions.Exit(7)
-
-
-def _fsck_block(report: FsckReport) -> str:
-    lines = [
-        f"Checked {report.commits:,} commits, {report.files:,} files, {report.chunks:,} chunks, "
-        f"{size(report.bytes_read)} read."
-    ]
-    for damage in report.damages:
-        lines.append(f"{damage.thing}: {damage.problem}")
-        lines += [f"  {hit}" for hit in damage.hits]
-    count = len(report.damages)
-    verdict = "No damage found." if not count else f"{count} damaged."
-    return "\n".join([*lines, verdict])
 
 
 @command(examples=["delete all", "delete all --yes"])

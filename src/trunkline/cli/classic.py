@@ -49,6 +49,7 @@ CLASSIC: dict[str, Classic] = {
     "inspect-branch": Classic(command="inspect branch", groups=("REPO BRANCH",)),
     "list-branch": Classic(command="list branch", groups=("REPO",)),
     "delete-branch": Classic(command="delete branch", groups=("REPO BRANCH",)),
+    "garbage-collect": Classic(command="gc"),
     "put-file": Classic(
         command="put file",
         groups=("REPO BRANCH [PATH]",),

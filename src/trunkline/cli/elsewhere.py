@@ -13,7 +13,6 @@ _INSTEAD: dict[str, str] = {
     "find commit": "; use `list commit` and `diff file`",
     "rerun pipeline": "; use `update pipeline -f SPEC --reprocess`",
     "run pipeline": "; use `update pipeline -f SPEC --reprocess`",
-    "garbage collect": _NOT_YET,
     "enterprise": "; everything is free",
     "license": "; everything is free",
     **dict.fromkeys(

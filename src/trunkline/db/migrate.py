@@ -1,6 +1,7 @@
 """Brings a database to the newest schema. Migration files are numbered and append-only."""
 
 from importlib import resources
+from sqlite3 import complete_statement
 
 from trunkline.db.database import Database
 from trunkline.errors import StoreTooNew
@@ -46,5 +47,13 @@ def _migrations(series: str) -> dict[int, str]:
 
 
 def _statements(text: str) -> list[str]:
+    """The statements of a file; a trigger has semicolons inside."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
-    return [part.strip() for part in "\n".join(lines).split(";") if part.strip()]
+    found: list[str] = []
+    statement = ""
+    for part in "\n".join(lines).split(";"):
+        statement += part + ";"
+        if complete_statement(statement):
+            found.append(statement.strip())
+            statement = ""
+    return [statement for statement in found if statement != ";"]

@@ -6,16 +6,18 @@ import time
 from collections.abc import Iterator
 
 from trunkline.db.database import Transaction
+from trunkline.engine import liveness
 from trunkline.engine.release import FORMAT, RELEASE
 from trunkline.engine.services import Services
-from trunkline.errors import TrunklineError
+from trunkline.errors import Corrupt, InvalidInput, TrunklineError
 from trunkline.files.manifest import RootId
 from trunkline.jobs import ledger
-from trunkline.model.admin import Damage, FsckReport, ServerStatus, ServerVersion
+from trunkline.model.admin import Damage, FsckReport, GcReport, ServerStatus, ServerVersion
 from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.model.versions import BranchName
 from trunkline.pipelines import lifecycle
 from trunkline.runtimes.process import isolation_available
+from trunkline.store.live import LiveSet
 from trunkline.versions import branches, commits, projects, provenance, repos, trash
 from trunkline.versions.commits import CommitRecord
 
@@ -64,14 +66,26 @@ class EngineAdmin:
                     projects.delete_project(tx, project.name)
             trash.forget_everything(tx)
 
+    def gc(self, *, dry_run: bool = False, grace_s: float | None = None) -> GcReport:
+        if grace_s is not None and not 0 <= grace_s < 1e9:
+            raise InvalidInput("the grace period must be a number of seconds, 0 or more")
+        return self._services.collector.collect(dry_run=dry_run, grace_s=grace_s)
+
     # --- fsck -------------------------------------------------------------------------------------
 
     def fsck(self, *, read_data: bool = True) -> FsckReport:
         services = self._services
         damages: list[Damage] = []
         damaged: dict[str, str] = {}
-        for chunk, problem in services.chunks.verify(read_data=read_data):
-            damaged[str(chunk)] = problem
+        collection = services.chunks.collection()
+        with collection.exclusive(), collection.live_set() as live:
+            needed: LiveSet | None = live
+            try:
+                liveness.mark(services.database, services.chunks, live, pace=lambda: None)
+            except Corrupt:  # the tree that can't be read is reported below
+                needed = None
+            for chunk, problem in services.chunks.verify(read_data=read_data, needed=needed):
+                damaged[str(chunk)] = problem
         with services.database.read() as tx:
             names = [*repos.repo_names(tx), *repos.spec_repos(tx)]
             records = [record for name in names for record in commits.list_commits(tx, name)]

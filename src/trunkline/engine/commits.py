@@ -48,6 +48,10 @@ class EngineCommits:
     def finish_commit(
         self, repo: str, commit: str, *, description: str | None = None
     ) -> CommitInfo:
+        with self._services.chunks.hold():
+            return self._finish(repo, commit, description)
+
+    def _finish(self, repo: str, commit: str, description: str | None) -> CommitInfo:
         services = self._services
         while True:
             with services.database.read() as tx:

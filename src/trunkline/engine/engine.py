@@ -14,6 +14,7 @@ from trunkline.db.migrate import migrate
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.engine.admin import EngineAdmin
 from trunkline.engine.branches import EngineBranches
+from trunkline.engine.collector import Collector
 from trunkline.engine.commits import EngineCommits
 from trunkline.engine.datums import EngineDatums
 from trunkline.engine.files import EngineFiles
@@ -62,6 +63,8 @@ class Engine:
             live = LiveLogs()
             scheduler = Scheduler(config, database, trees, live, marker=marker)
             scheduler.start()
+            collector = Collector(config, database, chunks, scheduler.plans)
+            collector.start()
         except BaseException:
             os.close(self._lock)
             raise
@@ -72,6 +75,7 @@ class Engine:
             trees=trees,
             live=live,
             scheduler=scheduler,
+            collector=collector,
             closing=threading.Event(),
             started=time.monotonic(),
         )
@@ -92,6 +96,7 @@ class Engine:
             return
         self._services.closing.set()
         self._services.database.notify()
+        self._services.collector.close()
         self._services.scheduler.close()
         with contextlib.suppress(TrunklineError):  # on a full disk the next opening seals the pack
             self._services.chunks.close()

@@ -36,7 +36,7 @@ from trunkline.model.versions import (
     Origin,
     Side,
 )
-from trunkline.versions import branches, commits, contents, repos
+from trunkline.versions import branches, commits, contents, liveness, repos
 from trunkline.versions.commits import CommitRecord
 
 _PIECE_BYTES = 256 * 1024
@@ -56,6 +56,18 @@ class EngineFiles:
         *,
         description: str = "",
         if_changed: bool = False,
+    ) -> CommitInfo:
+        with self._services.chunks.hold():
+            return self._modify(repo, commit, changes, description, if_changed=if_changed)
+
+    def _modify(
+        self,
+        repo: str,
+        commit: str,
+        changes: Iterable[FileChange],
+        description: str,
+        *,
+        if_changed: bool,
     ) -> CommitInfo:
         services = self._services
         with services.database.read() as tx:
@@ -117,10 +129,14 @@ class EngineFiles:
             alone = services.turn(repo)
 
     def create_file_set(self, changes: Iterable[FileChange]) -> FileSetInfo:
-        deltas = self._store(changes, lambda: EMPTY).deltas
-        root = self._services.trees.apply(EMPTY, deltas)
-        self._services.chunks.flush()
-        files, size = self._services.trees.totals(root)
+        services = self._services
+        with services.chunks.hold():
+            deltas = self._store(changes, lambda: EMPTY).deltas
+            root = services.trees.apply(EMPTY, deltas)
+            services.chunks.flush()
+            with services.database.write() as tx:
+                liveness.keep_file_set(tx, root, now=services.now())
+        files, size = services.trees.totals(root)
         return FileSetInfo(root=root, files=files, size_bytes=size)
 
     def _store(self, changes: Iterable[FileChange], base: Callable[[], RootId]) -> Stored:

@@ -20,8 +20,10 @@ from trunkline.model.versions import BranchName, DeletedInfo, spec_branch
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.datums import Head
 from trunkline.pipelines.inputs import branches_of
+from trunkline.pipelines.liveness import has_code
 from trunkline.pipelines.spec import draft, read_specs, spec_from_document
 from trunkline.versions import branches, commits, provenance, repos, trash
+from trunkline.versions.liveness import require_file_set
 
 RUNTIME = "process"
 _SPEC_FILE = "spec.json"
@@ -48,10 +50,33 @@ class EnginePipelines:
         reprocess: bool = False,
         keep_results: bool = False,
     ) -> PipelineInfo:
-        services = self._services
         pipeline = spec_from_document(spec)
         self._check_size(pipeline)
-        spec_root = self._store_spec(pipeline, code or "")
+        with self._services.chunks.hold():
+            self._create(
+                pipeline,
+                code or "",
+                update=update,
+                reprocess=reprocess,
+                keep_results=keep_results,
+            )
+        self._services.scheduler.prewarm(pipeline.name)
+        return self.inspect_pipeline(pipeline.name)
+
+    def _create(
+        self,
+        pipeline: PipelineSpec,
+        code: str,
+        *,
+        update: bool,
+        reprocess: bool,
+        keep_results: bool,
+    ) -> None:
+        services = self._services
+        with services.database.read() as tx:
+            if code and not has_code(tx, code):
+                require_file_set(tx, code)
+        spec_root = self._store_spec(pipeline, code)
         files, size = services.trees.totals(spec_root)
         now, run_id = services.now(), services.new_id()
         with services.database.write() as tx:
@@ -59,7 +84,7 @@ class EnginePipelines:
             salt = lifecycle.choose_salt(
                 previous,
                 pipeline,
-                code=code or "",
+                code=code,
                 new_nonce=run_id,
                 reprocess=reprocess,
                 keep_results=keep_results,
@@ -89,15 +114,13 @@ class EnginePipelines:
                 tx,
                 pipeline,
                 update=update,
-                code=code or "",
+                code=code,
                 salt=salt,
                 spec_commit=started.commit.id,
                 now=now,
             )
             if record.state is not PipelineState.PAUSED:
                 self._connect(tx, pipeline, run_id)
-        services.scheduler.prewarm(pipeline.name)
-        return self.inspect_pipeline(pipeline.name)
 
     def _check_size(self, pipeline: PipelineSpec) -> None:
         """Refuse a pipeline whose first job could not be run, before anything is changed."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from trunkline.api.waiting import check_wanted
 from trunkline.config import Config
 from trunkline.db.database import Database
+from trunkline.engine.collector import Collector
 from trunkline.errors import TimedOut, Unavailable
 from trunkline.files.tree import Trees
 from trunkline.jobs.logs import LiveLogs
@@ -31,6 +32,7 @@ class Services:
     trees: Trees
     live: LiveLogs
     scheduler: Scheduler
+    collector: Collector
     closing: threading.Event
     started: float  # monotonic seconds
     _locks: dict[str, threading.Lock] = field(default_factory=dict)

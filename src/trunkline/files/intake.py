@@ -360,7 +360,7 @@ class _Contents:
                 lost.add(n)  # read again, rather than trusting lists whose chunks may be gone
                 continue
             needed.update((chunk, n) for chunk, _ in refs)
-        there = self._chunks.has_many(list(needed))
+        there = self._chunks.claim_many(list(needed))
         absent = needed.keys() - there
         if absent:
             lost |= {

@@ -33,7 +33,7 @@ REMOVE_WRITTEN = 3  # the file goes if the datum of this row wrote it
 
 BLOCK_ROWS = 1024
 
-_BLOCK_MAGIC = b"TLDB"
+BLOCK_MAGIC = b"TLDB"
 _MAGIC = b"TLDS"
 _HEAD = struct.Struct("<4sB3xIII")  # magic, version, blocks, deletes, bytes of their text
 _VERSION = 1
@@ -78,7 +78,7 @@ def write_blocks(
     blocks: list[ChunkId] = []
     counts: list[int] = []
     for rows in rows_of_blocks:
-        blocks.append(save(encode_columns(_BLOCK_MAGIC, rows)))
+        blocks.append(save(encode_columns(BLOCK_MAGIC, rows)))
         counts.append(len(rows))
     text = "\0".join(deletes).encode("utf-8")
     blob = b"".join(
@@ -154,7 +154,7 @@ class SegmentCursor:
         self.rows, self.at = Columns(), 0
         if self._next_block < len(self._segment.blocks):
             data = self._load(self._segment.blocks[self._next_block])
-            self.rows = decode_columns(_BLOCK_MAGIC, data)
+            self.rows = decode_columns(BLOCK_MAGIC, data)
             self._next_block += 1
             kind = max(self.rows.kinds, default=PUT)
             if kind > REMOVE_WRITTEN:

@@ -46,7 +46,7 @@ def assemble(database: Database, trees: Trees, job: JobRecord) -> FinishedTree:
     # A datum that was recovered left nothing in the base, but may have a result by now.
     old, new = set(_keys(database, trees, before)) - without, set(keys)
     removed, added = old - new, [key for key in keys if key not in old]
-    if len(removed) + len(added) >= len(new):
+    if len(removed) + len(added) >= len(new) or not _all_remembered(database, removed):
         return _changed(database, trees, EMPTY, removed=[], added=keys)
     return _changed(database, trees, RootId(base.root), removed=sorted(removed), added=added)
 
@@ -86,6 +86,16 @@ def _changed(
         _raise_duplicate(lambda: _outputs(database, trees, added), trees, base)
     trees.chunks.flush()
     return FinishedTree(root=root, files=files, size_bytes=size)
+
+
+def _all_remembered(database: Database, keys: set[str]) -> bool:
+    """Whether it is still known what each of these datums wrote."""
+    source = iter(keys)
+    while batch := list(islice(source, _BATCH)):
+        with database.read() as tx:
+            if len(tables.results_of(tx, batch)) < len(batch):
+                return False
+    return True
 
 
 def _concatenated(database: Database, trees: Trees, keys: list[str]) -> FinishedTree:

@@ -28,18 +28,20 @@ from trunkline.jobs import tables
 from trunkline.jobs.channel import ChannelClosed, Message
 from trunkline.jobs.datum_run import Context
 from trunkline.jobs.logs import LiveLogs
+from trunkline.jobs.outcomes import add_usage, event_of, failure_of, result_of
 from trunkline.jobs.plan import lease_size
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.records import apply_event
 from trunkline.jobs.segments import PlannedDatum, decode_segment, encode_segment
 from trunkline.jobs.state import Action, Broken, DatumsEnded
-from trunkline.jobs.tables import DatumRecord, JobRecord, LeaseRecord, ResultRecord
+from trunkline.jobs.tables import DatumRecord, JobRecord, LeaseRecord
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.inputs import empty_file_inputs
 from trunkline.pipelines.spec import worker_count
 from trunkline.store.chunks import ChunkId
+from trunkline.store.epochs import Hold
 
 _CRASHES_MAX = 8  # workers that may be lost with one datum, which needn't be its fault
 _FALSE_STARTS_MAX = 3  # workers of one version, one after the other, that say why they end
@@ -70,6 +72,7 @@ class _Held:
     record: LeaseRecord
     worker: Worker
     datums: dict[int, PlannedDatum]  # without outcome yet, by position
+    hold: Hold  # on what its worker reads and stores, until the outcomes are recorded
 
 
 class Dispatcher:
@@ -109,6 +112,8 @@ class Dispatcher:
             self._pool.kill(worker)
             self._forget(worker)
         with self._held_lock:
+            for held in self._held.values():
+                held.hold.end()
             self._held.clear()
         self._active.clear()
         self._checked_revision = -1
@@ -307,6 +312,17 @@ class Dispatcher:
 
     def _lease_to(self, active: _Active, worker: Worker) -> bool:
         """Record a lease and hand it to a worker; False when nothing is left."""
+        hold = self._trees.chunks.epochs.begin()
+        try:
+            handed_out = self._lease_under(hold, active, worker)
+        except BaseException:
+            hold.end()
+            raise
+        if not handed_out:
+            hold.end()
+        return handed_out
+
+    def _lease_under(self, hold: Hold, active: _Active, worker: Worker) -> bool:
         number = active.job.number
         with self._database.write() as tx:
             span = self._next_span(tx, active)
@@ -324,7 +340,7 @@ class Dispatcher:
                     if first <= position < until and position not in ended:
                         datums[position] = planned
                     position += 1
-        held = _Held(record=lease, worker=worker, datums=datums)
+        held = _Held(record=lease, worker=worker, datums=datums, hold=hold)
         with self._held_lock:
             self._held[lease.id] = held
         worker.lease, worker.job, worker.position = lease.id, active.job.name, None
@@ -365,6 +381,7 @@ class Dispatcher:
         When a worker dies its datums are handed out again one by one, so that the next time it is
         known which of them it died of.
         """
+        held.hold.end()
         with self._held_lock:
             self._held.pop(held.record.id, None)
         number = held.record.job
@@ -386,7 +403,7 @@ class Dispatcher:
             else:
                 tables.lose_lease(tx, held.record.id)
             if failed is not None and tables.insert_datum(tx, failed):
-                event = DatumsEnded(failed=1, failure=_failure(failed))
+                event = DatumsEnded(failed=1, failure=failure_of(failed))
                 actions = apply_event(tx, number, event, now=_now())
             if len(held.datums) == (failed is not None):
                 tables.end_lease(tx, held.record.id)
@@ -456,13 +473,13 @@ class Dispatcher:
             outcomes = {outcome["position"]: outcome for outcome in message["outcomes"]}
             for record in fresh:
                 if record.state is DatumState.SUCCESS:
-                    result = _result(record, outcomes[record.position], output)
-                    tables.insert_result(tx, result, now=_now())
+                    result = result_of(record, outcomes[record.position], output)
+                    tables.insert_result(tx, result, job=number, now=_now())
                 elif record.state is DatumState.RECOVERED:  # what it made before counts no more
                     tables.delete_result(tx, record.key)
             if fresh:
-                _add_usage(tx, number, fresh)
-                event = Broken(reason=clash) if clash else _event(fresh)
+                add_usage(tx, number, fresh)
+                event = Broken(reason=clash) if clash else event_of(fresh)
                 actions = apply_event(tx, number, event, now=_now())
         for record in records:
             held.datums.pop(record.position, None)
@@ -556,43 +573,6 @@ def _crashed(held: _Held, position: int, times: int) -> DatumRecord:
         upload_us=0,
         log=(),
         reason=f"its worker was killed or fell silent {times} times while running it",
-    )
-
-
-def _result(record: DatumRecord, outcome: Message, output: tuple[str, ...]) -> ResultRecord:
-    return ResultRecord(
-        key=record.key,
-        output=output if outcome["files"] else (),
-        files=outcome["files"],
-        size_bytes=outcome["uploaded_bytes"],
-        log=record.log,
-    )
-
-
-def _event(fresh: list[DatumRecord]) -> DatumsEnded:
-    states = Counter(record.state for record in fresh)
-    failures = [_failure(record) for record in fresh if record.state is DatumState.FAILED]
-    return DatumsEnded(
-        processed=states[DatumState.SUCCESS],
-        failed=states[DatumState.FAILED],
-        recovered=states[DatumState.RECOVERED],
-        failure=failures[0] if failures else "",
-    )
-
-
-def _failure(record: DatumRecord) -> str:
-    return f"failed to process datum: {record.key}: {record.reason}"
-
-
-def _add_usage(tx: Transaction, number: int, fresh: list[DatumRecord]) -> None:
-    tables.add_usage(
-        tx,
-        number,
-        downloaded_bytes=sum(r.downloaded_bytes for r in fresh),
-        uploaded_bytes=sum(r.uploaded_bytes for r in fresh),
-        download_us=sum(r.download_us for r in fresh),
-        process_us=sum(r.process_us for r in fresh),
-        upload_us=sum(r.upload_us for r in fresh),
     )
 
 

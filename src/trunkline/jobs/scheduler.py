@@ -22,6 +22,7 @@ from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.assemble import assemble
 from trunkline.jobs.dispatch import Dispatcher
+from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.planning import plan_job
 from trunkline.jobs.pool import WorkerPool
@@ -77,6 +78,7 @@ class Scheduler:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="trunkline-job")
         self._loop_thread = threading.Thread(target=self._loop, name="trunkline-scheduler")
         self._watch_thread = threading.Thread(target=self._watch, name="trunkline-watch")
+        self.plans = Plans()  # so that no result is forgotten while a plan counts on it
         self.stuck = ""  # why the loop ended on its own, for `status`
 
     @property
@@ -225,7 +227,9 @@ class Scheduler:
         if job is None or job.state.ended:
             return ()
         try:
-            return work(job)
+            # What a plan or a tree takes over or stores has no name in the catalog before its end.
+            with self._trees.chunks.hold():
+                return work(job)
         except TrunklineError as error:
             return self._break(number, str(error))
         except Exception as error:
@@ -241,9 +245,10 @@ class Scheduler:
         self._carry_out(number, actions)
 
     def _plan(self, job: JobRecord) -> tuple[Action, ...]:
-        return plan_job(
-            self._database, self._trees, job, datums_max=self._config.datums_max, now=_now()
-        )
+        with self.plans.planning():
+            return plan_job(
+                self._database, self._trees, job, datums_max=self._config.datums_max, now=_now()
+            )
 
     def _assemble(self, job: JobRecord) -> tuple[Action, ...]:
         tree = assemble(self._database, self._trees, job)

@@ -109,7 +109,9 @@ class _Worker:
                     context = Context.parse(message, home=Path(self._settings.home))
                     self._contexts[(context.pipeline, context.version)] = context
                 case "lease":
-                    self._serve_lease(message)
+                    with self._chunks.hold():
+                        self._serve_lease(message)
+                    self._chunks.let_go()
                 case "exit":
                     return
                 case _:  # cancel and restart of what has ended

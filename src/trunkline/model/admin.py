@@ -41,3 +41,23 @@ class FsckReport:
     chunks: int
     bytes_read: int
     damages: tuple[Damage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GcReport:
+    """What a garbage collection did, or with `dry_run` would come to. Bytes are as stored."""
+
+    dry_run: bool
+    needed_objects: int
+    needed_bytes: int
+    waiting_objects: int  # not needed, and removed by a later collection once their grace is over
+    waiting_bytes: int
+    grace_s: float
+    removed_objects: int
+    removed_bytes: int  # in packs, of which those that hold much that is dead are compacted
+    packs_removed: int
+    packs_written: int
+    freed_bytes: int  # given back to the file system
+    results_forgotten: int  # remembered results of datums
+    file_sets_forgotten: int
+    remarks: tuple[str, ...]  # what was left alone, and why

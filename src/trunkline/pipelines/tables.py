@@ -192,6 +192,11 @@ def name_in_row(row: Sequence[Value]) -> str:
     return str(row[KEPT_COLUMNS["pipeline"].index("name")])
 
 
+def code_in_row(row: Sequence[Value]) -> str:
+    """The root of the code of the version that a kept row is of, or nothing."""
+    return str(row[KEPT_COLUMNS["pipeline_version"].index("code")])
+
+
 def put_rows(
     tx: Transaction, pipeline: Sequence[Value], versions: Sequence[Sequence[Value]]
 ) -> None:
@@ -211,6 +216,12 @@ def put_rows(
             for version in versions
         ],
     )
+
+
+def codes(tx: Transaction) -> list[str]:
+    """The roots of the code of all versions of all pipelines."""
+    rows = tx.rows("SELECT DISTINCT code FROM pipeline_version WHERE code <> '' ORDER BY code")
+    return [str(code) for (code,) in rows]
 
 
 def _next_change(tx: Transaction) -> int:

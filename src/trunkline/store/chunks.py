@@ -16,14 +16,17 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple, NewType
 
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 from trunkline.store import bulk, packs, recovery, tables
+from trunkline.store.collect import Collection
 from trunkline.store.digests import Digest
+from trunkline.store.epochs import Epochs
+from trunkline.store.live import LiveSet
 from trunkline.store.packs import Encoded, Location, PackReader, PackWriter, Piece
 from trunkline.store.verify import Verifier, VerifyStats
 
@@ -32,6 +35,7 @@ ChunkId = NewType("ChunkId", str)  # 64 lowercase hex digits: BLAKE3 of the plai
 CACHE_BYTES = 32 * 1024 * 1024  # plain chunks kept in memory, for manifests mostly
 _CACHED_CHUNK_BYTES_MAX = 1024 * 1024
 _READERS_MAX = 64  # open packs
+_MOVES_MAX = 8  # how often a chunk may change its place while it is read
 _PENDING_MAX = 16 * 1024  # chunks that are put before a flush of them begins
 _FLUSHING_MAX = 2  # flushes that run beside the puts; a third is waited for
 _LARGE_BYTES = 512 * 1024  # chunks that are compressed by threads
@@ -81,6 +85,7 @@ class ChunkStore:
         self._verifier: Verifier | None = None
         self._packs.mkdir(parents=True, exist_ok=True)
         self._index = self._open_index()
+        self.epochs = Epochs(directory)
 
     def put(self, data: bytes) -> ChunkId:
         """Store one chunk; it is durable after the next flush."""
@@ -108,9 +113,8 @@ class ChunkStore:
                 del wanted[digest]
         if not wanted:
             return
-        with self._index.read() as tx:
-            for digest in tables.known(tx, list(wanted)):
-                del wanted[digest]
+        for digest in self._claim(list(wanted)):
+            del wanted[digest]
         names, contents = list(wanted), list(wanted.values())
         start = size = 0
         for end, data in enumerate(contents, start=1):
@@ -162,7 +166,7 @@ class ChunkStore:
             places = self._find(list(missing))
             for place in sorted(places.values(), key=_position):
                 chunk = missing[place.digest]
-                found[chunk] = self._read(place)
+                found[chunk] = self._read_anywhere(place)
                 self._remember(chunk, found[chunk])
             for digest in missing.keys() - places.keys():
                 raise Corrupt(f"chunk {digest.hex()}", "a stored chunk", "none")
@@ -172,12 +176,15 @@ class ChunkStore:
         """As `get_many`, for bulk: read in large parts, and not kept in memory."""
         found: dict[bytes, bytes] = {}
         for run in bulk.runs(list(self.places(digests).values())):
-            reader = self._reader_of(run[-1])
-            if reader is not None:
-                found.update(bulk.read_run(reader, run))
-            else:
-                for place in run:
-                    found[place.digest] = self._read(place)
+            try:
+                reader = self._reader_of(run[-1])
+                if reader is not None:
+                    found.update(bulk.read_run(reader, run))
+                    continue
+            except Corrupt:
+                pass  # damaged, or moved: one by one it is told which
+            for place in run:
+                found[place.digest] = self._read_anywhere(place)
         return found
 
     def places(self, digests: Sequence[bytes]) -> dict[bytes, Location]:
@@ -193,11 +200,14 @@ class ChunkStore:
 
         The hash is checked before. Several threads may do this at once.
         """
-        reader = self._reader_of(place)
-        if reader is None:
-            bulk.write_at(fd, memoryview(self._read(place)), offset)
-        else:
-            bulk.copy_chunk(reader, place, fd, offset)
+        try:
+            reader = self._reader_of(place)
+            if reader is not None:
+                bulk.copy_chunk(reader, place, fd, offset)
+                return
+        except Corrupt:
+            pass  # damaged, or moved to another pack
+        bulk.write_at(fd, memoryview(self._read_anywhere(place)), offset)
 
     def has(self, chunk: ChunkId) -> bool:
         """Whether the chunk is stored, as far as the index knows."""
@@ -211,21 +221,63 @@ class ChunkStore:
         rest = [digest for digest in digests if digest not in there]
         if rest:
             with self._index.read() as tx:
-                there |= tables.known(tx, rest)
+                there |= tables.known(tx, rest).keys()
         return {digests[digest] for digest in there}
+
+    def claim_many(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
+        """Which of the chunks are stored, and stay so while the caller's hold lasts.
+
+        For whoever relies on chunks that it has not put itself and no tree that it reads names.
+        """
+        digests = {bytes.fromhex(chunk): chunk for chunk in chunks}
+        with self._lock:
+            there = digests.keys() & self._pending.keys()
+        there |= self._claim([digest for digest in digests if digest not in there])
+        return {digests[digest] for digest in there}
+
+    def hold(self) -> AbstractContextManager[None]:
+        """While inside, what was found stored stays stored; see `store.epochs`.
+
+        Around every operation that stores chunks or takes them over, from its first look into the
+        catalog until what it made has a name there.
+        """
+        return self.epochs.hold()
+
+    def collection(self) -> Collection:
+        """What removes chunks that nobody needs, and packs that hold few others."""
+        return Collection(self._directory, self._index, self.epochs, writer=self._writer)
+
+    def let_go(self, *, cached: bool = False) -> None:
+        """Close packs that are gone, so that their bytes are free; `cached`: chunks in memory too.
+
+        For who stays open while others collect garbage: between two pieces of work.
+        """
+        with self._lock:
+            for name in [name for name, reader in self._readers.items() if reader.removed]:
+                del self._readers[name]
+            if cached:
+                self._cache.clear()
+                self._cache_bytes = 0
+
+    def seal(self) -> None:
+        """Finish the active pack; the next put begins another."""
+        self._seal()
 
     def recover(self) -> None:
         """Settle what died processes left: call once at the start of a server."""
         with self._exclusive():
             recovery.recover(self._packs, self._index, rebuild=False)
 
-    def verify(self, *, read_data: bool) -> Iterator[tuple[ChunkId, str]]:
+    def verify(
+        self, *, read_data: bool, needed: LiveSet | None = None
+    ) -> Iterator[tuple[ChunkId, str]]:
         """(chunk, problem) for everything damaged; the chunk is "" for damage between chunks.
 
         `read_data` decompresses and hashes every chunk; without it only headers, footers and the
-        index are compared. `stats` tells what was seen, while and after the problems are read.
+        index are compared. What is not in `needed` may be missing from the index. `stats` tells
+        what was seen, while and after the problems are read.
         """
-        self._verifier = Verifier(self._packs, self._index, read_data=read_data)
+        self._verifier = Verifier(self._packs, self._index, read_data=read_data, needed=needed)
         for chunk, problem in self._verifier.run():
             yield ChunkId(chunk), problem
 
@@ -258,6 +310,21 @@ class ChunkStore:
             self._flusher.shutdown()
             self._encoders.shutdown()
             self._index.close()
+            self.epochs.close()
+
+    def _claim(self, digests: list[bytes]) -> set[bytes]:
+        """Which chunks the index has; those that were condemned are wanted again from now on."""
+        if not digests:
+            return set()
+        with self._index.read() as tx:
+            there = tables.known(tx, digests)
+        condemned = [digest for digest, is_condemned in there.items() if is_condemned]
+        if not condemned:
+            return set(there)
+        with self._index.write() as tx:
+            tables.revive(tx, condemned)
+            still = tables.known(tx, condemned)
+        return {digest for digest, was in there.items() if not was or digest in still}
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -431,6 +498,18 @@ class ChunkStore:
             with self._index.read() as tx:
                 places.update(tables.find(tx, rest))
         return places
+
+    def _read_anywhere(self, place: Location) -> bytes:
+        """The chunk, also if it moves to another pack meanwhile."""
+        for _ in range(_MOVES_MAX):
+            try:
+                return self._read(place)
+            except Corrupt:
+                now = self._find([place.digest]).get(place.digest)
+                if now is None or now == place:
+                    raise
+                place = now
+        return self._read(place)
 
     def _read(self, place: Location) -> bytes:
         with self._lock:

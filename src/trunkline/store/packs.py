@@ -43,6 +43,7 @@ _TRAILER_MAGIC = b"TLSEALED"
 
 HEADER_BYTES = _HEADER.size
 RECORD_BYTES = _RECORD.size
+ENTRY_BYTES = _ENTRY.size  # of a record in the footer
 
 _PLAIN, _ZSTD = 0, 1
 _LEVEL = 1
@@ -132,6 +133,13 @@ def check_header(record: bytes, location: Location) -> int:
     if (digest, stored, size) != (location.digest, location.stored, location.size):
         raise Corrupt(_named(location), "its own header", f"that of chunk {digest.hex()}")
     return codec
+
+
+def as_stored(record: bytes, location: Location) -> Encoded:
+    """The record as it can be appended to another pack; raises Corrupt as `decode` does."""
+    decode(record, location)
+    payload = record[RECORD_BYTES : RECORD_BYTES + location.stored]
+    return Encoded(location.digest, check_header(record, location), payload, location.size)
 
 
 def decode(record: bytes, location: Location) -> bytes:
@@ -379,6 +387,11 @@ class PackReader:
         if self._fd >= 0:
             os.close(self._fd)
 
+    @property
+    def removed(self) -> bool:
+        """Whether the file has no name any more; what is open can still be read."""
+        return os.fstat(self._fd).st_nlink == 0
+
     def record(self, place: Location) -> bytes:
         """The bytes where the record of a chunk should be; shorter at the end of the file."""
         return self.part(place.offset, RECORD_BYTES + place.stored)
@@ -467,6 +480,11 @@ def _read_footer(data: bytes, name: str) -> tuple[tuple[Location, ...], int] | N
         Location(chunk, name, offset, stored, size)
         for chunk, offset, stored, size in _ENTRY.iter_unpack(entries)
     ), start
+
+
+def remove(path: Path) -> None:
+    """Unlink a pack that nothing points to."""
+    os.unlink(path)
 
 
 def take_over(path: Path) -> int | None:

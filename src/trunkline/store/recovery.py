@@ -22,6 +22,11 @@ def recover(directory: Path, index: SqliteDatabase, *, rebuild: bool) -> None:
     with index.read() as tx:
         known = tables.packs(tx)
     present = {path.name.removesuffix(packs.SUFFIX): path for path in packs.pack_paths(directory)}
+    # First those that are gone: a compaction may have moved their chunks to a pack that a power cut
+    # made the index forget. And what is missing must count as such, so that a put heals it.
+    for name in known.keys() - present.keys():
+        with index.write() as tx:
+            tables.forget_pack(tx, name)
     for name, path in present.items():
         if known.get(name):
             continue
@@ -33,10 +38,6 @@ def recover(directory: Path, index: SqliteDatabase, *, rebuild: bool) -> None:
                 os.close(fd)
         elif rebuild:
             _index_living(path, index)
-    for name in known.keys() - present.keys():
-        # Its chunks must count as missing, so that storing them again heals the store.
-        with index.write() as tx:
-            tables.forget_pack(tx, name)
 
 
 def _settle(fd: int, path: Path, index: SqliteDatabase) -> None:

@@ -1,11 +1,14 @@
 """The SQL of the chunk index. Look-ups go in batches: one statement for many digests."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from trunkline.db.database import Row, Transaction
 from trunkline.db.migrate import migrate
 from trunkline.db.sqlite import SqliteDatabase
+from trunkline.db.times import to_microseconds
 from trunkline.errors import Corrupt, StorageFull, StoreTooNew, Unavailable
 from trunkline.store.packs import CHUNK_BYTES_MAX, Location
 
@@ -22,7 +25,7 @@ _FIND = (
     " JOIN pack p ON p.number = c.pack"
 )
 _KNOWN = (
-    f"{_EACH} SELECT c.digest"
+    f"{_EACH} SELECT c.digest, c.condemned IS NOT NULL"
     " FROM each CROSS JOIN chunk c ON c.digest = substr(:digests, each.start, 32)"
 )
 # All in one statement, so that other threads run meanwhile. Numbers as digits: SQL reads no others.
@@ -34,7 +37,8 @@ _ADD = (
     " CAST(CAST(substr(:numbers, n * 40 + 1, 20) AS TEXT) AS INTEGER),"
     " CAST(CAST(substr(:numbers, n * 40 + 21, 10) AS TEXT) AS INTEGER),"
     " CAST(CAST(substr(:numbers, n * 40 + 31, 10) AS TEXT) AS INTEGER)"
-    " FROM each WHERE true ON CONFLICT (digest) DO NOTHING"
+    " FROM each WHERE true ON CONFLICT (digest)"
+    " DO UPDATE SET condemned = NULL WHERE condemned IS NOT NULL"
 )
 
 
@@ -78,9 +82,10 @@ def _location(row: Row) -> Location:
     return Location(digest, "", 0, 0, 0)
 
 
-def known(tx: Transaction, digests: Sequence[bytes]) -> set[bytes]:
-    """Which of the chunks the index knows."""
-    return {row[0] for batch in _batches(digests) for row in tx.rows(_KNOWN, digests=batch)}
+def known(tx: Transaction, digests: Sequence[bytes]) -> dict[bytes, bool]:
+    """Which of the chunks the index knows, and whether each is condemned."""
+    rows = (row for batch in _batches(digests) for row in tx.rows(_KNOWN, digests=batch))
+    return {digest: bool(condemned) for digest, condemned in rows}
 
 
 def _batches(digests: Sequence[bytes]) -> Iterable[bytes]:
@@ -89,7 +94,7 @@ def _batches(digests: Sequence[bytes]) -> Iterable[bytes]:
 
 
 def add(tx: Transaction, places: Iterable[Location]) -> None:
-    """Record where chunks are; one that is known already stays where it is."""
+    """Record where chunks are; one that is known already stays where it is, and is wanted."""
     by_pack: dict[str, list[Location]] = {}
     # In the order of the tree that holds them: neighbours share its pages.
     for place in sorted(places):
@@ -158,3 +163,250 @@ def forget_pack(tx: Transaction, pack: str) -> None:
 def problems(tx: Transaction) -> list[str]:
     """What the database itself finds wrong with the file of the index."""
     return [str(row[0]) for row in tx.rows("PRAGMA integrity_check") if row[0] != "ok"]
+
+
+# --- what is not needed any more ------------------------------------------------------------------
+
+
+class ChunkState(NamedTuple):
+    """A chunk as a collector sees it."""
+
+    digest: bytes
+    condemned: int | None  # in which epoch
+    stored: int
+
+
+class PackUse(NamedTuple):
+    """How much of a pack is in the index."""
+
+    name: str
+    sealed: bool
+    dead: int  # records that were given up
+    chunks: int
+    stored: int  # their bytes, headers not counted
+
+
+def states(tx: Transaction, after: bytes, most: int) -> list[ChunkState]:
+    """The next chunks in the order of digests."""
+    rows = tx.rows(
+        "SELECT digest, condemned, stored_bytes FROM chunk"
+        " WHERE digest > :after ORDER BY digest LIMIT :most",
+        after=after,
+        most=most,
+    )
+    return [ChunkState(*row) for row in rows]
+
+
+def condemn(tx: Transaction, digests: Iterable[bytes], epoch: int) -> None:
+    """Mark chunks that nothing refers to; those that are marked keep their epoch."""
+    tx.execute_many(
+        "UPDATE chunk SET condemned = :epoch WHERE digest = :d AND condemned IS NULL",
+        ({"d": digest, "epoch": epoch} for digest in digests),
+    )
+
+
+def revive(tx: Transaction, digests: Iterable[bytes]) -> None:
+    """Take the mark away from chunks that are wanted after all."""
+    tx.execute_many(
+        "UPDATE chunk SET condemned = NULL WHERE digest = :d AND condemned IS NOT NULL",
+        ({"d": digest} for digest in digests),
+    )
+
+
+def give_up(tx: Transaction, digests: Iterable[bytes], epoch: int) -> list[tuple[bytes, int]]:
+    """Forget chunks that are condemned since this epoch or longer; their records become dead.
+
+    Returns (digest, stored bytes) of those that are gone: not those that were revived meanwhile.
+    """
+    gone: list[tuple[bytes, int]] = []
+    by_pack: dict[int, int] = {}
+    for digest in digests:
+        for pack, stored in tx.rows(
+            "DELETE FROM chunk WHERE digest = :d AND condemned <= :epoch"
+            " RETURNING pack, stored_bytes",
+            d=digest,
+            epoch=epoch,
+        ):
+            gone.append((digest, stored))
+            by_pack[pack] = by_pack.get(pack, 0) + 1
+    tx.execute_many(
+        "UPDATE pack SET dead = dead + :count WHERE number = :pack",
+        [{"pack": pack, "count": count} for pack, count in by_pack.items()],
+    )
+    return gone
+
+
+def note_condemnation(tx: Transaction, epoch: int, now: datetime) -> None:
+    """Record when chunks of an epoch were condemned last, and forget epochs without any."""
+    tx.execute(
+        "INSERT INTO condemnation (epoch, condemned_us) VALUES (:epoch, :now)"
+        " ON CONFLICT (epoch) DO UPDATE SET condemned_us = excluded.condemned_us",
+        epoch=epoch,
+        now=to_microseconds(now),
+    )
+    tx.execute(
+        "DELETE FROM condemnation WHERE epoch <"
+        " (SELECT MIN(condemned) FROM chunk WHERE condemned IS NOT NULL)"
+    )
+
+
+def newest_condemned(tx: Transaction, before: datetime | None = None) -> int:
+    """The newest epoch in which chunks were condemned (at or before a time); -1 for none.
+
+    Times need not grow with epochs (a clock may be set back): all older epochs are due as well.
+    """
+    row = tx.row(
+        "SELECT COALESCE(MIN(epoch) - 1, (SELECT COALESCE(MAX(epoch), -1) FROM condemnation))"
+        " FROM condemnation WHERE condemned_us > :before",
+        before=1 << 62 if before is None else to_microseconds(before),
+    )
+    assert row is not None, "an aggregate always has a row"
+    return int(row[0])
+
+
+def any_condemned(tx: Transaction) -> bool:
+    """Whether there is a condemned chunk."""
+    return tx.row("SELECT 1 FROM chunk WHERE condemned IS NOT NULL LIMIT 1") is not None
+
+
+def usage(tx: Transaction) -> list[PackUse]:
+    """Every known pack and how much of it is in the index. Reads the whole index."""
+    used = {
+        pack: (chunks, stored)
+        for pack, chunks, stored in tx.rows(
+            "SELECT pack, COUNT(*), SUM(stored_bytes) FROM chunk GROUP BY pack"
+        )
+    }
+    return [
+        PackUse(name, bool(sealed), dead, *used.get(number, (0, 0)))
+        for number, name, sealed, dead in tx.rows(
+            "SELECT number, name, sealed, dead FROM pack ORDER BY name"
+        )
+    ]
+
+
+def dead_records(tx: Transaction) -> dict[str, int]:
+    """By pack, how many of its records were given up."""
+    rows = tx.rows("SELECT name, dead FROM pack WHERE dead > 0")
+    return {str(name): int(dead) for name, dead in rows}
+
+
+def move(tx: Transaction, places: Iterable[tuple[str, Location]]) -> None:
+    """Chunks have a new place; each only if it is still in the old pack."""
+    numbers: dict[str, int] = {}
+
+    def number(pack: str) -> int:
+        if pack not in numbers:
+            numbers[pack] = _number(tx, pack)
+        return numbers[pack]
+
+    tx.execute_many(
+        "UPDATE chunk SET pack = :p, start_bytes = :b, stored_bytes = :t, size_bytes = :s"
+        " WHERE digest = :d AND pack = :old",
+        [
+            {
+                "d": new.digest,
+                "p": number(new.pack),
+                "b": new.offset,
+                "t": new.stored,
+                "s": new.size,
+                "old": number(old),
+            }
+            for old, new in sorted(places, key=lambda pair: pair[1].digest)
+        ],
+    )
+
+
+def repoint(tx: Transaction, place: Location) -> None:
+    """A chunk is here, whatever the index said before."""
+    tx.execute("DELETE FROM chunk WHERE digest = :d", d=place.digest)
+    add(tx, [place])
+
+
+def forget_chunk(tx: Transaction, digest: bytes) -> None:
+    """Drop a chunk that has no good copy, so that storing it again heals the store."""
+    tx.execute("DELETE FROM chunk WHERE digest = :d", d=digest)
+
+
+def drop_pack(tx: Transaction, pack: str) -> None:
+    """Drop a pack that no chunk is in any more."""
+    tx.execute("DELETE FROM pack WHERE name = :n", n=pack)
+
+
+# --- the scratch database of a collection ---------------------------------------------------------
+
+_IS_LIVE = (
+    f"{_EACH} SELECT l.digest"
+    " FROM each CROSS JOIN live l ON l.digest = substr(:digests, each.start, 32)"
+)
+
+
+def create_scratch(tx: Transaction) -> None:
+    """The tables of an empty scratch database."""
+    for statement in (
+        "CREATE TABLE live (digest BLOB PRIMARY KEY NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE walked (kind BIGINT NOT NULL, digest BLOB NOT NULL,"
+        " PRIMARY KEY (kind, digest)) WITHOUT ROWID",
+        "CREATE TABLE start (number INTEGER PRIMARY KEY, kind BIGINT NOT NULL,"
+        " digest BLOB NOT NULL, UNIQUE (kind, digest))",
+    ):
+        tx.execute(statement)
+
+
+def add_live(tx: Transaction, digests: Iterable[bytes]) -> None:
+    tx.execute_many(
+        "INSERT INTO live (digest) VALUES (:d) ON CONFLICT (digest) DO NOTHING",
+        ({"d": digest} for digest in digests),
+    )
+
+
+def live_among(tx: Transaction, digests: Sequence[bytes]) -> set[bytes]:
+    """Which of the digests are in the set."""
+    return {row[0] for batch in _batches(digests) for row in tx.rows(_IS_LIVE, digests=batch)}
+
+
+def live_count(tx: Transaction) -> int:
+    row = tx.row("SELECT COUNT(*) FROM live")
+    assert row is not None, "an aggregate always has a row"
+    return int(row[0])
+
+
+def live_page(tx: Transaction, after: bytes, most: int) -> list[bytes]:
+    """The next digests of the set in order."""
+    rows = tx.rows(
+        "SELECT digest FROM live WHERE digest > :after ORDER BY digest LIMIT :most",
+        after=after,
+        most=most,
+    )
+    return [row[0] for row in rows]
+
+
+def walk_once(tx: Transaction, kind: int, digests: Iterable[bytes]) -> list[bytes]:
+    """Those of the objects that were not walked before; they count as walked from now on."""
+    return [
+        digest
+        for digest in digests
+        if tx.execute(
+            "INSERT INTO walked (kind, digest) VALUES (:k, :d) ON CONFLICT DO NOTHING",
+            k=kind,
+            d=digest,
+        )
+    ]
+
+
+def add_starts(tx: Transaction, starts: Iterable[tuple[int, bytes]]) -> None:
+    """Note where to begin walking, each once, in this order."""
+    tx.execute_many(
+        "INSERT INTO start (kind, digest) VALUES (:k, :d) ON CONFLICT DO NOTHING",
+        ({"k": kind, "d": digest} for kind, digest in starts),
+    )
+
+
+def starts_after(tx: Transaction, number: int, most: int) -> list[tuple[int, int, bytes]]:
+    """The next (number, kind, digest) to begin at."""
+    rows = tx.rows(
+        "SELECT number, kind, digest FROM start WHERE number > :number ORDER BY number LIMIT :most",
+        number=number,
+        most=most,
+    )
+    return [(int(n), int(kind), digest) for n, kind, digest in rows]

@@ -10,6 +10,7 @@ from pathlib import Path
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt
 from trunkline.store import packs, tables
+from trunkline.store.live import LiveSet
 from trunkline.store.packs import Location, PackContent, PackReader
 
 _PAGE = 10_000  # rows of the index at a time
@@ -28,13 +29,22 @@ class VerifyStats:
 class Verifier:
     """One pass over a store; `stats` grows while the problems are read."""
 
-    def __init__(self, directory: Path, index: SqliteDatabase, *, read_data: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        index: SqliteDatabase,
+        *,
+        read_data: bool,
+        needed: LiveSet | None = None,
+    ) -> None:
         self.stats = VerifyStats()
         self._directory = directory
         self._index = index
         self._read_data = read_data
+        self._needed = needed
         self._confirmed = 0  # rows of the index that a pack agrees with
         self._reported: set[str] = set()
+        self._dead: dict[str, int] = {}  # by pack, records that are in no list any more
 
     def run(self) -> Iterator[tuple[str, str]]:
         """(chunk, problem) for each damaged chunk; the chunk is "" for damage between chunks."""
@@ -52,6 +62,7 @@ class Verifier:
             with self._index.read() as tx:
                 broken = tables.problems(tx)
                 known = tables.packs(tx)
+                self._dead = tables.dead_records(tx)
         except Corrupt as error:
             broken = [str(error)]
         for sentence in broken:
@@ -84,6 +95,7 @@ class Verifier:
             yield "", f"the index is damaged: {error}"
             indexed = {}
         places = set(content.places)
+        lost = self._lost(content, indexed)
         for place in content.places:
             self._count(chunks=1)
             problem = _record_problem(data, place, read_data=self._read_data)
@@ -92,10 +104,20 @@ class Verifier:
                 self._confirmed += 1
             if problem:
                 yield place.digest.hex(), problem
-            elif there is None and (sealed or content.sealed):
+            elif place.digest in lost and (sealed or content.sealed):
                 yield place.digest.hex(), f"the index has lost it (it is in pack {content.name})"
             elif there is not None and there.pack == content.name and there not in places:
                 yield place.digest.hex(), f"the index has a wrong place in pack {content.name}"
+
+    def _lost(self, content: PackContent, indexed: dict[bytes, Location]) -> set[bytes]:
+        """The chunks of a pack that should be in the index and are not.
+
+        Without knowing what is needed: all, if there are more than were given up.
+        """
+        unlisted = [place.digest for place in content.places if place.digest not in indexed]
+        if self._needed is not None:
+            return self._needed.among(unlisted)
+        return set(unlisted) if len(unlisted) > self._dead.get(content.name, 0) else set()
 
     def _index_rows(self) -> Iterator[tuple[str, str]]:
         """Rows that no list of records confirmed, checked one by one at the place they name."""

@@ -115,6 +115,11 @@ def kept_rows(tx: Transaction, entry: int, place: str) -> list[list[Value]]:
     return tables.kept_rows(tx, entry, place)
 
 
+def all_kept_rows(tx: Transaction, place: str) -> Iterator[list[Value]]:
+    """The rows that `keep_rows` kept under a place, in all entries."""
+    return tables.all_kept_rows(tx, place)
+
+
 # --- questions ------------------------------------------------------------------------------------
 
 

@@ -521,19 +521,21 @@ def failed_datums(tx: Transaction, job: int) -> list[DatumRecord]:
     return [_datum(row) for row in rows]
 
 
-def insert_result(tx: Transaction, result: ResultRecord, *, now: datetime) -> None:
-    """Remember what a datum made. A later result of the same key replaces it (reprocessing)."""
+def insert_result(tx: Transaction, result: ResultRecord, *, job: int, now: datetime) -> None:
+    """Remember what a datum of a job made, instead of what was remembered by this key."""
     tx.execute(
-        """INSERT INTO result (key, output, files, size_bytes, log, created)
-           VALUES (:key, :output, :files, :size, :log, :now)
+        """INSERT INTO result (key, output, files, size_bytes, log, created, job)
+           VALUES (:key, :output, :files, :size, :log, :now, :job)
            ON CONFLICT (key) DO UPDATE SET output = excluded.output, files = excluded.files,
-             size_bytes = excluded.size_bytes, log = excluded.log, created = excluded.created""",
+             size_bytes = excluded.size_bytes, log = excluded.log, created = excluded.created,
+             job = excluded.job""",
         key=result.key,
         output=",".join(result.output),
         files=result.files,
         size=result.size_bytes,
         log=",".join(result.log),
         now=to_microseconds(now),
+        job=job,
     )
 
 

@@ -6,6 +6,7 @@ rest of the package says `tables.find_repo` and so on, whichever module of these
 
 from trunkline.versions.tables.branches import *
 from trunkline.versions.tables.commits import *
+from trunkline.versions.tables.lifetime import *
 from trunkline.versions.tables.lineage import *
 from trunkline.versions.tables.numbers import *
 from trunkline.versions.tables.projects import *

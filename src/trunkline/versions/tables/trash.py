@@ -146,6 +146,12 @@ def kept_rows(tx: Transaction, entry: int, place: str) -> list[list[Value]]:
     return [json.loads(content) for (content,) in rows]
 
 
+def all_kept_rows(tx: Transaction, place: str) -> Iterator[list[Value]]:
+    """The rows under a place in all entries."""
+    rows = tx.rows("SELECT content FROM trash_row WHERE place = :place", place=place)
+    return (json.loads(content) for (content,) in rows)
+
+
 def keep_where(tx: Transaction, entry: int, table: str, where: str, **values: Value) -> None:
     """Keep the rows of a table for which the condition holds."""
     columns = ", ".join(KEPT_COLUMNS[table])

@@ -1,0 +1,77 @@
+"""Commands on the life of stored bytes: what is whole, what is needed, what has to go."""
+
+import click
+
+from trunkline.cli.arguments import seconds
+from trunkline.cli.command import command
+from trunkline.cli.output import show_one, size, span
+from trunkline.cli.progress import waiting
+from trunkline.cli.session import operations
+from trunkline.model.admin import FsckReport, GcReport
+
+
+@command(shows=True, examples=["gc", "gc --dry-run", "gc --grace 0s"])
+@click.option("--dry-run", is_flag=True, help="Only say how much is not needed.")
+@click.option(
+    "--grace",
+    metavar="TIME",
+    help="Remove what is not needed for so long (0s: at once). Default: the server's setting.",
+)
+@click.option("-m", "--memory", hidden=True)  # of 1.x: how much the collector may use
+def gc(dry_run: bool, grace: str | None, memory: str | None) -> None:
+    """Remove stored bytes that nothing needs; the server does so by itself from time to time.
+
+    Works beside everything else. What is found to be unneeded is kept for the grace period first.
+    """
+    grace_s = None if grace is None else seconds(grace)
+    with waiting("collecting"):
+        report = operations().admin.gc(dry_run=dry_run, grace_s=grace_s)
+    show_one(report, _gc_block)
+
+
+def _gc_block(report: GcReport) -> str:
+    lines = [f"Needed: {_amount(report.needed_objects, report.needed_bytes)}"]
+    waiting = _amount(report.waiting_objects, report.waiting_bytes)
+    if report.dry_run:
+        lines.append(f"Not needed: {waiting}; nothing was changed")
+        return "\n".join(lines)
+    lines.append(f"Removed: {_amount(report.removed_objects, report.removed_bytes)}")
+    packs = f"{report.packs_removed:,} packs removed, {report.packs_written:,} written"
+    lines.append(f"Given back: {size(max(0, report.freed_bytes))} ({packs})")
+    if report.waiting_objects:
+        after = f" for {span(report.grace_s).lower()}" if report.grace_s >= 1 else ""
+        lines.append(f"Not needed, and kept{after}: {waiting}")
+    if report.results_forgotten or report.file_sets_forgotten:
+        lines.append(
+            f"Forgotten: {report.results_forgotten:,} results of datums, "
+            f"{report.file_sets_forgotten:,} unused uploads"
+        )
+    return "\n".join([*lines, *(f"Note: {remark}" for remark in report.remarks)])
+
+
+def _amount(objects: int, size_bytes: int) -> str:
+    return f"{objects:,} objects, {size(size_bytes)}"
+
+
+@command(shows=True, examples=["fsck", "fsck --quick"])
+@click.option("--quick", is_flag=True, help="Check structure and presence, read no data.")
+def fsck(quick: bool) -> None:
+    """Check every commit, file and stored byte; exit status 7 if something is damaged."""
+    with waiting("checking"):
+        report = operations().admin.fsck(read_data=not quick)
+    show_one(report, _fsck_block)
+    if report.damages:
+        raise click.exceptions.Exit(7)
+
+
+def _fsck_block(report: FsckReport) -> str:
+    lines = [
+        f"Checked {report.commits:,} commits, {report.files:,} files, {report.chunks:,} chunks, "
+        f"{size(report.bytes_read)} read."
+    ]
+    for damage in report.damages:
+        lines.append(f"{damage.thing}: {damage.problem}")
+        lines += [f"  {hit}" for hit in damage.hits]
+    count = len(report.damages)
+    verdict = "No damage found." if not count else f"{count} damaged."
+    return "\n".join([*lines, verdict])

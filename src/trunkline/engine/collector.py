@@ -1,0 +1,291 @@
+"""Collects garbage: when somebody asks, and by itself from time to time.
+
+One cycle: names that leave the catalog are written down from here on; file sets and results without
+use are forgotten; all names of the catalog are read at one moment, and everything that they need is
+found; chunks that are not needed are given up (if they were condemned in an earlier cycle, their
+grace is over, and nobody is at work any more who was then) or condemned; packs that hold much that
+is dead are compacted. Each step may be the last one: what is left is garbage for the next cycle.
+
+The protocol, with the interleavings that it is made for: docs/decisions/0011-garbage-collection.md.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from trunkline.config import Config
+from trunkline.db.database import Database
+from trunkline.engine import liveness
+from trunkline.errors import Conflict, Corrupt, TrunklineError, Unavailable
+from trunkline.jobs.liveness import Plans, forget_results
+from trunkline.model.admin import GcReport
+from trunkline.store.chunks import ChunkStore
+from trunkline.store.collect import Collection, Sifted
+from trunkline.store.compact import Compacted
+from trunkline.store.live import LiveSet
+from trunkline.versions import liveness as versions
+from trunkline.versions import trash
+
+_CYCLES_MAX = 3
+_DRAIN_S = 10.0  # how long a collection without grace waits for those who are at work
+_DRAIN_TICK_S = 0.02
+_WORK_S = 0.05  # after so much work in the background, a pause as long as it was
+_PAUSE_MAX_S = 1.0
+
+_log = logging.getLogger("trunkline.collector")
+
+
+class Collector:
+    """The collector of one engine. One cycle at a time, over all threads and processes."""
+
+    def __init__(
+        self, config: Config, database: Database, chunks: ChunkStore, plans: Plans
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._chunks = chunks
+        self._plans = plans
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="trunkline-collector", daemon=True)
+
+    def start(self) -> None:
+        """Collect from time to time, if the settings say so."""
+        if self._config.gc_interval_s > 0:
+            self._thread.start()
+
+    def close(self) -> None:
+        """End the cycle that is under way at its next step."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def collect(self, *, dry_run: bool = False, grace_s: float | None = None) -> GcReport:
+        """One cycle; without grace, as many as it takes to remove what is not needed now.
+
+        Raises Conflict while another one is under way, Corrupt if what is needed can't be told.
+        """
+        grace = self._config.gc_grace_s if grace_s is None else grace_s
+        collection = self._chunks.collection()
+        with collection.exclusive():
+            if dry_run:
+                return self._survey(collection)
+            if grace == 0:
+                self._chunks.seal()  # only what is sealed can be compacted
+            reports: list[GcReport] = []
+            again = True
+            # Without grace: what left the catalog just now counts as needed once, then it is
+            # condemned, then removed.
+            while again and len(reports) < _CYCLES_MAX:
+                if reports:
+                    self._wait_until_drained(collection)
+                report, again = self._cycle(collection, grace, self._pace)
+                reports.append(report)
+                again = again and grace == 0
+        return _together(reports)
+
+    def erase(self) -> Compacted:
+        """Remove everything that is not needed from the packs themselves, at once.
+
+        Raises Conflict while somebody who was at work before has not ended: to be tried again.
+        """
+        collection = self._chunks.collection()
+        with collection.exclusive():
+            self._chunks.seal()
+            for _ in range(_CYCLES_MAX + 1):
+                swept = self._pass(collection, grace_s=0.0, pace=self._pace, thorough=True)
+                if not swept.more:
+                    return swept.compacted
+                self._wait_until_drained(collection)
+        raise Conflict("somebody has been at work since before; bytes are still in use")
+
+    # --- one cycle --------------------------------------------------------------------------------
+
+    def _cycle(
+        self, collection: Collection, grace_s: float, pace: Callable[[], None]
+    ) -> tuple[GcReport, bool]:
+        """One cycle; says whether another one would find more to do, grace apart."""
+        now = _now()
+        with self._database.write() as tx:
+            kept_s = timedelta(seconds=self._config.file_sets_kept_s)
+            sets = versions.forget_file_sets(tx, before=now - kept_s)
+            trash.expire(tx, before=now - timedelta(seconds=self._config.trash_s))
+        with collection.live_set() as needed:
+            results = forget_results(
+                self._database,
+                self._chunks,
+                self._plans,
+                needed,
+                made_before=now - timedelta(seconds=self._config.results_kept_s),
+                pace=pace,
+            )
+        swept = self._pass(collection, grace_s=grace_s, pace=pace, thorough=False)
+        sifted, compacted = swept.sifted, swept.compacted
+        remarks = list(compacted.skipped)
+        waiting = sifted.waiting.plus(sifted.condemned.objects, sifted.condemned.stored_bytes)
+        if waiting.objects and not collection.drained():
+            remarks.append(
+                "somebody has been at work since before this; the next time removes more"
+            )
+        report = GcReport(
+            dry_run=False,
+            needed_objects=sifted.needed.objects,
+            needed_bytes=sifted.needed.stored_bytes,
+            waiting_objects=waiting.objects,
+            waiting_bytes=waiting.stored_bytes,
+            grace_s=grace_s,
+            removed_objects=sifted.given_up.objects,
+            removed_bytes=sifted.given_up.stored_bytes,
+            packs_removed=compacted.packs_removed,
+            packs_written=compacted.packs_written,
+            freed_bytes=compacted.bytes_freed,
+            results_forgotten=results,
+            file_sets_forgotten=sets,
+            remarks=tuple(remarks),
+        )
+        return report, swept.more
+
+    def _pass(
+        self, collection: Collection, *, grace_s: float, pace: Callable[[], None], thorough: bool
+    ) -> "_Swept":
+        """Mark, sift, compact."""
+        now = _now()
+        drained = collection.drained()  # asked before the catalog is read: who ended has named all
+        with self._database.write() as tx:
+            watched = versions.watch(tx, now=now)
+        with collection.live_set() as live:
+            until = self._mark(live, pace)
+            sifted = collection.sift(
+                live,
+                drained=drained,
+                watched=watched,
+                grace_from=now - timedelta(seconds=grace_s),
+                now=now,
+                pace=pace,
+            )
+            with self._database.write() as tx:
+                condemned = collection.condemned_before()
+                versions.end_watch(tx, until=until, watching=condemned)
+            compacted = collection.compact(live, thorough=thorough, pace=pace)
+        self._chunks.let_go(cached=True)
+        more = until >= 0 or sifted.waiting.objects > 0 or sifted.condemned.objects > 0
+        return _Swept(sifted=sifted, compacted=compacted, more=more)
+
+    def _survey(self, collection: Collection) -> GcReport:
+        with collection.live_set() as live:
+            self._mark(live, self._pace)
+            sifted = collection.survey(live, pace=self._pace)
+        return GcReport(
+            dry_run=True,
+            needed_objects=sifted.needed.objects,
+            needed_bytes=sifted.needed.stored_bytes,
+            waiting_objects=sifted.condemned.objects,
+            waiting_bytes=sifted.condemned.stored_bytes,
+            grace_s=self._config.gc_grace_s,
+            removed_objects=0,
+            removed_bytes=0,
+            packs_removed=0,
+            packs_written=0,
+            freed_bytes=0,
+            results_forgotten=0,
+            file_sets_forgotten=0,
+            remarks=(),
+        )
+
+    def _mark(self, live: LiveSet, pace: Callable[[], None]) -> int:
+        try:
+            return liveness.mark(self._database, self._chunks, live, pace=pace)
+        except Corrupt as error:
+            raise Corrupt(
+                "what is needed can't be told, so nothing was removed: the store",
+                "everything that is named to be readable",
+                str(error),
+            ) from error
+
+    def _wait_until_drained(self, collection: Collection) -> None:
+        deadline = time.monotonic() + _DRAIN_S
+        while not collection.drained() and time.monotonic() < deadline:
+            self._pace()
+            self._closing.wait(_DRAIN_TICK_S)
+
+    # --- by itself --------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        seen = -1
+        while not self._closing.wait(self._config.gc_interval_s):
+            collection = self._chunks.collection()
+            revision = self._database.revision
+            if revision == seen and not collection.condemned_before():
+                continue
+            try:
+                with collection.exclusive():
+                    report, _ = self._cycle(
+                        collection, self._config.gc_grace_s, _Gentle(self._pace)
+                    )
+            except Conflict:
+                continue
+            except Unavailable:
+                if not self._closing.is_set():
+                    _log.exception("garbage was not collected")
+                continue
+            except TrunklineError as error:
+                _log.error("garbage was not collected: %s", error)
+                continue
+            except Exception:
+                _log.exception("garbage was not collected")
+                continue
+            seen = self._database.revision
+            _log.info(
+                "collected garbage: %d objects removed, %d bytes given back",
+                report.removed_objects,
+                report.freed_bytes,
+            )
+
+    def _pace(self) -> None:
+        if self._closing.is_set():
+            raise Unavailable("the server is shutting down")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Swept:
+    """What one pass over the store came to."""
+
+    sifted: Sifted
+    compacted: Compacted
+    more: bool  # whether there is something left that another pass may remove
+
+
+def _together(reports: list[GcReport]) -> GcReport:
+    """Several cycles as one: the last one's view of the store, and all that was removed."""
+    return replace(
+        reports[-1],
+        **{
+            name: sum(getattr(report, name) for report in reports)
+            for name in (
+                *("results_forgotten", "file_sets_forgotten", "removed_objects"),
+                *("removed_bytes", "packs_removed", "packs_written", "freed_bytes"),
+            )
+        },
+        remarks=tuple(dict.fromkeys(remark for report in reports for remark in report.remarks)),
+    )
+
+
+class _Gentle:
+    """Leaves half of the time to others."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+        self._since = time.monotonic()
+
+    def __call__(self) -> None:
+        self._check()
+        worked = time.monotonic() - self._since
+        if worked >= _WORK_S:
+            time.sleep(min(worked, _PAUSE_MAX_S))
+            self._since = time.monotonic()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

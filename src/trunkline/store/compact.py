@@ -1,0 +1,204 @@
+"""Gives disk space back: packs with much that is dead are rewritten without it, small ones merged.
+
+A record is alive if the index says that its chunk is at exactly this place. Living records go, as
+they are, into a new pack; when that is durable and the index points to it, the old packs are
+unlinked. Readers that have an old pack open read on; others look the chunk up again. Costs one
+read and one write of what is kept, and one fdatasync for each new pack; what is freed is freed
+late and in bulk.
+
+After a crash both packs may be there; the index points to one of them, and the other counts as dead
+the next time. Nothing is unlinked that the index does not have elsewhere: a living chunk that the
+index has lost is put back into it, and a pack with damaged records is left alone, for `fsck`.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trunkline.db.sqlite import SqliteDatabase
+from trunkline.errors import Corrupt, StorageFull
+from trunkline.store import packs, tables
+from trunkline.store.live import LiveSet
+from trunkline.store.packs import Encoded, Location, PackContent, PackReader, PackWriter
+
+LIVE_SHARE_MIN = 0.6  # a pack with less than this share of living bytes is rewritten
+SMALL_BYTES = 4 * 1024 * 1024  # packs below this are merged …
+SMALL_PACKS = 8  # … once there are so many of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compacted:
+    """What a compaction did."""
+
+    packs_removed: int = 0
+    packs_written: int = 0
+    bytes_removed: int = 0  # size of the packs that are gone
+    bytes_written: int = 0  # size of the new ones
+    skipped: tuple[str, ...] = ()  # why packs were left alone
+
+    @property
+    def bytes_freed(self) -> int:
+        return self.bytes_removed - self.bytes_written
+
+
+class Compactor:
+    """One compaction of the packs of a store. Holds at most one pack in memory, and a new one."""
+
+    def __init__(
+        self, directory: Path, index: SqliteDatabase, live: LiveSet, *, writer: str
+    ) -> None:
+        self._directory = directory
+        self._index = index
+        self._live = live
+        self._writer = writer
+        self._pack: PackWriter | None = None
+        self._moves: list[tuple[str, Location]] = []  # (old pack, new place), not yet published
+        self._copied: list[str] = []  # packs all of whose living records are in `_moves` or public
+        self._removed: list[int] = []  # sizes
+        self._written: list[int] = []
+        self._skipped: list[str] = []
+
+    def run(self, *, thorough: bool, pace: Callable[[], None]) -> Compacted:
+        """Compact what is worth it; with `thorough`, every pack that holds anything dead."""
+        try:
+            for name in self._worth_it(thorough=thorough):
+                pace()
+                self._take(name)
+            self._publish()
+        finally:
+            if self._pack is not None:
+                self._pack.abandon()
+        return Compacted(
+            packs_removed=len(self._removed),
+            packs_written=len(self._written),
+            bytes_removed=sum(self._removed),
+            bytes_written=sum(self._written),
+            skipped=tuple(self._skipped),
+        )
+
+    # --- which packs ------------------------------------------------------------------------------
+
+    def _worth_it(self, *, thorough: bool) -> list[str]:
+        with self._index.read() as tx:
+            uses = tables.usage(tx)
+        chosen: list[str] = []
+        small: list[str] = []
+        for use in uses:
+            if not use.sealed:
+                continue  # somebody writes it, or the next start settles it
+            try:
+                size = self._path(use.name).stat().st_size
+            except FileNotFoundError:
+                with self._index.write() as tx:
+                    tables.forget_pack(tx, use.name)
+                continue
+            alive = use.stored + use.chunks * (packs.RECORD_BYTES + packs.ENTRY_BYTES)
+            mostly_dead = not use.chunks or alive < size * LIVE_SHARE_MIN
+            if mostly_dead or (thorough and self._holds_dead(use)):
+                chosen.append(use.name)
+            elif size < SMALL_BYTES:
+                small.append(use.name)
+        return chosen + (small if len(small) >= SMALL_PACKS else [])
+
+    def _holds_dead(self, use: tables.PackUse) -> bool:
+        if use.dead:
+            return True
+        # Copies of chunks that are in another pack as well are in nobody's count.
+        content = packs.read_content(self._path(use.name).read_bytes(), use.name)
+        return len(content.places) != use.chunks
+
+    # --- one pack ---------------------------------------------------------------------------------
+
+    def _take(self, name: str) -> None:
+        """Copy what is alive in a pack; it is removed when the copies are public."""
+        try:
+            data = self._path(name).read_bytes()
+        except OSError as error:
+            self._skipped.append(f"pack {name} can't be read: {error.strerror}")
+            return
+        content = packs.read_content(data, name)
+        if not content.sealed:
+            self._skipped.append(f"pack {name} is damaged; run `fsck --repair`")
+            return
+        try:
+            kept = [packs.as_stored(_record(data, place), place) for place in self._alive(content)]
+        except Corrupt as error:
+            self._skipped.append(str(error))
+            return
+        for chunk in kept:
+            if self._pack is not None and self._pack.full:
+                self._publish()
+            self._append(name, chunk)
+        self._copied.append(name)
+
+    def _alive(self, content: PackContent) -> list[Location]:
+        """The places of a pack that must not be lost; puts back what the index has lost."""
+        digests = [place.digest for place in content.places]
+        with self._index.read() as tx:
+            indexed = tables.find(tx, digests)
+        needed = self._live.among(digests)
+        alive: list[Location] = []
+        for place in content.places:
+            there = indexed.get(place.digest)
+            if there is not None and there.pack == content.name:
+                alive.append(place)
+            elif place.digest in needed and (there is None or not self._readable(there)):
+                with self._index.write() as tx:
+                    tables.repoint(tx, place)
+                alive.append(place)
+        return alive
+
+    def _readable(self, place: Location) -> bool:
+        try:
+            packs.decode(PackReader(self._path(place.pack)).record(place), place)
+        except (Corrupt, OSError):
+            return False
+        return True
+
+    # --- the new pack -----------------------------------------------------------------------------
+
+    def _append(self, old: str, chunk: Encoded) -> None:
+        try:
+            while self._pack is None or self._pack.lost:
+                name = secrets.token_hex(16)
+                self._pack = PackWriter(self._directory, name=name, writer=self._writer)
+            self._moves.append((old, self._pack.append(chunk)))
+            if self._pack.wants_drain:
+                self._pack.drain()
+        except OSError as error:
+            raise StorageFull(str(self._directory)) from error
+
+    def _publish(self) -> None:
+        """Make the new pack durable, point the index to it, and only then remove the old ones."""
+        pack = self._pack
+        if pack is not None:
+            try:
+                pack.write_footer()
+                pack.sync()
+            except OSError as error:
+                raise StorageFull(str(self._directory)) from error
+            with self._index.write() as tx:
+                tables.move(tx, self._moves)
+                tables.set_sealed(tx, pack.name)
+            self._written.append(pack.end)
+            pack.close()
+            self._pack, self._moves = None, []
+        for name in self._copied:
+            try:
+                size = self._path(name).stat().st_size
+                packs.remove(self._path(name))
+            except OSError as error:  # nothing points to it: the next compaction tries again
+                self._skipped.append(f"pack {name} can't be removed: {error.strerror}")
+                continue
+            self._removed.append(size)
+            with self._index.write() as tx:
+                tables.drop_pack(tx, name)
+        self._copied = []
+
+    def _path(self, name: str) -> Path:
+        return self._directory / (name + packs.SUFFIX)
+
+
+def _record(data: bytes, place: Location) -> bytes:
+    return data[place.offset : place.offset + packs.RECORD_BYTES + place.stored]

@@ -1,0 +1,132 @@
+"""Who has been at work since when: so that nothing is removed that somebody may still name.
+
+Whoever stores chunks, or takes them over from a tree, and names them in the catalog afterwards,
+does all of it inside a hold. A hold belongs to the epoch in which it began. A collector moves on to
+the next epoch, and knows that everybody has noticed what it did before as soon as nobody holds the
+old one any more. Nobody waits for the collector.
+
+Works between processes: a hold is a shared lock on one of two files, for odd and for even epochs,
+so it ends with its process however that dies. Cost of a hold: two small reads, and two calls of
+flock for the first and the last one of a process. The protocol and why it is right:
+docs/decisions/0011-garbage-collection.md.
+"""
+
+import fcntl
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trunkline.errors import Conflict
+
+_NUMBER = struct.Struct("<Q")
+
+
+class Epochs:
+    """The epochs of one store as one process sees them. Thread-safe."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._counts = [0, 0]  # holds of this process in even and odd epochs
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._number = os.open(directory / "epoch", flags, 0o644)
+        self._files = [os.open(self._path(parity), flags, 0o644) for parity in (0, 1)]
+
+    def current(self) -> int:
+        """The number of this epoch. It only grows, but for a power cut, which ends all holds."""
+        data = os.pread(self._number, _NUMBER.size, 0)
+        return int(_NUMBER.unpack(data)[0]) if len(data) == _NUMBER.size else 0
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """While inside, whatever was found stored stays stored."""
+        release = self.begin()
+        try:
+            yield
+        finally:
+            release.end()
+
+    def begin(self) -> "Hold":
+        """A hold that ends when it is told to, by any thread."""
+        with self._lock:
+            while True:
+                epoch = self.current()
+                parity = epoch & 1
+                if not self._counts[parity]:
+                    fcntl.flock(self._files[parity], fcntl.LOCK_SH)
+                # The epoch may have ended before we had the lock: then nobody would wait for us.
+                if self.current() == epoch:
+                    self._counts[parity] += 1
+                    return Hold(self, parity)
+                if not self._counts[parity]:
+                    fcntl.flock(self._files[parity], fcntl.LOCK_UN)
+
+    def end(self, parity: int) -> None:
+        """For `Hold` alone."""
+        with self._lock:
+            self._counts[parity] -= 1
+            if not self._counts[parity] and self._files:
+                fcntl.flock(self._files[parity], fcntl.LOCK_UN)
+
+    # --- for the collector ------------------------------------------------------------------------
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Only one collector at a time, over all processes; raises Conflict."""
+        fd = os.open(self._directory / "collect.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(fd)
+            raise Conflict(
+                "garbage is being collected already; try again when that has ended"
+            ) from error
+        try:
+            yield
+        finally:
+            os.close(fd)
+
+    def drained(self) -> bool:
+        """Whether all holds belong to the current epoch."""
+        fd = os.open(self._path((self.current() + 1) & 1), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def advance(self, *, above: int) -> None:
+        """Begin the next epoch, with a number above the given one. Only when `drained`."""
+        number = max(self.current(), above) + 1
+        if (number ^ self.current()) & 1 == 0:
+            number += 1  # the other file's turn
+        os.pwrite(self._number, _NUMBER.pack(number), 0)
+
+    def close(self) -> None:
+        """Let go of the files; holds that are still open end with them."""
+        with self._lock:
+            open_files, self._files = self._files, []
+            for fd in [self._number, *open_files] if open_files else []:
+                os.close(fd)
+
+    def _path(self, parity: int) -> Path:
+        return self._directory / f"epoch-{parity}.lock"
+
+
+class Hold:
+    """One use of the store, from before its first look-up until what it made has a name."""
+
+    def __init__(self, epochs: Epochs, parity: int) -> None:
+        self._epochs = epochs
+        self._parity: int | None = parity
+
+    def end(self) -> None:
+        """May be called twice."""
+        parity, self._parity = self._parity, None
+        if parity is not None:
+            self._epochs.end(parity)
