@@ -198,8 +198,8 @@ def test_tables_have_the_project_beside_the_name(cli, inside):
 def test_projects_are_created_described_and_deleted(cli, stub):
     cli("create", "project", "vision", "--description", "street scenes")
     cli("update", "project", "vision", "-d", "more")
-    cli("delete", "project", "vision")
-    cli("delete", "project", "vision", "-f")
+    plain = cli("delete", "project", "vision")
+    forced = cli("delete", "project", "vision", "-f")
 
     assert stub.all_called("create_project") == [
         (("vision",), {"description": "street scenes"}),
@@ -209,6 +209,8 @@ def test_projects_are_created_described_and_deleted(cli, stub):
         (("vision",), {"force": False}),
         (("vision",), {"force": True}),
     ]
+    assert plain.err == ""
+    assert "after `create project vision`" in forced.err
 
 
 def test_the_list_of_projects_marks_the_one_in_use(cli):

@@ -7,6 +7,7 @@ import pytest
 
 from trunkline.errors import (
     AlreadyExists,
+    Conflict,
     InUse,
     InvalidName,
     InvalidReference,
@@ -405,3 +406,27 @@ def test_a_project_can_be_deleted_while_its_jobs_run(two) -> None:
     assert (read.state, read.reason) == (JobState.KILLED, "its input repo 'p/data' was deleted")
     assert two.job("slow").state is JobState.SUCCESS
     assert two.engine.admin.fsck().damages == ()
+
+
+def test_what_a_deleted_project_held_comes_back_into_a_new_one(engine) -> None:
+    operations = engine.engine
+    operations.projects.create_project("p")
+    operations.repos.create_repo("p/data")
+    first = engine.put("p/data", {"a": "x\n"})
+    operations.pipelines.create_pipeline(spec("work", "p", {"repo": "data"}))
+    engine.job("p/work")
+    operations.projects.delete_project("p", force=True)
+
+    with pytest.raises(Conflict, match="make it again first, with `create project p`"):
+        operations.trash.undelete("repo", "p/data")
+    operations.projects.create_project("p")
+    operations.trash.undelete("repo", "p/data")
+    operations.trash.undelete("repo", "p/__spec__")
+    operations.trash.undelete("pipeline", "p/work")
+    put = engine.put("p/data", {"b": "y\n"})
+    job = engine.job("p/work")
+
+    assert [info.name for info in operations.projects.list_projects()] == ["p", "default"]
+    assert [c.id for c in operations.commits.list_commits("p/data")] == [put.id, first.id]
+    assert (job.id, job.processed, job.skipped) == (put.id, 1, 1)
+    assert operations.admin.fsck().damages == ()

@@ -3,7 +3,7 @@
 import click
 
 from trunkline.cli.command import command
-from trunkline.cli.output import Table, show_all, show_one, when
+from trunkline.cli.output import Table, note, show_all, show_one, when
 from trunkline.cli.session import current, operations
 from trunkline.model.versions import ProjectInfo
 
@@ -65,3 +65,5 @@ def list_project() -> None:
 def delete_project(project: str, force: bool) -> None:
     """Delete a project, which must be empty."""
     operations().projects.delete_project(project, force=force)
+    if force:
+        note(f"`list deleted` shows what can be brought back, after `create project {project}`")
