@@ -116,6 +116,12 @@ class StubOperations:
                 return same[0] if same else found.commits[0]
             case "start_commit" | "finish_commit" | "modify_files":
                 return found.commits[0]
+            case "list_all_commits":
+                return iter(found.commits)
+            case "undelete":
+                return found.undeleted
+            case "squash_run" | "squash_commit" | "drop_run" | "drop_commit":
+                return found.deleted
             case "list_runs":
                 return [self._run()]
             case "inspect_run":

@@ -21,6 +21,7 @@ from trunkline.model.versions import (
     BranchName,
     CommitInfo,
     CommitName,
+    DeletedInfo,
     FileDifference,
     FileInfo,
     FileType,
@@ -29,6 +30,7 @@ from trunkline.model.versions import (
     ProjectInfo,
     RepoInfo,
     Side,
+    UndeletedInfo,
 )
 
 NOW = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
@@ -221,6 +223,8 @@ class Answers:
     report: FsckReport = dataclasses.field(
         default_factory=lambda: FsckReport(commits=1, files=2, chunks=3, bytes_read=4, damages=())
     )
+    deleted: DeletedInfo | None = None
+    undeleted: UndeletedInfo | None = None
 
 
 def tutorial() -> Answers:

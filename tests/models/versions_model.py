@@ -244,7 +244,7 @@ class VersionsModel:
         doomed = self._with_derived(set(names))
         if doomed != set(names) and not recursive:
             raise errors.InUse("derived")
-        if any(repo == SPEC for repo, _ in doomed):
+        if any(is_spec(repo) for repo, _ in doomed):
             raise errors.Conflict("a spec")
         return doomed
 

@@ -310,7 +310,7 @@ class VersionsMachine(RuleBasedStateMachine):
         expected, expected_error = attempt(model)
         self.changed = self.changed or expected_error is None
         found, found_error = attempt(real)
-        assert found_error is expected_error
+        assert found_error is expected_error, (found_error, expected_error)
         assert expected is None or found == expected
 
     # --- what must hold after each change ---------------------------------------------------------

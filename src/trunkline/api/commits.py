@@ -45,11 +45,20 @@ class Commits(Protocol):
         to: str | None = None,
         after: str | None = None,
         number: int = 0,
+        origin: str | None = None,
     ) -> Iterator[CommitInfo]:
         """The commits of a repo, newest first; with `to`, that commit and its ancestors.
 
-        `after` ends the list (exclusive); `number` 0 means all.
+        `after` leaves out that commit and its ancestors; `number` 0 means all; `origin` (user or
+        auto) leaves out what was made otherwise. Each page is read by itself: a list takes what is
+        there then.
         """
+
+    @operation("GET", "/commits")
+    def list_all_commits(
+        self, *, number: int = 0, origin: str | None = None, system: bool = False
+    ) -> Iterator[CommitInfo]:
+        """The commits of all repos, newest first; `system` includes the specs of pipelines."""
 
     @operation("DELETE", "/repos/{repo}/commits/{commit}")
     def delete_commit(self, repo: str, commit: str) -> DeletedInfo:
@@ -88,11 +97,16 @@ class Commits(Protocol):
 
     @operation("GET", "/flush/commits")
     def flush_commits(
-        self, commits: list[str], *, repos: list[str] | None = None
+        self,
+        commits: list[str],
+        *,
+        repos: list[str] | None = None,
+        timeout_s: float | None = None,
     ) -> Iterator[CommitInfo]:
         """Each finished commit that is derived from all the given ones, upstream first.
 
-        `commits` are `repo@ref`. Blocks until no more can come; `repos` limits the wait.
+        `commits` are `repo@ref`. Blocks until no more can come; `repos` limits the wait. Raises
+        TimedOut, `timeout_s` after the call.
         """
 
     @operation("GET", "/repos/{repo}/subscribe/{branch}")
@@ -109,5 +123,7 @@ class Commits(Protocol):
         """The runs, newest first."""
 
     @operation("GET", "/runs/{run}")
-    def inspect_run(self, run: str, *, wait: bool = False) -> RunInfo:
-        """One run; with `wait`, once all its commits are finished."""
+    def inspect_run(
+        self, run: str, *, wait: bool = False, timeout_s: float | None = None
+    ) -> RunInfo:
+        """One run; with `wait`, once all its commits are finished. Raises TimedOut."""

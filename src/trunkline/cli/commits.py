@@ -117,46 +117,83 @@ def commit_block(commit: CommitInfo) -> str:
     shows=True,
     examples=["list commit training", "list commit training@master -n 5", "list commit"],
 )
-@click.argument("source", metavar="[REPO[@REF]|ID]", required=False)
-@click.option("-f", "--from", "after", metavar="REF", help="Leave out this commit and older ones.")
+@click.argument("source", metavar="[REPO[@REF]|REPO@FROM..TO|ID]", required=False)
+@click.option("-f", "--from", "after", metavar="REF", help="Leave out this one and its ancestors.")
+@click.option("--to", metavar="REF", help="This commit and its ancestors, as REPO@REF does.")
 @click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
-def list_commit(source: str | None, after: str | None, number: int) -> None:
+@click.option("--origin", type=click.Choice(["user", "auto"], case_sensitive=False))
+@click.option("-x", "--expand", is_flag=True, help="All commits of all repos instead of runs.")
+@click.option("--all", "everything", is_flag=True, help="With the specs of pipelines (for -x).")
+def list_commit(
+    source: str | None,
+    after: str | None,
+    to: str | None,
+    number: int,
+    origin: str | None,
+    expand: bool,
+    everything: bool,
+) -> None:
     """List the commits of a repo, newest first; with REF, that one and its ancestors.
 
-    An id lists the commits of a run; without argument the runs are listed.
+    An id lists the commits of a run; without argument the runs are listed, or with -x the commits
+    of all repos.
     """
     commits = operations().commits
-    if source is None:
-        show_all(commits.list_runs(number=at_most(number)), RUNS)
-        return
     table = _CLASSIC if current().classic else _SPACED
+    most, of = at_most(number), None if origin is None else origin.lower()
+    if source is None:
+        if after is not None or to is not None:
+            raise InvalidInput("--from and --to need a repo")
+        if expand or of is not None:
+            show_all(commits.list_all_commits(number=most, origin=of, system=everything), table)
+        else:
+            show_all(commits.list_runs(number=most), RUNS)
+        return
     if is_commit_id(source):
         names = commits.inspect_run(source).commits
-        show_all((commits.inspect_commit(name.repo, name.id) for name in names), table)
+        found = (commits.inspect_commit(name.repo, name.id) for name in names)
+        show_all((c for c in found if of is None or c.origin == of), table)
         return
     address = repo_of(source)
-    if after is not None and address.ref is None:
-        raise InvalidInput("cannot use `from` commit without `to` commit; write repo@branch")
-    listed = commits.list_commits(address.repo, to=address.ref, after=after, number=at_most(number))
+    newest, after = _range(address.ref, after, to)
+    listed = commits.list_commits(address.repo, to=newest, after=after, number=most, origin=of)
     show_all(listed, table)
 
 
-@command(shows=True, examples=["wait commit inference@master --timeout 5m"])
+def _range(ref: str | None, after: str | None, to: str | None) -> tuple[str | None, str | None]:
+    """The newest commit and the one where the list ends, however they were written."""
+    first, dots, last = (ref or "").partition("..")
+    if dots:
+        if after is not None or to is not None or not first or not last:
+            raise InvalidInput(f"{ref!r} is no range; write FROM..TO, without --from and --to")
+        return last, first
+    if ref is not None and to is not None:
+        raise InvalidInput(f"--to {to} and @{ref} say the same thing twice; use one of them")
+    newest = ref if to is None else to
+    if after is not None and newest is None:
+        raise InvalidInput("cannot use `from` commit without `to` commit; write repo@branch")
+    return newest, after
+
+
+_timeout = click.option(
+    "--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m."
+)
+
+
+@command(shows=True, examples=["wait commit inference@master --timeout 5m", "wait commit 4f2a…"])
 @click.argument("commit", metavar="COMMIT|ID")
-@click.option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")
+@_timeout
 def wait_commit(commit: str, timeout: str | None) -> None:
     """Wait until a commit (an id alone: a whole run) is finished.
 
-    The exit status is 1 if the job that should have written it failed.
+    The exit status is 1 if the job that should have written it failed, 6 if the time is over.
     """
     from trunkline.cli.runs import wait_for_run
 
-    if is_commit_id(commit):
-        if timeout is not None:
-            raise InvalidInput("--timeout needs one commit: write repo@id")
-        wait_for_run(commit)
-        return
     limit = None if timeout is None else seconds(timeout)
+    if is_commit_id(commit):
+        wait_for_run(commit, limit)
+        return
     with waiting(f"waiting for {commit}"):
         done = operations().commits.inspect_commit(*commit_of(commit), wait=True, timeout_s=limit)
     show_all([done], _CLASSIC if current().classic else _SPACED)
@@ -176,17 +213,20 @@ def _leave_with_the_outcome(commits: list[CommitInfo]) -> None:
 @command(shows=True, examples=["flush commit training@master -r inference"])
 @click.argument("commits", metavar="COMMIT...", nargs=-1, required=True)
 @click.option("-r", "--repos", multiple=True, metavar="REPO", help="Wait for these repos only.")
-def flush_commit(commits: tuple[str, ...], repos: tuple[str, ...]) -> None:
+@_timeout
+def flush_commit(commits: tuple[str, ...], repos: tuple[str, ...], timeout: str | None) -> None:
     """Wait for all that is derived from the commits, and print each commit as it finishes.
 
-    The exit status is 1 if a job failed.
+    The exit status is 1 if a job failed, 6 if the time is over.
     """
     found: list[CommitInfo] = []
     show_each(
         noting(
             found,
             operations().commits.flush_commits(
-                [commit_name(text) for text in commits], repos=full_names(repos)
+                [commit_name(text) for text in commits],
+                repos=full_names(repos),
+                timeout_s=None if timeout is None else seconds(timeout),
             ),
         ),
         _CLASSIC,

@@ -2,7 +2,7 @@
 
 import click
 
-from trunkline.cli.arguments import at_most
+from trunkline.cli.arguments import at_most, seconds
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, note, show_all, show_one, when
 from trunkline.cli.progress import waiting
@@ -49,15 +49,19 @@ def run_block(run: RunInfo) -> str:
 
 @command(shows=True, examples=["wait run 4f2a…"])
 @click.argument("run")
-def wait_run(run: str) -> None:
-    """Wait until all commits of a run are finished; exit status 1 if a job of it failed."""
-    wait_for_run(run)
+@click.option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")
+def wait_run(run: str, timeout: str | None) -> None:
+    """Wait until all commits of a run are finished.
+
+    The exit status is 1 if a job of it failed, 6 if the time is over.
+    """
+    wait_for_run(run, None if timeout is None else seconds(timeout))
 
 
-def wait_for_run(run: str) -> None:
+def wait_for_run(run: str, limit_s: float | None) -> None:
     commits = operations().commits
     with waiting(f"waiting for run {run}"):
-        done = commits.inspect_run(run, wait=True)
+        done = commits.inspect_run(run, wait=True, timeout_s=limit_s)
     show_one(done, run_block)
     failed = False
     for name in done.commits:

@@ -1,6 +1,7 @@
 """Operations on commits and runs; see `api.commits`."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import takewhile
 
@@ -105,37 +106,71 @@ class EngineCommits:
         to: str | None = None,
         after: str | None = None,
         number: int = 0,
+        origin: str | None = None,
     ) -> Iterator[CommitInfo]:
         if after is not None and to is None:
             raise InvalidInput("cannot use `from` commit without `to` commit")
         with self._services.database.read() as tx:
-            last = None if after is None else commits.resolve(tx, repo, after).id
-            start = None if to is None else commits.resolve(tx, repo, to).id
             repos.repo_info(tx, repo)
-        return self._pages(repo, start, last, number)
+            start = None if to is None else commits.resolve(tx, repo, to)
+            last = None
+            if after is not None and start is not None:
+                last = commits.common_ancestor(tx, commits.resolve(tx, repo, after), start)
+
+        def page(tx: Transaction, seen: CommitRecord | None) -> list[CommitRecord]:
+            if to is None:
+                before = None if seen is None else seen.number
+                return list(commits.list_commits(tx, repo, before=before, number=_PAGE))
+            next_one = start.id if seen is None and start is not None else None
+            if seen is not None:
+                next_one = seen.parent
+            if next_one is None:
+                return []
+            below = None if last is None else last.id
+            return list(commits.list_commits(tx, repo, to=next_one, after=below, number=_PAGE))
+
+        return self._listed(page, number=number, origin=origin)
+
+    def list_all_commits(
+        self, *, number: int = 0, origin: str | None = None, system: bool = False
+    ) -> Iterator[CommitInfo]:
+        def page(tx: Transaction, seen: CommitRecord | None) -> list[CommitRecord]:
+            before = None if seen is None else seen.number
+            return commits.list_everywhere(tx, before=before, number=_PAGE, system=system)
+
+        return self._listed(page, number=number, origin=origin)
+
+    def _listed(
+        self,
+        page: Callable[[Transaction, CommitRecord | None], list[CommitRecord]],
+        *,
+        number: int,
+        origin: str | None,
+    ) -> Iterator[CommitInfo]:
+        if origin not in (None, *Origin):
+            raise InvalidInput(f"the origin of a commit is user or auto, not {origin!r}")
+        return self._pages(page, number=number, origin=origin)
 
     def _pages(
-        self, repo: str, to: str | None, after: str | None, number: int
+        self,
+        page: Callable[[Transaction, CommitRecord | None], list[CommitRecord]],
+        *,
+        number: int,
+        origin: str | None,
     ) -> Iterator[CommitInfo]:
         """Page by page, each in a transaction of its own: a slow reader holds none open."""
         left = number or None
-        before: int | None = None
-        while left is None or left > 0:
-            most = _PAGE if left is None else min(_PAGE, left)
+        seen: CommitRecord | None = None
+        while True:
             with self._services.database.read() as tx:
-                records = list(
-                    commits.list_commits(tx, repo, to=to, after=after, number=most, before=before)
-                )
-                infos = [commits.commit_info(tx, record) for record in records]
+                records = page(tx, seen)
+                wanted = [r for r in records if origin is None or r.origin == origin]
+                infos = [commits.commit_info(tx, record) for record in wanted[:left]]
             yield from infos
-            if len(records) < most:
+            left = None if left is None else left - len(infos)
+            if len(records) < _PAGE or left == 0:
                 return
-            left = None if left is None else left - most
-            before = records[-1].number
-            if to is not None:
-                to = records[-1].parent
-                if to is None:
-                    return
+            seen = records[-1]
 
     def delete_commit(self, repo: str, commit: str) -> DeletedInfo:
         with self._services.database.write() as tx:
@@ -166,12 +201,21 @@ class EngineCommits:
             return removal.remove_run(change, "drop", run, recursive=recursive)
 
     def flush_commits(
-        self, commits: list[str], *, repos: list[str] | None = None
+        self,
+        commits: list[str],
+        *,
+        repos: list[str] | None = None,
+        timeout_s: float | None = None,
     ) -> Iterator[CommitInfo]:
+        until = None if timeout_s is None else time.monotonic() + timeout_s
         with self._services.database.read() as tx:
             names = derived_from_all(tx, commits)
-        wanted = [name for name in names if repos is None or name.repo in repos]
-        return (self.inspect_commit(name.repo, name.id, wait=True) for name in wanted)
+        return self._flushed([n for n in names if repos is None or n.repo in repos], until)
+
+    def _flushed(self, names: list[CommitName], until: float | None) -> Iterator[CommitInfo]:
+        for name in names:
+            left = None if until is None else max(until - time.monotonic(), 0.0)
+            yield self.inspect_commit(name.repo, name.id, wait=True, timeout_s=left)
 
     def subscribe_commits(
         self, repo: str, branch: str, *, after: str | None = None, new: bool = False
@@ -203,8 +247,10 @@ class EngineCommits:
         with self._services.database.read() as tx:
             return [_run_info(tx, run) for run in commits.list_runs(tx, number)]
 
-    def inspect_run(self, run: str, *, wait: bool = False) -> RunInfo:
-        for _ in self._services.waits(None, f"run {run}"):
+    def inspect_run(
+        self, run: str, *, wait: bool = False, timeout_s: float | None = None
+    ) -> RunInfo:
+        for _ in self._services.waits(timeout_s, f"run {run}"):
             with self._services.database.read() as tx:
                 info = _run_info(tx, commits.get_run(tx, run))
             if not wait or info.finished is not None:

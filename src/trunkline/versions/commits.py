@@ -295,6 +295,27 @@ def list_commits(
     return _cut(found, last, number)
 
 
+def list_everywhere(
+    tx: Transaction, *, before: int | None, number: int, system: bool
+) -> list[CommitRecord]:
+    """The newest commits of all repos older than `before`; `system` includes those of specs."""
+    return tables.newest_everywhere(tx, before=before, most=number, system=system)
+
+
+def common_ancestor(tx: Transaction, one: CommitRecord, other: CommitRecord) -> CommitRecord | None:
+    """The newest commit that both are or come from; None if they have nothing in common."""
+    least = -1  # the depth up to which they are known to agree
+    most = min(tables.depth_of(tx, one.number), tables.depth_of(tx, other.number))
+    while least < most:
+        depth = (least + most + 1) // 2
+        at = tables.ancestor_at(tx, one.number, depth)
+        if at.number == tables.ancestor_at(tx, other.number, depth).number:
+            least = depth
+        else:
+            most = depth - 1
+    return None if least < 0 else tables.ancestor_at(tx, one.number, least)
+
+
 def _cut(found: Iterator[CommitRecord], last: int | None, number: int) -> Iterator[CommitRecord]:
     for given, commit in enumerate(found, start=1):
         if commit.number == last:

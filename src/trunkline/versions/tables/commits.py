@@ -186,6 +186,19 @@ def commits_newest_first(
         before = rows[-1][0]
 
 
+def newest_everywhere(
+    tx: Transaction, *, before: int | None, most: int, system: bool
+) -> list[CommitRecord]:
+    rows = tx.rows(
+        f"{COMMIT_ROW} WHERE c.number < :before AND r.system <= :system "
+        "ORDER BY c.number DESC LIMIT :most",
+        before=2**62 if before is None else before,
+        system=int(system),
+        most=most,
+    )
+    return [commit_record(row) for row in rows]
+
+
 def ancestors(tx: Transaction, commit: int) -> Iterator[CommitRecord]:
     """A commit, its parent and so on to the root, page by page."""
     start: int | None = commit
