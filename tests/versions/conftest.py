@@ -54,7 +54,7 @@ class Catalog:
     def finish(self, repo: str, commit: str, *, size: int = 0, **more: object) -> CommitRecord:
         root = EMPTY if more.get("error") else "r00t"
         values = {"root": root, "files": 1 if size else 0, "size_bytes": size, "now": self.now}
-        return self.change(commits.finish_commit, repo, commit, **{**values, **more})
+        return self.change(commits.finish_commit, repo, commit, **{**values, **more}).commit
 
     def put(self, repo: str, branch: str = "master", size: int = 0, **more: object):
         values = {"root": "r00t", "files": 1, "size_bytes": size, "description": ""}

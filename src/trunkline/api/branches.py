@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.versions import BranchInfo, DeletedInfo
+from trunkline.model.versions import BranchInfo, BranchTrigger, DeletedInfo
 
 
 class Branches(Protocol):
@@ -15,12 +15,15 @@ class Branches(Protocol):
         *,
         head: str | None = None,
         provenance: list[str] | None = None,
+        trigger: BranchTrigger | None = None,
     ) -> BranchInfo:
-        """Create a branch, or move its head or change its provenance.
+        """Create a branch, or move its head or change its provenance or trigger.
 
         `head` is a branch or commit reference in the same repo; `provenance` lists branches as
-        `repo@branch` (None leaves it as it is). Downstream branches get their commits in the same
-        transaction. Raises ProvenanceLoop, BranchNotFound, CommitNotFound.
+        `repo@branch` (None leaves it as it is). `trigger` names another branch, whose head this one
+        moves to when the conditions are met (None leaves it, one without a source removes it).
+        Downstream branches get their commits in the same transaction. Raises ProvenanceLoop,
+        BranchNotFound, CommitNotFound, and Conflict for a trigger that can't be.
         """
 
     @operation("GET", "/repos/{repo}/branches/{branch}")
@@ -33,4 +36,4 @@ class Branches(Protocol):
 
     @operation("DELETE", "/repos/{repo}/branches/{branch}")
     def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> DeletedInfo:
-        """Delete a branch (its commits stay); raises InUse when others are derived from it."""
+        """Delete a branch (its commits stay); raises InUse when others depend on it."""

@@ -9,6 +9,7 @@ from trunkline.model.versions import (
     DEFAULT_BRANCH,
     BranchInfo,
     BranchName,
+    BranchTrigger,
     DeletedInfo,
     is_spec_repo,
 )
@@ -27,6 +28,7 @@ class EngineBranches:
         *,
         head: str | None = None,
         provenance: list[str] | None = None,
+        trigger: BranchTrigger | None = None,
     ) -> BranchInfo:
         names = None if provenance is None else [_branch_name(text) for text in provenance]
         now = self._services.now()
@@ -41,6 +43,7 @@ class EngineBranches:
                 branch,
                 head=record,
                 provenance=names,
+                trigger=trigger,
                 now=now,
                 run_id=self._services.new_id(),
             )

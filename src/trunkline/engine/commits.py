@@ -66,6 +66,7 @@ class EngineCommits:
             root = contents.content_root(services.trees, layers)
             files, size = services.trees.totals(root)
             services.chunks.flush()
+            now = services.now()
             try:
                 with services.database.write() as tx:
                     finished = commits.finish_commit(
@@ -78,9 +79,10 @@ class EngineCommits:
                         description=description,
                         expected_deltas=layers.deltas,
                         output=by_hand,
-                        now=services.now(),
+                        now=now,
                     )
-                    return commits.commit_info(tx, finished)
+                    open_jobs(tx, finished.opened, now=now)
+                    return commits.commit_info(tx, finished.commit)
             except HeadMoved:  # files came in meanwhile
                 continue
 

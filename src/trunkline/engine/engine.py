@@ -14,6 +14,7 @@ from trunkline.db.migrate import migrate
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.engine.admin import EngineAdmin
 from trunkline.engine.branches import EngineBranches
+from trunkline.engine.clockwork import Clockwork, TriggerTicks
 from trunkline.engine.collector import Collector
 from trunkline.engine.commits import EngineCommits
 from trunkline.engine.datums import EngineDatums
@@ -89,6 +90,10 @@ class Engine:
         self.datums = EngineDatums(self._services)
         self.trash = EngineTrash(self._services)
         self.admin = EngineAdmin(self._services)
+        self._clockwork = Clockwork(
+            [TriggerTicks(database, self._services.new_id)], clock=self._services.now
+        )
+        self._clockwork.start()
 
     def close(self) -> None:
         """Stop workers and the scheduler, and close; running jobs go on at the next opening."""
@@ -97,6 +102,7 @@ class Engine:
         self._services.closing.set()
         self._services.database.notify()
         self._services.collector.close()
+        self._clockwork.close()
         self._services.scheduler.close()
         with contextlib.suppress(TrunklineError):  # on a full disk the next opening seals the pack
             self._services.chunks.close()

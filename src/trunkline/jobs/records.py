@@ -127,7 +127,7 @@ def stop_readers(tx: Transaction, repo: str, *, now: datetime) -> None:
 def _finish(
     tx: Transaction, job: JobRecord, tree: FinishedTree, *, error: str | None, now: datetime
 ) -> None:
-    commits.finish_commit(
+    finished = commits.finish_commit(
         tx,
         job.output_repo,
         job.id,
@@ -138,3 +138,4 @@ def _finish(
         output=True,
         now=now,
     )
+    open_jobs(tx, finished.opened, now=now)

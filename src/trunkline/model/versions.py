@@ -67,12 +67,28 @@ class RepoInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BranchTrigger:
+    """When the head of a branch moves to that of another branch of the same repo.
+
+    At least one condition is given. An empty `source` stands for no trigger, where one is set.
+    """
+
+    source: str  # the other branch
+    size: str = ""  # so many bytes more than at the branch's own head, as written: 100MB
+    commits: int = 0  # so many commits more; 0: not a condition
+    cron: str = ""  # a schedule has had a tick, in UTC: @hourly, 0 3 * * *, @every 10m
+    all: bool = False  # all conditions have to be met; otherwise one is enough
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BranchInfo:
     repo: str
     name: str
     head: str | None  # commit id
     provenance: tuple[BranchName, ...]  # direct
     created: datetime
+    trigger: BranchTrigger | None = None
+    next_tick: datetime | None = None  # of the trigger's schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

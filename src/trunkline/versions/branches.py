@@ -6,9 +6,9 @@ from datetime import datetime
 from trunkline.db.database import Transaction
 from trunkline.errors import BranchNotFound, InvalidInput, ProvenanceLoop
 from trunkline.model.names import check_branch
-from trunkline.model.versions import BranchInfo, BranchName
-from trunkline.versions import tables
-from trunkline.versions.provenance import OpenedCommit, refuse_shared_runs, settle
+from trunkline.model.versions import BranchInfo, BranchName, BranchTrigger
+from trunkline.versions import tables, triggers
+from trunkline.versions.provenance import OpenedCommit, refuse_shared_runs
 from trunkline.versions.records import BranchRow, CommitRecord, RepoRow
 from trunkline.versions.repos import refuse_if_used, require_repo
 
@@ -22,16 +22,17 @@ def create_branch(
     *,
     head: CommitRecord | None,
     provenance: Sequence[BranchName] | None,
+    trigger: BranchTrigger | None = None,
     now: datetime,
     run_id: str,
     later: list[BranchName] | None = None,
 ) -> list[OpenedCommit]:
     """Create a branch, or move its head (None: leave it) or change what it is derived from (None:
-    leave that, empty: a branch that users write to again).
+    leave that, empty: a branch that users write to again) or its trigger (None: leave that).
 
     The commits that become due on it and downstream are opened in the run `run_id`, or `later` (see
-    `provenance.settle`). Raises ProvenanceLoop, BranchNotFound, and Conflict where one commit would
-    make two in one repo.
+    `provenance.settle`), and triggers are looked at (see `triggers.fire`). Raises ProvenanceLoop,
+    BranchNotFound, and Conflict where one commit would make two in one repo or a trigger can't be.
     """
     row = ensure_branch(tx, repo, branch, now=now)
     if head is not None:
@@ -42,8 +43,20 @@ def create_branch(
         tables.move_branch(tx, row.number, head.number)
     if provenance is not None:
         set_provenance(tx, repo, branch, provenance, now=now)
+    if trigger is not None:
+        _set_trigger(tx, row, trigger, now=now)
     tables.touch_repos(tx, [row.repo.number])
-    return settle(tx, [row.name], now=now, run_id=run_id, later=later)
+    return triggers.settle(tx, [row.name], now=now, run_id=run_id, later=later)
+
+
+def _set_trigger(tx: Transaction, row: BranchRow, trigger: BranchTrigger, *, now: datetime) -> None:
+    if not trigger.source:
+        triggers.remove_trigger(tx, row)
+    elif trigger.source == row.branch:
+        raise InvalidInput(f"branch {row.name} can't be triggered by itself")
+    else:
+        source = ensure_branch(tx, row.repo.name, trigger.source, now=now)
+        triggers.set_trigger(tx, row, source, trigger, now=now)
 
 
 def ensure_branch(tx: Transaction, repo: str, branch: str, *, now: datetime) -> BranchRow:
@@ -68,7 +81,9 @@ def set_provenance(
     """
     row = ensure_branch(tx, repo, branch, now=now)
     sources = [_source(tx, name) for name in dict.fromkeys(provenance)]
-    below = {derived.number for derived in tables.downstream_of(tx, row.number)}
+    if sources:
+        triggers.refuse_trigger(tx, row)
+    below = tables.flows_to(tx, row.number)
     if any(source.number in below for source in sources):
         raise ProvenanceLoop(repo, branch)
     if [s.number for s in sources] == [s.number for s in tables.sources_of(tx, row.number)]:
@@ -116,13 +131,15 @@ def leave_failed_head(tx: Transaction, repo: str, branch: str) -> None:
 def delete_branch(tx: Transaction, repo: str, branch: str, *, force: bool) -> None:
     """Delete a branch; its commits stay.
 
-    Raises InUse when other branches are derived from it. With `force`, those lose this part of
-    their provenance, which opens no commit: their next commit is the first one without it.
+    Raises InUse when other branches are derived from it or triggered by it. With `force`, those
+    lose this part of their provenance, which opens no commit: their next commit is the first one
+    without it; and they lose their triggers.
     """
     row = require_branch(tx, require_repo(tx, repo), branch)
     if not force:
         derived = [d.name for d in tables.derived_from(tx, row.number)]
         refuse_if_used(f"branch {row.name}", derived)
+        refuse_if_used(f"branch {row.name}", triggers.triggered_by(tx, row), how="triggered by")
     tables.delete_branch(tx, row.number)
     tables.touch_repos(tx, [row.repo.number])
 
@@ -142,10 +159,13 @@ def _source(tx: Transaction, name: BranchName) -> BranchRow:
 
 def _info(tx: Transaction, row: BranchRow) -> BranchInfo:
     head = None if row.head is None else tables.commit_numbered(tx, row.head).id
+    trigger = triggers.trigger_of(tx, row)
     return BranchInfo(
         repo=row.repo.name,
         name=row.branch,
         head=head,
         provenance=tuple(source.name for source in tables.sources_of(tx, row.number)),
         created=row.created,
+        trigger=None if trigger is None else trigger.trigger,
+        next_tick=None if trigger is None else trigger.next_tick,
     )

@@ -16,7 +16,7 @@ from trunkline.errors import (
 from trunkline.files.manifest import EMPTY
 from trunkline.model.names import Ancestry, is_commit_id, parse_reference
 from trunkline.model.versions import BranchName, CommitInfo, Origin
-from trunkline.versions import tables
+from trunkline.versions import tables, triggers
 from trunkline.versions.branches import ensure_branch, require_branch
 from trunkline.versions.provenance import (
     OpenedCommit,
@@ -34,6 +34,14 @@ __all__ = ["CommitRecord", "RunRecord"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
     """A new commit, and the commits downstream that were opened with it, upstream first."""
+
+    commit: CommitRecord
+    opened: tuple[OpenedCommit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A commit that has its tree now, and the commits that a trigger opened because of it."""
 
     commit: CommitRecord
     opened: tuple[OpenedCommit, ...]
@@ -137,13 +145,15 @@ def finish_commit(
     output: bool = False,
     expected_deltas: Sequence[str] | None = None,
     now: datetime,
-) -> CommitRecord:
-    """Give an open commit its tree; it never changes again.
+    later: list[BranchName] | None = None,
+) -> Finished:
+    """Give an open commit its tree; it never changes again. Triggers that it meets move branches.
 
     `output` says that the caller is the job that the commit was opened for; without it, a commit
     that propagation opened is refused with OutputBranch. With `error` the tree must be the empty
     one. With `expected_deltas` (those that `root` was made of), raises HeadMoved if others came in
-    since. Raises CommitFinished, CommitNotFound.
+    since. What a trigger makes due is opened in the same run, or `later`. Raises CommitFinished,
+    CommitNotFound.
     """
     commit = _open_commit(tx, repo, commit_id, output=output, action="finish a commit of")
     if expected_deltas is not None and list(expected_deltas) != deltas_of(tx, repo, commit_id):
@@ -157,6 +167,7 @@ def finish_commit(
         description=commit.description if description is None else description,
         error=error,
         now=now,
+        later=later,
     )
 
 
@@ -193,7 +204,7 @@ def put_commit(
         run_id=run_id,
         later=later,
     )
-    commit = _close(
+    finished = _close(
         tx,
         started.commit,
         root=root,
@@ -202,8 +213,9 @@ def put_commit(
         description=description,
         error=None,
         now=now,
+        later=later,
     )
-    return Started(commit=commit, opened=started.opened)
+    return Started(commit=finished.commit, opened=started.opened + finished.opened)
 
 
 def add_deltas(
@@ -250,7 +262,8 @@ def _close(
     description: str,
     error: str | None,
     now: datetime,
-) -> CommitRecord:
+    later: list[BranchName] | None,
+) -> Finished:
     assert root, "a finished commit has a tree"
     assert error is None or (root, files, size_bytes) == (EMPTY, 0, 0), "a failed commit is empty"
     closed = tables.close_commit(
@@ -264,7 +277,11 @@ def _close(
         now=now,
     )
     tables.touch_repos(tx, [require_repo(tx, commit.repo).number])
-    return closed
+    names = {branch.name for branch in tables.branches_at(tx, commit.number)}
+    if commit.branch is not None:  # a later commit may be its head already
+        names.add(BranchName(repo=commit.repo, branch=commit.branch))
+    fired = triggers.fire(tx, sorted(names, key=str), now=now, run_id=commit.id, later=later)
+    return Finished(commit=closed, opened=tuple(fired))
 
 
 # --- list -----------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from trunkline.model.versions import BranchName, CommitName, Origin
+from trunkline.model.versions import BranchName, BranchTrigger, CommitName, Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,18 @@ class BranchRow:
     @property
     def name(self) -> BranchName:
         return BranchName(repo=self.repo.name, branch=self.branch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerRow:
+    """The trigger of a branch as the catalog holds it, and how far its schedule was followed."""
+
+    branch: BranchRow
+    source: BranchRow
+    trigger: BranchTrigger
+    evaluated: datetime | None  # without a schedule None, and so is the next one
+    next_tick: datetime | None
+    tick_due: bool  # there was a tick that has not been used yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

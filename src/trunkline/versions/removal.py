@@ -14,8 +14,8 @@ from datetime import datetime
 from trunkline.db.database import Transaction
 from trunkline.errors import Conflict, InUse, OutputBranch
 from trunkline.model.versions import BranchName, CommitName, Origin, is_spec_repo
-from trunkline.versions import tables, trash
-from trunkline.versions.provenance import OpenedCommit, settle
+from trunkline.versions import tables, trash, triggers
+from trunkline.versions.provenance import OpenedCommit
 from trunkline.versions.records import CommitRecord
 from trunkline.versions.repos import require_repo
 
@@ -195,7 +195,7 @@ def _remove(
         tables.keep_commit(tx, entry, gone.number)
         tables.remove_commit(tx, gone, parent)
         tables.touch_repos(tx, [require_repo(tx, gone.repo).number])
-    opened = settle(tx, list(names), now=now, run_id=run_id, later=later)
+    opened = triggers.settle(tx, list(names), now=now, run_id=run_id, later=later)
     trash.keep_heads(tx, entry, moved)
     return Deleted(entry=entry, removed=tuple(gone.name for gone in doomed), opened=tuple(opened))
 

@@ -104,13 +104,13 @@ def require_repo(tx: Transaction, name: str, *, now: datetime | None = None) -> 
     return repo
 
 
-def refuse_if_used(what: str, derived: Sequence[BranchName]) -> None:
-    """Raise InUse if there are branches derived from `what`, naming them."""
+def refuse_if_used(what: str, derived: Sequence[BranchName], *, how: str = "derived from") -> None:
+    """Raise InUse if there are branches derived from (or `how`) `what`, naming them."""
     if derived:
         is_or_are = "is" if len(derived) == 1 else "are"
         raise InUse(
             f"{what} can't be deleted: {listed([str(branch) for branch in derived])} {is_or_are} "
-            "derived from it; delete that first, or use --force"
+            f"{how} it; delete that first, or use --force"
         )
 
 

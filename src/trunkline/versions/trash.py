@@ -61,6 +61,13 @@ def keep_branch(tx: Transaction, entry: int, name: BranchName) -> None:
         "derived = :branch OR source = :branch ORDER BY derived, position",
         branch=branch.number,
     )
+    tables.keep_where(
+        tx,
+        entry,
+        "branch_trigger",
+        "branch = :branch OR source = :branch ORDER BY branch",
+        branch=branch.number,
+    )
     _keep_cuts(tx, entry, [branch.number])
 
 
@@ -201,6 +208,7 @@ def restore(tx: Transaction, entry: TrashEntry, *, now: datetime, run_id: str) -
     due = _restore_branches(tx, entry)
     due += _restore_sources(tx, entry, notes)
     due += _restore_heads(tx, entry, notes)
+    _restore_triggers(tx, entry, notes)
     opened = propagate(tx, list(dict.fromkeys(due)), now=now, run_id=run_id)
     tables.delete_entry(tx, entry.number)
     return Restored(entry=entry, commits=count, opened=tuple(opened), notes=tuple(notes))
@@ -319,6 +327,24 @@ def _restore_heads(tx: Transaction, entry: TrashEntry, notes: list[str]) -> list
         tables.move_branch(tx, branch.number, int(str(was)))
         due.append(branch.name)
     return due
+
+
+def _restore_triggers(tx: Transaction, entry: TrashEntry, notes: list[str]) -> None:
+    """The triggers of the branches and those that looked at them, as far as they still can be."""
+    for row in tables.kept_rows(tx, entry.number, "branch_trigger"):
+        number, source = int(str(row[0])), int(str(row[1]))
+        branch = tables.branch_numbered(tx, number)
+        if branch is None:
+            continue
+        if (
+            tables.branch_numbered(tx, source) is None
+            or tables.trigger_of(tx, number) is not None
+            or tables.sources_of(tx, number)
+            or source in tables.flows_to(tx, number)
+        ):
+            notes.append(f"branch {branch.name} has lost its trigger: set it again if you need it")
+            continue
+        tables.put_row(tx, "branch_trigger", row)
 
 
 def _refuse_without(tx: Transaction, what: str, holder: int | None) -> None:

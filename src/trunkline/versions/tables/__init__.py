@@ -12,3 +12,4 @@ from trunkline.versions.tables.numbers import *
 from trunkline.versions.tables.projects import *
 from trunkline.versions.tables.repos import *
 from trunkline.versions.tables.trash import *
+from trunkline.versions.tables.triggers import *

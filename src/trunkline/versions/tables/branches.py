@@ -37,6 +37,12 @@ def branch_numbered(tx: Transaction, number: int) -> BranchRow | None:
     return None if row is None else _branch(row)
 
 
+def head_of(tx: Transaction, branch: int) -> int | None:
+    """The number of the commit at the head of a branch, which is there."""
+    [(head,)] = tx.rows("SELECT head FROM branch WHERE number = :branch", branch=branch)
+    return None if head is None else int(head)
+
+
 def branches_of(tx: Transaction, repo: RepoRow) -> list[BranchRow]:
     """The branches of a repo, last moved first."""
     rows = tx.rows(f"{_BRANCH} WHERE b.repo = :repo ORDER BY b.changed DESC", repo=repo.number)

@@ -15,6 +15,10 @@ KEPT_COLUMNS: dict[str, tuple[str, ...]] = {
     "repo": ("number", "project", "name", "description", "system", "created_us", "changed"),
     "branch": ("number", "repo", "name", "head", "created_us", "changed"),
     "branch_provenance": ("derived", "source", "position"),
+    "branch_trigger": (
+        *("branch", "source", "size", "commits", "cron", "all_of", "evaluated_us", "next_us"),
+        "tick_due",
+    ),
     "commit_record": (
         *("number", "repo", "id", "branch", "origin", "parent", "depth", "jump", "description"),
         *("started_us", "finished_us", "root", "size_bytes", "files", "error"),
@@ -187,6 +191,7 @@ def keep_repo(tx: Transaction, entry: int, repo: int) -> None:
         f"derived IN {branches} OR source IN {branches} ORDER BY derived, position",
         repo=repo,
     )
+    keep_where(tx, entry, "branch_trigger", f"branch IN {branches} ORDER BY branch", repo=repo)
     _shadow(tx, entry, "commit_record", "repo = :repo", repo=repo)
     _shadow(
         tx,

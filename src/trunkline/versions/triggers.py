@@ -1,0 +1,258 @@
+"""Triggers: a branch whose head follows that of another branch when enough has come together.
+
+The rule is about what is there, not about events: whenever a commit finishes on the source, or one
+of the two branches is moved, or the schedule has a tick, the newest good commit of the source is
+compared with the target's head. When the conditions are met, the target moves to it in the same
+transaction, and the commits that become due downstream are opened.
+
+* size: that commit is so many bytes larger than the target's head (as in Pachyderm 2.x; what was
+  deleted meanwhile counts against what was added);
+* commits: so many commits lie between the two;
+* cron: the schedule has had a tick. Ticks that passed while nobody looked count as one, and a tick
+  that finds nothing new is used up, unless other conditions have to be met as well.
+
+A branch has at most one trigger, so triggers form a forest; with provenance they must form no loop.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+
+from trunkline.db.database import Transaction
+from trunkline.errors import Conflict, InvalidInput, shown
+from trunkline.model.versions import BranchName, BranchTrigger, is_spec_repo
+from trunkline.versions import provenance, schedules, tables
+from trunkline.versions.provenance import propagate
+from trunkline.versions.records import BranchRow, CommitRecord, OpenedCommit, TriggerRow
+from trunkline.versions.repos import require_repo
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgGtTpP]?)(i?)[bB]?")
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+COMMITS_MAX = 2**62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """By how much the source is ahead of the target, and whether there was a tick."""
+
+    size_bytes: int
+    commits: int
+    tick: bool
+
+
+def is_met(trigger: BranchTrigger, grown: Grown) -> bool:
+    """Whether a branch has to move; pure."""
+    met = []
+    if trigger.size:
+        met.append(grown.size_bytes >= parse_size(trigger.size))
+    if trigger.commits:
+        met.append(grown.commits >= trigger.commits)
+    if trigger.cron:
+        met.append(grown.tick)
+    return all(met) if trigger.all else any(met)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `100MB` (1000²), `64MiB` (1024²), `1.5G`, `4096`; raises InvalidInput."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise InvalidInput(f"{shown(text)} is not a size; write 100MB, 64MiB or a number of bytes")
+    amount, unit, binary = match.groups()
+    size = int(float(amount) * (1024 if binary else 1000) ** _POWERS[unit.lower()])
+    if not 0 < size < 2**62:
+        raise InvalidInput(f"{shown(text)} is not a size that a branch can grow by")
+    return size
+
+
+def set_trigger(
+    tx: Transaction, branch: BranchRow, source: BranchRow, trigger: BranchTrigger, *, now: datetime
+) -> None:
+    """Give a branch a trigger, in place of the one it may have; it moves nothing by itself.
+
+    Raises InvalidInput for conditions that can't be read or none at all, and Conflict where the
+    branch has provenance or the triggers would form a loop.
+    """
+    if is_spec_repo(branch.repo.name):
+        raise InvalidInput(f"branch {branch.name} holds the specs of a pipeline: no triggers there")
+    if not (trigger.size or trigger.commits or trigger.cron):
+        raise InvalidInput(
+            f"the trigger of {branch.name} has no condition: give a size, a number of commits or "
+            "a schedule"
+        )
+    if trigger.size:
+        parse_size(trigger.size)
+    if not 0 <= trigger.commits < COMMITS_MAX:
+        raise InvalidInput(f"a trigger after {trigger.commits} commits can't be: give 1 or more")
+    if tables.sources_of(tx, branch.number):
+        raise _both(branch)
+    if source.number in tables.flows_to(tx, branch.number):
+        raise Conflict(
+            f"triggers can't form a loop: commits of {branch.name} already get to {source.name}"
+        )
+    clock = schedules.start(trigger.cron, now) if trigger.cron else None
+    tables.replace_trigger(
+        tx,
+        branch.number,
+        source.number,
+        trigger,
+        evaluated=None if clock is None else clock.evaluated,
+        next_tick=None if clock is None else clock.next,
+    )
+
+
+def remove_trigger(tx: Transaction, branch: BranchRow) -> None:
+    tables.remove_trigger(tx, branch.number)
+
+
+def refuse_trigger(tx: Transaction, branch: BranchRow) -> None:
+    """Raise Conflict if a branch that is about to be derived from others has a trigger."""
+    if tables.trigger_of(tx, branch.number) is not None:
+        raise _both(branch)
+
+
+def _both(branch: BranchRow) -> Conflict:
+    return Conflict(
+        f"a branch can't have both provenance and a trigger: {branch.name} would be written by "
+        "what it is derived from and moved by its trigger"
+    )
+
+
+def triggered_by(tx: Transaction, branch: BranchRow) -> list[BranchName]:
+    """The branches whose triggers look at this one."""
+    around = tables.triggers_around(tx, branch.number)
+    return [row.branch.name for row in around if row.source.number == branch.number]
+
+
+def trigger_of(tx: Transaction, branch: BranchRow) -> TriggerRow | None:
+    return tables.trigger_of(tx, branch.number)
+
+
+def settle(
+    tx: Transaction,
+    branches: Sequence[BranchName],
+    *,
+    now: datetime,
+    run_id: str,
+    later: list[BranchName] | None,
+) -> list[OpenedCommit]:
+    """`provenance.settle` for branches whose heads or sources have changed, and `fire`."""
+    opened = provenance.settle(tx, branches, now=now, run_id=run_id, later=later)
+    return opened + fire(tx, branches, now=now, run_id=run_id, later=later)
+
+
+def fire(
+    tx: Transaction,
+    branches: Sequence[BranchName],
+    *,
+    now: datetime,
+    run_id: str,
+    later: list[BranchName] | None = None,
+) -> list[OpenedCommit]:
+    """Move what is triggered now that these branches have changed, and open what becomes due.
+
+    Chains are followed to their ends. The commits downstream belong to the run `run_id`, where that
+    has none yet in their repos (a run has one commit per repo); otherwise each move makes a run of
+    its own, whose id comes from that of the other. With `later` they are only noted there.
+    """
+    waiting = [row.number for name in branches if (row := _find(tx, name)) is not None]
+    moved: dict[int, BranchRow] = {}
+    while waiting:
+        for trigger in tables.triggers_around(tx, waiting.pop(0)):
+            target = trigger.branch
+            if target.number not in moved and _moved(tx, trigger):
+                moved[target.number] = target
+                waiting.append(target.number)
+    opened: list[OpenedCommit] = []
+    for number, target in moved.items():
+        tables.touch_repos(tx, [target.repo.number])
+        if later is not None:
+            later.append(target.name)
+            continue
+        taken = tables.run_reaches(tx, run_id, number)
+        run = _derived_run(run_id, tables.next_number(tx)) if taken else run_id
+        opened += propagate(tx, [target.name], now=now, run_id=run)
+    return opened
+
+
+def tick(tx: Transaction, *, now: datetime, run_id: str) -> list[OpenedCommit]:
+    """Look at all schedules that have a tick, and fire; how far each was followed is recorded."""
+    due = tables.triggers_due(tx, now, now + schedules.SET_BACK_MAX)
+    for trigger in due:
+        assert trigger.evaluated is not None, "what is due has a schedule"
+        assert trigger.next_tick is not None, "what is due has a schedule"
+        before = schedules.Clock(evaluated=trigger.evaluated, next=trigger.next_tick)
+        clock, ticked = schedules.look(trigger.trigger.cron, before, now)
+        tables.set_clock(
+            tx, trigger.branch.number, evaluated=clock.evaluated, next_tick=clock.next, due=ticked
+        )
+    return fire(tx, [trigger.branch.name for trigger in due], now=now, run_id=run_id)
+
+
+def next_tick(tx: Transaction, now: datetime) -> datetime | None:
+    """When to call `tick`: when the first schedule has its next tick; None without schedules.
+
+    Now, if the clock was set back so far that schedules have to be begun anew.
+    """
+    if tables.triggers_due(tx, now, now + schedules.SET_BACK_MAX):
+        return now
+    return tables.next_tick(tx)
+
+
+def _moved(tx: Transaction, row: TriggerRow) -> bool:
+    """Look at one trigger, and move its branch if it is met."""
+    new = _newest_good(tx, tables.head_of(tx, row.source.number))
+    head = tables.head_of(tx, row.branch.number)
+    old = None if head is None else tables.commit_numbered(tx, head)
+    if old is not None and old.finished is None:
+        return False  # somebody writes there; it is looked at again when that is finished
+    met = False
+    if new is not None and new.number != head:
+        grown = Grown(
+            size_bytes=new.size_bytes - (0 if old is None else old.size_bytes),
+            commits=_commits_between(tx, old, new),
+            tick=row.tick_due,
+        )
+        met = is_met(row.trigger, grown)
+        if met:
+            tables.move_branch(tx, row.branch.number, new.number)
+    if row.tick_due and (met or not row.trigger.all):
+        tables.use_tick(tx, row.branch.number)
+    return met
+
+
+def _newest_good(tx: Transaction, head: int | None) -> CommitRecord | None:
+    """The newest commit on a line that is finished and did not fail."""
+    if head is None:
+        return None
+    line = tables.ancestors(tx, head)
+    return next((c for c in line if c.finished is not None and c.error is None), None)
+
+
+def _commits_between(tx: Transaction, old: CommitRecord | None, new: CommitRecord) -> int:
+    """How many commits lie between the last one that both lines share and the new one."""
+    depth = tables.depth_of(tx, new.number)
+    if old is None:
+        return depth + 1
+    apart = tables.depth_of(tx, old.number)
+    if apart <= depth and tables.ancestor_at(tx, new.number, apart) == old:
+        return depth - apart  # the usual case: the target's head is on the source's line
+    shared, apart = -1, min(depth, apart) + 1
+    while apart - shared > 1:  # ancestors at `shared` are the same, those at `apart` are not
+        middle = (shared + apart) // 2
+        same = tables.ancestor_at(tx, old.number, middle) == tables.ancestor_at(
+            tx, new.number, middle
+        )
+        shared, apart = (middle, apart) if same else (shared, middle)
+    return depth - shared
+
+
+def _find(tx: Transaction, name: BranchName) -> BranchRow | None:
+    return tables.find_branch(tx, require_repo(tx, name.repo), name.branch)
+
+
+def _derived_run(run_id: str, number: int) -> str:
+    """The id of one more run for what a run has set off; in the shape that ids have."""
+    digest = blake2b(f"{run_id} {number}".encode(), digest_size=16).hexdigest()
+    return f"{digest[:12]}4{digest[13:16]}8{digest[17:]}"
