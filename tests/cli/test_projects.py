@@ -4,7 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
+import click
 import pytest
+
+from trunkline.cli.grammar import WORDS, all_spaced
 
 RUN = "5c0606144d234fa09d25e682589b0a8b"
 SPEC = '{"pipeline": {}}'
@@ -63,8 +66,38 @@ COMMANDS = [
     ("logs -p x", "get_logs", (), {"pipeline": "p/x"}),
     (f"logs -j x@{RUN}", "get_logs", (), {"pipeline": None, "job": f"p/x@{RUN}"}),
     ("list worker -p x", "list_workers", (), {"pipeline": "p/x"}),
+    ("set branch a@b c", "create_branch", ("p/a", "c"), {"head": "b"}),
+    ("wait commit a@b", "inspect_commit", ("p/a", "b"), {"wait": True}),
+    ("squash commit a@b", "squash_commit", ("p/a", "b"), {}),
+    ("drop commit a@b", "drop_commit", ("p/a", "b"), {}),
+    ("put file a@b:/x", "modify_files", ("p/a", "b"), {}),
+    ("get file a@b:/x", "read_file", ("p/a", "b", "/x"), {}),
+    ("copy file a@b:/x c@d", "modify_files", ("p/c", "d"), {}),
+    ("inspect file a@b:/x", "inspect_file", ("p/a", "b", "/x"), {}),
+    ("glob file a@b:/x*", "glob_files", ("p/a", "b", "/x*"), {}),
+    ("delete file a@b:/x", "modify_files", ("p/a", "b"), {}),
+    ("diff file a@b c@d", "diff_files", ("p/a", "b"), {"old_repo": "p/c"}),
+    ("log a@b:/x", "list_file_versions", ("p/a", "b", "/x"), {}),
+    ("edit pipeline x --editor true", "inspect_pipeline", ("p/x",), {}),
+    ("extract pipeline x", "inspect_pipeline", ("p/x",), {}),
+    (f"inspect job x@{RUN}", "inspect_job", (f"p/x@{RUN}",), {}),
+    (f"wait job x@{RUN}", "inspect_job", (f"p/x@{RUN}",), {"wait": True}),
+    (f"delete job x@{RUN}", "delete_job", (f"p/x@{RUN}",), {}),
+    (f"inspect datum x@{RUN} 0101", "inspect_datum", (f"p/x@{RUN}", "0101"), {}),
+    ("undelete repo a", "undelete", ("repo", "p/a"), {}),
+    ("undelete branch a@b", "undelete", ("branch", "p/a@b"), {}),
+    (f"undelete commit a@{RUN}", "undelete", ("commit", f"p/a@{RUN}"), {}),
+    ("undelete pipeline x", "undelete", ("pipeline", "p/x"), {}),
 ]
 IDS = [line for line, *_ in COMMANDS]
+
+# Commands whose arguments name no repo, pipeline or job: all others follow the project in force.
+WITHOUT_PROJECT = {
+    *("create project", "update project", "inspect project", "delete project"),
+    *("inspect run", "wait run", "inspect context", "set context", "delete context"),
+    *("status", "connect", "config", "completion"),
+    "checkout",  # is tried with a directory to write to
+}
 
 
 def asked(stub, operation: str, words: tuple[object, ...], named: dict[str, object]) -> bool:
@@ -91,6 +124,19 @@ def test_a_name_is_one_in_the_project_of_the_option(cli, inside, line, operation
 
     assert (result.status, result.err.startswith("error")) == (0, False), result.err
     assert asked(inside, operation, words, named), inside.calls
+
+
+def test_each_command_that_names_something_is_tried_in_another_project() -> None:
+    naming = {
+        words
+        for words, command in all_spaced()
+        if any(isinstance(param, click.Argument) for param in command.params)
+    }
+    tried = {
+        " ".join(line.split()[: 1 if line.split()[0] in WORDS else 2]) for line, *_ in COMMANDS
+    }
+
+    assert naming - WITHOUT_PROJECT - tried == set()
 
 
 @pytest.mark.parametrize(("line", "operation", "words", "named"), COMMANDS[:12:4], ids=IDS[:12:4])

@@ -57,8 +57,8 @@ def server_block(server: ServerStatus) -> str:
 @command(examples=["delete all", "delete all --yes"])
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def delete_all(yes: bool) -> None:
-    """Delete all pipelines, jobs, repos and data."""
-    confirm("This deletes all repos, commits, files, pipelines and jobs.", yes=yes)
+    """Delete all projects, pipelines, jobs, repos and data."""
+    confirm("This deletes all projects, repos, commits, files, pipelines and jobs.", yes=yes)
     operations().admin.delete_all()
 
 

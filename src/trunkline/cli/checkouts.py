@@ -33,7 +33,7 @@ _CHANGES: "Table[LocalChange]" = Table(
 )
 @click.argument("source", metavar="REPO@REF[:/PATH]")
 @click.argument("directory", metavar="DIR", shell_complete=local_files)
-@click.option("--force", is_flag=True, help="Give up local changes that stand in the way.")
+@click.option("-f", "--force", is_flag=True, help="Give up local changes that stand in the way.")
 def checkout(source: str, directory: str, force: bool) -> None:
     """Make a directory hold the files of a commit.
 
@@ -57,8 +57,9 @@ def checkout(source: str, directory: str, force: bool) -> None:
             advance=advance,
         )
     kept = f", {done.kept} with changes of yours kept" if done.kept else ""
+    files = "file" if done.written == 1 else "files"
     note(
-        f"{directory} holds {commit.repo}@{commit.id}: {done.written} files written, "
+        f"{directory} holds {commit.repo}@{commit.id}: {done.written} {files} written, "
         f"{done.deleted} deleted, {done.unchanged} unchanged{kept}"
     )
 

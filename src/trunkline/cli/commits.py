@@ -270,7 +270,7 @@ def delete_commit(commit: str) -> None:
 
 
 @command(examples=["squash commit 4f2a…", "squash commit training@4f2a… -r"])
-@click.argument("commit", metavar="ID|REPO@REF")
+@click.argument("commit", metavar="REPO@REF|ID")
 @_recursive
 def squash_commit(commit: str, recursive: bool) -> None:
     """Forget a run (or one commit) that later commits go on from.
@@ -286,7 +286,7 @@ def squash_commit(commit: str, recursive: bool) -> None:
 
 
 @command(examples=["drop commit 4f2a…", "drop commit training@master -r"])
-@click.argument("commit", metavar="ID|REPO@REF")
+@click.argument("commit", metavar="REPO@REF|ID")
 @_recursive
 def drop_commit(commit: str, recursive: bool) -> None:
     """Take back the newest run (or one commit): branches stand on what was before.

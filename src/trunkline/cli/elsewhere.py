@@ -20,7 +20,7 @@ _INSTEAD: dict[str, str] = {
             *("auth", "idp", "mount", "unmount", "restore", "debug", "shell"),
             *("create secret", "inspect secret", "list secret", "delete secret"),
             *("start transaction", "finish transaction", "list transaction", "run cron"),
-            *("squash commit", "draw pipeline", "get object", "get tag", "next datum"),
+            *("draw pipeline", "get object", "get tag", "next datum"),
         ),
         _NOT_YET,
     ),

@@ -31,6 +31,11 @@ _SPACED: Table[FileInfo] = Table(
 )
 
 
+_message = click.option(
+    "-m", "--message", "--description", default="", metavar="TEXT", help="What for."
+)
+
+
 def slashed(file: FileInfo) -> str:
     """The path as 2.x shows it: from the root, directories with a slash at the end."""
     if not file.path:
@@ -72,7 +77,7 @@ def slashed(file: FileInfo) -> str:
 @click.option("--delete", "mirror", is_flag=True, help="Remove what is not in the directory.")
 @click.option("--if-changed", is_flag=True, help="Make no commit if no file would change.")
 @click.option("--full-path", is_flag=True, help="Keep the directories of a source in its name.")
-@click.option("-m", "--message", "--description", default="", metavar="TEXT", help="What for.")
+@_message
 @click.option("-p", "--parallelism", type=int, hidden=True)
 @click.option("-c", "--compress", is_flag=True, hidden=True)
 @click.option("--progress", is_flag=True, hidden=True)
@@ -236,7 +241,7 @@ def get_file(
 @click.argument("target", metavar="REPO@BRANCH[:/PATH]")
 @click.option("-a", "--append", "append", flag_value=True, default=False, help="Add to a file.")
 @click.option("-o", "--overwrite", "append", flag_value=False, help="Replace a file (default).")
-@click.option("-m", "--message", default="", metavar="TEXT", help="What for.")
+@_message
 @click.option("--src-project", metavar="NAME", help="The project of the source.")
 @click.option("--dest-project", metavar="NAME", help="The project of the target.")
 def copy_file(
@@ -265,7 +270,7 @@ def copy_file(
 @command(examples=["delete file training@master:/iris.csv"])
 @click.argument("file", metavar="REPO@BRANCH:/PATH")
 @click.option("-r", "--recursive", is_flag=True, hidden=True)
-@click.option("-m", "--message", default="", metavar="TEXT", help="What for.")
+@_message
 def delete_file(file: str, recursive: bool, message: str) -> None:
     """Delete a file, or a directory with all that is in it."""
     repo, ref, path = file_of(file)
