@@ -30,7 +30,6 @@ from trunkline.model.versions import (
     FileSetInfo,
     FileType,
     RunInfo,
-    UndeletedInfo,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "models"))
@@ -98,8 +97,6 @@ class StubOperations:
     def answer(self, operation: str, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
         found = self.answers
         match operation:
-            case "undelete":
-                return UndeletedInfo(kind=args[0], name=args[1], commits=1, notes=())
             case "list_projects":
                 return found.projects
             case "inspect_project":

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from trunkline.cli.grammar import WORDS, all_spaced
+from trunkline.model.versions import UndeletedInfo
 
 RUN = "5c0606144d234fa09d25e682589b0a8b"
 SPEC = '{"pipeline": {}}'
@@ -115,6 +116,7 @@ def inside(stub, make_job):
     ]
     answers.jobs = [make_job("p/x", "success", output_repo="p/x")]
     answers.commits = [dataclasses.replace(info, repo=f"p/{info.repo}") for info in answers.commits]
+    answers.undeleted = UndeletedInfo(kind="repo", name="p/a", commits=1, notes=())
     return stub
 
 

@@ -113,12 +113,12 @@ def _trigger(
 
 
 def _in_repo(repo: str, head: str) -> str:
-    """The reference of a head that may be written with its repo in front."""
+    """The reference of a branch or commit that may be written with its repo in front."""
     if "@" not in head:
         return head
     other, ref = commit_of(head)
     if other != repo:
-        raise InvalidInput(f"a head of a branch in '{repo}' can't be {head}, of another repo")
+        raise InvalidInput(f"a branch of '{repo}' can't follow or begin at {head}, of another repo")
     return ref
 
 

@@ -121,7 +121,11 @@ def commit_block(commit: CommitInfo) -> str:
 @click.option("-f", "--from", "after", metavar="REF", help="Leave out this one and its ancestors.")
 @click.option("--to", metavar="REF", help="This commit and its ancestors, as REPO@REF does.")
 @click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
-@click.option("--origin", type=click.Choice(["user", "auto"], case_sensitive=False))
+@click.option(
+    "--origin",
+    type=click.Choice(["user", "auto"], case_sensitive=False),
+    help="What people made (user) or pipelines and derived branches (auto).",
+)
 @click.option("-x", "--expand", is_flag=True, help="All commits of all repos instead of runs.")
 @click.option("--all", "everything", is_flag=True, help="With the specs of pipelines (for -x).")
 def list_commit(
