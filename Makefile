@@ -5,7 +5,7 @@ STAMP := .venv/ready
 # CI and developers wait for two workers; more do not help on two cores.
 TEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: setup check quick test coverage demo docs bench lock
+.PHONY: setup check quick test coverage demo docs bench lock services
 
 setup: $(STAMP) ## the virtual environment with everything, from the lock file
 
@@ -44,6 +44,15 @@ bench: setup ## ratios against peers on this machine
 	$(BIN)/python bench/datums.py
 	$(BIN)/python bench/versioning.py
 
-lock: setup ## renew requirements/dev.lock (needs uv)
+services: .services/ready ## the servers that tests speak to, in an environment of their own
+
+.services/ready: requirements/services.lock
+	$(PYTHON) -m venv .services
+	.services/bin/python -m pip install -q --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/services.lock
+	touch $@
+
+lock: setup ## renew the files of requirements/ (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	  --python-version 3.11 --extra dev --upgrade pyproject.toml -o requirements/dev.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+	  --python-version 3.11 --upgrade requirements/services.in -o requirements/services.lock

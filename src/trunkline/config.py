@@ -10,6 +10,15 @@ from pathlib import Path
 
 from trunkline.errors import InvalidInput
 
+# Where S3 and Azure are, in the variables of their own tools.
+_ENDPOINTS = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT",
+    "AZURE_STORAGE_ENDPOINT",
+    "AZURE_ENDPOINT",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -35,6 +44,10 @@ class Config:
     results_kept_s: float = 30 * 86400.0  # TRUNKLINE_RESULTS_KEPT_S: of datums no job needs now
     file_sets_kept_s: float = 86400.0  # TRUNKLINE_FILE_SETS_KEPT_S: uploads that nothing uses
     output_bytes_max: int | None = None  # TRUNKLINE_OUTPUT_BYTES_MAX: per datum; None: the disk
+    fetch_allow: str = ""  # TRUNKLINE_FETCH_ALLOW: hosts, networks, buckets the server fetches from
+    fetch_bytes_max: int = 1 << 40  # TRUNKLINE_FETCH_BYTES_MAX: of one URL
+    fetch_seconds_max: float = 6 * 3600.0  # TRUNKLINE_FETCH_SECONDS_MAX: for one URL
+    object_store_http: bool = False  # whether an endpoint of the stores' own variables is http
     archive_bytes_max: int = 1 << 40  # TRUNKLINE_ARCHIVE_BYTES_MAX: unpacked from one archive
     archive_ratio_max: int = 200  # TRUNKLINE_ARCHIVE_RATIO_MAX: bytes unpacked per byte received
     archive_entries_max: int = 10_000_000  # TRUNKLINE_ARCHIVE_ENTRIES_MAX: of one archive or split
@@ -84,6 +97,12 @@ def load(
         results_kept_s=_number(env, "TRUNKLINE_RESULTS_KEPT_S", 30 * 86400.0, zero=True),
         file_sets_kept_s=_number(env, "TRUNKLINE_FILE_SETS_KEPT_S", 86400.0),
         output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),
+        fetch_allow=env.get("TRUNKLINE_FETCH_ALLOW") or "",
+        fetch_bytes_max=_whole(env, "TRUNKLINE_FETCH_BYTES_MAX") or 1 << 40,
+        fetch_seconds_max=_number(env, "TRUNKLINE_FETCH_SECONDS_MAX", 6 * 3600.0),
+        object_store_http=any(
+            env.get(name, "").lower().startswith("http://") for name in _ENDPOINTS
+        ),
         archive_bytes_max=_whole(env, "TRUNKLINE_ARCHIVE_BYTES_MAX") or 1 << 40,
         archive_ratio_max=_whole(env, "TRUNKLINE_ARCHIVE_RATIO_MAX", "") or 200,
         archive_entries_max=_whole(env, "TRUNKLINE_ARCHIVE_ENTRIES_MAX", "") or 10_000_000,

@@ -1,8 +1,11 @@
 """The pleasant API: commits as `with` statements, files as file objects."""
 
+import functools
+import http.server
 import io
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -90,7 +93,7 @@ def test_a_commit_deletes_copies_and_appends(connection: Connection, server: Mem
         del commit["d"]
         commit.copy("b", connection["r@master:/a"])
         commit.copy("c", "r:/a")
-        commit.put_url("u", "http://example.com/")
+        commit.put_url("u", "http://example.com/", by_server=True)
 
     assert tree_of(server) == {
         "a": b"12",
@@ -340,3 +343,35 @@ def test_a_directory_has_the_type_of_one(connection: Connection) -> None:
         commit["d/f"] = "1"
 
     assert connection["r:/d"].info.type is FileType.DIR
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_url_is_fetched_by_the_process_that_names_it(
+    connection: Connection, server: MemoryServer, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_bytes(b"served")
+    repo = connection.repo("r").create()
+    handler = functools.partial(_Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        threading.Thread(target=web.serve_forever, args=(0.05,), daemon=True).start()
+        base = f"http://127.0.0.1:{web.server_address[1]}"
+        with repo.commit() as commit:
+            commit.put_url("here", f"{base}/a.txt")
+        with pytest.raises(NotFound, match="there is nothing at"), repo.commit() as commit:
+            commit.put_url("gone", f"{base}/none.txt")
+        web.shutdown()
+
+    assert tree_of(server) == {"here": b"served"}
+
+
+def test_a_url_that_can_not_be_fetched_is_refused_where_it_is_named(
+    connection: Connection,
+) -> None:
+    repo = connection.repo("r").create()
+
+    with pytest.raises(InvalidInput, match="can't be fetched"), repo.commit() as commit:
+        commit.put_url("x", "file:///etc/passwd")

@@ -40,6 +40,7 @@ from trunkline.model.names import check_name, check_path, project_of
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineState
 from trunkline.model.versions import (
     CommitInfo,
+    DeletedInfo,
     FileInfo,
     FileSetInfo,
     FileType,
@@ -63,6 +64,7 @@ class MemoryOperations:
         self.closed = False
         self.repos = MemoryRepos(self)
         self.projects = Refusing("projects")
+        self.trash = Refusing("trash")
         self.branches = Refusing("branches")
         self.commits = MemoryCommits(self)
         self.files = MemoryFiles(self)
@@ -163,9 +165,19 @@ class MemoryRepos(Part):
         names = [name for name in self.all.trees if project in (None, project_of(name))]
         return [self.inspect_repo(name) for name in names]
 
-    def delete_repo(self, name: str, *, force: bool = False) -> None:
+    def delete_repo(self, name: str, *, force: bool = False) -> DeletedInfo:
         self.inspect_repo(name)
         del self.all.trees[name]
+        now = datetime(2026, 1, 2, tzinfo=UTC)
+        return DeletedInfo(
+            number=1,
+            kind="repo",
+            name=name,
+            how="delete repo",
+            deleted=now,
+            expires=now,
+            commits=0,
+        )
 
 
 class MemoryCommits(Part):

@@ -150,11 +150,11 @@ def test_a_relative_local_path_is_refused(filled: MemoryServer) -> None:
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "ftp://example.com/f", "etc", "", " http://"]
 )
-def test_only_web_addresses_are_fetched(filled: MemoryServer, url: str) -> None:
+def test_only_web_addresses_and_object_stores_are_fetched(filled: MemoryServer, url: str) -> None:
     status, answer = sent(filled, b"".join(write_changes([PutUrl(path="f", url=url)])))
 
     assert status == 400
-    assert "only http:// and https:// can" in answer["error"]["message"]
+    assert "only http, https and object stores can" in answer["error"]["message"]
 
 
 def test_an_upload_in_work_is_finished_when_the_server_is_told_to_stop(

@@ -51,6 +51,7 @@ def slashed(file: FileInfo) -> str:
         "put file training@master:/images -r --delete -f images",
         "put file training@master:/notes.txt < notes.txt",
         "put file training@master:/iris.csv -f https://example.org/iris.csv",
+        "put file images@master:/2024 -r -f s3://bucket/images/2024",
         "put file images@master:/2024 --extract -f images.tar.gz",
         "put file log@master:/rows -f log.csv --split csv --header-records 1 "
         "--target-file-datums 10000",
@@ -77,6 +78,7 @@ def slashed(file: FileInfo) -> str:
 @click.option("--delete", "mirror", is_flag=True, help="Remove what is not in the directory.")
 @click.option("--if-changed", is_flag=True, help="Make no commit if no file would change.")
 @click.option("--full-path", is_flag=True, help="Keep the directories of a source in its name.")
+@click.option("--server-fetch", is_flag=True, help="URLs are fetched by the server, not here.")
 @_message
 @click.option("-p", "--parallelism", type=int, hidden=True)
 @click.option("-c", "--compress", is_flag=True, hidden=True)
@@ -91,6 +93,7 @@ def put_file(
     mirror: bool,
     if_changed: bool,
     full_path: bool,
+    server_fetch: bool,
     message: str,
     parallelism: int | None,
     compress: bool,
@@ -107,7 +110,7 @@ def put_file(
     Putting a directory again reads only the files that have changed. Each put makes a commit, also
     if it changes nothing; with --if-changed or --delete it makes one only if something changes.
     """
-    from trunkline.cli.sources import STDIN, Placing, check_urls, find_sources, read_list
+    from trunkline.cli.sources import STDIN, Placing, find_sources, read_list
 
     how = treatment_of(None, **treatment)
     repo, ref, path = file_of(target)
@@ -116,7 +119,6 @@ def put_file(
         if lists:
             raise InvalidInput(f"{', '.join(lists)} names no file; nothing was changed")
         names = [STDIN]
-    check_urls(names)
     sources = find_sources(
         names, path, recursive=recursive, full_path=full_path, together=how.unpack is not None
     )
@@ -125,7 +127,7 @@ def put_file(
             "--delete makes a directory of the repo equal to one here: put directories only, with "
             "-r and without -a; nothing was changed"
         )
-    placing = Placing(append=append, mirror=mirror)
+    placing = Placing(append=append, mirror=mirror, by_server=server_fetch)
     _send(repo, ref, sources, placing, how, message=message, if_changed=if_changed or mirror)
 
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from trunkline.api.changes import DeleteFile, FileChange, PutFile, PutLocal, PutUrl
 from trunkline.cli.arguments import is_url, read_document
 from trunkline.cli.output import note
-from trunkline.errors import InvalidInput, LocalFileNotFound, NotSupported, OperationFailed
+from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed, shown
 from trunkline.model.names import check_path
 
 STDIN = "-"
@@ -29,6 +29,7 @@ class Placing:
 
     append: bool
     mirror: bool  # those that the source, a directory, has not are removed
+    by_server: bool = False  # the server fetches URLs
 
 
 Advance = Callable[[int], None]
@@ -44,6 +45,7 @@ class Source:
     text: str  # as the user wrote it
     target: str  # canonical; "" only for a directory that becomes the root
     status: os.stat_result | None
+    many: bool = False  # a URL of an object store that stands for many objects
 
     @property
     def is_directory(self) -> bool:
@@ -55,17 +57,15 @@ class Source:
 
         Not for pipes, nor for what the kernel makes up for each process that asks (size 0).
         """
-        if self.status is None or is_url(self.text):
-            return is_url(self.text)
+        if self.status is None:
+            return False
         if self.is_directory:
             return True
         return stat.S_ISREG(self.status.st_mode) and self.status.st_size > 0
 
     @property
     def can_be_read_again(self) -> bool:
-        return is_url(self.text) or (
-            self.status is not None and (self.is_directory or stat.S_ISREG(self.status.st_mode))
-        )
+        return self.status is not None and (self.is_directory or stat.S_ISREG(self.status.st_mode))
 
 
 def find_sources(
@@ -86,15 +86,16 @@ def find_sources(
     found: list[Source] = []
     for name in names:
         status = None if name == STDIN or is_url(name) else _status(name)
-        directory = status is not None and stat.S_ISDIR(status.st_mode)
-        if directory and not recursive:
+        many = is_url(name) and _means_many(name, recursive=recursive)
+        directory = many or (status is not None and stat.S_ISDIR(status.st_mode))
+        if directory and not recursive and not many:
             raise InvalidInput(f"'{name}' is a directory; add -r to put all that is in it")
         if together:
             place = target or "/"
         else:
             place = _place(name, target, alone=len(names) == 1, directory=directory, full=full_path)
         canonical = check_path(place, root_allowed=directory or together)
-        found.append(Source(text=name, target=canonical, status=status))
+        found.append(Source(text=name, target=canonical, status=status, many=many))
     if not together:
         _refuse_twins(found)
     return found
@@ -115,7 +116,7 @@ def _place(name: str, target: str | None, *, alone: bool, directory: bool, full:
     if name == STDIN:
         raise InvalidInput("no filename specified: stdin needs a path to be stored under")
     if is_url(name):
-        own = unquote(urlsplit(name).path)
+        own = _name_of_url(name)
         own = own if full else posixpath.basename(own)
     elif full:
         own = os.path.normpath(name)
@@ -126,10 +127,24 @@ def _place(name: str, target: str | None, *, alone: bool, directory: bool, full:
     return posixpath.join(target or "", own.lstrip("/"))
 
 
+def _name_of_url(url: str) -> str:
+    if url.lower().startswith(("http://", "https://")):
+        return unquote(urlsplit(url).path)
+    from trunkline.cli.urls import own_name
+
+    return own_name(url)
+
+
+def _means_many(url: str, *, recursive: bool) -> bool:
+    from trunkline.cli.urls import means_many
+
+    return means_many(url, recursive=recursive)
+
+
 def _refuse_twins(sources: Sequence[Source]) -> None:
     seen: set[str] = set()
     for source in sources:
-        if source.target in seen and not source.is_directory:
+        if source.target in seen and not source.is_directory and not source.many:
             raise InvalidInput(
                 f"multiple files put with the path {source.target}, aborting; nothing was changed"
             )
@@ -137,9 +152,22 @@ def _refuse_twins(sources: Sequence[Source]) -> None:
 
 
 def read_list(name: str) -> list[str]:
-    """The sources in an input file (a path, URL, or `-`): one per line, blank lines aside."""
+    """The sources in an input file (a path, URL, or `-`): one per line, blank lines aside.
+
+    Raises InvalidInput for a list from a URL that names files of this machine: whoever wrote it
+    could have any of them put.
+    """
     text = read_document(name, bytes_max=1024**3)
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    found = [line.strip() for line in text.splitlines() if line.strip()]
+    for source in found:
+        if is_url(name) and not is_url(source):
+            raise InvalidInput(
+                f"{name} names {shown(source)}, a file of this machine; a list from a URL may name "
+                "URLs only"
+            )
+        if source == STDIN:
+            raise InvalidInput(f"{name} names '-'; standard input can't be in a list")
+    return found
 
 
 def total_bytes(sources: Sequence[Source]) -> int | None:
@@ -161,8 +189,9 @@ def handed_over(sources: Sequence[Source], placing: Placing) -> list[FileChange]
     Mixed streams are not made: if the server refuses a path, all is sent again, and what came from
     a pipe could not be.
     """
-    if not all(source.can_be_handed_over for source in sources):
-        return None
+    for source in sources:
+        if not source.can_be_handed_over and not (placing.by_server and is_url(source.text)):
+            return None
     changes: list[FileChange] = []
     for source in sources:
         if source.status is None:
@@ -190,7 +219,7 @@ def streamed(
         if placing.mirror:
             yield DeleteFile(path=source.target or "/")
         if is_url(source.text):
-            yield PutUrl(path=source.target, url=source.text, append=append)
+            yield from _url(source, placing, advance)
         elif source.text == STDIN:
             note("Reading from stdin.")
             yield PutFile(
@@ -203,14 +232,19 @@ def streamed(
             yield PutFile(path=source.target, content=_content(source.text, advance), append=append)
 
 
-def check_urls(names: Sequence[str]) -> None:
-    """Refuse addresses that the server can't fetch."""
-    for name in names:
-        if is_url(name) and not name.lower().startswith(("http://", "https://")):
-            scheme = name.partition("://")[0]
-            raise NotSupported(
-                f"{name} can't be put: only http and https addresses are fetched, not {scheme}"
-            )
+def _url(source: Source, placing: Placing, advance: Advance) -> Iterator[FileChange]:
+    if placing.by_server:
+        yield PutUrl(path=source.target, url=source.text, append=placing.append)
+        return
+    from trunkline.cli.urls import changes_of
+
+    yield from changes_of(
+        source.text,
+        source.target,
+        many=source.many,
+        append=placing.append,
+        advance=advance,
+    )
 
 
 def _below(source: Source) -> Iterator[tuple[str, str]]:

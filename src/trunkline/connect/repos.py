@@ -122,10 +122,24 @@ class CommitWriter:
         taken = spool.take(name, content)
         self._changes.append(PutFile(path=name, content=taken, append=append))
 
-    def put_url(self, path: str, url: str, *, append: bool = False) -> None:
-        """Write what is behind an http(s) URL, fetched by the server."""
+    def put_url(
+        self, path: str, url: str, *, append: bool = False, by_server: bool = False
+    ) -> None:
+        """Write what is behind an http(s) or object-store URL, fetched when `with` ends.
+
+        This process fetches it, unless `by_server` says that the server shall: which it does only
+        from hosts and buckets that its settings list.
+        """
         self._opened()
-        self._changes.append(PutUrl(path=_checked(path), url=url, append=append))
+        name = _checked(path)
+        if by_server:
+            self._changes.append(PutUrl(path=name, url=url, append=append))
+            return
+        from trunkline.connect.urls import url_content
+        from trunkline.fetch.urls import parse_url
+
+        parse_url(url)  # the mistake is then reported on the line that makes it
+        self._changes.append(PutFile(path=name, content=url_content(url), append=append))
 
     def delete(self, path: str) -> None:
         """Delete a file, or a directory with all below it; a missing one is no error."""

@@ -26,6 +26,7 @@ from trunkline.engine.release import FORMAT
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.services import Services
 from trunkline.engine.trash import EngineTrash
+from trunkline.engine.urls import server_fetcher
 from trunkline.errors import (
     StorageFull,
     StoreInUse,
@@ -50,6 +51,7 @@ class Engine:
     """
 
     def __init__(self, config: Config) -> None:
+        server_fetcher(config)  # a list of hosts that can't be read is told before anything else
         self._lock = _lock_home(config.home)
         try:
             _check_format(config.home)

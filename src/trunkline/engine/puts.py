@@ -19,7 +19,7 @@ from trunkline.api.changes import (
 )
 from trunkline.engine.intakes import is_directory, taken_in
 from trunkline.engine.services import Services
-from trunkline.engine.urls import fetch
+from trunkline.engine.urls import server_fetcher
 from trunkline.errors import FileNotFoundInCommit, InvalidInput, shown
 from trunkline.files.archived import Limits
 from trunkline.files.delta import DeltaId, DeltaWriter
@@ -75,7 +75,8 @@ class Storing:
                 case PutFile():
                     self._put(change, change.path, change.content)
                 case PutUrl():
-                    self._put(change, change.path, fetch(change.url))
+                    content = server_fetcher(self._services.config).read(change.url)
+                    self._put(change, change.path, content)
                 case PutLocal() if is_directory(change):
                     with taken_in(self._services, self._writer, change, base=None):
                         self._services.chunks.flush()

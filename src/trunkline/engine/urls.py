@@ -1,42 +1,20 @@
-"""Fetches the content of http(s) URLs for a put.
+"""What the server fetches for its callers: only from where its settings allow.
 
-Only reached by callers that may act for the server's user: the doors refuse it to all others, since
-the server may reach places that they can't.
+The server may reach places that its callers can't, so nobody's URL is fetched unless the host, the
+network or the bucket is listed, callers on the private socket included: theirs is the machine that
+can fetch by itself.
 """
 
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
-
-from trunkline.errors import InvalidInput, NotFound, OperationFailed
-
-_PIECE_BYTES = 1024 * 1024
-_TIMEOUT_S = 60.0
+from trunkline.config import Config
+from trunkline.fetch.fetcher import Fetcher
+from trunkline.fetch.policy import allow_list
+from trunkline.fetch.web import Limits
 
 
-def fetch(url: str) -> Iterator[bytes]:
-    """The content behind a URL, in pieces; redirects are followed to http(s) only.
-
-    Raises InvalidInput for another scheme, NotFound, OperationFailed when it breaks off.
-    """
-    if urllib.parse.urlsplit(url).scheme.lower() not in ("http", "https"):
-        raise InvalidInput(f"can't fetch {url!r}: only http and https URLs can be put for now")
-    request = urllib.request.Request(url, headers={"User-Agent": "trunkline"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
-            expected = answer.headers.get("Content-Length")
-            received = 0
-            while piece := answer.read(_PIECE_BYTES):
-                received += len(piece)
-                yield piece
-            if expected is not None and received < int(expected):
-                raise OperationFailed(f"fetching {url} broke off after {received:,} bytes")
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == 404:
-            raise NotFound(f"there is nothing at {url} (404)") from error
-        raise OperationFailed(f"fetching {url} failed: {error.code} {error.reason}") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise OperationFailed(f"fetching {url} failed: {reason}") from error
+def server_fetcher(config: Config) -> Fetcher:
+    """Fetches for callers; raises InvalidInput for a list of hosts that can't be read."""
+    return Fetcher(
+        policy=allow_list(config.fetch_allow),
+        limits=Limits(bytes_max=config.fetch_bytes_max, seconds_max=config.fetch_seconds_max),
+        plain_http=config.object_store_http,
+    )

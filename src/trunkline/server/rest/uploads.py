@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from trunkline.api.changes import FileChange, PutLocal, PutUrl, read_changes
 from trunkline.errors import InvalidInput, LocalPathDiffers, NotAllowed, shown
+from trunkline.fetch.urls import SCHEMES, scheme_of
 
 
 def received_changes(body: Iterable[bytes], *, private: bool) -> Iterator[FileChange]:
@@ -36,5 +37,6 @@ def _check_local(change: PutLocal, *, private: bool) -> None:
 
 
 def _check_url(url: str) -> None:
-    if not url.lower().startswith(("http://", "https://")):
-        raise InvalidInput(f"{shown(url)} can't be fetched: only http:// and https:// can")
+    # Whether it may be fetched is the engine's to say; this is no URL at all.
+    if scheme_of(url) not in SCHEMES:
+        raise InvalidInput(f"{shown(url)} can't be fetched: only http, https and object stores can")

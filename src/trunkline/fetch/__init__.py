@@ -1,0 +1,4 @@
+"""Bytes from elsewhere, by URL: http(s) and object stores, under a policy that says from where.
+
+Knows nothing of repos, trees and commands.
+"""

@@ -1,0 +1,217 @@
+"""Reads object stores (S3 and what speaks like it, Google Cloud Storage, Azure) through obstore.
+
+Endpoint, region and credentials come from the variables that these stores' own tools use
+(`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_…`), read
+by the library on the machine that fetches.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from trunkline.errors import (
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    NotSupported,
+    OperationFailed,
+    TrunklineError,
+    Unavailable,
+)
+from trunkline.fetch.urls import StoreUrl
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+RETRIES_MAX = 5
+_PIECE_BYTES = 1024 * 1024
+_SMALL_BYTES = 1024 * 1024  # objects up to this size are fetched beside one another
+_BESIDE = 16  # of them at a time; their contents wait in memory
+_GLOB = re.compile(r"[*?\[]")
+_WILD = re.compile(r"\*\*|\*|\?|\[[!^]?[^\]/]+\]|.", re.DOTALL)
+_STARS_MAX = 8  # each one more lets a long key take longer to be compared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """One object of a listing."""
+
+    key: str
+    size_bytes: int
+
+
+def is_pattern(url: StoreUrl) -> bool:
+    """Whether the key has a wild card: `*` and `?` match within a name, `**` any names."""
+    return _GLOB.search(url.key) is not None
+
+
+def key_prefix(url: StoreUrl) -> str:
+    """What the keys of a listing have in common, up to the last slash before any wild card."""
+    return _prefix_of(url)[0]
+
+
+def fetch_object(url: StoreUrl, *, plain_http: bool, bytes_max: int) -> Iterator[bytes]:
+    """The content of one object; raises NotFound, NotAllowed, OperationFailed, Unavailable."""
+    if not url.key or url.key.endswith("/"):
+        raise InvalidInput(f"{url} names no object; add -r to put all that is below it")
+    import obstore
+
+    store = _store(url, plain_http)
+    try:
+        found = obstore.get(store, url.key)
+        size = found.meta["size"]
+        if size > bytes_max:
+            raise OperationFailed(f"fetching {url} failed: it is larger than {bytes_max:,} bytes")
+        received = 0
+        for piece in found.stream(min_chunk_size=_PIECE_BYTES):
+            received += len(piece)
+            yield bytes(piece)
+    except Exception as error:
+        raise _translated(url, error) from error
+    if received != size:
+        raise OperationFailed(f"fetching {url} broke off after {received:,} of {size:,} bytes")
+
+
+def list_objects(url: StoreUrl, *, plain_http: bool) -> Iterator[StoredObject]:
+    """The objects below a prefix, or that match a pattern, by key; raises as `fetch_object` does.
+
+    Empty objects whose key ends with a slash, which some tools make for directories, are left out.
+    """
+    import obstore
+
+    fixed, matching = _prefix_of(url)
+    store = _store(url, plain_http)
+    try:
+        before: StoredObject | None = None
+        for batch in obstore.list(store, fixed or None):
+            for meta in batch:
+                found = StoredObject(key=meta["path"], size_bytes=meta["size"])
+                if before is not None and not _is_directory(before, found, fixed):
+                    yield before
+                before = found if matching is None or matching.fullmatch(found.key) else None
+        if before is not None and not _is_directory(before, None, fixed):
+            yield before
+    except Exception as error:
+        raise _translated(url, error) from error
+
+
+def fetch_objects(
+    url: StoreUrl, objects: Iterable[StoredObject], *, plain_http: bool, bytes_max: int
+) -> Iterator[tuple[StoredObject, Iterator[bytes]]]:
+    """The objects of a listing with their contents, in order; small ones are fetched ahead."""
+
+    def one(key: str) -> Iterator[bytes]:
+        single = StoreUrl(store=url.store, bucket=url.bucket, key=key, account=url.account)
+        return fetch_object(single, plain_http=plain_http, bytes_max=bytes_max)
+
+    with ThreadPoolExecutor(_BESIDE, "trunkline-fetch") as pool:
+        waiting: deque[tuple[StoredObject, Future[bytes] | None]] = deque()
+        try:
+            for found in objects:
+                ahead = None
+                if found.size_bytes <= _SMALL_BYTES:
+                    ahead = pool.submit(lambda key: b"".join(one(key)), found.key)
+                waiting.append((found, ahead))
+                if len(waiting) > _BESIDE:
+                    yield _content(waiting.popleft(), one)
+            while waiting:
+                yield _content(waiting.popleft(), one)
+        finally:
+            for _, ahead in waiting:
+                if ahead is not None:
+                    ahead.cancel()
+
+
+def _content(
+    item: tuple[StoredObject, Future[bytes] | None], one: Any
+) -> tuple[StoredObject, Iterator[bytes]]:
+    found, ahead = item
+    return found, one(found.key) if ahead is None else iter([ahead.result()])
+
+
+def _prefix_of(url: StoreUrl) -> tuple[str, re.Pattern[str] | None]:
+    """What the store lists by, and what is to be picked of that."""
+    key = url.key.strip("/")
+    match = _GLOB.search(key)
+    if match is None:
+        return key, None
+    fixed = key[: match.start()].rpartition("/")[0]
+    if key.count("*") > _STARS_MAX:
+        raise InvalidInput(f"{url} has more than {_STARS_MAX} stars")
+    return fixed, re.compile(_WILD.sub(_expression, key), re.DOTALL)
+
+
+def _expression(match: re.Match[str]) -> str:
+    """The regular expression for one part of a pattern."""
+    text = match[0]
+    if text in ("**", "*", "?"):
+        return {"**": ".*", "*": "[^/]*", "?": "[^/]"}[text]
+    if len(text) > 1:  # a set: its members are taken as they are, but for a leading `!`
+        negated = "^" if text[1] in "!^" else ""
+        members = text[2:-1] if negated else text[1:-1]
+        return f"[{negated}{re.escape(members).replace(chr(92) + '-', '-')}]"
+    return re.escape(text)
+
+
+def _is_directory(found: StoredObject, behind: StoredObject | None, prefix: str) -> bool:
+    if found.size_bytes:
+        return False
+    return found.key == prefix or (behind is not None and behind.key.startswith(found.key + "/"))
+
+
+@lru_cache(maxsize=16)
+def _opened(kind: str, bucket: str, account: str | None, plain_http: bool) -> ObjectStore:
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+    options: Any = {"allow_http": True} if plain_http else None
+    retries: Any = {"max_retries": RETRIES_MAX, "retry_timeout": timedelta(seconds=60)}
+    if kind == "s3":
+        return S3Store(bucket, client_options=options, retry_config=retries)
+    if kind == "gs":
+        return GCSStore(bucket, client_options=options, retry_config=retries)
+    more: Any = {} if account is None else {"account_name": account}
+    return AzureStore(bucket, client_options=options, retry_config=retries, **more)
+
+
+def _store(url: StoreUrl, plain_http: bool) -> ObjectStore:
+    try:
+        return _opened(url.store, url.bucket, url.account, plain_http)
+    except Exception as error:
+        raise _translated(url, error) from error
+
+
+def check_available() -> None:
+    """Raise NotSupported where the library for object stores is not installed."""
+    try:
+        import obstore  # noqa: F401
+    except ImportError as error:
+        raise NotSupported(
+            "object stores need the extra 's3'; install trunkline[s3] on the machine that fetches"
+        ) from error
+
+
+def _translated(url: StoreUrl, error: Exception) -> TrunklineError:
+    """One sentence for the many lines of the library."""
+    if isinstance(error, TrunklineError):
+        return error
+    from obstore import exceptions
+
+    said = str(error).split("\n\nDebug source", 1)[0].split(" - Server returned", 1)[0].strip()
+    if isinstance(error, FileNotFoundError | exceptions.NotFoundError):
+        return NotFound(f"there is nothing at {url}")
+    if isinstance(error, ValueError | exceptions.InvalidPathError):
+        return InvalidInput(f"{url} can't be fetched: {said}")
+    if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
+        return NotAllowed(f"{url} may not be read with the credentials of this machine")
+    if "NoSuchBucket" in str(error):
+        return NotFound(f"there is no bucket '{url.bucket}' ({url})")
+    if "error sending request" in said or "HTTP error" in said:
+        return Unavailable(f"the object store of {url} can't be reached: {said}")
+    return OperationFailed(f"fetching {url} failed: {said}")
