@@ -71,6 +71,25 @@ def test_undelete_warns_of_what_is_not_as_it_was(cli, stub) -> None:
     assert (result.status, result.err) == (0, "warning: branch training@master stays\n")
 
 
+def test_a_flush_shows_the_jobs_that_ended_before_the_time_was_over(cli, stub, make_job) -> None:
+    def ended(operation, args, given, inner=stub.answer):
+        if operation != "flush_jobs":
+            return inner(operation, args, given)
+        assert given["timeout_s"] == 5
+        return late()
+
+    def late():
+        yield make_job("train", "success")
+        raise TimedOut("waited 5 s")
+
+    stub.answer = ended
+
+    result = cli("flush", "job", "training@master", "--timeout", "5s")
+
+    assert (result.status, result.err) == (6, "error: waited 5 s\n")
+    assert [line.split()[1] for line in result.out.splitlines()] == ["OUTPUT", f"train/{RUN}"]
+
+
 def test_a_wait_for_a_run_that_takes_too_long_ends_with_6(cli, stub) -> None:
     stub.failures["inspect_run"] = TimedOut("waited 5 s")
 

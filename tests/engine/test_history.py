@@ -122,6 +122,8 @@ def test_waits_end_when_the_time_is_over(engine, commits) -> None:
         commits.inspect_run(run, wait=True, timeout_s=0.05)
     with pytest.raises(TimedOut):
         list(commits.flush_commits([f"data@{run}"], timeout_s=0.05))
+    with pytest.raises(TimedOut):
+        list(engine.engine.jobs.flush_jobs([f"data@{run}"], timeout_s=0.05))
     with pytest.raises(NotFound):
         commits.inspect_run("0" * 12 + "4" + "0" * 19, wait=True)
 

@@ -40,9 +40,16 @@ class Jobs(Protocol):
 
     @operation("GET", "/flush/jobs")
     def flush_jobs(
-        self, commits: list[str], *, pipelines: list[str] | None = None
+        self,
+        commits: list[str],
+        *,
+        pipelines: list[str] | None = None,
+        timeout_s: float | None = None,
     ) -> Iterator[JobInfo]:
-        """Each ended job that the given commits (`repo@ref`) caused; blocks until all ended."""
+        """Each ended job that the given commits (`repo@ref`) caused; blocks until all ended.
+
+        Raises TimedOut, `timeout_s` after the call.
+        """
 
     @operation("GET", "/workers")
     def list_workers(self, *, pipeline: str | None = None) -> list[WorkerInfo]:

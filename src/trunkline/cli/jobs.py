@@ -8,7 +8,6 @@ from trunkline.cli.arguments import (
     all_projects,
     at_most,
     commit_name,
-    commit_of,
     full_name,
     full_names,
     seconds,
@@ -31,7 +30,7 @@ from trunkline.cli.output import (
 from trunkline.cli.pipeline_text import job_block
 from trunkline.cli.progress import waiting
 from trunkline.cli.session import Shape, current, operations
-from trunkline.errors import InvalidInput
+from trunkline.errors import InvalidInput, TimedOut
 from trunkline.model.jobs import JobInfo, JobState, WorkerInfo
 from trunkline.model.names import is_commit_id
 
@@ -139,13 +138,18 @@ def _block(job: JobInfo) -> str:
     return job_block(job, [worker for worker in workers if worker.job.endswith(f"@{job.id}")])
 
 
+_timeout = click.option(
+    "--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m."
+)
+
+
 @command(shows=True, examples=["wait job inference@4f2a…", "wait job 4f2a… --timeout 10m"])
 @click.argument("job")
-@click.option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")
+@_timeout
 def wait_job(job: str, timeout: str | None) -> None:
     """Wait for the end of a job (an id alone: of all jobs of the run).
 
-    The exit status is 0 only if all of them succeeded.
+    The exit status is 0 only if all of them succeeded, 6 if the time is over.
     """
     limit = None if timeout is None else seconds(timeout)
     done: list[JobInfo] = []
@@ -169,20 +173,27 @@ def _leave_with_the_outcome(jobs: list[JobInfo]) -> None:
 @click.option(
     "-p", "--pipeline", "pipelines", multiple=True, metavar="PIPELINE", help="Wait for these only."
 )
-def flush_job(commits: tuple[str, ...], pipelines: tuple[str, ...]) -> None:
+@_timeout
+def flush_job(commits: tuple[str, ...], pipelines: tuple[str, ...], timeout: str | None) -> None:
     """Wait for all jobs that the commits caused, and print each as it ends.
 
-    The exit status is 1 if a job did not succeed.
+    The exit status is 1 if a job did not succeed, 6 if the time is over.
     """
     done: list[JobInfo] = []
     ended = noting(
         done,
         operations().jobs.flush_jobs(
-            ["@".join(commit_of(text)) for text in commits], pipelines=full_names(pipelines)
+            [commit_name(text) for text in commits],
+            pipelines=full_names(pipelines),
+            timeout_s=None if timeout is None else seconds(timeout),
         ),
     )
     if current().shape == Shape.TABLE:
-        show_all(list(ended), JOBS)
+        try:
+            show_all(list(ended), JOBS)
+        except TimedOut:
+            show_all(done, JOBS)  # those that did end
+            raise
     else:
         show_each(ended, JOBS)
     _leave_with_the_outcome(done)

@@ -1,5 +1,6 @@
 """Operations on jobs and workers; see `api.jobs`."""
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -103,17 +104,27 @@ class EngineJobs:
             ledger.delete_job(tx, record.number)
 
     def flush_jobs(
-        self, commits: list[str], *, pipelines: list[str] | None = None
+        self,
+        commits: list[str],
+        *,
+        pipelines: list[str] | None = None,
+        timeout_s: float | None = None,
     ) -> Iterator[JobInfo]:
+        until = None if timeout_s is None else time.monotonic() + timeout_s
         with self._services.database.read() as tx:
             names = derived_from_all(tx, commits)
             jobs = [ledger.job_of_output(tx, name.repo, name.id) for name in names]
         found = [
-            job
+            job.name
             for job in jobs
             if job is not None and (pipelines is None or job.pipeline in pipelines)
         ]
-        return (self.inspect_job(job.name, wait=True) for job in found)
+        return self._flushed(found, until)
+
+    def _flushed(self, names: list[str], until: float | None) -> Iterator[JobInfo]:
+        for name in names:
+            left = None if until is None else max(until - time.monotonic(), 0.0)
+            yield self.inspect_job(name, wait=True, timeout_s=left)
 
     def list_workers(self, *, pipeline: str | None = None) -> list[WorkerInfo]:
         workers = self._services.scheduler.pool.workers(pipeline)
