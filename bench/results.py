@@ -12,6 +12,7 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,8 +39,9 @@ class Workload:
 
 
 class Results:
-    def __init__(self, *, scale: float, missing: list[str]) -> None:
+    def __init__(self, *, scale: float, missing: list[str], growth: Sequence[int] = ()) -> None:
         self.scale = scale
+        self.growth = growth  # sizes of trees, if others than usual are wanted
         self.missing = missing
         self._workloads: dict[str, Workload] = {}
 

@@ -6,6 +6,7 @@ disk until the end of the run, because on ext4 a creation right after a deletion
 slower. A tool that can't do a step has no method for it.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -47,6 +48,18 @@ class Trunkline:
         """As `store`; what is gone from the source goes."""
         run(*["trunkline", "put", "file", "-r", "bench@master:/", "-f"], str(source))
 
+    def restore(self, place: Path) -> None:
+        """Write the newest state out."""
+        run("trunkline", "get", "file", "-r", "bench@master:/", "-o", str(place / "out"))
+
+    def differences(self) -> None:
+        """Name the files that differ between the last two states."""
+        run("trunkline", "diff", "file", "bench@master", "--name-only")
+
+    def names(self) -> None:
+        """Name all files."""
+        run("trunkline", "list", "file", "-r", "--name-only", "bench@master")
+
     def stored_bytes(self) -> int:
         return tree_bytes(self._home / "store" / "packs")
 
@@ -77,6 +90,17 @@ class Restic:
         self._run("backup", str(source))
 
     sync = store
+
+    def restore(self, place: Path) -> None:
+        self._run("restore", "latest", "--target", str(place))
+
+    def differences(self) -> None:
+        found = run("restic", "-q", "-r", str(self._repository), "snapshots", "--json")
+        ids = [snapshot["short_id"] for snapshot in json.loads(found)]
+        self._run("diff", *ids[-2:])
+
+    def names(self) -> None:
+        self._run("ls", "latest")
 
     def stored_bytes(self) -> int:
         return tree_bytes(self._repository)
@@ -117,6 +141,16 @@ class Git:
         )
 
     sync = store
+
+    def restore(self, place: Path) -> None:
+        git = ["git", f"--git-dir={self._repository}", "-c", "core.bare=false"]
+        run(*git, f"--work-tree={place}", "checkout", "-f", "HEAD", "--", ".", cwd=place)
+
+    def differences(self) -> None:
+        run("git", f"--git-dir={self._repository}", "diff", "--name-status", "HEAD~", "HEAD")
+
+    def names(self) -> None:
+        run("git", f"--git-dir={self._repository}", "ls-tree", "-r", "HEAD")
 
     def stored_bytes(self) -> int:
         return tree_bytes(self._repository)

@@ -1,7 +1,8 @@
-"""Taking data in, beside the tools that one would take instead, and the limits of the hardware.
+"""Data in and out, beside the tools that one would take instead, and the limits of the hardware.
 
-usage: versioning.py [--scale 1] [--repetitions 3] [--peers restic,git] [--only w1,w2,text]
-                     [--keep NAME]
+usage: versioning.py [--scale 1] [--repetitions 3] [--peers restic,git]
+                     [--only w1,w2,text,out,large-out,http,growth]
+                     [--growth 1000,100000,10000000] [--keep NAME]
 
 `--scale 0.02` is a quick look. All tools take turns in every repetition, each with a new store;
 data directories are made once. `--keep` writes bench/results/NAME.json. Every tool reads from a
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import data
+import reading
 from measure import private_home, seconds
 from results import Results, Workload
 from tools import PEERS, installed
@@ -166,7 +168,12 @@ def _store(tree: Path, tool: Any) -> None:
     tool.store(tree)
 
 
-SCENARIOS = {"w1": small_files, "w2": large_files, "text": compressible}
+SCENARIOS = {
+    "w1": small_files,
+    "w2": large_files,
+    "text": compressible,
+    **reading.SCENARIOS,
+}
 
 
 def main() -> None:
@@ -175,12 +182,14 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--peers", default="restic,git", help=f"of {', '.join(PEERS)}")
     parser.add_argument("--only", default=",".join(SCENARIOS))
+    parser.add_argument("--growth", default="", help="files in the trees of the growth scenario")
     parser.add_argument("--keep", metavar="NAME")
     options = parser.parse_args()
     with private_home() as place:
         peers = [name for name in options.peers.split(",") if name]
         tools, missing = installed(peers, place)
-        results = Results(scale=options.scale, missing=missing)
+        growth = [int(size) for size in options.growth.split(",") if size]
+        results = Results(scale=options.scale, missing=missing, growth=growth)
         places = places_below(place)
         data_place = place / "data"
         data_place.mkdir()

@@ -150,6 +150,21 @@ def test_the_size_of_a_directory_is_known_without_reading_it(grown: tuple[Grown,
         assert len(tree.store.got) <= 3 * tree.levels
 
 
+def test_digests_of_directories_are_made_anew_where_something_changed(
+    grown: tuple[Grown, ...],
+) -> None:
+    for tree in grown:
+        trees = tree.cold
+        before = {e.path: e.digest for e in trees.glob(tree.root, "*", digest=True)}
+        root = changed(trees, tree.root, [name(7)])
+        tree.store.begin()
+
+        after = {e.path: e.digest for e in trees.glob(root, "*", digest=True)}
+
+        assert {path for path in after if after[path] != before[path]} == {"07"}
+        assert after == {e.path: e.digest for e in tree.cold.glob(root, "*", digest=True)}
+
+
 def test_a_difference_reads_what_differs(grown: tuple[Grown, ...]) -> None:
     for tree in grown:
         names = [name(n) for n in random.Random(3).sample(range(tree.files), 10)]
@@ -205,3 +220,20 @@ def test_few_changes_of_a_large_tree_give_what_building_it_anew_gives(
 def test_a_large_tree_is_whole(grown: tuple[Grown, ...], tmp_path: Path) -> None:
     for tree in grown[:2]:
         assert list(tree.cold.verify(tree.root)) == []
+
+
+def test_a_second_listing_with_digests_reads_no_more_than_what_changed(
+    grown: tuple[Grown, ...],
+) -> None:
+    tree = grown[-1]
+    list(tree.cold.glob(tree.root, "*", digest=True))
+    all_of_it = len(tree.store.got)
+    trees = tree.cold
+    list(trees.glob(tree.root, "*", digest=True))
+    root = changed(trees, tree.root, [name(7)])
+    tree.store.begin()
+
+    list(trees.glob(root, "*", digest=True))
+
+    # 97 directories are looked for, and one of them is read.
+    assert len(tree.store.got) <= all_of_it / 4

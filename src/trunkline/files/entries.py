@@ -17,6 +17,8 @@ from trunkline.files.view import View, below
 from trunkline.model.versions import FileType
 from trunkline.store.digests import DIGEST_BYTES, Digest
 
+_STRIDE = 32  # rows looked at together to begin with
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -32,8 +34,33 @@ class Entry:
 def directory_digest(view: View, directory: str) -> str:
     """BLAKE3 of the sorted table of the files below: relative path, NUL, digest, newline.
 
-    Depends on paths and contents only. Reads all ranges below the directory.
+    Depends on paths and contents only. Reads all ranges below the directory, unless the same ones
+    were read for it before, in whatever tree.
     """
+    memo, key = view.loader.digests, _covering(view, directory)
+    known = memo.get(key)
+    if known is None:
+        known = _digest_below(view, directory)
+        memo.put(key, known)
+    return known
+
+
+def _covering(view: View, directory: str) -> bytes:
+    """What the digest of a directory depends on: its path and the names of what holds its rows."""
+    units = Digest(directory.encode("utf-8") + b"\0")
+    low, high = below(directory)
+    cursor = view.cursor(low)
+    while not cursor.done and (high is None or cursor.first < high):
+        inside = low <= cursor.first and (high is None or cursor.last < high)
+        if cursor.level and not inside:
+            cursor.descend()
+            continue
+        units.update(bytes.fromhex(cursor.blob))
+        cursor.step()
+    return units.digest()
+
+
+def _digest_below(view: View, directory: str) -> str:
     table = Digest()
     skip = len(directory) + 1 if directory else 0
     for part in view.slices(*below(directory)):
@@ -129,9 +156,11 @@ class _Scanner:
                 if i == len(paths):
                     return parent + "0"
                 continue
-            self._enter(path.rpartition("/")[0], found)
-            found[path] = i
-            i += 1
+            directory = path.rpartition("/")[0]
+            self._enter(directory, found)
+            stop = _end_of_files(paths, i, end, directory)
+            found.update(zip(paths[i:stop], range(i, stop), strict=True))
+            i = stop
         return paths[-1] + "\0" if end == len(paths) else None
 
     def _enter(self, directory: str, found: dict[str, int | None]) -> None:
@@ -163,6 +192,20 @@ class _Scanner:
             and directory.startswith(self._literal)
         ):
             found[directory] = None
+
+
+def _end_of_files(paths: list[str], start: int, end: int, directory: str) -> int:
+    """Where a run of files right in a directory ends; the path at `start` is one."""
+    stop = bisect_left(paths, directory + "0", start, end) if directory else end
+    slashes = directory.count("/") + 1 if directory else 0
+    at, stride = start, _STRIDE
+    while at < stop:
+        to = min(at + stride, stop)
+        # Each path below has as many slashes as the directory and one more, or even more.
+        if "\0".join(paths[at:to]).count("/") > slashes * (to - at):
+            return next(n for n in range(at, to) if paths[n].count("/") > slashes)
+        at, stride = to, stride * 4
+    return stop
 
 
 def _after_prefix(prefix: str) -> str:

@@ -18,7 +18,29 @@ from trunkline.store.chunks import ChunkId, ChunkStore
 
 _NODES_MAX = 128  # decoded, about 50 kB each
 _RANGES_MAX = 64  # decoded, about 0.4 MB each
+_DIGESTS_MAX = 64 * 1024  # about 0.3 kB each
 LEVEL_MAX = 32  # far more than any tree has; nodes of 16 entries and more
+
+
+class Memo:
+    """Digests of directories by what they depend on, the latest ones. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[bytes, str] = OrderedDict()
+
+    def get(self, key: bytes) -> str | None:
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
+            return known
+
+    def put(self, key: bytes, digest: str) -> None:
+        with self._lock:
+            self._known[key] = digest
+            while len(self._known) > _DIGESTS_MAX:
+                self._known.popitem(last=False)
 
 
 class Loader:
@@ -26,6 +48,7 @@ class Loader:
 
     def __init__(self, chunks: ChunkStore) -> None:
         self.chunks = chunks
+        self.digests = Memo()
         self._lock = threading.Lock()
         self._nodes: OrderedDict[str, Node] = OrderedDict()
         self._ranges: OrderedDict[str, Columns] = OrderedDict()
