@@ -22,10 +22,14 @@ class Admin(Protocol):
         """Delete all pipelines, jobs, repos and data."""
 
     @operation("POST", "/fsck")
-    def fsck(self, *, read_data: bool = True) -> FsckReport:
+    def fsck(
+        self, *, read_data: bool = True, read_percent: float = 100.0, repair: bool = False
+    ) -> FsckReport:
         """Check every commit, manifest and chunk, and the rules of provenance.
 
-        With `read_data`, every byte is read and hashed; otherwise only structure and presence.
+        With `read_data`, every byte is read and hashed, or those of a random share of the packs;
+        otherwise only structure and presence. With `repair`, what can be healed is: the index is
+        brought in line with the packs, chunks are pointed to whole copies, damaged packs set aside.
         """
 
     @operation("POST", "/gc")

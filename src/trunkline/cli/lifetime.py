@@ -7,6 +7,7 @@ from trunkline.cli.command import command
 from trunkline.cli.output import show_one, size, span
 from trunkline.cli.progress import waiting
 from trunkline.cli.session import operations
+from trunkline.errors import InvalidInput
 from trunkline.model.admin import FsckReport, GcReport
 
 
@@ -53,15 +54,33 @@ def _amount(objects: int, size_bytes: int) -> str:
     return f"{objects:,} objects, {size(size_bytes)}"
 
 
-@command(shows=True, examples=["fsck", "fsck --quick"])
+@command(shows=True, examples=["fsck", "fsck --read-data-subset 5%", "fsck --repair"])
 @click.option("--quick", is_flag=True, help="Check structure and presence, read no data.")
-def fsck(quick: bool) -> None:
-    """Check every commit, file and stored byte; exit status 7 if something is damaged."""
+@click.option(
+    "--read-data-subset",
+    "subset",
+    metavar="PERCENT",
+    help="Read the data of so much of the store only, chosen by chance, as in 5%.",
+)
+@click.option("--repair", is_flag=True, help="Heal what can be healed, and say what can't.")
+@click.option("-f", "--fix", "repair", is_flag=True, hidden=True)  # the name in 2.x
+def fsck(quick: bool, subset: str | None, repair: bool) -> None:
+    """Check every commit, file and stored byte; exit status 7 if damage is there and stays."""
+    percent = 100.0 if subset is None else _percent(subset)
+    if quick and subset is not None:
+        raise InvalidInput("--quick reads no data; leave out one of it and --read-data-subset")
     with waiting("checking"):
-        report = operations().admin.fsck(read_data=not quick)
+        report = operations().admin.fsck(read_data=not quick, read_percent=percent, repair=repair)
     show_one(report, _fsck_block)
-    if report.damages:
+    if any(not damage.repaired for damage in report.damages):
         raise click.exceptions.Exit(7)
+
+
+def _percent(text: str) -> float:
+    try:
+        return float(text.strip().removesuffix("%"))
+    except ValueError as error:
+        raise InvalidInput(f"{text!r} is not a share of the data; write it as 5%") from error
 
 
 def _fsck_block(report: FsckReport) -> str:
@@ -72,6 +91,14 @@ def _fsck_block(report: FsckReport) -> str:
     for damage in report.damages:
         lines.append(f"{damage.thing}: {damage.problem}")
         lines += [f"  {hit}" for hit in damage.hits]
+        more = damage.hits_total - len(damage.hits)
+        if more > 0:
+            lines.append(f"  and {more:,} more")
+        if damage.repair:
+            lines.append(f"  → {damage.repair}")
     count = len(report.damages)
+    healed = sum(damage.repaired for damage in report.damages)
     verdict = "No damage found." if not count else f"{count} damaged."
+    if healed:
+        verdict = f"{count} damaged, {healed} repaired."
     return "\n".join([*lines, verdict])

@@ -3,25 +3,17 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
 
-from trunkline.db.database import Transaction
-from trunkline.engine import liveness
+from trunkline.engine.check import Check
 from trunkline.engine.release import FORMAT, RELEASE
 from trunkline.engine.services import Services
-from trunkline.errors import Corrupt, InvalidInput, TrunklineError
-from trunkline.files.manifest import RootId
+from trunkline.errors import InvalidInput
 from trunkline.jobs import ledger
-from trunkline.model.admin import Damage, FsckReport, GcReport, ServerStatus, ServerVersion
+from trunkline.model.admin import FsckReport, GcReport, ServerStatus, ServerVersion
 from trunkline.model.names import DEFAULT_PROJECT
-from trunkline.model.versions import BranchName
 from trunkline.pipelines import lifecycle
 from trunkline.runtimes.process import isolation_available
-from trunkline.store.live import LiveSet
-from trunkline.versions import branches, commits, projects, provenance, repos, trash
-from trunkline.versions.commits import CommitRecord
-
-_HITS_MAX = 20
+from trunkline.versions import projects, repos, trash
 
 
 class EngineAdmin:
@@ -71,80 +63,10 @@ class EngineAdmin:
             raise InvalidInput("the grace period must be a number of seconds, 0 or more")
         return self._services.collector.collect(dry_run=dry_run, grace_s=grace_s)
 
-    # --- fsck -------------------------------------------------------------------------------------
-
-    def fsck(self, *, read_data: bool = True) -> FsckReport:
-        services = self._services
-        damages: list[Damage] = []
-        damaged: dict[str, str] = {}
-        collection = services.chunks.collection()
-        with collection.exclusive(), collection.live_set() as live:
-            needed: LiveSet | None = live
-            try:
-                liveness.mark(services.database, services.chunks, live, pace=lambda: None)
-            except Corrupt:  # the tree that can't be read is reported below
-                needed = None
-            for chunk, problem in services.chunks.verify(read_data=read_data, needed=needed):
-                damaged[str(chunk)] = problem
-        with services.database.read() as tx:
-            names = [*repos.repo_names(tx), *repos.spec_repos(tx)]
-            records = [record for name in names for record in commits.list_commits(tx, name)]
-            damages += [found for name in names for found in _broken_provenance(tx, name)]
-        files = 0
-        hits: dict[str, list[str]] = {chunk: [] for chunk in damaged}
-        seen: set[str] = set()
-        for record in records:
-            files += record.files
-            if record.finished is None or record.root in seen:
-                continue
-            seen.add(record.root)
-            damages += self._check_tree(record, hits)
-        damages += [
-            Damage(thing=f"chunk {chunk}", problem=problem, hits=tuple(hits[chunk][:_HITS_MAX]))
-            for chunk, problem in damaged.items()
-        ]
-        stats = services.chunks.stats
-        return FsckReport(
-            commits=len(records),
-            files=files,
-            chunks=stats.chunks,
-            bytes_read=stats.stored_bytes if read_data else 0,
-            damages=tuple(damages),
-        )
-
-    def _check_tree(self, record: CommitRecord, hits: dict[str, list[str]]) -> Iterator[Damage]:
-        """What is wrong with a commit's tree; notes the files that damaged chunks hit."""
-        trees = self._services.trees
-        name = f"{record.repo}@{record.id}"
-        root = RootId(record.root)
-        try:
-            problems = [str(problem) for problem in trees.verify(root)]
-            if trees.totals(root) != (record.files, record.size_bytes):
-                problems.append("its size is not what was recorded")
-            if hits:
-                for row in trees.walk(root):
-                    for chunk, _ in row.chunks:
-                        if chunk in hits:
-                            hits[chunk].append(f"{name}:/{row.path}")
-        except TrunklineError as error:
-            problems = [str(error)]
-        for problem in problems:
-            yield Damage(thing=f"commit {name}", problem=problem, hits=(name,))
-
-
-def _broken_provenance(tx: Transaction, repo: str) -> Iterator[Damage]:
-    """Heads that are not made from the heads of the branches that theirs is derived from."""
-    for info in branches.list_branches(tx, repo):
-        head = branches.branch_head(tx, repo, info.name)
-        if head is None or not info.provenance:
-            continue
-        made_from = {(c.repo, c.id) for c in provenance.inputs_of(tx, head)}
-        for source in info.provenance:
-            wanted = branches.branch_head(tx, source.repo, source.branch)
-            if wanted is not None and (wanted.repo, wanted.id) not in made_from:
-                name = BranchName(repo=repo, branch=info.name)
-                yield Damage(
-                    thing=f"branch {name}",
-                    problem=f"its head was not made from the head of {source}",
-                    hits=(f"{repo}@{head.id}",),
-                )
+    def fsck(
+        self, *, read_data: bool = True, read_percent: float = 100.0, repair: bool = False
+    ) -> FsckReport:
+        if not 0 < read_percent <= 100:
+            raise InvalidInput("the share of the data to read must be above 0 % and at most 100 %")
+        share = read_percent / 100 if read_data else 0.0
+        return Check(self._services).run(share=share, repair=repair)

@@ -40,6 +40,11 @@ def mark(database: Database, chunks: ChunkStore, live: LiveSet, *, pace: Callabl
     return until
 
 
+def read_plan(chunks: ChunkStore, segment: str) -> None:
+    """Raises Corrupt for a list of datums that can't be read."""
+    jobs.read_datums(chunks, segment)
+
+
 def walk(chunks: ChunkStore, live: LiveSet, *, pace: Callable[[], None]) -> None:
     """Note all that is reached from where the set begins."""
     reach = Reach(chunks, live)

@@ -1,6 +1,6 @@
 """Checks the structure of a stored tree against all rules of the format."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from trunkline.errors import Corrupt, TrunklineError
 from trunkline.files.columns import Columns, read_list
@@ -10,17 +10,20 @@ from trunkline.files.view import View
 from trunkline.model.names import check_path
 from trunkline.store.chunks import ChunkId, ChunkStore
 
+Fresh = Callable[[str], bool]  # whether a node or range was not asked for before
 
-def check_tree(view: View, chunks: ChunkStore) -> Iterator[tuple[str, str]]:
+
+def check_tree(view: View, chunks: ChunkStore, fresh: Fresh) -> Iterator[tuple[str, str]]:
     """(path, problem) for everything wrong with a tree; the path is "" where none is to blame.
 
-    Says whether all chunks are stored, not whether they are whole: that is `ChunkStore.verify`.
+    Nodes and ranges that are not fresh, because another tree has them, are not gone into. Says
+    whether all chunks are stored, not whether they are whole: that is `ChunkStore.verify`.
     """
     state = _State()
     try:
         cursor = view.cursor()
         while not cursor.done:
-            yield from _unit_problems(cursor, state, chunks)
+            yield from _unit_problems(cursor, state, chunks, fresh)
             cursor.step()
     except Corrupt as error:
         yield state.before, str(error)
@@ -35,16 +38,22 @@ class _State:
         self.entries = [0] * LEVEL_MAX  # of the node that is open on each level
 
 
-def _unit_problems(cursor: Cursor, state: _State, chunks: ChunkStore) -> Iterator[tuple[str, str]]:
+def _unit_problems(
+    cursor: Cursor, state: _State, chunks: ChunkStore, fresh: Fresh
+) -> Iterator[tuple[str, str]]:
     """The problems of the range at a position, after those of the nodes on the way down to it."""
     while cursor.level:
         yield from _entry_problems(cursor, state)
+        if _skipped(cursor, state, fresh):
+            return
         try:
             cursor.descend()
         except Corrupt as error:
             yield cursor.first, str(error)
             return
     yield from _entry_problems(cursor, state)
+    if _skipped(cursor, state, fresh):
+        return
     unit = cursor.unit
     try:
         rows = cursor.rows()
@@ -63,6 +72,19 @@ def _unit_problems(cursor: Cursor, state: _State, chunks: ChunkStore) -> Iterato
     if (cut and cut != len(rows)) or not (ends or cursor.is_last):
         yield unit.first, f"range {unit.blob} ends where the format puts no end"
     yield from _chunk_problems(rows, chunks)
+
+
+def _skipped(cursor: Cursor, state: _State, fresh: Fresh) -> bool:
+    """Whether what the entry at a position names was checked in another tree.
+
+    The end of a tree may break the rule of cuts, so it is checked in each.
+    """
+    if cursor.is_last or fresh(cursor.unit.blob):
+        return False
+    state.before, state.files = cursor.last, _Above()
+    for level in range(cursor.level):
+        state.entries[level] = 0
+    return True
 
 
 def _entry_problems(cursor: Cursor, state: _State) -> Iterator[tuple[str, str]]:

@@ -11,12 +11,11 @@ from typing import NamedTuple, Protocol
 
 from trunkline.errors import Corrupt
 from trunkline.files.columns import Columns, decode_columns, read_list
+from trunkline.files.index import LEVEL_MAX
 from trunkline.files.manifest import EMPTY, RANGE_MAGIC, read_node
 from trunkline.files.segments import BLOCK_MAGIC, read_segment
 from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.digests import DIGEST_BYTES
-
-_LEVEL_MAX = 8
 
 
 class Kind(IntEnum):
@@ -65,8 +64,8 @@ class Reach:
         try:
             top = read_node(self._load(root))
             level, ids = top.level, [bytes.fromhex(chunk) for chunk in top.entries.ids]
-            if not 1 <= level <= _LEVEL_MAX:
-                raise Corrupt("its index", f"a level from 1 to {_LEVEL_MAX}", str(level))
+            if not 1 <= level <= LEVEL_MAX:
+                raise Corrupt("its index", f"a level from 1 to {LEVEL_MAX}", str(level))
             while level > 1:
                 level -= 1
                 nodes = self._seen.walk_once(Kind.NODE, ids)

@@ -4,7 +4,7 @@ A tree is immutable and named by its root. Equal trees have equal roots, whateve
 them; a change makes a new tree, which shares all untouched ranges with the old one.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from trunkline.errors import Corrupt
@@ -171,13 +171,15 @@ class Trees:
         """The same as a tar archive, with names relative to the directory `above`."""
         return tar_pieces(self.chunks, self.slices(root, prefix), above=above, mtime_s=mtime_s)
 
-    def verify(self, root: RootId) -> Iterator[tuple[str, str]]:
+    def verify(
+        self, root: RootId, *, fresh: Callable[[str], bool] = lambda _: True
+    ) -> Iterator[tuple[str, str]]:
         """(path, problem) for everything wrong with the structure of a tree; see `files.check`."""
         try:
             view = self._view(root)
         except Corrupt as error:
             return iter([("", str(error))])
-        return check_tree(view, self.chunks)
+        return check_tree(view, self.chunks, fresh)
 
     def _view(self, root: RootId) -> View:
         return View(self._loader, root)

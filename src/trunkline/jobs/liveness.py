@@ -41,6 +41,11 @@ def names(tx: Transaction) -> Iterator[Name]:
     yield from (Name(Kind.CHUNK, chunk) for chunk in tables.chunks_in_trash(tx))
 
 
+def read_datums(chunks: ChunkStore, segment: str) -> None:
+    """Raises Corrupt for a segment that can't be read."""
+    decode_segment(chunks.get(ChunkId(segment)))
+
+
 def reach_datums(chunks: ChunkStore, reach: Reach, segment: str) -> None:
     """Note the trees that the datums of a job read."""
     for planned in decode_segment(chunks.get(ChunkId(segment))):

@@ -32,6 +32,9 @@ class Damage:
     thing: str
     problem: str
     hits: tuple[str, ...]  # repo@commit:/path, at most 20
+    hits_total: int = 0  # how many there are, if more than that
+    repair: str = ""  # what was done about it; or, where nothing could be, what to do
+    repaired: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,7 @@ class FsckReport:
     commits: int
     files: int
     chunks: int
-    bytes_read: int
+    bytes_read: int  # of packs whose chunks were hashed
     damages: tuple[Damage, ...]
 
 

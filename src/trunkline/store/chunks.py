@@ -22,7 +22,7 @@ from typing import NamedTuple, NewType
 
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
-from trunkline.store import bulk, packs, recovery, tables
+from trunkline.store import bulk, packs, recovery, repair, tables
 from trunkline.store.collect import Collection
 from trunkline.store.digests import Digest
 from trunkline.store.epochs import Epochs
@@ -225,10 +225,7 @@ class ChunkStore:
         return {digests[digest] for digest in there}
 
     def claim_many(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
-        """Which of the chunks are stored, and stay so while the caller's hold lasts.
-
-        For whoever relies on chunks that it has not put itself and no tree that it reads names.
-        """
+        """Which of the chunks are stored, and stay so while the caller's hold lasts."""
         digests = {bytes.fromhex(chunk): chunk for chunk in chunks}
         with self._lock:
             there = digests.keys() & self._pending.keys()
@@ -236,11 +233,7 @@ class ChunkStore:
         return {digests[digest] for digest in there}
 
     def hold(self) -> AbstractContextManager[None]:
-        """While inside, what was found stored stays stored; see `store.epochs`.
-
-        Around every operation that stores chunks or takes them over, from its first look into the
-        catalog until what it made has a name there.
-        """
+        """While inside, what was found stored stays stored; see `store.epochs`."""
         return self.epochs.hold()
 
     def collection(self) -> Collection:
@@ -248,10 +241,7 @@ class ChunkStore:
         return Collection(self._directory, self._index, self.epochs, writer=self._writer)
 
     def let_go(self, *, cached: bool = False) -> None:
-        """Close packs that are gone, so that their bytes are free; `cached`: chunks in memory too.
-
-        For who stays open while others collect garbage: between two pieces of work.
-        """
+        """Close packs that are gone, to free their bytes; `cached`: chunks in memory too."""
         with self._lock:
             for name in [name for name, reader in self._readers.items() if reader.removed]:
                 del self._readers[name]
@@ -269,17 +259,24 @@ class ChunkStore:
             recovery.recover(self._packs, self._index, rebuild=False)
 
     def verify(
-        self, *, read_data: bool, needed: LiveSet | None = None
+        self, *, read_data: bool, share: float = 1.0, needed: LiveSet | None = None
     ) -> Iterator[tuple[ChunkId, str]]:
         """(chunk, problem) for everything damaged; the chunk is "" for damage between chunks.
 
-        `read_data` decompresses and hashes every chunk; without it only headers, footers and the
-        index are compared. What is not in `needed` may be missing from the index. `stats` tells
-        what was seen, while and after the problems are read.
+        `read_data` decompresses and hashes every chunk (of this share of the packs); without it
+        only headers, footers and the index are compared. What is not in `needed` may be missing
+        from the index. `stats` tells what was seen, while and after the problems are read.
         """
-        self._verifier = Verifier(self._packs, self._index, read_data=read_data, needed=needed)
+        self._verifier = Verifier(
+            self._packs, self._index, share=share if read_data else 0.0, needed=needed
+        )
         for chunk, problem in self._verifier.run():
             yield ChunkId(chunk), problem
+
+    @property
+    def damaged_packs(self) -> list[str]:
+        """The packs in which the latest verification has found something damaged."""
+        return sorted(self._verifier.damaged_packs) if self._verifier else []
 
     @property
     def stats(self) -> VerifyStats:
@@ -567,8 +564,10 @@ class ChunkStore:
         """The index; made anew from the packs when it is missing or can't be read."""
         path = self._directory / "index.db"
         with self._exclusive():
-            rebuild = not path.exists()
+            rebuild = not path.exists() or repair.must_rebuild(self._directory)
             try:
+                if rebuild and path.exists():
+                    raise Corrupt(f"the index {path}", "a whole database", "one to be made anew")
                 index = tables.open_index(path)
             except Corrupt:
                 for suffix in ("", "-wal", "-shm"):
@@ -577,6 +576,7 @@ class ChunkStore:
                 rebuild = True
             if rebuild:
                 recovery.recover(self._packs, index, rebuild=True)
+                repair.rebuilt(self._directory)
         return index
 
     @contextmanager

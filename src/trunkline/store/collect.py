@@ -9,14 +9,14 @@ at work any more, is given up: its row leaves the index. Its bytes go when its p
 A crash at any point leaves a store in which some garbage is left, and no more.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from trunkline.db.sqlite import SqliteDatabase
-from trunkline.store import tables
+from trunkline.store import repair, tables
 from trunkline.store.compact import Compacted, Compactor
 from trunkline.store.epochs import Epochs
 from trunkline.store.live import LiveSet
@@ -178,3 +178,17 @@ class Collection:
         return Compactor(self._directory / "packs", self._index, live, writer=self._writer).run(
             thorough=thorough, pace=pace
         )
+
+    def repair(
+        self, live: LiveSet, *, damaged: Sequence[str], damaged_packs: Sequence[str]
+    ) -> dict[str, str]:
+        """Heal damaged chunks and packs; see `store.repair`."""
+        outcome = repair.repair(
+            self._directory,
+            self._index,
+            live,
+            damaged=[bytes.fromhex(chunk) for chunk in damaged],
+            damaged_packs=damaged_packs,
+            writer=self._writer,
+        )
+        return {digest.hex(): what for digest, what in outcome.items()}

@@ -12,7 +12,7 @@ index has lost is put back into it, and a pack with damaged records is left alon
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from trunkline.store import packs, tables
 from trunkline.store.live import LiveSet
 from trunkline.store.packs import Encoded, Location, PackContent, PackReader, PackWriter
 
+ASIDE_SUFFIX = ".pack.damaged"
 LIVE_SHARE_MIN = 0.6  # a pack with less than this share of living bytes is rewritten
 SMALL_BYTES = 4 * 1024 * 1024  # packs below this are merged …
 SMALL_PACKS = 8  # … once there are so many of them
@@ -77,6 +78,17 @@ class Compactor:
             skipped=tuple(self._skipped),
         )
 
+    def set_aside(self, names: Iterable[str]) -> None:
+        """Copy what is good in damaged packs, and give their files another name."""
+        try:
+            for name in names:
+                if self._path(name).exists():
+                    self._take(name, salvage=True)
+            self._publish(aside=True)
+        finally:
+            if self._pack is not None:
+                self._pack.abandon()
+
     # --- which packs ------------------------------------------------------------------------------
 
     def _worth_it(self, *, thorough: bool) -> list[str]:
@@ -110,7 +122,7 @@ class Compactor:
 
     # --- one pack ---------------------------------------------------------------------------------
 
-    def _take(self, name: str) -> None:
+    def _take(self, name: str, *, salvage: bool = False) -> None:
         """Copy what is alive in a pack; it is removed when the copies are public."""
         try:
             data = self._path(name).read_bytes()
@@ -118,32 +130,42 @@ class Compactor:
             self._skipped.append(f"pack {name} can't be read: {error.strerror}")
             return
         content = packs.read_content(data, name)
-        if not content.sealed:
+        if not content.sealed and not salvage:
             self._skipped.append(f"pack {name} is damaged; run `fsck --repair`")
             return
-        try:
-            kept = [packs.as_stored(_record(data, place), place) for place in self._alive(content)]
-        except Corrupt as error:
-            self._skipped.append(str(error))
-            return
+        kept: list[Encoded] = []
+        for place in self._alive(content, everything=salvage):
+            try:
+                kept.append(packs.as_stored(_record(data, place), place))
+            except Corrupt as error:
+                if not salvage:
+                    self._skipped.append(str(error))
+                    return
         for chunk in kept:
             if self._pack is not None and self._pack.full:
-                self._publish()
+                self._publish(aside=salvage)
             self._append(name, chunk)
         self._copied.append(name)
 
-    def _alive(self, content: PackContent) -> list[Location]:
-        """The places of a pack that must not be lost; puts back what the index has lost."""
+    def _alive(self, content: PackContent, *, everything: bool) -> list[Location]:
+        """The places of a pack that must not be lost; puts back what the index has lost.
+
+        With `everything`, also what nobody is known to need.
+        """
         digests = [place.digest for place in content.places]
         with self._index.read() as tx:
             indexed = tables.find(tx, digests)
-        needed = self._live.among(digests)
+        needed = set(digests) if everything else self._live.among(digests)
         alive: list[Location] = []
         for place in content.places:
             there = indexed.get(place.digest)
             if there is not None and there.pack == content.name:
                 alive.append(place)
-            elif place.digest in needed and (there is None or not self._readable(there)):
+            elif (
+                place.digest in needed
+                and (there is None or not self._readable(there))
+                and self._readable(place)
+            ):
                 with self._index.write() as tx:
                     tables.repoint(tx, place)
                 alive.append(place)
@@ -169,7 +191,7 @@ class Compactor:
         except OSError as error:
             raise StorageFull(str(self._directory)) from error
 
-    def _publish(self) -> None:
+    def _publish(self, *, aside: bool = False) -> None:
         """Make the new pack durable, point the index to it, and only then remove the old ones."""
         pack = self._pack
         if pack is not None:
@@ -187,7 +209,10 @@ class Compactor:
         for name in self._copied:
             try:
                 size = self._path(name).stat().st_size
-                packs.remove(self._path(name))
+                if aside:
+                    packs.rename(self._path(name), self._path(name).with_suffix(ASIDE_SUFFIX))
+                else:
+                    packs.remove(self._path(name))
             except OSError as error:  # nothing points to it: the next compaction tries again
                 self._skipped.append(f"pack {name} can't be removed: {error.strerror}")
                 continue

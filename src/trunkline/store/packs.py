@@ -487,6 +487,11 @@ def remove(path: Path) -> None:
     os.unlink(path)
 
 
+def rename(path: Path, target: Path) -> None:
+    """Give a pack that nothing points to another name."""
+    os.rename(path, target)
+
+
 def take_over(path: Path) -> int | None:
     """Lock a pack that nobody owns, and return its descriptor; None while its writer is alive."""
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -99,3 +99,61 @@ def last_removed_name(tx: Transaction) -> int:
 
 def forget_removed_names(tx: Transaction, until: int) -> None:
     tx.execute("DELETE FROM removed_name WHERE number <= :until", until=until)
+
+
+# --- rules that must hold -------------------------------------------------------------------------
+
+
+def file_problems(tx: Transaction) -> list[str]:
+    """What the database finds wrong with its own file."""
+    return [str(row[0]) for row in tx.rows("PRAGMA quick_check") if row[0] != "ok"]
+
+
+def commits_out_of_line(tx: Transaction) -> list[tuple[str, str, str]]:
+    """(problem, repo, id) of commits that no series of operations leaves like that."""
+    name = "COALESCE(r.name, '?'), c.id FROM commit_record c LEFT JOIN repo r ON r.number = c.repo"
+    queries = (
+        f"SELECT 'its repo is gone', {name} WHERE r.number IS NULL",
+        f"SELECT 'its parent is gone', {name} WHERE c.parent IS NOT NULL AND NOT EXISTS"
+        " (SELECT 1 FROM commit_record p WHERE p.number = c.parent)",
+        f"SELECT 'its parent is in another repo', {name}"
+        " JOIN commit_record p ON p.number = c.parent WHERE p.repo <> c.repo",
+        f"SELECT 'it is not one step deeper than its parent', {name}"
+        " LEFT JOIN commit_record p ON p.number = c.parent"
+        " WHERE c.depth <> COALESCE(p.depth + 1, 0)",
+        f"SELECT 'it is finished and has no tree', {name}"
+        " WHERE c.finished_us IS NOT NULL AND c.root = ''",
+        f"SELECT 'it is finished and has changes left', {name} WHERE c.finished_us IS NOT NULL"
+        " AND EXISTS (SELECT 1 FROM commit_delta d WHERE d.commit_number = c.number)",
+        f"SELECT 'its run is gone', {name} WHERE NOT EXISTS"
+        " (SELECT 1 FROM run WHERE run.id = c.id)",
+        f"SELECT 'what it was made from is gone', {name}"
+        " JOIN commit_provenance e ON e.derived = c.number WHERE NOT EXISTS"
+        " (SELECT 1 FROM commit_record s WHERE s.number = e.source)",
+        f"SELECT 'it was made from a later commit', {name}"
+        " JOIN commit_provenance e ON e.derived = c.number WHERE e.source >= c.number",
+    )
+    return [(str(p), str(repo), str(i)) for query in queries for p, repo, i in tx.rows(query)]
+
+
+def heads_out_of_line(tx: Transaction) -> list[tuple[str, str, str]]:
+    """(problem, repo, branch) of branches whose head can't be one."""
+    rows = tx.rows(
+        "SELECT r.name, b.name, c.number FROM branch b JOIN repo r ON r.number = b.repo"
+        " LEFT JOIN commit_record c ON c.number = b.head"
+        " WHERE b.head IS NOT NULL AND (c.number IS NULL OR c.repo <> b.repo)"
+    )
+    return [
+        ("its head is gone" if number is None else "its head is in another repo", repo, branch)
+        for repo, branch, number in rows
+    ]
+
+
+def has_derived_branch(tx: Transaction, repo: str) -> bool:
+    """Whether a branch of the repo is derived from another."""
+    row = tx.row(
+        "SELECT 1 FROM branch_provenance e JOIN branch b ON b.number = e.derived"
+        " JOIN repo r ON r.number = b.repo WHERE r.name = :repo LIMIT 1",
+        repo=repo,
+    )
+    return row is not None

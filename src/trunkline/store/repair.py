@@ -1,0 +1,85 @@
+"""Makes a store whole again from what is good in it.
+
+A damaged chunk is pointed to another good copy where a pack has one; otherwise the index forgets
+it, so that storing the same content again heals it. What is good in a damaged pack goes into a new
+one; the damaged file is set aside under another name, and never read again.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from trunkline.db.sqlite import SqliteDatabase
+from trunkline.errors import Corrupt
+from trunkline.store import packs, recovery, tables
+from trunkline.store.compact import Compactor
+from trunkline.store.live import LiveSet
+from trunkline.store.packs import Location
+
+_MARK = "rebuild-index"  # beside the index: make it anew at the next opening
+
+
+def must_rebuild(directory: Path) -> bool:
+    """Whether a repair asked for a new index."""
+    return (directory / _MARK).exists()
+
+
+def rebuilt(directory: Path) -> None:
+    """The index is new."""
+    (directory / _MARK).unlink(missing_ok=True)
+
+
+def repair(
+    directory: Path,
+    index: SqliteDatabase,
+    needed: LiveSet,
+    *,
+    damaged: Iterable[bytes],
+    damaged_packs: Iterable[str],
+    writer: str,
+) -> dict[bytes, str]:
+    """Heal what can be healed; returns what became of each damaged chunk, "" if it is lost.
+
+    Raises Corrupt when the index itself can't be used: it is made anew at the next opening.
+    """
+    try:
+        with index.read() as tx:
+            broken = tables.problems(tx)
+        if broken:
+            raise Corrupt("the index", "a whole database", broken[0])
+        recovery.recover(directory / "packs", index, rebuild=False)
+        outcome = _repoint(directory / "packs", index, set(damaged))
+    except Corrupt:
+        (directory / _MARK).touch()
+        raise
+    Compactor(directory / "packs", index, needed, writer=writer).set_aside(damaged_packs)
+    return outcome
+
+
+def _repoint(directory: Path, index: SqliteDatabase, damaged: set[bytes]) -> dict[bytes, str]:
+    good: dict[bytes, Location] = {}
+    if damaged:
+        for path in packs.pack_paths(directory):
+            data = path.read_bytes()
+            content = packs.read_content(data, path.name.removesuffix(packs.SUFFIX))
+            for place in content.places:
+                if place.digest in damaged and place.digest not in good and _whole(data, place):
+                    good[place.digest] = place
+    outcome: dict[bytes, str] = {}
+    for digest in sorted(damaged):
+        with index.write() as tx:
+            if digest in good:
+                tables.repoint(tx, good[digest])
+                outcome[digest] = f"repaired: there is a whole copy in pack {good[digest].pack}"
+            else:
+                tables.forget_chunk(tx, digest)
+                outcome[digest] = ""
+    return outcome
+
+
+def _whole(data: bytes, place: Location) -> bool:
+    record = data[place.offset : place.offset + packs.RECORD_BYTES + place.stored]
+    try:
+        packs.decode(record, place)
+    except Corrupt:
+        return False
+    return True
