@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _FETCH_TIMEOUT_S = 60.0
+WILD = frozenset("*?[{(")
 NUMBER_MAX = 2**31 - 1
 
 
@@ -128,6 +129,11 @@ def local_files(_: click.Context, __: click.Parameter, incomplete: str) -> list[
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="file")]
+
+
+def may_be_pattern(path: str) -> bool:
+    """Whether a path has a wild card; it may still be a name that has one."""
+    return not WILD.isdisjoint(path)
 
 
 def is_url(text: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trunkline.api.changes import CopyFile, DeleteFile, FileChange
-from trunkline.cli.arguments import file_of, local_files
+from trunkline.cli.arguments import file_of, local_files, may_be_pattern
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, show_all, show_one, size
 from trunkline.cli.progress import transfer, waiting
@@ -175,6 +175,7 @@ def _send(
         "get file inference@master:/test1.csv",
         "get file training@master^:/iris.csv -o old.csv",
         "get file images@master:/ -r -o images",
+        "get file 'images@master:/*.png' -o images",
         "get file images@master:/ -r --tar | tar -x",
         "get file training@master:/iris.csv --offset 100 --size 50",
     ]
@@ -205,13 +206,24 @@ def get_file(
     """Get the content of a file, or with -r of a directory.
 
     A directory goes into the directory PATH, which is made if need be; `-o -` or --tar make it a
-    tar archive.
+    tar archive. What a pattern matches goes into PATH too, under its path from the first wild card.
     """
     from trunkline.cli.download import write_file, write_out, write_tar, write_tree
+    from trunkline.cli.patterns import get_matches, matches
 
     repo, ref, path = file_of(file)
     if offset < 0 or (size is not None and size < 0):
         raise InvalidInput("--offset and --size can't be negative")
+    found = matches(repo, ref, path)
+    if found is not None:
+        alone = len(found) == 1 and found[0].type is FileType.FILE
+        if tar or ((offset or size is not None) and not alone):
+            raise InvalidInput("--tar, --offset and --size are for one path, not for a pattern")
+        if not alone or recursive:
+            assert path is not None
+            get_matches(repo, path, found, output, recursive=recursive)
+            return
+        ref, path = found[0].commit, found[0].path
     if recursive or tar:
         if offset or size is not None:
             raise InvalidInput("--offset and --size are for a part of one file, without -r")
@@ -269,16 +281,26 @@ def copy_file(
     _modify(repo, ref, [change], message)
 
 
-@command(examples=["delete file training@master:/iris.csv"])
+@command(
+    examples=[
+        "delete file training@master:/iris.csv",
+        "delete file logs@master:'/2024-*/*.txt' --dry-run",
+    ]
+)
 @click.argument("file", metavar="REPO@BRANCH:/PATH")
-@click.option("-r", "--recursive", is_flag=True, hidden=True)
+@click.option("-r", "--recursive", is_flag=True, help="Directories that a pattern matches too.")
+@click.option("--dry-run", is_flag=True, help="List the files instead of deleting them.")
 @_message
-def delete_file(file: str, recursive: bool, message: str) -> None:
-    """Delete a file, or a directory with all that is in it."""
+def delete_file(file: str, recursive: bool, dry_run: bool, message: str) -> None:
+    """Delete a file, or a directory with all that is in it, or what a pattern matches."""
+    from trunkline.cli.patterns import delete_matches
+
     repo, ref, path = file_of(file)
     if path is None:
         raise InvalidInput(f"{file!r} does not name a file; write repo@branch:/path")
-    _modify(repo, ref, [DeleteFile(path=path)], message)
+    matched = delete_matches(repo, ref, path, recursive=recursive, dry_run=dry_run, message=message)
+    if not matched:
+        _modify(repo, ref, [DeleteFile(path=path)], message)
 
 
 def _modify(repo: str, ref: str, changes: Iterable[FileChange], message: str) -> None:
@@ -311,6 +333,7 @@ def _block(file: FileInfo) -> str:
         "list file training@master",
         "list file images@master:/2024",
         "list file a@master -r",
+        "list file 'a@master:/*.csv'",
         "list file a@master -r --name-only",
     ],
 )
@@ -318,18 +341,31 @@ def _block(file: FileInfo) -> str:
 @click.option("-r", "--recursive", is_flag=True, help="All files below, not only the entries.")
 @click.option("--name-only", "names", is_flag=True, help="Print nothing but paths, one a line.")
 def list_file(directory: str, recursive: bool, names: bool) -> None:
-    """List the entries of a directory."""
+    """List the entries of a directory, or what a pattern matches."""
     repo, ref, path = file_of(directory)
-    if names:
+    if path and may_be_pattern(path):
+        from trunkline.cli.patterns import files_of, matches, outermost
+
+        matched = matches(repo, ref, path)
+        if matched is not None:
+            _list(files_of(repo, outermost(matched)) if recursive else iter(matched), names=names)
+            return
+    if names and recursive:
         from trunkline.cli.download import write_out
 
-        if recursive:
-            write_out(operations().files.list_paths(repo, ref, path or "/"))
-        else:
-            found = operations().files.list_files(repo, ref, path or "/")
-            write_out(f"{slashed(file)[1:]}\n".encode() for file in found)
+        write_out(operations().files.list_paths(repo, ref, path or "/"))
         return
-    _show_files(operations().files.list_files(repo, ref, path or "/", recursive=recursive))
+    found = operations().files.list_files(repo, ref, path or "/", recursive=recursive)
+    _list(found, names=names)
+
+
+def _list(files: Iterator[FileInfo], *, names: bool) -> None:
+    if not names:
+        _show_files(files)
+        return
+    from trunkline.cli.download import write_out
+
+    write_out(f"{slashed(file)[1:]}\n".encode() for file in files)
 
 
 @command(shows=True, examples=["glob file 'training@master:/*.csv'"])
