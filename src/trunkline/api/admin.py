@@ -3,7 +3,14 @@
 from typing import Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.admin import Damage, FsckReport, GcReport, ServerStatus, ServerVersion
+from trunkline.model.admin import (
+    Damage,
+    DiskUsage,
+    FsckReport,
+    GcReport,
+    ServerStatus,
+    ServerVersion,
+)
 
 __all__ = ["Admin", "Damage"]
 
@@ -38,4 +45,11 @@ class Admin(Protocol):
 
         They go once they have been unneeded for the grace period (without `grace_s`, that of the
         server), and nobody who was at work then still is. With `dry_run` only say how much it is.
+        """
+
+    @operation("POST", "/disk-usage")
+    def disk_usage(self, targets: list[str] | None = None) -> list[DiskUsage]:
+        """What repos, commits or paths take up: `repo[@ref[:/path]]`; without any, all repos.
+
+        Of several the last one is the total. Only finished commits count.
         """

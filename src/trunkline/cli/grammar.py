@@ -61,6 +61,7 @@ WORDS: dict[str, str] = {
     "doctor": "doctor",
     "fsck": "lifetime",
     "gc": "lifetime",
+    "du": "lifetime",
     "up": "admin",
     "down": "admin",
     "serve": "admin",

@@ -4,11 +4,21 @@ import click
 
 from trunkline.cli.arguments import seconds
 from trunkline.cli.command import command
-from trunkline.cli.output import show_one, size, span
+from trunkline.cli.output import Table, show_all, show_one, size, span
 from trunkline.cli.progress import waiting
 from trunkline.cli.session import operations
 from trunkline.errors import InvalidInput
-from trunkline.model.admin import FsckReport, GcReport
+from trunkline.model.admin import DiskUsage, FsckReport, GcReport
+
+_USAGE: Table[DiskUsage] = Table(
+    titles=("NAME", "COMMITS", "FILES", "LOGICAL", "STORED", "EXCLUSIVE"),
+    cells=lambda use: (
+        *(use.name, f"{use.commits}", f"{use.files}"),
+        *(size(use.logical_bytes), size(use.stored_bytes), size(use.exclusive_bytes)),
+    ),
+    width=0,
+    padding=1,
+)
 
 
 @command(shows=True, examples=["gc", "gc --dry-run", "gc --grace 0s"])
@@ -52,6 +62,21 @@ def _gc_block(report: GcReport) -> str:
 
 def _amount(objects: int, size_bytes: int) -> str:
     return f"{objects:,} objects, {size(size_bytes)}"
+
+
+@command(
+    shows=True, examples=["du", "du training", "du training@master", "du training@master:/images"]
+)
+@click.argument("targets", metavar="[REPO[@REF[:/PATH]]]...", nargs=-1)
+def du(targets: tuple[str, ...]) -> None:
+    """Show what repos, commits or paths take up; without argument, all repos.
+
+    LOGICAL is the sum over all commits, STORED what is on the disk for them (compressed, each piece
+    once), EXCLUSIVE the part of it that nothing else has.
+    """
+    with waiting("adding up"):
+        uses = operations().admin.disk_usage(targets=list(targets))
+    show_all(uses, _USAGE)
 
 
 @command(shows=True, examples=["fsck", "fsck --read-data-subset 5%", "fsck --repair"])

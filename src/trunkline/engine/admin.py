@@ -7,9 +7,10 @@ import time
 from trunkline.engine.check import Check
 from trunkline.engine.release import FORMAT, RELEASE
 from trunkline.engine.services import Services
+from trunkline.engine.usage import usage
 from trunkline.errors import InvalidInput
 from trunkline.jobs import ledger
-from trunkline.model.admin import FsckReport, GcReport, ServerStatus, ServerVersion
+from trunkline.model.admin import DiskUsage, FsckReport, GcReport, ServerStatus, ServerVersion
 from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.pipelines import lifecycle
 from trunkline.runtimes.process import isolation_available
@@ -62,6 +63,9 @@ class EngineAdmin:
         if grace_s is not None and not 0 <= grace_s < 1e9:
             raise InvalidInput("the grace period must be a number of seconds, 0 or more")
         return self._services.collector.collect(dry_run=dry_run, grace_s=grace_s)
+
+    def disk_usage(self, targets: list[str] | None = None) -> list[DiskUsage]:
+        return usage(self._services, targets or [])
 
     def fsck(
         self, *, read_data: bool = True, read_percent: float = 100.0, repair: bool = False

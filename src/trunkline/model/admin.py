@@ -64,3 +64,20 @@ class GcReport:
     results_forgotten: int  # remembered results of datums
     file_sets_forgotten: int
     remarks: tuple[str, ...]  # what was left alone, and why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskUsage:
+    """What a repo, commit or path takes up.
+
+    Logical bytes and files are those of all its commits added up. Stored ones are compressed, each
+    chunk counted once, with what lists the files. Exclusive ones nothing else needs: no other repo,
+    and where a commit or path was named, no other commit and no other path.
+    """
+
+    name: str  # as it was asked for; "total" is all of them together
+    commits: int
+    files: int
+    logical_bytes: int
+    stored_bytes: int
+    exclusive_bytes: int

@@ -256,6 +256,7 @@ class ChunkStore:
     def recover(self) -> None:
         """Settle what died processes left: call once at the start of a server."""
         with self._exclusive():
+            recovery.remove_scratch(self._directory)
             recovery.recover(self._packs, self._index, rebuild=False)
 
     def verify(

@@ -20,6 +20,7 @@ from trunkline.store import repair, tables
 from trunkline.store.compact import Compacted, Compactor
 from trunkline.store.epochs import Epochs
 from trunkline.store.live import LiveSet
+from trunkline.store.uses import Uses
 
 _PAGE = 2_000  # rows of the index changed in one transaction
 
@@ -73,6 +74,15 @@ class Collection:
             yield live
         finally:
             live.close()
+
+    @contextmanager
+    def uses(self, name: str) -> Iterator[Uses]:
+        """An empty survey of who uses which chunks, gone at the end; several may go on at once."""
+        uses = Uses(self._directory / f"uses-{name}.db", self._index)
+        try:
+            yield uses
+        finally:
+            uses.close()
 
     def drained(self) -> bool:
         """Whether all who are at work began after the latest condemnation."""

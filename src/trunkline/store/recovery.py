@@ -40,6 +40,13 @@ def recover(directory: Path, index: SqliteDatabase, *, rebuild: bool) -> None:
             _index_living(path, index)
 
 
+def remove_scratch(directory: Path) -> None:
+    """Remove the scratch databases of collections and surveys that died."""
+    for pattern in ("live.db*", "uses-*.db*"):
+        for path in directory.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
 def _settle(fd: int, path: Path, index: SqliteDatabase) -> None:
     """Make a pack without an owner whole, durable and indexed; remove it when it holds nothing."""
     content = _read(path)

@@ -410,3 +410,36 @@ def starts_after(tx: Transaction, number: int, most: int) -> list[tuple[int, int
         most=most,
     )
     return [(int(n), int(kind), digest) for n, kind, digest in rows]
+
+
+# --- the scratch database of a survey -------------------------------------------------------------
+
+
+def create_uses(tx: Transaction) -> None:
+    """The tables of an empty survey: who uses which chunks, and what was walked for whom."""
+    for statement in (
+        "CREATE TABLE used (digest BLOB NOT NULL, owner BIGINT NOT NULL,"
+        " PRIMARY KEY (digest, owner)) WITHOUT ROWID",
+        "CREATE TABLE walked (kind BIGINT NOT NULL, digest BLOB NOT NULL,"
+        " PRIMARY KEY (kind, digest)) WITHOUT ROWID",
+    ):
+        tx.execute(statement)
+
+
+def add_uses(tx: Transaction, owner: int, digests: Iterable[bytes]) -> None:
+    tx.execute_many(
+        "INSERT INTO used (digest, owner) VALUES (:d, :o) ON CONFLICT DO NOTHING",
+        ({"d": digest, "o": owner} for digest in digests),
+    )
+
+
+def uses_after(tx: Transaction, digest: bytes, owner: int, most: int) -> list[tuple[bytes, int]]:
+    """The next (digest, owner) in order."""
+    rows = tx.rows(
+        "SELECT digest, owner FROM used WHERE (digest, owner) > (:digest, :owner)"
+        " ORDER BY digest, owner LIMIT :most",
+        digest=digest,
+        owner=owner,
+        most=most,
+    )
+    return [(digest, int(owner)) for digest, owner in rows]
