@@ -57,7 +57,8 @@ def direct_trees(origin: Origin, commit: CommitInfo) -> Iterator[Trees | None]:
         return
     chunks = ChunkStore(home / "store")
     try:
-        yield Trees(chunks)
+        with chunks.hold():  # the commit may be deleted while it is read
+            yield Trees(chunks)
     finally:
         chunks.close()
 
