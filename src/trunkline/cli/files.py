@@ -112,7 +112,7 @@ def put_file(
     """
     from trunkline.cli.sources import STDIN, Placing, find_sources, read_list
 
-    how = treatment_of(None, **treatment)
+    how = treatment_of(**treatment)
     repo, ref, path = file_of(target)
     names = [*files, *(name for listed in lists for name in read_list(listed))]
     if not names:

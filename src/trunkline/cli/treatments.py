@@ -44,6 +44,11 @@ _OPTIONS = (
     click.option("--untar", is_flag=True, help="The same, for tar alone."),
     click.option("--unzip", is_flag=True, help="The same, for zip alone."),
     click.option(
+        "--links",
+        type=click.Choice(["refuse", "skip", "follow"]),
+        help="Of an archive: refuse it (default), leave links out, or store their files.",
+    ),
+    click.option(
         "--split",
         type=click.Choice([*_WAYS, "none"]),
         help="Cut between records into files of a directory PATH.",
@@ -54,7 +59,7 @@ _OPTIONS = (
 )
 
 
-def treatment_of(links: str | None, **given: Any) -> Treatment:
+def treatment_of(**given: Any) -> Treatment:
     """The treatment that the options ask for; raises InvalidInput where they make no sense."""
     forms = [
         form
@@ -69,10 +74,15 @@ def treatment_of(links: str | None, **given: Any) -> Treatment:
         raise InvalidInput(
             "--target-file-datums, --target-file-bytes and --header-records need --split"
         )
+    if given["links"] and not forms:
+        raise InvalidInput(
+            "--links is for archives; of a directory, links to files inside of it are followed and "
+            "all others refused"
+        )
     if forms:
         from trunkline.api.changes import Unpack
 
-        return Treatment(unpack=Unpack(format=forms[0], links=links or "refuse"))
+        return Treatment(unpack=Unpack(format=forms[0], links=given["links"] or "refuse"))
     if way:
         from trunkline.api.changes import Split, check_split
 
