@@ -60,7 +60,8 @@ def test_many_sources_are_one_commit(cli, stub, data):
     args, given = stub.called("modify_files")
 
     assert args[:2] == ("r", "master")
-    assert given == {"description": "both", "if_changed": False}
+    assert given["description"] == "both"
+    assert given["if_changed"] is False
 
 
 def test_mirroring_is_for_directories_and_makes_no_commit_for_nothing(cli, stub, data):

@@ -13,10 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.engine.conftest import Driver
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
+from trunkline.api.waiting import wanted_while
 from trunkline.client.local_files import put_local
 from trunkline.config import load
 from trunkline.engine.engine import Engine
-from trunkline.errors import PathConflict
+from trunkline.errors import NotFound, PathConflict, Unavailable
 from trunkline.files import intake, listing
 
 
@@ -220,6 +221,40 @@ def test_what_was_read_before_the_process_died_is_not_read_again(
     put(engine, source)
 
     assert reads == ["d2/f", "d3/f"]
+
+
+def test_how_far_a_put_is_can_be_asked_while_it_goes_on(
+    engine: Driver, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.engine.repos.create_repo("data")
+    write(source, {"a": "12", "d/b": "345"})
+    run = intake.Intake.run
+    answers: list[Any] = []
+
+    def asked(self: Any) -> None:
+        run(self)
+        answers.append(engine.engine.files.put_progress("mine"))
+
+    monkeypatch.setattr(intake.Intake, "run", asked)
+    put(engine, source, progress="mine")
+
+    assert (answers[0].files, answers[0].size_bytes, answers[0].known_files) == (2, 5, 0)
+    with pytest.raises(NotFound, match="no put is going on"):
+        engine.engine.files.put_progress("mine")
+
+
+def test_a_put_that_nobody_wants_any_more_changes_nothing(
+    engine: Driver, source: Path, reads: list[str]
+) -> None:
+    engine.engine.repos.create_repo("data")
+    write(source, {f"d{n}/f": str(n) for n in range(9)})
+
+    with wanted_while(lambda: len(reads) < 3), pytest.raises(Unavailable):
+        put(engine, source)
+
+    assert len(reads) == 3
+    with pytest.raises(NotFound):
+        engine.head("data")
 
 
 def test_a_head_that_moves_meanwhile_is_compared_anew(

@@ -30,9 +30,11 @@ from trunkline.errors import (
     FileNotFoundInCommit,
     InvalidInput,
     JobNotFound,
+    NotFound,
     NotSupported,
     RepoNotFound,
     TimedOut,
+    shown,
 )
 from trunkline.model.admin import ServerVersion
 from trunkline.model.jobs import JobInfo, JobState, LogLine
@@ -45,6 +47,7 @@ from trunkline.model.versions import (
     FileSetInfo,
     FileType,
     Origin,
+    PutProgress,
     RepoInfo,
 )
 
@@ -210,6 +213,7 @@ class MemoryFiles(Part):
         *,
         description: str = "",
         if_changed: bool = False,
+        progress: str = "",
     ) -> CommitInfo:
         if repo not in self.all.trees:
             raise RepoNotFound(repo, list(self.all.trees))
@@ -236,6 +240,9 @@ class MemoryFiles(Part):
             self.all.trees[repo].setdefault(commit, []).append((info, tree))
             self.all.changed.notify_all()
         return info
+
+    def put_progress(self, token: str) -> PutProgress:
+        raise NotFound(f"no put is going on that is called {shown(token)}")
 
     def create_file_set(self, changes: Iterable[FileChange]) -> FileSetInfo:
         tree: Tree = {}

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from memory_server import MemoryServer
 
 from trunkline.api.changes import MEDIA_TYPE, PutFile, PutLocal, PutUrl, write_changes
+from trunkline.api.waiting import check_wanted
 from trunkline.client.local_files import put_local
 from trunkline.errors import InvalidInput, NotAllowed, RepoNotFound, Unavailable
 from trunkline.server.rest.routes import PREFIX
@@ -178,3 +180,30 @@ def test_nobody_listens_after_the_end(filled: MemoryServer) -> None:
 
     with pytest.raises(Unavailable, match="nobody listens there; `trunkline up` starts a server"):
         client.repos.list_repos()
+
+
+def test_a_caller_that_hangs_up_while_its_whole_body_is_worked_on_stops_the_work(
+    filled: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, gave_up = threading.Event(), threading.Event()
+
+    def working(*_: object, **__: object) -> None:
+        began.set()
+        try:
+            while True:
+                check_wanted()
+        except Unavailable:
+            gave_up.set()
+            raise
+
+    monkeypatch.setattr(filled.operations.files, "_apply", working)
+    body = b"".join(write_changes([PutFile(path="a", content=[b"x"])]))
+    connection = filled.connect()
+    connection.request("POST", TARGET, body)
+    assert began.wait(30)
+
+    connection.sock.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+    assert gave_up.wait(30)
+    assert filled.operations.trees == {"r": {}}

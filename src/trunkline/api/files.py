@@ -12,6 +12,7 @@ from trunkline.model.versions import (
     FileInfo,
     FileSetInfo,
     FileVersion,
+    PutProgress,
 )
 
 
@@ -25,14 +26,22 @@ class Files(Protocol):
         *,
         description: str = "",
         if_changed: bool = False,
+        progress: str = "",
     ) -> CommitInfo:
         """Apply changes in order: into the open commit, or as one atomic commit on a branch.
 
         `commit` is a branch (created if it is missing) or the id of an open commit. All or nothing:
         on any error nothing is changed. When it returns, the changes survive power loss. With
         `if_changed`, a commit on a branch that would change no file is not made, and the head is
-        returned.
+        returned. `progress` is a word of the caller's choice, by which `put_progress` can be asked.
         Raises CommitFinished, OutputBranch, PathConflict, InvalidPath, StorageFull.
+        """
+
+    @operation("GET", "/puts/{token}")
+    def put_progress(self, token: str) -> PutProgress:
+        """How far a put is that goes on now; raises NotFound for any other.
+
+        It tells of the directories that the server reads itself.
         """
 
     @operation("POST", "/filesets", upload="changes")

@@ -1,6 +1,7 @@
 """Commands on the files of commits."""
 
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from trunkline.api.changes import CopyFile, DeleteFile, FileChange
 from trunkline.cli.arguments import file_of, local_files, may_be_pattern
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, show_all, show_one, size
-from trunkline.cli.progress import transfer, waiting
+from trunkline.cli.putting import noting_interruption, sending, watched
 from trunkline.cli.session import current, operations
 from trunkline.cli.treatments import Treatment, treatment_of, treatment_options
 from trunkline.errors import InvalidInput, LocalPathDiffers
@@ -82,7 +83,14 @@ def slashed(file: FileInfo) -> str:
 @_message
 @click.option("-p", "--parallelism", type=int, hidden=True)
 @click.option("-c", "--compress", is_flag=True, hidden=True)
-@click.option("--progress", is_flag=True, hidden=True)
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "plain", "json", "none"]),
+    is_flag=False,
+    flag_value="auto",
+    default="auto",
+    help="How it goes on, on stderr: a line that changes on a terminal, else one each 10 s (auto).",
+)
 @treatment_options
 def put_file(
     target: str,
@@ -97,7 +105,7 @@ def put_file(
     message: str,
     parallelism: int | None,
     compress: bool,
-    progress: bool,
+    progress: str,
     **treatment: object,
 ) -> None:
     """Put files into a branch, as one commit, or into the commit that is open there.
@@ -128,7 +136,17 @@ def put_file(
             "-r and without -a; nothing was changed"
         )
     placing = Placing(append=append, mirror=mirror, by_server=server_fetch)
-    _send(repo, ref, sources, placing, how, message=message, if_changed=if_changed or mirror)
+    with noting_interruption(resumes=recursive and current().link.local):
+        _send(
+            repo,
+            ref,
+            sources,
+            placing,
+            how,
+            message=message,
+            if_changed=if_changed or mirror,
+            progress=progress,
+        )
 
 
 def _send(
@@ -140,27 +158,29 @@ def _send(
     *,
     message: str,
     if_changed: bool,
+    progress: str,
 ) -> None:
     from trunkline.cli.sources import handed_over, streamed, total_bytes
 
     link = current().link
     changes = handed_over(sources, placing) if link.local else None
     if changes is not None:
+        token = secrets.token_hex(8)
         try:
-            with waiting(
-                f"putting files into {repo}@{ref}", for_bytes=lambda: total_bytes(sources)
-            ):
+            with watched(progress, lambda: link.operations.files.put_progress(token)):
                 link.operations.files.modify_files(
                     repo,
                     ref,
                     list(how.applied(changes)),
                     description=message,
                     if_changed=if_changed,
+                    progress=token,
                 )
             return
         except LocalPathDiffers:
             pass  # another mount namespace or user: the bytes have to travel
-    with transfer(f"{repo}@{ref}", total_bytes(sources)) as advance:
+    size = total_bytes(sources) if progress != "none" else None
+    with sending(f"{repo}@{ref}", size, progress) as advance:
         link.operations.files.modify_files(
             repo,
             ref,

@@ -6,11 +6,12 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from trunkline.api.changes import FileChange, PutFile, PutLocal, write_changes
+from trunkline.api.waiting import check_wanted
 from trunkline.db.database import Transaction
 from trunkline.engine.commits import written_by_hand
 from trunkline.engine.differences import ComparedSide, content_differences
 from trunkline.engine.file_history import file_info, file_versions, row_info
-from trunkline.engine.intakes import is_directory, taken_in
+from trunkline.engine.intakes import counted, is_directory, taken_in
 from trunkline.engine.puts import Stored, Storing
 from trunkline.engine.services import Services
 from trunkline.errors import (
@@ -18,9 +19,12 @@ from trunkline.errors import (
     FileNotFoundInCommit,
     HeadMoved,
     InvalidInput,
+    NotFound,
     OutputBranch,
+    shown,
 )
 from trunkline.files.delta import DeltaWriter
+from trunkline.files.intake import Counts
 from trunkline.files.manifest import EMPTY, FileRow, RootId
 from trunkline.files.tree import Entry
 from trunkline.jobs.records import open_jobs
@@ -34,6 +38,7 @@ from trunkline.model.versions import (
     FileType,
     FileVersion,
     Origin,
+    PutProgress,
     Side,
 )
 from trunkline.versions import branches, commits, contents, liveness, repos
@@ -56,32 +61,55 @@ class EngineFiles:
         *,
         description: str = "",
         if_changed: bool = False,
+        progress: str = "",
     ) -> CommitInfo:
-        with self._services.chunks.hold():
-            return self._modify(repo, commit, changes, description, if_changed=if_changed)
+        coming = iter(changes)
+        first = list(islice(coming, 1))
+        if first and isinstance(first[0], PutLocal):
+            first += islice(coming, 1)
+        with (
+            self._services.chunks.hold(),
+            counted(self._services, progress, first) as counts,
+        ):
+            return self._modify(
+                repo, commit, first, coming, description, counts, if_changed=if_changed
+            )
+
+    def put_progress(self, token: str) -> PutProgress:
+        counts = self._services.puts.get(token)
+        if counts is None:
+            raise NotFound(f"no put is going on that is called {shown(token)}")
+        return PutProgress(
+            files=counts.files,
+            size_bytes=counts.size_bytes,
+            known_files=counts.known_files,
+            known_bytes=counts.known_bytes,
+            total_files=counts.total_files,
+            total_bytes=counts.total_bytes,
+        )
 
     def _modify(
         self,
         repo: str,
         commit: str,
-        changes: Iterable[FileChange],
+        first: list[FileChange],
+        rest: Iterator[FileChange],
         description: str,
+        counts: Counts,
         *,
         if_changed: bool,
     ) -> CommitInfo:
         services = self._services
         with services.database.read() as tx:
             target = _open_target(tx, repo, commit)
-        coming = iter(changes)
-        first = list(islice(coming, 1))
-        if first and isinstance(first[0], PutLocal):
-            first += islice(coming, 1)
         if target is None and len(first) == 1 and is_directory(first[0]):
             assert isinstance(first[0], PutLocal)
-            done = self._sync(repo, commit, first[0], description, if_changed=if_changed)
+            done = self._sync(repo, commit, first[0], description, counts, if_changed=if_changed)
             if done is not None:
                 return done
-        stored = self._store(chain(first, coming), lambda: self._likely_base(repo, commit, target))
+        stored = self._store(
+            chain(first, rest), lambda: self._likely_base(repo, commit, target), counts
+        )
         if target is not None:
             with services.turn(repo) if stored.numbered else nullcontext():
                 deltas = stored.for_tree(services, lambda: self._root(repo, target.id)[0])
@@ -98,7 +126,14 @@ class EngineFiles:
                     continue
 
     def _sync(
-        self, repo: str, branch: str, change: PutLocal, description: str, *, if_changed: bool
+        self,
+        repo: str,
+        branch: str,
+        change: PutLocal,
+        description: str,
+        counts: Counts,
+        *,
+        if_changed: bool,
     ) -> CommitInfo | None:
         """Commit a directory by what it changes in the head; None if the head is open by now.
 
@@ -116,7 +151,7 @@ class EngineFiles:
                     return None
                 base = EMPTY if head is None else RootId(head.root)
                 writer = DeltaWriter(services.trees)
-                with taken_in(services, writer, change, base=base):
+                with taken_in(services, writer, change, counts, base=base):
                     stored = Stored(deltas=writer.finish(), numbered=())
                     try:
                         turn = services.turn(repo) if isinstance(alone, nullcontext) else alone
@@ -131,7 +166,7 @@ class EngineFiles:
     def create_file_set(self, changes: Iterable[FileChange]) -> FileSetInfo:
         services = self._services
         with services.chunks.hold():
-            deltas = self._store(changes, lambda: EMPTY).deltas
+            deltas = self._store(changes, lambda: EMPTY, Counts()).deltas
             root = services.trees.apply(EMPTY, deltas)
             services.chunks.flush()
             with services.database.write() as tx:
@@ -139,8 +174,10 @@ class EngineFiles:
         files, size = services.trees.totals(root)
         return FileSetInfo(root=root, files=files, size_bytes=size)
 
-    def _store(self, changes: Iterable[FileChange], base: Callable[[], RootId]) -> Stored:
-        return Storing(self._services, root_of=self._root, base=base).store(changes)
+    def _store(
+        self, changes: Iterable[FileChange], base: Callable[[], RootId], counts: Counts
+    ) -> Stored:
+        return Storing(self._services, root_of=self._root, base=base, counts=counts).store(changes)
 
     def _likely_base(self, repo: str, commit: str, target: CommitRecord | None) -> RootId:
         """The tree that a put is likely to change; nothing depends on whether it is."""
@@ -186,6 +223,7 @@ class EngineFiles:
                 return commits.commit_info(tx, head)
         files, size = services.trees.totals(root)
         services.chunks.flush()
+        check_wanted()  # from here on it is done
         now = services.now()
         with services.database.write() as tx:
             started = commits.put_commit(

@@ -1,7 +1,8 @@
 """Takes directories of the server's machine into deltas, with a stat cache for each of them."""
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,12 +16,18 @@ from trunkline.files.statcache import StatCache
 from trunkline.model.names import check_path
 from trunkline.store.digests import Digest
 
+_COUNT_AFTER_S = 0.5  # what is over by then needs no progress
 _CACHES_MAX = 256  # source directories that are remembered; the ones used last stay
 
 
 @contextmanager
 def taken_in(
-    services: Services, writer: DeltaWriter, change: PutLocal, *, base: RootId | None
+    services: Services,
+    writer: DeltaWriter,
+    change: PutLocal,
+    counts: Counts,
+    *,
+    base: RootId | None,
 ) -> Iterator[None]:
     """While inside, the directory of a change has been written into a delta.
 
@@ -36,12 +43,53 @@ def taken_in(
         Source(directory=change.source, target=target, mirror=change.mirror),
         head=None if base is None else services.trees.head_rows(base, target),
         cache=_cache_of(services.config.home / "cache" / "sync", change.source),
-        counts=Counts(),
+        counts=counts,
         wanted=check_wanted,
     )
     with intake:
         intake.run()
         yield
+
+
+@contextmanager
+def counted(services: Services, token: str, changes: Sequence[object]) -> Iterator[Counts]:
+    """While inside, a put can be asked for by its token; what it will take in is counted aside."""
+    counts = Counts()
+    if not token:
+        yield counts
+        return
+    done = threading.Event()
+    sources = [change.source for change in changes if isinstance(change, PutLocal)]
+    counting = threading.Thread(target=_count, args=(sources, counts, done), name="count")
+    services.puts[token] = counts
+    counting.start()
+    try:
+        yield counts
+    finally:
+        done.set()
+        services.puts.pop(token, None)
+        counting.join()
+
+
+def _count(sources: Sequence[str], counts: Counts, done: threading.Event) -> None:
+    """Find out how much there is, unless the put is over by then."""
+    if done.wait(_COUNT_AFTER_S):
+        return
+    files = size = 0
+    waiting = list(sources)
+    while waiting and not done.is_set():
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        files += 1
+                        size += entry.stat().st_size
+        except OSError:
+            pass  # whoever reads it will say so
+    if not waiting:
+        counts.total_files, counts.total_bytes = files, size
 
 
 def is_directory(change: object) -> bool:

@@ -23,6 +23,7 @@ from trunkline.engine.urls import server_fetcher
 from trunkline.errors import FileNotFoundInCommit, InvalidInput, shown
 from trunkline.files.archived import Limits
 from trunkline.files.delta import DeltaId, DeltaWriter
+from trunkline.files.intake import Counts
 from trunkline.files.local import local_files
 from trunkline.files.manifest import RootId
 from trunkline.files.numbering import Numbered, next_number, renumbered
@@ -61,11 +62,19 @@ class Stored:
 class Storing:
     """Stores the contents of one stream of changes."""
 
-    def __init__(self, services: Services, *, root_of: RootOf, base: Callable[[], RootId]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        root_of: RootOf,
+        base: Callable[[], RootId],
+        counts: Counts,
+    ) -> None:
         """`base` gives the tree that the changes are likely to be made to."""
         self._services = services
         self._root_of = root_of
         self._base = base
+        self._counts = counts
         self._writer = DeltaWriter(services.trees)
         self._numbered: list[Numbered] = []
 
@@ -78,7 +87,7 @@ class Storing:
                     content = server_fetcher(self._services.config).read(change.url)
                     self._put(change, change.path, content)
                 case PutLocal() if is_directory(change):
-                    with taken_in(self._services, self._writer, change, base=None):
+                    with taken_in(self._services, self._writer, change, self._counts, base=None):
                         self._services.chunks.flush()
                 case PutLocal():
                     self._put_local(change)

@@ -13,6 +13,7 @@ from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.engine.collector import Collector
 from trunkline.errors import TimedOut, Unavailable
+from trunkline.files.intake import Counts
 from trunkline.files.tree import Trees
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.scheduler import Scheduler
@@ -35,6 +36,7 @@ class Services:
     collector: Collector
     closing: threading.Event
     started: float  # monotonic seconds
+    puts: dict[str, Counts] = field(default_factory=dict)  # by the words their callers chose
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
     _locks_lock: threading.Lock = field(default_factory=threading.Lock)
 

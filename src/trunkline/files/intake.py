@@ -46,6 +46,8 @@ class Counts:
     size_bytes: int = 0
     known_files: int = 0  # of these: not read, as they have not changed
     known_bytes: int = 0
+    total_files: int | None = None  # once somebody has counted them
+    total_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

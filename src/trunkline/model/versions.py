@@ -199,6 +199,18 @@ class FileVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PutProgress:
+    """How far a put of local directories has got."""
+
+    files: int
+    size_bytes: int
+    known_files: int  # of these: not read, as they have not changed
+    known_bytes: int
+    total_files: int | None  # None as long as they are being counted
+    total_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileSetInfo:
     """An unnamed tree of files, kept for a grace period unless something comes to use it."""
 

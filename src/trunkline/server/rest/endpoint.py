@@ -122,7 +122,7 @@ class Endpoint:
         outflow = self._threads.start(
             lambda out: out.put(self._answer({**arguments, upload: changes})), patient=False
         )
-        feeding = asyncio.create_task(_feed(receive, inflow))
+        feeding = asyncio.create_task(_feed(receive, inflow, outflow))
         try:
             await send_json(send, 200, b"".join(await outflow.take() or []))
         finally:
@@ -211,17 +211,21 @@ async def _part(send: Send, body: bytes, *, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def _feed(receive: Receive, inflow: Inflow) -> None:
+async def _feed(receive: Receive, inflow: Inflow, outflow: Outflow) -> None:
+    """Hand on the body; afterwards, a caller that hangs up stops the work."""
     try:
-        while True:
+        more = True
+        while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
             await inflow.put(message.get("body", b""))
-            if not message.get("more_body", False):
-                return
+            more = message.get("more_body", False)
     finally:
         inflow.end()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    outflow.abandon()
 
 
 @contextlib.contextmanager
