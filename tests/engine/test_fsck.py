@@ -158,6 +158,8 @@ def test_the_index_is_made_anew_from_the_packs(
         ("UPDATE commit_record SET depth = depth + 5", "one step deeper"),
         ("DELETE FROM run", "its run is gone"),
         ("UPDATE branch SET head = 999999", "its head is gone"),
+        ("UPDATE repo SET project = 'q'", "its project is gone"),
+        ("UPDATE repo SET name = 'q/' || name", "its name is not one of its project"),
         ("UPDATE commit_record SET size_bytes = size_bytes + 1", "not what was recorded"),
     ],
 )

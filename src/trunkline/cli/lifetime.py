@@ -93,7 +93,7 @@ def fsck(quick: bool, subset: str | None, repair: bool) -> None:
     """Check every commit, file and stored byte; exit status 7 if damage is there and stays."""
     percent = 100.0 if subset is None else _percent(subset)
     if quick and subset is not None:
-        raise InvalidInput("--quick reads no data; leave out one of it and --read-data-subset")
+        raise InvalidInput("--quick and --read-data-subset exclude each other; use one of them")
     with waiting("checking"):
         report = operations().admin.fsck(read_data=not quick, read_percent=percent, repair=repair)
     show_one(report, _fsck_block)

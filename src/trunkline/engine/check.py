@@ -138,8 +138,9 @@ class Check:
         ]
         files = count = 0
         checked: set[str] = set()
+        out_of_reach = {thing for thing, _, _ in found}  # no name leads to such a repo
         for name in names:
-            for record in self._records(name):
+            for record in self._records(name) if f"repo {name}" not in out_of_reach else ():
                 count += 1
                 files += record.files
                 if record.finished is None:

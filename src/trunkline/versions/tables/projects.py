@@ -45,6 +45,18 @@ def delete_project(tx: Transaction, name: str) -> None:
     tx.execute("DELETE FROM project WHERE name = :name", name=name)
 
 
+def repos_out_of_place(tx: Transaction) -> list[tuple[str, str]]:
+    """(problem, repo) of repos whose project is none, or not the one in their full name."""
+    queries = (
+        "SELECT 'its project is gone', r.name FROM repo r WHERE NOT EXISTS"
+        " (SELECT 1 FROM project p WHERE p.name = r.project)",
+        "SELECT 'its name is not one of its project', r.name FROM repo r WHERE CASE r.project"
+        " WHEN 'default' THEN r.name LIKE '%/%' ELSE r.name NOT LIKE '%/%' OR"
+        " substr(r.name, 1, length(r.project) + 1) <> r.project || '/' END",
+    )
+    return [(str(problem), str(repo)) for query in queries for problem, repo in tx.rows(query)]
+
+
 def _project(row: Row) -> ProjectInfo:
     name, description, created_us = row
     return ProjectInfo(
