@@ -4,7 +4,9 @@
 `HYPOTHESIS_PROFILE=nightly` runs 20 times as many examples and keeps the failing ones.
 """
 
+import collections
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -43,6 +45,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    _summary_of_counts(terminalreporter)
     skipped = _skips(terminalreporter)
     if not skipped:
         return
@@ -65,6 +68,60 @@ def _skips(reporter: pytest.TerminalReporter) -> list[tuple[str, str]]:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         found.append((report.nodeid, str(reason).removeprefix("Skipped: ")))
     return sorted(found)
+
+
+# --- the account of what was tried ---------------------------------------------------------------
+
+_TALLY = "tally: "
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
+    """Adds to a count that is printed at the end of the session: crash images, flipped bits, …"""
+
+    def add(what: str, count: int) -> None:
+        request.node.user_properties.append((_TALLY + what, count))
+
+    return add
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Count the examples of property tests."""
+    handle = getattr(pyfuncitem.obj, "hypothesis", None)
+    count = 0
+    if handle is not None:
+        inner = handle.inner_test
+
+        @functools.wraps(inner)
+        def counted(*arguments: object, **named: object) -> object:
+            nonlocal count
+            count += 1
+            return inner(*arguments, **named)
+
+        handle.inner_test = counted
+    yield
+    if handle is not None:
+        handle.inner_test = inner
+        pyfuncitem.user_properties.append((_TALLY + "property examples", count))
+
+
+def _summary_of_counts(reporter: pytest.TerminalReporter) -> None:
+    counts: collections.Counter[str] = collections.Counter()
+    failed: set[str] = set()
+    for outcome, reports in reporter.stats.items():
+        for report in reports:
+            if getattr(report, "when", "") != "call":
+                continue
+            for name, count in report.user_properties:
+                if name.startswith(_TALLY):
+                    counts[name.removeprefix(_TALLY)] += count
+                    failed |= {name.removeprefix(_TALLY)} if outcome == "failed" else set()
+    if counts:
+        reporter.section("tried")
+        for name, count in sorted(counts.items()):
+            result = "some failed" if name in failed else "all passed"
+            reporter.write_line(f"{count:>9,} {name}: {result}")
 
 
 # --- a private home -------------------------------------------------------------------------------

@@ -177,3 +177,24 @@ def test_after_a_failed_fsync_nothing_is_accepted_until_the_store_is_opened_agai
     assert again.get(kept) == b"kept"
     assert again.put(b"more")
     again.close()
+
+
+def test_a_footer_that_outlived_its_records_is_not_believed(tmp_path: Path) -> None:
+    store = ChunkStore(tmp_path / "store")
+    pieces = [noise(n, 3000) for n in range(3)]
+    first, *_ = store.put_many(pieces)
+    index = {path: path.read_bytes() for path in (tmp_path / "store").glob("index.db*")}
+    store.close()
+    (pack,) = (tmp_path / "store" / "packs").iterdir()
+    data = pack.read_bytes()
+    pack.write_bytes(bytes(4096) + data[4096:])  # as a power cut before the sync may leave it
+    for path, content in index.items():
+        path.write_bytes(content)
+
+    store = ChunkStore(tmp_path / "store")
+    store.recover()
+
+    assert not store.has(first)
+    assert list(store.verify(read_data=True)) == []
+    assert store.get_many(store.put_many(pieces)).keys() == set(store.put_many(pieces))
+    store.close()

@@ -39,6 +39,7 @@ from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.scheduler import Scheduler
 from trunkline.runtimes.cleanup import kill_leftovers
 from trunkline.store.chunks import ChunkStore
+from trunkline.store.packs import sync_directory
 
 _FORMAT_FILE = "FORMAT"
 
@@ -136,18 +137,31 @@ def _lock_home(home: Path) -> int:
 def _check_format(home: Path) -> None:
     path = home / _FORMAT_FILE
     if not path.exists():
-        aside = home / f".{_FORMAT_FILE}.new"
         try:
-            aside.write_text(f"trunkline {FORMAT}\n", "ascii")
+            _write_format(home, path)
         except OSError as error:
             raise StorageFull(str(home)) from error
-        aside.rename(path)
         return
     words = path.read_text("ascii", "replace").split()
     if len(words) != 2 or words[0] != "trunkline" or not words[1].isdigit():
         raise Unavailable(f"{path} is not that of a Trunkline data directory")
     if int(words[1]) > FORMAT:
         raise StoreTooNew(str(home), int(words[1]), FORMAT)
+
+
+def _write_format(home: Path, path: Path) -> None:
+    """Durable before anything else is: a file that a power cut emptied would not be taken for ours.
+
+    The name of the data directory has to be durable too, or all of it could be gone.
+    """
+    aside = home / f".{_FORMAT_FILE}.new"
+    with aside.open("w", encoding="ascii") as file:
+        file.write(f"trunkline {FORMAT}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(path)
+    sync_directory(home)
+    sync_directory(home.parent)
 
 
 def _clear_scratch(home: Path) -> None:

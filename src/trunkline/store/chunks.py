@@ -8,7 +8,6 @@ Several processes share a directory: each appends to a pack of its own, and sees
 others as soon as they are flushed.
 """
 
-import errno
 import fcntl
 import os
 import secrets
@@ -40,8 +39,6 @@ _PENDING_MAX = 8 * 1024  # chunks that are put before a flush of them begins
 _FLUSHING_MAX = 2  # flushes that run beside the puts; a third is waited for
 _LARGE_BYTES = 512 * 1024  # chunks that are compressed by threads
 _PUT_BYTES = 8 * 1024 * 1024  # encoded at a time
-
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class _Batch(NamedTuple):
@@ -256,6 +253,9 @@ class ChunkStore:
     def recover(self) -> None:
         """Settle what died processes left: call once at the start of a server."""
         with self._exclusive():
+            # Syncing a pack makes its own name durable, not those of the directories above.
+            packs.sync_directory(self._directory)
+            packs.sync_directory(self._directory.parent)
             recovery.remove_scratch(self._directory)
             recovery.recover(self._packs, self._index, rebuild=False)
 
@@ -468,7 +468,7 @@ class ChunkStore:
         try:
             yield
         except OSError as error:
-            if error.errno in _NO_SPACE:
+            if error.errno in packs.NO_SPACE:
                 raise StorageFull(str(self._directory)) from error
             self._fail(error)
             raise self._unavailable() from error

@@ -16,10 +16,12 @@ from datetime import datetime
 from pathlib import Path
 
 from trunkline.db.sqlite import SqliteDatabase
+from trunkline.errors import StorageFull, Unavailable
 from trunkline.store import repair, tables
 from trunkline.store.compact import Compacted, Compactor
 from trunkline.store.epochs import Epochs
 from trunkline.store.live import LiveSet
+from trunkline.store.packs import NO_SPACE
 from trunkline.store.uses import Uses
 
 _PAGE = 2_000  # rows of the index changed in one transaction
@@ -62,9 +64,20 @@ class Collection:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Only one collection at a time; raises Conflict."""
-        with self._epochs.collecting():
-            yield
+        """Only one collection at a time; raises Conflict.
+
+        Where the disk fails, the work ends with StorageFull or Unavailable, and can be begun again.
+        """
+        try:
+            with self._epochs.collecting():
+                yield
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise StorageFull(str(self._directory)) from error
+            raise Unavailable(
+                f"the store {self._directory} can't be worked on now ({error.strerror or error}); "
+                "look at the disk, then try again"
+            ) from error
 
     @contextmanager
     def live_set(self) -> Iterator[LiveSet]:

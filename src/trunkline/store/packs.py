@@ -7,6 +7,7 @@ sealed can be read too, and a torn tail is told from data.
 Format page: docs/formats/pack.md (version 1).
 """
 
+import errno
 import fcntl
 import os
 import struct
@@ -56,6 +57,7 @@ _SMALL_BYTES = 16 * 1024  # on average, for that
 
 Piece = bytes | memoryview
 
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DRAIN_BYTES = 1024 * 1024
 _DIRECT_BYTES = 128 * 1024  # a payload of this size is written from where it is
 
@@ -244,10 +246,7 @@ class PackWriter:
         self._directory_synced = False
         self._footed = False
         fcntl.flock(self._fd, fcntl.LOCK_EX)
-        head = _HEADER.pack(_MAGIC, _VERSION, bytes.fromhex(name), writer.encode("utf-8")[:16], 0)[
-            :-4
-        ]
-        self._buffer = bytearray(head + struct.pack("<I", crc32(head)))
+        self._buffer = bytearray(header(name, writer))
         self._entries: list[Location] = []
 
     @property
@@ -358,6 +357,12 @@ class PackWriter:
             self._fd = -1
 
 
+def header(name: str, writer: str) -> bytes:
+    """The bytes that a pack begins with."""
+    head = _HEADER.pack(_MAGIC, _VERSION, bytes.fromhex(name), writer.encode("utf-8")[:16], 0)[:-4]
+    return head + struct.pack("<I", crc32(head))
+
+
 def footer(entries: Sequence[Location], start: int) -> bytes:
     """The bytes that seal a pack whose records end at `start`."""
     body = _FOOTER_MAGIC + b"".join(
@@ -428,6 +433,23 @@ def read_content(data: bytes, name: str) -> PackContent:
         return PackContent(
             name=name, sealed=True, header_whole=_header_whole(data, name), places=places, end=start
         )
+    return read_records(data, name)
+
+
+def whole_records(data: bytes, places: Iterable[Location]) -> list[Location]:
+    """Those of the places whose records are as they were written, down to the last byte."""
+    found = []
+    for place in places:
+        try:
+            decode(data[place.offset : place.offset + RECORD_BYTES + place.stored], place)
+        except Corrupt:
+            continue
+        found.append(place)
+    return found
+
+
+def read_records(data: bytes, name: str) -> PackContent:
+    """List the whole records in the bytes of a pack, as if it had no footer."""
     found: list[Location] = []
     offset, end = HEADER_BYTES, HEADER_BYTES
     while True:

@@ -1,16 +1,15 @@
 """Brings packs and index back together after processes died: the packs are the truth.
 
-Runs at the start of a server, and when the index had to be made anew. Cost: the footers of packs
-that the index does not know, and a full read of those that were never sealed (one per process that
-died).
+Runs at the start of a server, and when the index had to be made anew. Cost: a full read of the
+packs that the index does not know as sealed (one per process that died; all, without an index).
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.store import packs, tables
-from trunkline.store.packs import PackContent
 
 
 def recover(directory: Path, index: SqliteDatabase, *, rebuild: bool) -> None:
@@ -33,7 +32,7 @@ def recover(directory: Path, index: SqliteDatabase, *, rebuild: bool) -> None:
         fd = packs.take_over(path)
         if fd is not None:
             try:
-                _settle(fd, path, index)
+                _settle(fd, path, index, rebuild=rebuild)
             finally:
                 os.close(fd)
         elif rebuild:
@@ -47,13 +46,30 @@ def remove_scratch(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _settle(fd: int, path: Path, index: SqliteDatabase) -> None:
-    """Make a pack without an owner whole, durable and indexed; remove it when it holds nothing."""
-    content = _read(path)
+def _settle(fd: int, path: Path, index: SqliteDatabase, *, rebuild: bool) -> None:
+    """Make a pack without an owner whole, durable and indexed; remove it when it holds nothing.
+
+    A footer alone proves nothing here: a power cut may have kept it and lost records before it,
+    which nobody was told to be durable. So every record is checked; bad ones are not listed again.
+    Without an index all packs come here, also those that were durable: their damage is left as it
+    is, for `fsck` to tell.
+    """
+    data = path.read_bytes()
+    content = packs.read_content(data, path.name.removesuffix(packs.SUFFIX))
+    if content.sealed:
+        whole = packs.whole_records(data, content.places)
+        if rebuild:
+            content = replace(content, places=tuple(whole))
+        elif len(whole) < len(content.places):
+            content = packs.read_records(data, content.name)
     if not content.places:
-        os.unlink(path)
+        if not (rebuild and content.sealed):
+            os.unlink(path)
         return
     if not content.sealed:
+        if not content.header_whole:
+            # A power cut kept later sectors and lost the first one, which only says the name.
+            os.pwrite(fd, packs.header(content.name, "recovery"), 0)
         os.ftruncate(fd, content.end)
         seal = packs.footer(content.places, content.end)
         while seal:
@@ -68,7 +84,7 @@ def _settle(fd: int, path: Path, index: SqliteDatabase) -> None:
 
 
 def _index_living(path: Path, index: SqliteDatabase) -> None:
-    content = _read(path)
+    content = packs.read_content(path.read_bytes(), path.name.removesuffix(packs.SUFFIX))
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fdatasync(fd)
@@ -76,7 +92,3 @@ def _index_living(path: Path, index: SqliteDatabase) -> None:
         os.close(fd)
     with index.write() as tx:
         tables.add(tx, content.places)
-
-
-def _read(path: Path) -> PackContent:
-    return packs.read_content(path.read_bytes(), path.name.removesuffix(packs.SUFFIX))
