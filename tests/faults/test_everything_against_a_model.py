@@ -69,7 +69,9 @@ class Repo:
 
 def below(found: Tree, path: str) -> Tree:
     prefix = path.strip("/")
-    return {p: c for p, c in found.items() if not prefix or p == prefix or p.startswith(prefix + "/")}
+    return {
+        p: c for p, c in found.items() if not prefix or p == prefix or p.startswith(prefix + "/")
+    }
 
 
 def written(change: tuple[Any, ...]) -> Callable[[Tree], Tree]:
@@ -205,7 +207,10 @@ class EverythingMachine(RuleBasedStateMachine):
         if kind == "repo":
             name, call = repo, lambda: self.engine.repos.delete_repo(repo)
         elif kind == "branch":
-            name, call = f"{repo}@master", lambda: self.engine.branches.delete_branch(repo, "master")
+            name, call = (
+                f"{repo}@master",
+                lambda: self.engine.branches.delete_branch(repo, "master"),
+            )
         elif it.commits:
             commit = list(it.commits)[pick % len(it.commits)]
             name = f"{repo}@{commit}"
