@@ -67,8 +67,15 @@ def stored_entries(chunks: ChunkStore, log: Iterable[str]) -> Iterator[Entry]:
                     raise Corrupt("a datum's log", _HEAD.decode(), shown(line.decode("latin-1")))
                 first = False
                 continue
-            time_us, stream, message = json.loads(line)
-            yield from_microseconds(time_us), stream, message
+            yield _entry(line)
+
+
+def _entry(line: bytes) -> Entry:
+    try:
+        time_us, stream, message = json.loads(line)
+        return from_microseconds(time_us), str(stream), str(message)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise Corrupt("a datum's log", "a line of it", shown(line.decode("latin-1"))) from error
 
 
 def stored_form(entries: Iterable[tuple[int, str, str]]) -> bytes:

@@ -72,5 +72,5 @@ def decode_segment(data: bytes) -> list[PlannedDatum]:
             )
             for key, fresh, files in document["datums"]
         ]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise Corrupt("a datum segment", f"{_MAGIC} version {_VERSION}", str(error)) from error

@@ -1,0 +1,125 @@
+"""A changed bit in any stored file: wrong bytes are never served, and a read or `fsck` finds it.
+
+`TRUNKLINE_FLIPS` scales how many are tried, `TRUNKLINE_FLIP_SEED` which.
+"""
+
+import os
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash_session import scratch
+from engine_state import damages, open_engine, state, without_workers
+from recorded_disk import read_directory
+
+from trunkline.api.changes import PutFile
+from trunkline.errors import TrunklineError
+
+SCALE = float(os.environ.get("TRUNKLINE_FLIPS", "1"))
+SEED = int(os.environ.get("TRUNKLINE_FLIP_SEED", "1"))
+
+
+@pytest.fixture(scope="module")
+def stored() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A closed data directory with some history, and what is to be seen in it."""
+    with scratch() as place, without_workers():
+        home = place / "home"
+        engine = open_engine(home)
+        engine.repos.create_repo("a", description="described")
+        for content in (b"one", b"two " * 100, os.urandom(700)):
+            changes = [PutFile(path=p, content=[content, p.encode()]) for p in ("x", "d/y")]
+            engine.files.modify_files("a", "master", changes)
+        engine.branches.create_branch("a", "dev", head="master^")
+        engine.repos.create_repo("b")
+        engine.branches.create_branch("b", "out", provenance=["a@master"])
+        engine.commits.start_commit("a", branch="open")
+        engine.files.modify_files("a", "open", [PutFile(path="z", content=[b"z"])])
+        expected = state(engine)
+        engine.close()
+        yield home, expected
+
+
+def outcomes(
+    stored: tuple[Path, dict[str, Any]], chosen: Callable[[str], bool], flips: int
+) -> Counter[str]:
+    """What came of flips in the files that are chosen: refused, found, harmless, unnoticed."""
+    home, expected = stored
+    files, _ = read_directory(home)
+    places = [
+        (path, at) for path in sorted(files) if chosen(path) for at in range(len(files[path]))
+    ]
+    chance = random.Random(SEED)
+    counts: Counter[str] = Counter()
+    with scratch() as place, without_workers():
+        work = place / "home"
+        for _ in range(flips):
+            path, at = chance.choice(places)
+            bit = 1 << chance.randrange(8)
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.copytree(home, work)
+            data = bytearray(files[path])
+            data[at] ^= bit
+            (work / path).write_bytes(data)
+            try:
+                outcome = _outcome(work, expected)
+            except Exception as error:
+                raise AssertionError(f"{path}, byte {at}, bit {bit}") from error
+            counts[outcome] += 1
+            if outcome.startswith("unnoticed"):
+                counts[f"{outcome}: {path}, byte {at}, bit {bit}"] += 1
+    return counts
+
+
+def _outcome(home: Path, expected: dict[str, Any]) -> str:
+    try:
+        engine = open_engine(home)
+    except TrunklineError:
+        return "refused"
+    try:
+        try:
+            seen = state(engine)
+            read = "right" if seen == expected else "wrong"
+        except TrunklineError:
+            seen, read = {}, "refused"
+        try:
+            found = damages(engine)
+        except TrunklineError:
+            return "found"
+        if found:
+            return "found"
+        if read == "right":
+            return "harmless"  # what is not used, or mended by what is known twice
+        contents = {k: v[-1] for k, v in seen.items() if k.startswith("commit")}
+        wanted = {k: v[-1] for k, v in expected.items() if k.startswith("commit")}
+        same = read == "wrong" and contents == wanted
+        return "unnoticed, in a description" if same else "unnoticed, in contents"
+    finally:
+        engine.close()
+
+
+def unnoticed(counts: Counter[str], where: str) -> list[str]:
+    return [key for key in counts if key.startswith(f"unnoticed{where}") and "byte" in key]
+
+
+@pytest.mark.parametrize(
+    ("what", "flips"), [("packs", 1700), ("index", 250), ("other", 100)], ids=str
+)
+def test_a_flipped_bit_outside_of_the_catalog_is_found_or_harmless(
+    stored: tuple[Path, dict[str, Any]], what: str, flips: int, tally: Callable[..., None]
+) -> None:
+    kinds = {
+        "packs": lambda path: path.endswith(".pack"),
+        "index": lambda path: "index.db" in path,
+        "other": lambda path: ".db" not in path and not path.endswith(".pack"),
+    }
+
+    counts = outcomes(stored, kinds[what], round(flips * SCALE))
+
+    tally("flipped bits", round(flips * SCALE))
+    tally(f"flipped bits of {what} found", counts["found"] + counts["refused"])
+    assert unnoticed(counts, "") == []
+    assert counts["found"] + counts["refused"] or what == "other", counts
