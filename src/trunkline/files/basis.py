@@ -172,10 +172,13 @@ class Basis:
             return False
         if not cursor.is_last:
             return True
-        # It ends with its tree. A node may have ended too early for one with more behind it (or
-        # in it); a range tells by itself whether rows to come belong to it.
+        # It ends with its tree, perhaps earlier than the rule says. A range tells by itself whether
+        # rows to come belong to it. A node is taken if nothing comes, and if there is another one
+        # of its level: a tree has no level of one node alone.
         unit = cursor.unit
-        return unit.level == 0 and (not more or is_cut(unit.last, unit.rows))
+        if unit.level:
+            return not more and self._writer.reaches(unit.level)
+        return not more or is_cut(unit.last, unit.rows)
 
     def _copy_rows(self, stop: str | None) -> None:
         if self._rows is None:

@@ -201,10 +201,15 @@ class RangeWriter:
         """Whether a range (level 0) or node that comes now would begin where one begins here."""
         return self.at_boundary and not any(self._open[:level])
 
+    def reaches(self, level: int) -> bool:
+        """Whether a node of that level, or of a higher one, has been written."""
+        return any(self._open[level:])
+
     def take(self, unit: Unit) -> None:
         """Reuse a range or node; only where it `fits` and the same cuts would fall.
 
-        So the last node of a level must not be taken: it ends with its tree, not by the rule.
+        The last node of a level ends with its tree, not by the rule: it must be the last thing
+        that is taken, and not the only one of its level.
         """
         assert self.fits(unit.level)
         self._add(unit)
