@@ -46,7 +46,7 @@ class Trunkline:
 
     def sync(self, source: Path) -> None:
         """As `store`; what is gone from the source goes."""
-        run(*["trunkline", "put", "file", "-r", "bench@master:/", "-f"], str(source))
+        run(*["trunkline", "put", "file", "-r", "--delete", "bench@master:/", "-f"], str(source))
 
     def restore(self, place: Path) -> None:
         """Write the newest state out."""
