@@ -31,6 +31,6 @@ def test_the_blocks_of_the_guide_run_from_top_to_bottom(directory: Path) -> None
     for block in blocks:
         exec(compile(block, str(GUIDE), "exec"), names)
 
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     assert (directory / "copy" / "iris.csv").read_text().count("\n") == 2
     names["c"].close()  # type: ignore[attr-defined]

@@ -23,6 +23,7 @@ from trunkline.api.changes import (
     PutUrl,
     write_changes,
 )
+from trunkline.api.connection import NOUNS
 from trunkline.api.waiting import check_wanted
 from trunkline.errors import (
     AlreadyExists,
@@ -66,15 +67,15 @@ class MemoryOperations:
         self.streams_open = 0
         self.closed = False
         self.repos = MemoryRepos(self)
-        self.projects = Refusing("projects")
-        self.trash = Refusing("trash")
-        self.branches = Refusing("branches")
         self.commits = MemoryCommits(self)
         self.files = MemoryFiles(self)
         self.pipelines = MemoryPipelines(self)
         self.jobs = MemoryJobs(self)
         self.datums = MemoryDatums(self)
         self.admin = MemoryAdmin()
+        for noun in NOUNS:
+            if not hasattr(self, noun):
+                setattr(self, noun, Refusing(noun))
 
     def close(self) -> None:
         self.closed = True

@@ -11,6 +11,7 @@ from trunkline.api.jobs import Jobs
 from trunkline.api.pipelines import Pipelines
 from trunkline.api.projects import Projects
 from trunkline.api.repos import Repos
+from trunkline.api.transactions import Transactions
 from trunkline.api.trash import Trash
 
 NOUNS: dict[str, type] = {
@@ -22,6 +23,7 @@ NOUNS: dict[str, type] = {
     "pipelines": Pipelines,
     "jobs": Jobs,
     "datums": Datums,
+    "transactions": Transactions,
     "trash": Trash,
     "admin": Admin,
 }
@@ -46,6 +48,8 @@ class Operations(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def datums(self) -> Datums: ...
+    @property
+    def transactions(self) -> Transactions: ...
     @property
     def trash(self) -> Trash: ...
     @property

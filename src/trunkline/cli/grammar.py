@@ -43,10 +43,14 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "datum": ("datums", ("inspect", "list", "restart")),
     "worker": ("jobs", ("list",)),
     "deleted": ("trash", ("list",)),
+    "transaction": (
+        "transactions",
+        ("start", "finish", "inspect", "list", "stop", "resume", "delete"),
+    ),
     "context": ("contexts", ("list", "inspect", "set", "delete")),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Data": ("project", "repo", "branch", "commit", "file", "deleted"),
+    "Data": ("project", "repo", "branch", "commit", "file", "transaction", "deleted"),
     "Work": ("pipeline", "job", "run", "datum", "worker"),
     "Addresses of servers": ("context",),
 }

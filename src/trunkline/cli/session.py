@@ -36,6 +36,8 @@ class Link:
     operations: "Operations"
     local: bool
     home: Path | None = None
+    transaction: str | None = None  # the one that commands take part in
+    remember: Callable[[str | None], None] = lambda _: None  # which one those to come do
 
 
 def _utc_now() -> datetime:
@@ -81,6 +83,15 @@ class Session:
             self._project = self.chosen_project or self.find_project(self.context)
         return self._project
 
+    @property
+    def transaction(self) -> str | None:
+        """The transaction that this command takes part in."""
+        return self.link.transaction
+
+    def take_part(self, transaction: str | None) -> None:
+        """Let the commands to come take part in this transaction, or in none."""
+        self.link.remember(transaction)
+
     def close(self) -> None:
         if self._link is not None:
             self._link.operations.close()
@@ -108,8 +119,23 @@ def open_link(context: str | None) -> Link:
     settings = config.load()
     client = open_client(settings, context=context)
     address = client.transport.address
+    chosen: Operations = client
+    transaction = None
+    if settings.config_file.with_name("transactions.json").exists():  # few ever have one
+        from trunkline.connect.transactions import active_transaction, queued
+
+        transaction = active_transaction(settings.config_file, str(address))
+        chosen = client if transaction is None else queued(client, transaction)
+
+    def remember(now: str | None) -> None:
+        from trunkline.connect.transactions import set_active_transaction
+
+        set_active_transaction(settings.config_file, str(address), now)
+
     return Link(
-        operations=client,
+        operations=chosen,
+        transaction=transaction,
+        remember=remember,
         local=isinstance(address, SocketAddress),
         home=settings.home if address == SocketAddress(path=settings.socket) else None,
     )

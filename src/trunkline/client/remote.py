@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trunkline.api.pipelines import Pipelines
     from trunkline.api.projects import Projects
     from trunkline.api.repos import Repos
+    from trunkline.api.transactions import Transactions
     from trunkline.api.trash import Trash
 
 PREFIX = "/api/v1"
@@ -78,6 +79,10 @@ class RemoteClient:
     @functools.cached_property
     def datums(self) -> Datums:
         return cast("Datums", self._noun("datums"))
+
+    @functools.cached_property
+    def transactions(self) -> Transactions:
+        return cast("Transactions", self._noun("transactions"))
 
     @functools.cached_property
     def trash(self) -> Trash:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from trunkline.client.remote import RemoteClient
+from trunkline.errors import TrunklineError
 from trunkline.model.names import DEFAULT_PROJECT
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from trunkline.api.pipelines import Pipelines
     from trunkline.api.projects import Projects
     from trunkline.api.repos import Repos
+    from trunkline.api.transactions import Transactions
     from trunkline.api.trash import Trash
     from trunkline.connect.files import FileHandle
     from trunkline.connect.jobs import JobHandle
@@ -78,6 +81,10 @@ class Connection:
         return self._client.datums
 
     @property
+    def transactions(self) -> Transactions:
+        return self._client.transactions
+
+    @property
     def trash(self) -> Trash:
         return self._client.trash
 
@@ -129,6 +136,28 @@ class Connection:
     def job(self, name: str) -> JobHandle:
         """A handle on a job, named `pipeline@id`."""
         return self.project(DEFAULT_PROJECT).job(name)
+
+    @contextmanager
+    def transaction(self, *, description: str = "") -> Iterator[Connection]:
+        """Make several changes at once, as one run, or none of them.
+
+            with connection.transaction() as t:
+                t.repo("raw").create()
+                t.create_pipeline("clean.json")
+
+        Inside, what `t` changes waits; at the end all of it is carried out. On an exception, also
+        one at the end, nothing is changed.
+        """
+        from trunkline.connect.transactions import queued
+
+        started = self.transactions.start_transaction(description=description)
+        try:
+            yield Connection(cast("RemoteClient", queued(self._client, started.id)))
+            self.transactions.finish_transaction(started.id)
+        except BaseException:
+            with suppress(TrunklineError):  # it may be gone, and the server with it
+                self.transactions.delete_transaction(started.id)
+            raise
 
     def close(self) -> None:
         """Close the connection; the server and its data stay."""

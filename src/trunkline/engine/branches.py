@@ -3,7 +3,6 @@
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.services import Services
 from trunkline.errors import InUse, InvalidInput, OutputBranch
-from trunkline.jobs.records import open_jobs
 from trunkline.model.names import full_name, parse_address, project_of
 from trunkline.model.versions import (
     DEFAULT_BRANCH,
@@ -30,25 +29,9 @@ class EngineBranches:
         provenance: list[str] | None = None,
         trigger: BranchTrigger | None = None,
     ) -> BranchInfo:
-        names = None if provenance is None else [_branch_name(text) for text in provenance]
-        now = self._services.now()
         with self._services.database.write() as tx:
-            pipeline = lifecycle.find(tx, repo)
-            if pipeline is not None and pipeline.output_branch == branch:
-                raise OutputBranch(repo, branch)
-            record = commits.resolve(tx, repo, head) if head is not None else None
-            opened = branches.create_branch(
-                tx,
-                repo,
-                branch,
-                head=record,
-                provenance=names,
-                trigger=trigger,
-                now=now,
-                run_id=self._services.new_id(),
-            )
-            open_jobs(tx, opened, now=now)
-            return branches.branch_info(tx, repo, branch)
+            change = single(self._services, tx)
+            return create_branch(change, repo, branch, head=head, provenance=provenance)
 
     def inspect_branch(self, repo: str, branch: str) -> BranchInfo:
         with self._services.database.read() as tx:
@@ -61,6 +44,27 @@ class EngineBranches:
     def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> DeletedInfo:
         with self._services.database.write() as tx:
             return delete_branch(single(self._services, tx), repo, branch, force=force)
+
+
+def create_branch(
+    change: Change, repo: str, branch: str, *, head: str | None, provenance: list[str] | None
+) -> BranchInfo:
+    tx = change.tx
+    pipeline = lifecycle.find(tx, repo)
+    if pipeline is not None and pipeline.output_branch == branch:
+        raise OutputBranch(repo, branch)
+    opened = branches.create_branch(
+        tx,
+        repo,
+        branch,
+        head=commits.resolve(tx, repo, head) if head is not None else None,
+        provenance=None if provenance is None else [_branch_name(text) for text in provenance],
+        now=change.now,
+        run_id=change.run_id,
+        later=change.later,
+    )
+    change.opened(opened)
+    return branches.branch_info(tx, repo, branch)
 
 
 def delete_branch(change: Change, repo: str, branch: str, *, force: bool) -> DeletedInfo:

@@ -28,11 +28,15 @@ class Change:
     now: datetime
     run_id: RunId
     later: list[BranchName] | None = None
+    rehearsal: bool = False  # nothing of it will stay, so no tree has to be made
     warm: list[str] = field(default_factory=list)  # pipelines whose workers may start
+    unfinished: list[tuple[str, str]] = field(default_factory=list)  # repo and id, at the end
+    jobs: list[str] = field(default_factory=list)  # pipelines that got one
 
     def opened(self, commits: Sequence[OpenedCommit]) -> None:
         """Give the commits that a step opened their jobs."""
-        open_jobs(self.tx, commits, now=self.now)
+        jobs = open_jobs(self.tx, commits, now=self.now)
+        self.jobs.extend(job.pipeline for job in jobs)
 
     def settle(self) -> None:
         """Open what has become due by all steps together."""

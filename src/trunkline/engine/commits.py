@@ -7,9 +7,10 @@ from itertools import takewhile
 
 from trunkline.db.database import Transaction
 from trunkline.engine import removal
-from trunkline.engine.change import single
+from trunkline.engine.change import Change, single
 from trunkline.engine.services import Services
 from trunkline.errors import CommitFinished, HeadMoved, InvalidInput, OutputBranch
+from trunkline.files.manifest import EMPTY
 from trunkline.jobs import ledger
 from trunkline.jobs.records import open_jobs
 from trunkline.model.names import parse_address
@@ -32,19 +33,9 @@ class EngineCommits:
         parent: str | None = None,
         description: str = "",
     ) -> CommitInfo:
-        now = self._services.now()
         with self._services.database.write() as tx:
-            started = commits.start_commit(
-                tx,
-                repo,
-                branch=branch,
-                parent=parent,
-                description=description,
-                now=now,
-                run_id=self._services.new_id(),
-            )
-            open_jobs(tx, started.opened, now=now)
-            return commits.commit_info(tx, started.commit)
+            change = single(self._services, tx)
+            return start_commit(change, repo, branch=branch, parent=parent, description=description)
 
     def finish_commit(
         self, repo: str, commit: str, *, description: str | None = None
@@ -258,6 +249,59 @@ class EngineCommits:
             if not wait or info.finished is not None:
                 break
         return info
+
+
+def start_commit(
+    change: Change, repo: str, *, branch: str | None, parent: str | None, description: str
+) -> CommitInfo:
+    started = commits.start_commit(
+        change.tx,
+        repo,
+        branch=branch,
+        parent=parent,
+        description=description,
+        now=change.now,
+        run_id=change.run_id,
+        later=change.later,
+    )
+    change.opened(started.opened)
+    return commits.commit_info(change.tx, started.commit)
+
+
+def finish_in_change(
+    change: Change, repo: str, commit: str, *, description: str | None
+) -> CommitRecord:
+    """Finish a commit as a step of many: its tree is made while the catalog is held.
+
+    The caller flushes the store before the change is committed.
+    """
+    tx, trees = change.tx, change.services.trees
+    record = commits.resolve(tx, repo, commit)
+    if record.finished is not None:
+        raise CommitFinished(repo, record.id)
+    by_hand = written_by_hand(tx, record)
+    if record.origin is Origin.AUTO and not by_hand:
+        raise OutputBranch(repo, record.branch or "", "finish a commit of")
+    root = EMPTY
+    if not change.rehearsal:
+        root = contents.content_root(trees, contents.layers_of(tx, record, by_hand=by_hand))
+    files, size = trees.totals(root)
+    if (repo, record.id) in change.unfinished:
+        change.unfinished.remove((repo, record.id))
+    finished = commits.finish_commit(
+        tx,
+        repo,
+        record.id,
+        root=root,
+        files=files,
+        size_bytes=size,
+        description=description,
+        output=by_hand,
+        now=change.now,
+        later=change.later,
+    )
+    change.opened(finished.opened)
+    return finished.commit
 
 
 def _run_info(tx: Transaction, run: RunRecord) -> RunInfo:

@@ -25,6 +25,7 @@ from trunkline.engine.projects import EngineProjects
 from trunkline.engine.release import FORMAT
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.services import Services
+from trunkline.engine.transactions import EngineTransactions
 from trunkline.engine.trash import EngineTrash
 from trunkline.engine.urls import server_fetcher
 from trunkline.errors import (
@@ -91,6 +92,7 @@ class Engine:
         self.pipelines = EnginePipelines(self._services)
         self.jobs = EngineJobs(self._services)
         self.datums = EngineDatums(self._services)
+        self.transactions = EngineTransactions(self._services, self.files)
         self.trash = EngineTrash(self._services)
         self.admin = EngineAdmin(self._services)
         self._clockwork = Clockwork(

@@ -1,6 +1,6 @@
 """Operations on the files of commits; see `api.files`."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain, islice
@@ -8,6 +8,7 @@ from itertools import chain, islice
 from trunkline.api.changes import FileChange, PutFile, PutLocal, write_changes
 from trunkline.api.waiting import check_wanted
 from trunkline.db.database import Transaction
+from trunkline.engine.change import Change
 from trunkline.engine.commits import written_by_hand
 from trunkline.engine.differences import ComparedSide, content_differences
 from trunkline.engine.file_history import file_info, file_versions, row_info
@@ -20,10 +21,11 @@ from trunkline.errors import (
     HeadMoved,
     InvalidInput,
     NotFound,
+    NotSupported,
     OutputBranch,
     shown,
 )
-from trunkline.files.delta import DeltaWriter
+from trunkline.files.delta import DeltaId, DeltaWriter
 from trunkline.files.intake import Counts
 from trunkline.files.manifest import EMPTY, FileRow, RootId
 from trunkline.files.tree import Entry
@@ -173,6 +175,18 @@ class EngineFiles:
                 liveness.keep_file_set(tx, root, now=services.now())
         files, size = services.trees.totals(root)
         return FileSetInfo(root=root, files=files, size_bytes=size)
+
+    def store_for_later(
+        self, repo: str, commit: str, changes: Iterable[FileChange]
+    ) -> list[DeltaId]:
+        """Store changes whose place in the history is not known yet; the caller flushes."""
+        stored = self._store(changes, lambda: EMPTY, Counts())
+        if stored.numbered:
+            raise NotSupported(
+                f"a split into numbered files can't wait in a transaction ({repo}@{commit}): the "
+                "numbers go on where those of the branch end then"
+            )
+        return stored.deltas
 
     def _store(
         self, changes: Iterable[FileChange], base: Callable[[], RootId], counts: Counts
@@ -439,6 +453,30 @@ def _finished_root(head: CommitRecord | None) -> RootId | None:
     if head is None:
         return EMPTY
     return RootId(head.root) if head.finished is not None else None
+
+
+def write_in_change(
+    change: Change, repo: str, commit: str, *, deltas: Sequence[str], description: str = ""
+) -> None:
+    """Add stored changes to an open commit, or to one on a branch that the change finishes."""
+    tx = change.tx
+    record = _open_target(tx, repo, commit)
+    if record is None:
+        started = commits.start_commit(
+            tx,
+            repo,
+            branch=commit,
+            parent=None,
+            description=description,
+            now=change.now,
+            run_id=change.run_id,
+            later=change.later,
+        )
+        change.opened(started.opened)
+        record = started.commit
+        change.unfinished.append((repo, record.id))
+    by_hand = written_by_hand(tx, record)
+    commits.add_deltas(tx, repo, record.id, deltas, output=by_hand)
 
 
 def _open_target(tx: Transaction, repo: str, ref: str) -> CommitRecord | None:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
@@ -13,8 +13,7 @@ from trunkline.files.manifest import EMPTY, RootId
 from trunkline.jobs import ledger
 from trunkline.jobs import trash as jobs_trash
 from trunkline.jobs.planning import check_count
-from trunkline.jobs.records import open_jobs, stop_jobs, stop_readers
-from trunkline.model.names import RunId
+from trunkline.jobs.records import stop_jobs, stop_readers
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineSpec, PipelineState
 from trunkline.model.versions import BranchName, DeletedInfo, spec_branch
 from trunkline.pipelines import lifecycle
@@ -50,144 +49,19 @@ class EnginePipelines:
         reprocess: bool = False,
         keep_results: bool = False,
     ) -> PipelineInfo:
-        pipeline = spec_from_document(spec)
-        self._check_size(pipeline)
-        with self._services.chunks.hold():
-            self._create(
-                pipeline,
-                code or "",
-                update=update,
-                reprocess=reprocess,
-                keep_results=keep_results,
-            )
-        self._services.scheduler.prewarm(pipeline.name)
-        return self.inspect_pipeline(pipeline.name)
-
-    def _create(
-        self,
-        pipeline: PipelineSpec,
-        code: str,
-        *,
-        update: bool,
-        reprocess: bool,
-        keep_results: bool,
-    ) -> None:
         services = self._services
-        with services.database.read() as tx:
-            if code and not has_code(tx, code):
-                require_file_set(tx, code)
-        spec_root = self._store_spec(pipeline, code)
-        files, size = services.trees.totals(spec_root)
-        now, run_id = services.now(), services.new_id()
-        with services.database.write() as tx:
-            previous = lifecycle.get(tx, pipeline.name) if update else None
-            salt = lifecycle.choose_salt(
-                previous,
-                pipeline,
-                code=code,
-                new_nonce=run_id,
-                reprocess=reprocess,
-                keep_results=keep_results,
-            )
-            self._prepare_branches(
-                tx,
-                pipeline,
-                previous_branch=lifecycle.spec_of(previous).output_branch
-                if previous is not None
-                else None,
-            )
-            specs = spec_branch(pipeline.name)
-            head = branches.branch_head(tx, specs.repo, specs.branch)
-            started = commits.put_commit(
-                tx,
-                specs.repo,
-                specs.branch,
-                expected_head=head.id if head is not None else None,
-                root=spec_root,
-                files=files,
-                size_bytes=size,
-                description="",
-                now=now,
-                run_id=run_id,
-            )
-            record = lifecycle.insert_version(
-                tx,
-                pipeline,
-                update=update,
-                code=code,
-                salt=salt,
-                spec_commit=started.commit.id,
-                now=now,
-            )
-            if record.state is not PipelineState.PAUSED:
-                self._connect(tx, pipeline, run_id)
-
-    def _check_size(self, pipeline: PipelineSpec) -> None:
-        """Refuse a pipeline whose first job could not be run, before anything is changed."""
-        services = self._services
-        heads: dict[BranchName, Head | None] = {}
-        with services.database.read() as tx:
-            for name in branches_of(pipeline.input):
-                record = branches.branch_head(tx, name.repo, name.branch)
-                if record is not None and record.finished is not None and record.error is None:
-                    heads[name] = Head(commit=record.id, root=RootId(record.root))
-        check_count(pipeline, heads, services.trees, services.config.datums_max)
-
-    def _store_spec(self, pipeline: PipelineSpec, code: str) -> RootId:
-        """The tree of a spec commit: the spec, and the code that was versioned with it."""
-        trees = self._services.trees
-        writer = DeltaWriter(trees)
-        document = json.dumps(pipeline.document, indent=2, ensure_ascii=False) + "\n"
-        writer.put(_SPEC_FILE, [document.encode("utf-8")])
-        if code:
-            for row in trees.walk(RootId(code)):
-                writer.put_row(replace(row, path=f"{_CODE_FOLDER}/{row.path}"))
-        root = trees.apply(EMPTY, writer.finish())
-        self._services.chunks.flush()
-        return root
-
-    def _prepare_branches(
-        self, tx: Transaction, pipeline: PipelineSpec, *, previous_branch: str | None
-    ) -> None:
-        """Make the branches that a pipeline needs; its output branch is derived from nothing yet.
-
-        So nothing is opened before the new spec is there, and then everything at once.
-        """
-        now = self._services.now()
-        for name in branches_of(pipeline.input):
-            branches.ensure_branch(tx, name.repo, name.branch, now=now)
-        specs = spec_branch(pipeline.name)
-        branches.ensure_branch(tx, specs.repo, specs.branch, now=now)
-        if pipeline.name not in repos.repo_names(tx):
-            repos.create_repo(
-                tx, pipeline.name, description=f"Output of pipeline {pipeline.name}.", now=now
-            )
-        for branch in {previous_branch, pipeline.output_branch} - {None}:
-            assert branch is not None
-            branches.set_provenance(tx, pipeline.name, branch, [], now=now)
-        stop_jobs(
-            tx,
-            ledger.open_jobs(tx, pipeline.name),
-            reason=f"pipeline '{pipeline.name}' was updated",
-            now=now,
-        )
-
-    def _connect(self, tx: Transaction, pipeline: PipelineSpec, run_id: RunId) -> None:
-        """Derive the output branch from the inputs and the spec, which opens the first job."""
-        now = self._services.now()
-        opened = branches.create_branch(
-            tx,
-            pipeline.name,
-            pipeline.output_branch,
-            head=None,
-            provenance=[
-                *branches_of(pipeline.input),
-                spec_branch(pipeline.name),
-            ],
-            now=now,
-            run_id=run_id,
-        )
-        open_jobs(tx, opened, now=now)
+        with services.chunks.hold():
+            prepared = prepare(services, spec, code)
+            with services.database.write() as tx:
+                create_pipeline(
+                    single(services, tx),
+                    prepared,
+                    update=update,
+                    reprocess=reprocess,
+                    keep_results=keep_results,
+                )
+        services.scheduler.prewarm(prepared.pipeline.name)
+        return self.inspect_pipeline(prepared.pipeline.name)
 
     def inspect_pipeline(self, name: str, *, version: int | None = None) -> PipelineInfo:
         with self._services.database.read() as tx:
@@ -212,7 +86,7 @@ class EnginePipelines:
             pipeline = lifecycle.spec_of(lifecycle.get(tx, name))
             # What stopping it killed is owed, though no input may have changed since.
             branches.leave_failed_head(tx, name, pipeline.output_branch)
-            self._connect(tx, pipeline, self._services.new_id())
+            _connect(single(self._services, tx), pipeline)
         self._services.scheduler.prewarm(name)
 
     def stop_pipeline(self, name: str) -> None:
@@ -234,6 +108,151 @@ class EnginePipelines:
             job_counts=ledger.job_counts(tx, record.name),
             recent_error=ledger.last_failure(tx, record.name),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A checked pipeline, and the tree of its spec commit."""
+
+    pipeline: PipelineSpec
+    code: str
+    root: RootId
+
+
+def prepare(
+    services: Services, spec: dict[str, object], code: str | None, *, store: bool = True
+) -> Prepared:
+    """Check a pipeline as far as that goes without changing anything, and store its spec.
+
+    Without `store` the spec's tree is not made (the root is that of an empty one).
+    """
+    pipeline = spec_from_document(spec)
+    _check_size(services, pipeline)
+    with services.database.read() as tx:
+        if code and not has_code(tx, code):
+            require_file_set(tx, code)
+    root = _store_spec(services, pipeline, code or "") if store else EMPTY
+    return Prepared(pipeline=pipeline, code=code or "", root=root)
+
+
+def create_pipeline(
+    change: Change, prepared: Prepared, *, update: bool, reprocess: bool, keep_results: bool
+) -> None:
+    """Create a pipeline or a new version of it.
+
+    A run has one commit in a repo, and the specs of a project are in one: of several pipelines in
+    one change, the first has its spec in the run of the change, the others in runs of their own.
+    """
+    tx, pipeline, services = change.tx, prepared.pipeline, change.services
+    previous = lifecycle.get(tx, pipeline.name) if update else None
+    salt = lifecycle.choose_salt(
+        previous,
+        pipeline,
+        code=prepared.code,
+        new_nonce=services.new_id(),
+        reprocess=reprocess,
+        keep_results=keep_results,
+    )
+    before = None if previous is None else lifecycle.spec_of(previous).output_branch
+    _prepare_branches(change, pipeline, previous_branch=before)
+    specs = spec_branch(pipeline.name)
+    head = branches.branch_head(tx, specs.repo, specs.branch)
+    files, size = services.trees.totals(prepared.root)
+    taken = commits.has_commit(tx, specs.repo, change.run_id)
+    started = commits.put_commit(
+        tx,
+        specs.repo,
+        specs.branch,
+        expected_head=head.id if head is not None else None,
+        root=prepared.root,
+        files=files,
+        size_bytes=size,
+        description="",
+        now=change.now,
+        run_id=services.new_id() if taken else change.run_id,
+        later=change.later,
+    )
+    record = lifecycle.insert_version(
+        tx,
+        pipeline,
+        update=update,
+        code=prepared.code,
+        salt=salt,
+        spec_commit=started.commit.id,
+        now=change.now,
+    )
+    if record.state is not PipelineState.PAUSED:
+        _connect(change, pipeline)
+    change.warm.append(pipeline.name)
+
+
+def _check_size(services: Services, pipeline: PipelineSpec) -> None:
+    """Refuse a pipeline whose first job could not be run, before anything is changed."""
+    heads: dict[BranchName, Head | None] = {}
+    with services.database.read() as tx:
+        for name in branches_of(pipeline.input):
+            if not repos.repo_exists(tx, name.repo):
+                continue  # said later, where it may have been made by then
+            record = branches.branch_head(tx, name.repo, name.branch)
+            if record is not None and record.finished is not None and record.error is None:
+                heads[name] = Head(commit=record.id, root=RootId(record.root))
+    check_count(pipeline, heads, services.trees, services.config.datums_max)
+
+
+def _store_spec(services: Services, pipeline: PipelineSpec, code: str) -> RootId:
+    """The tree of a spec commit: the spec, and the code that was versioned with it."""
+    trees = services.trees
+    writer = DeltaWriter(trees)
+    document = json.dumps(pipeline.document, indent=2, ensure_ascii=False) + "\n"
+    writer.put(_SPEC_FILE, [document.encode("utf-8")])
+    if code:
+        for row in trees.walk(RootId(code)):
+            writer.put_row(replace(row, path=f"{_CODE_FOLDER}/{row.path}"))
+    root = trees.apply(EMPTY, writer.finish())
+    services.chunks.flush()
+    return root
+
+
+def _prepare_branches(
+    change: Change, pipeline: PipelineSpec, *, previous_branch: str | None
+) -> None:
+    """Make the branches that a pipeline needs; its output branch is derived from nothing yet.
+
+    So nothing is opened before the new spec is there, and then everything at once.
+    """
+    tx, now = change.tx, change.now
+    for name in branches_of(pipeline.input):
+        branches.ensure_branch(tx, name.repo, name.branch, now=now)
+    specs = spec_branch(pipeline.name)
+    branches.ensure_branch(tx, specs.repo, specs.branch, now=now)
+    if pipeline.name not in repos.repo_names(tx):
+        repos.create_repo(
+            tx, pipeline.name, description=f"Output of pipeline {pipeline.name}.", now=now
+        )
+    for branch in {previous_branch, pipeline.output_branch} - {None}:
+        assert branch is not None
+        branches.set_provenance(tx, pipeline.name, branch, [], now=now)
+    stop_jobs(
+        tx,
+        ledger.open_jobs(tx, pipeline.name),
+        reason=f"pipeline '{pipeline.name}' was updated",
+        now=now,
+    )
+
+
+def _connect(change: Change, pipeline: PipelineSpec) -> None:
+    """Derive the output branch from the inputs and the spec, which opens the first job."""
+    opened = branches.create_branch(
+        change.tx,
+        pipeline.name,
+        pipeline.output_branch,
+        head=None,
+        provenance=[*branches_of(pipeline.input), spec_branch(pipeline.name)],
+        now=change.now,
+        run_id=change.run_id,
+        later=change.later,
+    )
+    change.opened(opened)
 
 
 def delete_pipeline(change: Change, name: str, *, force: bool, keep_repo: bool) -> DeletedInfo:

@@ -13,8 +13,8 @@ from trunkline.versions.records import CommitRecord
 Way = Literal["squash", "drop"]
 
 
-def delete_commit(change: Change, repo: str, ref: str) -> DeletedInfo:
-    record = commits.resolve(change.tx, repo, ref)
+def delete_commit(change: Change, repo: str, commit: str) -> DeletedInfo:
+    record = commits.resolve(change.tx, repo, commit)
     drop_expired(change)
     return _gone(
         change,

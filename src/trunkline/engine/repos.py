@@ -15,8 +15,7 @@ class EngineRepos:
 
     def create_repo(self, name: str, *, description: str = "", update: bool = False) -> None:
         with self._services.database.write() as tx:
-            change = repos.update_repo if update else repos.create_repo
-            change(tx, name, description=description, now=self._services.now())
+            create_repo(single(self._services, tx), name, description=description, update=update)
 
     def inspect_repo(self, name: str) -> RepoInfo:
         with self._services.database.read() as tx:
@@ -29,6 +28,11 @@ class EngineRepos:
     def delete_repo(self, name: str, *, force: bool = False) -> DeletedInfo:
         with self._services.database.write() as tx:
             return delete_repo(single(self._services, tx), name, force=force)
+
+
+def create_repo(change: Change, name: str, *, description: str, update: bool) -> None:
+    create = repos.update_repo if update else repos.create_repo
+    create(change.tx, name, description=description, now=change.now)
 
 
 def delete_repo(change: Change, name: str, *, force: bool) -> DeletedInfo:

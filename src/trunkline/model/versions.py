@@ -126,6 +126,16 @@ class RunInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionInfo:
+    """Changes that wait to be made at once; the id becomes that of their run."""
+
+    id: str
+    description: str
+    started: datetime
+    steps: tuple[str, ...]  # as a command would say them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeletedInfo:
     """Something that was deleted; `undelete KIND NAME` brings it back until it expires."""
 

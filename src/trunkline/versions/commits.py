@@ -58,6 +58,11 @@ def get_commit(tx: Transaction, repo: str, commit_id: str) -> CommitRecord:
     return found
 
 
+def has_commit(tx: Transaction, repo: str, commit_id: str) -> bool:
+    """Whether a repo has a commit with this id; raises RepoNotFound."""
+    return tables.find_commit(tx, require_repo(tx, repo), commit_id) is not None
+
+
 def resolve(tx: Transaction, repo: str, ref: str) -> CommitRecord:
     """The commit that a branch, an id or either of them with ancestry steps means.
 

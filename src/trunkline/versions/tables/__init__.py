@@ -4,6 +4,7 @@ Rows are named by number inside the catalog and by name outside of it. No rule i
 rest of the package says `tables.find_repo` and so on, whichever module of these that is in.
 """
 
+from trunkline.versions.tables.batches import *
 from trunkline.versions.tables.branches import *
 from trunkline.versions.tables.commits import *
 from trunkline.versions.tables.lifetime import *

@@ -1,0 +1,67 @@
+"""Operations on transactions: several changes that are made at once, or not at all."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from trunkline.api.changes import FileChange
+from trunkline.api.operation import operation
+from trunkline.model.versions import RunInfo, TransactionInfo
+
+# What can be a step of a transaction, besides changes to files.
+STEPS = frozenset(
+    {
+        *("create_repo", "delete_repo", "create_branch", "delete_branch"),
+        *("start_commit", "finish_commit", "delete_commit", "squash_commit", "drop_commit"),
+        *("delete_run", "squash_run", "drop_run", "create_pipeline", "delete_pipeline"),
+    }
+)
+
+
+class Transactions(Protocol):
+    @operation("POST", "/transactions")
+    def start_transaction(self, *, description: str = "") -> TransactionInfo:
+        """Begin a transaction; it waits, over restarts too, until it is finished or deleted."""
+
+    @operation("GET", "/transactions")
+    def list_transactions(self) -> list[TransactionInfo]:
+        """The transactions that wait, newest first."""
+
+    @operation("GET", "/transactions/{transaction}")
+    def inspect_transaction(self, transaction: str) -> TransactionInfo:
+        """One transaction with its steps."""
+
+    @operation("POST", "/transactions/{transaction}/steps")
+    def add_step(self, transaction: str, operation: str, arguments: dict[str, object]) -> None:
+        """Add a step: an operation that changes something, with its arguments by name.
+
+        Nothing is changed yet. A transaction of few steps is rehearsed, so that a step that can't
+        succeed is refused at once. Raises what the operation raises, naming the step.
+        """
+
+    @operation("POST", "/transactions/{transaction}/files/{repo}/{commit}", upload="changes")
+    def add_files(
+        self,
+        transaction: str,
+        repo: str,
+        commit: str,
+        changes: Iterable[FileChange],
+        *,
+        description: str = "",
+    ) -> None:
+        """Add changes to files as a step; their content is stored now, and applied at the end.
+
+        `commit` is a branch or an open commit, also one that an earlier step starts. All changes to
+        one branch become one commit.
+        """
+
+    @operation("POST", "/transactions/{transaction}/finish")
+    def finish_transaction(self, transaction: str) -> RunInfo:
+        """Carry out all steps in order, in one step for everybody else and as one run.
+
+        What is derived from several changed branches gets one commit and one job. When a step
+        fails, nothing is changed and the transaction stays; the error names the step.
+        """
+
+    @operation("DELETE", "/transactions/{transaction}")
+    def delete_transaction(self, transaction: str) -> None:
+        """Give up a transaction; nothing of it happens."""
