@@ -4,6 +4,7 @@ from typing import Protocol
 
 from trunkline.api.operation import operation
 from trunkline.model.admin import (
+    BackupReport,
     Damage,
     DiskUsage,
     FsckReport,
@@ -52,4 +53,14 @@ class Admin(Protocol):
         """What repos, commits or paths take up: `repo[@ref[:/path]]`; without any, all repos.
 
         Of several the last one is the total. Only finished commits count.
+        """
+
+    @operation("POST", "/backup", private=True)
+    def backup(self, target: str, *, verify: bool = False) -> BackupReport:
+        """Copy everything into a directory of the server's machine, beside all other work.
+
+        What an earlier backup there has already is not copied again. A crash leaves the earlier
+        backup or the new one, whole. With `verify` all of it is read again. Raises Conflict while
+        another backup to it is under way, InvalidInput for a directory of something else,
+        StorageFull. Only for callers on the private socket.
         """

@@ -27,6 +27,7 @@ class Operation:
     defaults: dict[str, Any]
     result: Any
     upload: str | None
+    private: bool  # only for callers on the server's own socket
     summary: str  # first line of the docstring
 
     @property
@@ -39,12 +40,12 @@ class Operation:
 
 
 def operation(
-    method: str, path: str, *, upload: str | None = None
+    method: str, path: str, *, upload: str | None = None, private: bool = False
 ) -> Callable[[Function], Function]:
     """Declare a method of a protocol as an operation of the API."""
 
     def mark(function: Function) -> Function:
-        setattr(function, _MARK, (method, path, upload))
+        setattr(function, _MARK, (method, path, upload, private))
         return function
 
     return mark
@@ -56,7 +57,7 @@ def operations_of(protocol: type) -> list[Operation]:
     for name, function in vars(protocol).items():
         if not hasattr(function, _MARK):
             continue
-        method, path, upload = getattr(function, _MARK)
+        method, path, upload, private = getattr(function, _MARK)
         hints = get_type_hints(function)
         result = hints.pop("return")
         parameters = inspect.signature(function).parameters
@@ -71,6 +72,7 @@ def operations_of(protocol: type) -> list[Operation]:
                 },
                 result=result,
                 upload=upload,
+                private=private,
                 summary=(inspect.getdoc(function) or "").split("\n", 1)[0],
             )
         )

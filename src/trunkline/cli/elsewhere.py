@@ -17,7 +17,7 @@ _INSTEAD: dict[str, str] = {
     "license": "; everything is free",
     **dict.fromkeys(
         (
-            *("auth", "idp", "mount", "unmount", "restore", "debug", "shell"),
+            *("auth", "idp", "mount", "unmount", "debug", "shell"),
             *("create secret", "inspect secret", "list secret", "delete secret"),
             *("start transaction", "finish transaction", "list transaction", "run cron"),
             *("draw pipeline", "get object", "get tag", "next datum"),

@@ -66,6 +66,8 @@ WORDS: dict[str, str] = {
     "fsck": "lifetime",
     "gc": "lifetime",
     "du": "lifetime",
+    "backup": "backups",
+    "restore": "backups",
     "up": "admin",
     "down": "admin",
     "serve": "admin",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 Value = str | int | float | bytes | None
@@ -35,6 +36,9 @@ class Database(Protocol):
 
         Not reentrant. Keep it short: no file or network I/O inside.
         """
+
+    def copy_to(self, path: Path) -> None:
+        """Write a whole copy, as of one moment, into a new file; writers go on meanwhile."""
 
     @property
     def revision(self) -> int:

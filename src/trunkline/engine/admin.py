@@ -3,14 +3,23 @@
 import os
 import shutil
 import time
+from pathlib import Path
 
+from trunkline.engine.backup import back_up
 from trunkline.engine.check import Check
 from trunkline.engine.release import FORMAT, RELEASE
 from trunkline.engine.services import Services
 from trunkline.engine.usage import usage
 from trunkline.errors import InvalidInput
 from trunkline.jobs import ledger
-from trunkline.model.admin import DiskUsage, FsckReport, GcReport, ServerStatus, ServerVersion
+from trunkline.model.admin import (
+    BackupReport,
+    DiskUsage,
+    FsckReport,
+    GcReport,
+    ServerStatus,
+    ServerVersion,
+)
 from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.pipelines import lifecycle
 from trunkline.runtimes.process import isolation_available
@@ -66,6 +75,13 @@ class EngineAdmin:
 
     def disk_usage(self, targets: list[str] | None = None) -> list[DiskUsage]:
         return usage(self._services, targets or [])
+
+    def backup(self, target: str, *, verify: bool = False) -> BackupReport:
+        if not os.path.isabs(target):
+            raise InvalidInput(f"{target!r} is not an absolute path")
+        return back_up(self._services, Path(os.path.normpath(target)), verify=verify)
+
+    # --- fsck -------------------------------------------------------------------------------------
 
     def fsck(
         self, *, read_data: bool = True, read_percent: float = 100.0, repair: bool = False

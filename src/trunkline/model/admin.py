@@ -81,3 +81,28 @@ class DiskUsage:
     logical_bytes: int
     stored_bytes: int
     exclusive_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupReport:
+    """What a backup holds and cost."""
+
+    target: str
+    commits: int
+    packs: int
+    copied_bytes: int
+    reused_bytes: int  # of packs that the directory had already
+    verified: bool  # all of it was read again
+    problems: tuple[str, ...]  # what the store itself lacks; at most 20
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreReport:
+    source: str
+    home: str
+    created: str  # when the backup was made, RFC 3339
+    commits: int
+    restored_bytes: int
+    aside: str  # where the data directory is that was there before, or ""
+    duration_s: float

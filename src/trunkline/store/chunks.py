@@ -160,7 +160,7 @@ class ChunkStore:
                     self._cache.move_to_end(chunk)
                     found[chunk] = data
         if missing:
-            places = self._find(list(missing))
+            places = self.find(list(missing))
             for place in sorted(places.values(), key=_position):
                 chunk = missing[place.digest]
                 found[chunk] = self._read_anywhere(place)
@@ -186,7 +186,7 @@ class ChunkStore:
 
     def places(self, digests: Sequence[bytes]) -> dict[bytes, Location]:
         """Where chunks are, for `copy_chunk`; raises Corrupt for one that is nowhere."""
-        places = self._find(digests)
+        places = self.find(digests)
         for digest in digests:
             if digest not in places:
                 raise Corrupt(f"chunk {digest.hex()}", "a stored chunk", "none")
@@ -488,7 +488,8 @@ class ChunkStore:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def _find(self, digests: Sequence[bytes]) -> dict[bytes, Location]:
+    def find(self, digests: Sequence[bytes]) -> dict[bytes, Location]:
+        """Where the chunks are that are stored, as far as the index knows."""
         with self._lock:
             places = {d: self._pending[d] for d in digests if d in self._pending}
         rest = [digest for digest in digests if digest not in places]
@@ -503,7 +504,7 @@ class ChunkStore:
             try:
                 return self._read(place)
             except Corrupt:
-                now = self._find([place.digest]).get(place.digest)
+                now = self.find([place.digest]).get(place.digest)
                 if now is None or now == place:
                     raise
                 place = now

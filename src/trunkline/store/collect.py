@@ -97,6 +97,11 @@ class Collection:
         finally:
             uses.close()
 
+    def sealed_packs(self) -> set[str]:
+        """The names of packs that will not grow any more."""
+        with self._index.read() as tx:
+            return {name for name, sealed in tables.packs(tx).items() if sealed}
+
     def drained(self) -> bool:
         """Whether all who are at work began after the latest condemnation."""
         return self._epochs.drained()

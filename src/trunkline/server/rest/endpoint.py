@@ -16,7 +16,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from trunkline.api.operation import Operation
-from trunkline.errors import InvalidInput
+from trunkline.errors import InvalidInput, NotAllowed
 from trunkline.server.rest.arguments import Shape, read_body, read_query, shape_of
 from trunkline.server.rest.bodies import DIRECT_FROM_BYTES, DirectBody
 from trunkline.server.rest.reports import LINES, OCTETS, encode, report, send_json
@@ -84,6 +84,11 @@ class Endpoint:
         self, scope: Scope, receive: Receive, send: Send, in_path: dict[str, str]
     ) -> None:
         operation = self._operation
+        if operation.private and not scope.get("state", {}).get("private"):
+            raise NotAllowed(
+                f"{operation.name} writes files of the server's machine, so it is only for callers "
+                "on its private socket: run the command there"
+            )
         if self._in_query:
             query = scope["query_string"]
             arguments = in_path | read_query(operation, self._names, query, self._shapes)

@@ -1,0 +1,79 @@
+"""Commands that copy a whole installation away, and bring it back."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from trunkline.cli.command import command
+from trunkline.cli.output import show_one, size, span
+from trunkline.cli.progress import waiting
+from trunkline.cli.session import operations
+from trunkline.model.admin import BackupReport, RestoreReport
+
+
+@command(shows=True, examples=["backup /mnt/backups/trunkline", "backup backups --verify"])
+@click.argument("target", metavar="DIRECTORY", type=click.Path(file_okay=False))
+@click.option("--verify", is_flag=True, help="Read all of it again at the end.")
+def backup(target: str, verify: bool) -> None:
+    """Copy everything into a directory, beside all other work; exit status 7 if something is lost.
+
+    Into the directory of an earlier backup only what is new is copied. Tokens are left out.
+    """
+    with waiting("backing up"):
+        report = operations().admin.backup(os.path.abspath(target), verify=verify)
+    show_one(report, _backup_block)
+    if report.problems:
+        raise click.exceptions.Exit(7)
+
+
+def _backup_block(report: BackupReport) -> str:
+    lines = [
+        f"Backed up {report.commits:,} commits in {report.packs:,} packs to {report.target}",
+        f"Copied: {size(report.copied_bytes)}, there already: {size(report.reused_bytes)}, "
+        f"in {span(report.duration_s).lower()}",
+    ]
+    if report.verified:
+        lines.append("Verified: every byte was read again.")
+    if report.problems:
+        lines.append("The store itself is damaged; see `fsck`:")
+        lines += [f"  {problem}" for problem in report.problems]
+    return "\n".join(lines)
+
+
+@command(
+    shows=True,
+    examples=["restore /mnt/backups/trunkline", "restore backups --to /srv/trunkline --force"],
+)
+@click.argument("source", metavar="DIRECTORY", type=click.Path(file_okay=False))
+@click.option(
+    "--to",
+    "home",
+    metavar="DATA_DIRECTORY",
+    type=click.Path(file_okay=False),
+    help="Restore there instead of into the data directory in force.",
+)
+@click.option("--force", is_flag=True, help="Set aside what is there.")
+def restore(source: str, home: str | None, force: bool) -> None:
+    """Make a data directory of a backup; no server may have it open.
+
+    Everything is checked first, and takes its place in one step.
+    """
+    from trunkline import config
+    from trunkline.engine.restore import restore as restore_backup
+
+    target = Path(home) if home is not None else config.load().home
+    with waiting("restoring"):
+        report = restore_backup(Path(source), target, force=force, now=datetime.now(UTC))
+    show_one(report, _restore_block)
+
+
+def _restore_block(report: RestoreReport) -> str:
+    lines = [
+        f"Restored {report.commits:,} commits ({size(report.restored_bytes)}) of {report.created} "
+        f"to {report.home}, in {span(report.duration_s).lower()}"
+    ]
+    if report.aside:
+        lines.append(f"What was there before is in {report.aside}")
+    return "\n".join(lines)

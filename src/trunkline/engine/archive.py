@@ -1,0 +1,182 @@
+"""What a backup is made of: a directory with a manifest that names every file by size and digest.
+
+Format page: docs/formats/backup.md. Nothing that the manifest names is ever changed: a new backup
+writes new files beside them, then replaces the manifest in one step, then removes what it does not
+name any more. So a crash leaves the one backup or the other, whole.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trunkline.errors import Corrupt, InvalidInput, NotFound, OperationFailed, StorageFull
+from trunkline.store.digests import Digest
+from trunkline.store.packs import SUFFIX, sync_directory
+
+MANIFEST = "BACKUP.json"
+VERSION = 1
+CATALOG = "catalog-{digest}.db"
+PACKS = "packs"
+
+_PIECE_BYTES = 4 * 1024 * 1024
+_NAME_MAX = 128
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived:
+    """A file of a backup; `name` is below its directory, `pack` what it is called in a store."""
+
+    name: str
+    size_bytes: int
+    digest: str
+    pack: str = ""  # "" for the catalog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    created: str  # RFC 3339
+    release: str
+    format: int  # of the data directory
+    commits: int
+    catalog: Archived
+    packs: tuple[Archived, ...]
+
+    @property
+    def files(self) -> tuple[Archived, ...]:
+        return (self.catalog, *self.packs)
+
+
+def read_manifest(directory: Path) -> Manifest | None:
+    """That of a backup; None if there is none. Raises Corrupt, InvalidInput for a newer one."""
+    path = directory / MANIFEST
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        version = document["trunkline_backup"]
+        body = document["backup"]
+        digest = document["digest"]
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError as error:
+        raise InvalidInput(f"{directory} is not a directory") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Corrupt(f"the backup's {path}", "a manifest", str(error)) from error
+    if version != VERSION:
+        raise InvalidInput(
+            f"the backup {directory} has format {version!r}; this Trunkline reads {VERSION}"
+        )
+    found = Digest(_canonical(body)).hexdigest()
+    if found != digest:
+        raise Corrupt(f"the backup's {path}", f"digest {digest}", found)
+    try:
+        return Manifest(
+            **{
+                **body,
+                "catalog": _archived(body["catalog"]),
+                "packs": tuple(_archived(entry) for entry in body["packs"]),
+            }
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Corrupt(f"the backup's {path}", "a manifest", str(error)) from error
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Make this the backup that the directory holds; all its files are durable before."""
+    body = asdict(manifest)
+    document = {
+        "trunkline_backup": VERSION,
+        "digest": Digest(_canonical(body)).hexdigest(),
+        "backup": body,
+    }
+    aside = directory / f".{MANIFEST}.new"
+    with writing(directory):
+        with aside.open("w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(aside, directory / MANIFEST)
+        sync_directory(directory)
+
+
+def _canonical(body: object) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode("utf-8")
+
+
+def _archived(entry: dict[str, Any]) -> Archived:
+    """An entry of a manifest; no name in it can lead out of the backup or of a store."""
+    found = Archived(**entry)
+    for name in (*found.name.split("/"), found.pack.removesuffix(SUFFIX) or "x"):
+        stem = name.replace(".", "").replace("-", "")
+        if not stem.isalnum() or name.startswith(".") or len(name) > _NAME_MAX:
+            raise ValueError(f"the name {name!r}")
+    return found
+
+
+def copy(source: Path, target: Path, *, size_bytes: int, pace: Callable[[], None]) -> str:
+    """Copy the first bytes of a file durably, under a new name; returns their BLAKE3.
+
+    Raises OperationFailed if the source is shorter than that.
+    """
+    digest = Digest()
+    aside = target.with_name(f".{target.name}.new")
+    with writing(target.parent), source.open("rb") as reader, aside.open("wb") as writer:
+        left = size_bytes
+        while left:
+            pace()
+            piece = reader.read(min(left, _PIECE_BYTES))
+            if not piece:
+                raise OperationFailed(f"{source} became shorter while it was copied; try again")
+            digest.update(piece)
+            writer.write(piece)
+            left -= len(piece)
+        writer.flush()
+        os.fsync(writer.fileno())
+        os.rename(aside, target)
+    return digest.hexdigest()
+
+
+def check(directory: Path, entry: Archived) -> None:
+    """Read a file of a backup; raises Corrupt, naming it, unless it is as the manifest says."""
+    path = directory / entry.name
+    try:
+        size, digest = path.stat().st_size, digest_of(path)
+    except OSError as error:
+        raise Corrupt(f"the backup's {path}", "it to be readable", str(error)) from error
+    if (size, digest) != (entry.size_bytes, entry.digest):
+        raise Corrupt(
+            f"the backup's {path}",
+            f"{entry.size_bytes} bytes with digest {entry.digest}",
+            f"{size} bytes with digest {digest}",
+        )
+
+
+def digest_of(path: Path) -> str:
+    digest = Digest()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def require_manifest(directory: Path) -> Manifest:
+    """That of a backup; raises NotFound if there is none."""
+    found = read_manifest(directory)
+    if found is None:
+        raise NotFound(f"there is no backup in {directory}: it has no {MANIFEST}")
+    return found
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Turn errors of writing into ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise StorageFull(str(directory)) from error
+        raise OperationFailed(f"can't write to {directory}: {error.strerror or error}") from error

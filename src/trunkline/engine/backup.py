@@ -1,0 +1,222 @@
+"""Copies a whole installation into a directory, beside everything that goes on in it.
+
+First the catalog at one moment, then every pack there is: all that the catalog names was durable
+before it was named, so it is in the packs. Collecting garbage waits meanwhile, so no pack goes.
+Packs never change but for their ends: those that the directory has already are not copied again.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from trunkline.db.sqlite import SqliteDatabase
+from trunkline.engine import archive, liveness
+from trunkline.engine.archive import Archived, Manifest
+from trunkline.engine.release import FORMAT, RELEASE
+from trunkline.engine.services import Services
+from trunkline.errors import Conflict, Corrupt, InvalidInput, Unavailable
+from trunkline.model.admin import BackupReport
+from trunkline.store.collect import Collection
+from trunkline.store.live import LiveSet
+from trunkline.store.packs import RECORD_BYTES, SUFFIX, pack_paths, sync_directory
+from trunkline.versions import commits, repos
+
+_WAIT_S = 60.0  # for a collection of garbage that is under way
+_TICK_S = 0.01
+_PROBLEMS_MAX = 20
+_OPEN = ".open"  # a pack that was still being written, as far as it was
+
+
+def back_up(services: Services, target: Path, *, verify: bool) -> BackupReport:
+    """See `api.admin.backup`."""
+    started = time.monotonic()
+    home = services.config.home
+    if target == home or home in target.parents or target in home.parents:
+        raise InvalidInput(
+            f"a backup in {target} would lie in the data directory {home}; choose another place"
+        )
+    previous = _prepared(target)
+    known = {} if previous is None else {entry.name: entry for entry in previous.packs}
+    with (
+        _alone(target),
+        _no_collection(services) as collection,
+        collection.live_set() as needed,
+    ):
+        services.chunks.seal()
+        catalog, count, problems = _copy_catalog(services, target, needed)
+        packs = list(_copy_packs(services, target, known, collection.sealed_packs()))
+        problems += _missing(services, needed, packs)
+        manifest = Manifest(
+            created=services.now().isoformat(),
+            release=RELEASE,
+            format=FORMAT,
+            commits=count,
+            catalog=catalog,
+            packs=tuple(packs),
+        )
+        archive.write_manifest(target, manifest)
+        _remove_others(target, manifest)
+    if verify:
+        for entry in manifest.files:
+            archive.check(target, entry)
+    reused = sum(entry.size_bytes for entry in packs if entry.name in known)
+    return BackupReport(
+        target=str(target),
+        commits=count,
+        packs=len(packs),
+        copied_bytes=sum(entry.size_bytes for entry in manifest.files) - reused,
+        reused_bytes=reused,
+        verified=verify,
+        problems=tuple(problems),
+        duration_s=time.monotonic() - started,
+    )
+
+
+def _prepared(target: Path) -> Manifest | None:
+    """The backup that is there already; raises InvalidInput for a directory of something else."""
+    with archive.writing(target):
+        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        previous = archive.read_manifest(target)
+        ours = {archive.MANIFEST, archive.PACKS, "backup.lock"}
+        others = [
+            name
+            for name in sorted(os.listdir(target))
+            if name not in ours and not name.startswith((".", "catalog-"))
+        ]
+        if previous is None and others:
+            raise InvalidInput(
+                f"{target} holds other files ({', '.join(others[:3])}); "
+                "choose a directory that is empty or has a backup"
+            )
+        (target / archive.PACKS).mkdir(exist_ok=True)
+    return previous
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    with archive.writing(target):
+        fd = os.open(target / "backup.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise Conflict(f"another backup to {target} is under way; wait for its end") from error
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _no_collection(services: Services) -> Iterator[Collection]:
+    """While inside, no pack goes; waits for a collection that is under way."""
+    collection = services.chunks.collection()
+    deadline = time.monotonic() + _WAIT_S
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(collection.exclusive())
+                break
+            except Conflict:
+                if time.monotonic() > deadline:
+                    raise
+                _pace(services)()
+                services.closing.wait(_TICK_S)
+        yield collection
+
+
+def _pace(services: Services) -> Callable[[], None]:
+    def pace() -> None:
+        if services.closing.is_set():
+            raise Unavailable("the server is shutting down; the backup was not made")
+
+    return pace
+
+
+def _copy_catalog(
+    services: Services, target: Path, needed: LiveSet
+) -> tuple[Archived, int, list[str]]:
+    """The catalog at one moment, named by its digest; how many commits it has, and problems.
+
+    Notes all chunks that it needs.
+    """
+    aside = target / ".catalog.new"
+    with archive.writing(target):
+        for leftover in (aside, *(aside.with_name(aside.name + end) for end in ("-wal", "-shm"))):
+            leftover.unlink(missing_ok=True)
+    services.database.copy_to(aside)
+    copied = SqliteDatabase(aside)
+    count = 0
+    problems: list[str] = []
+    try:
+        with copied.read() as tx:
+            names = [*repos.repo_names(tx), *repos.spec_repos(tx)]
+            count = sum(1 for name in names for _ in commits.list_commits(tx, name))
+        liveness.mark(copied, services.chunks, needed, pace=_pace(services))
+    except Corrupt as error:
+        problems.append(str(error))
+    finally:
+        copied.close()
+    with archive.writing(target):
+        digest = archive.digest_of(aside)
+        name = archive.CATALOG.format(digest=digest[:32])
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.rename(aside, target / name)
+        size = (target / name).stat().st_size
+    return Archived(name=name, size_bytes=size, digest=digest), count, problems
+
+
+def _copy_packs(
+    services: Services, target: Path, known: dict[str, Archived], sealed: set[str]
+) -> Iterator[Archived]:
+    folder = target / archive.PACKS
+    for path in pack_paths(services.config.home / "store" / "packs"):
+        size = path.stat().st_size
+        whole = path.name.removesuffix(SUFFIX) in sealed
+        name = path.name if whole else f"{path.name.removesuffix(SUFFIX)}-{size}{_OPEN}"
+        name = f"{archive.PACKS}/{name}"
+        entry = known.get(name)
+        if entry is None or not _is_there(target / name, size):
+            digest = archive.copy(path, target / name, size_bytes=size, pace=_pace(services))
+            entry = Archived(name=name, size_bytes=size, digest=digest, pack=path.name)
+        yield entry
+    with archive.writing(target):
+        sync_directory(folder)
+        sync_directory(target)
+
+
+def _is_there(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False
+
+
+def _missing(services: Services, needed: LiveSet, packs: list[Archived]) -> list[str]:
+    """What is needed and not in the copied packs: damage of the store."""
+    ends = {entry.pack.removesuffix(SUFFIX): entry.size_bytes for entry in packs}
+    problems: list[str] = []
+    for page in needed.pages():
+        found = services.chunks.find(page)
+        for digest in page:
+            place = found.get(digest)
+            if place is None or place.offset + RECORD_BYTES + place.stored > ends.get(
+                place.pack, 0
+            ):
+                problems.append(f"chunk {digest.hex()} is missing")
+                if len(problems) == _PROBLEMS_MAX:
+                    return problems
+    return problems
+
+
+def _remove_others(target: Path, manifest: Manifest) -> None:
+    """Remove what older backups, or those that broke off, have left."""
+    named = {entry.name for entry in manifest.files}
+    with archive.writing(target):
+        for path in (*target.iterdir(), *(target / archive.PACKS).iterdir()):
+            name = str(path.relative_to(target))
+            ours = name.startswith((f"{archive.PACKS}/", "catalog-", ".catalog.new", ".BACKUP"))
+            if ours and name not in named and path.is_file():
+                path.unlink()

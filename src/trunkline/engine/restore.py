@@ -1,0 +1,158 @@
+"""Makes a data directory of a backup. Needs no server, and none may have the directory open.
+
+Everything is copied and checked beside the data directory first, and takes its place in one step.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from trunkline.engine import archive
+from trunkline.engine.archive import Archived, Manifest
+from trunkline.engine.release import FORMAT
+from trunkline.errors import Conflict, Corrupt, StorageFull, StoreInUse, StoreTooNew
+from trunkline.model.admin import RestoreReport
+from trunkline.store.packs import sync_directory
+
+_FORMAT_FILE = "FORMAT"
+# What a data directory has before anything was ever stored in it.
+_NOTHING = {"engine.lock", "start.lock", "server.lock", "log"}
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def restore(source: Path, home: Path, *, force: bool, now: datetime) -> RestoreReport:
+    """Put what a backup holds at `home`, with the same ids, files and pipelines.
+
+    Every file is checked before anything is replaced: raises Corrupt, naming the damaged one. A
+    data directory with something in it is refused with Conflict; with `force` it is kept aside.
+    Raises NotFound where there is no backup, StoreInUse, StoreTooNew, StorageFull. A crash leaves
+    what was there, or all of what was restored.
+    """
+    started = time.monotonic()
+    source, home = source.absolute(), home.absolute()
+    manifest = archive.require_manifest(source)
+    if manifest.format > FORMAT:
+        raise StoreTooNew(str(source), manifest.format, FORMAT)
+    with _unused(home):
+        if _has_data(home) and not force:
+            raise Conflict(
+                f"{home} has data already; add --force to set it aside and restore in its place, "
+                "or name another directory with --to"
+            )
+        needed = sum(entry.size_bytes for entry in manifest.files)
+        new = home.with_name(f".{home.name}.restoring-{secrets.token_hex(4)}")
+        try:
+            _fill(new, source, manifest, free_needed=needed)
+            aside = _take_place(new, home, now)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+    return RestoreReport(
+        source=str(source),
+        home=str(home),
+        created=manifest.created,
+        commits=manifest.commits,
+        restored_bytes=needed,
+        aside="" if aside is None else str(aside),
+        duration_s=time.monotonic() - started,
+    )
+
+
+@contextmanager
+def _unused(home: Path) -> Iterator[None]:
+    """Hold the lock of the data directory, if there is one, so that nobody opens it meanwhile."""
+    with archive.writing(home.parent):
+        home.parent.mkdir(parents=True, exist_ok=True)
+    if not home.is_dir():
+        yield
+        return
+    with archive.writing(home):
+        fd = os.open(home / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise StoreInUse(str(home), "a server (stop it with `trunkline down`)") from error
+    finally:
+        os.close(fd)
+
+
+def _has_data(home: Path) -> bool:
+    return home.exists() and bool(set(os.listdir(home)) - _NOTHING)
+
+
+def _fill(new: Path, source: Path, manifest: Manifest, *, free_needed: int) -> None:
+    """Copy and check all files of the backup into a new directory, durably."""
+    if shutil.disk_usage(new.parent).free < free_needed:
+        raise StorageFull(str(new.parent))
+    packs = new / "store" / "packs"
+    with archive.writing(new.parent):
+        packs.mkdir(parents=True, mode=0o700)
+        os.chmod(new, 0o700)
+    _copy(source, manifest.catalog, new / "catalog.db")
+    for entry in manifest.packs:
+        _copy(source, entry, packs / entry.pack)
+    with archive.writing(new):
+        with (new / _FORMAT_FILE).open("w", encoding="ascii") as file:
+            file.write(f"trunkline {manifest.format}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        for directory in (packs, new / "store", new):
+            sync_directory(directory)
+
+
+def _copy(source: Path, entry: Archived, target: Path) -> None:
+    path = source / entry.name
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise Corrupt(f"the backup's {path}", "it to be readable", str(error)) from error
+    if size != entry.size_bytes:
+        raise Corrupt(f"the backup's {path}", f"{entry.size_bytes} bytes", f"{size}")
+    digest = archive.copy(path, target, size_bytes=size, pace=lambda: None)
+    if digest != entry.digest:
+        raise Corrupt(f"the backup's {path}", f"digest {entry.digest}", digest)
+
+
+def _take_place(new: Path, home: Path, now: datetime) -> Path | None:
+    """Put a whole directory in the place of another; returns where that one is now."""
+    with archive.writing(home.parent):
+        if not home.exists():
+            os.rename(new, home)
+            sync_directory(home.parent)
+            return None
+        if not _has_data(home):
+            _exchange(new, home)
+            sync_directory(home.parent)
+            shutil.rmtree(new, ignore_errors=True)
+            return None
+        aside = home.with_name(f"{home.name}.before-restore-{now:%Y%m%dT%H%M%S%f}")
+        _exchange(new, home)
+        os.rename(new, aside)
+        sync_directory(home.parent)
+        return aside
+
+
+def _exchange(new: Path, home: Path) -> None:
+    """Let two directories change places in one step, or in two where the system has no such."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    names = (os.fsencode(new), os.fsencode(home))
+    if rename is not None:
+        if rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise OSError(code, os.strerror(code), str(home))
+    between = home.with_name(f".{home.name}.between")
+    os.rename(home, between)
+    os.rename(new, home)
+    os.rename(between, new)
