@@ -31,7 +31,9 @@ class EngineBranches:
     ) -> BranchInfo:
         with self._services.database.write() as tx:
             change = single(self._services, tx)
-            return create_branch(change, repo, branch, head=head, provenance=provenance)
+            return create_branch(
+                change, repo, branch, head=head, provenance=provenance, trigger=trigger
+            )
 
     def inspect_branch(self, repo: str, branch: str) -> BranchInfo:
         with self._services.database.read() as tx:
@@ -47,7 +49,13 @@ class EngineBranches:
 
 
 def create_branch(
-    change: Change, repo: str, branch: str, *, head: str | None, provenance: list[str] | None
+    change: Change,
+    repo: str,
+    branch: str,
+    *,
+    head: str | None,
+    provenance: list[str] | None,
+    trigger: BranchTrigger | None,
 ) -> BranchInfo:
     tx = change.tx
     pipeline = lifecycle.find(tx, repo)
@@ -59,6 +67,7 @@ def create_branch(
         branch,
         head=commits.resolve(tx, repo, head) if head is not None else None,
         provenance=None if provenance is None else [_branch_name(text) for text in provenance],
+        trigger=trigger,
         now=change.now,
         run_id=change.run_id,
         later=change.later,

@@ -160,6 +160,15 @@ def _carry_out(change: Change, steps: Sequence[StepRow]) -> None:
         raise
 
 
+def _create_branch(change: Change, step: StepRow) -> None:
+    given: dict[str, Any] = {"head": None, "provenance": None, "trigger": None, **step.arguments}
+    if given["trigger"] is not None:
+        raise InvalidInput(
+            "a trigger can't be set or removed in a transaction; do that before or after it"
+        )
+    create_branch(change, **given)
+
+
 def _create_pipeline(change: Change, step: StepRow) -> None:
     given: dict[str, Any] = dict(step.arguments)
     spec, code = given.pop("spec"), given.pop("code", None)
@@ -198,7 +207,7 @@ def _removing(way: removal.Way, *, run: bool) -> Callable[..., object]:
 _STEPS: dict[str, Callable[[Change, StepRow], object]] = {
     "create_repo": _calling(create_repo, description="", update=False),
     "delete_repo": _calling(delete_repo, force=False),
-    "create_branch": _calling(create_branch, head=None, provenance=None),
+    "create_branch": _create_branch,
     "delete_branch": _calling(delete_branch, force=False),
     "start_commit": _calling(start_commit, branch=None, parent=None, description=""),
     "finish_commit": _calling(finish_in_change, description=None),
