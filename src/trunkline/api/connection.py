@@ -11,6 +11,7 @@ from trunkline.api.jobs import Jobs
 from trunkline.api.pipelines import Pipelines
 from trunkline.api.projects import Projects
 from trunkline.api.repos import Repos
+from trunkline.api.tags import Tags
 from trunkline.api.transactions import Transactions
 from trunkline.api.trash import Trash
 
@@ -18,6 +19,7 @@ NOUNS: dict[str, type] = {
     "projects": Projects,
     "repos": Repos,
     "branches": Branches,
+    "tags": Tags,
     "commits": Commits,
     "files": Files,
     "pipelines": Pipelines,
@@ -38,6 +40,8 @@ class Operations(Protocol):
     def repos(self) -> Repos: ...
     @property
     def branches(self) -> Branches: ...
+    @property
+    def tags(self) -> Tags: ...
     @property
     def commits(self) -> Commits: ...
     @property

@@ -23,6 +23,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "project": ("projects", ("create", "update", "inspect", "list", "delete")),
     "repo": ("repos", ("create", "update", "inspect", "list", "delete")),
     "branch": ("branches", ("create", "set", "inspect", "list", "delete")),
+    "tag": ("tags", ("create", "inspect", "list", "delete")),
     "commit": (
         "commits",
         (
@@ -50,7 +51,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "context": ("contexts", ("list", "inspect", "set", "delete")),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Data": ("project", "repo", "branch", "commit", "file", "transaction", "deleted"),
+    "Data": ("project", "repo", "branch", "tag", "commit", "file", "transaction", "deleted"),
     "Work": ("pipeline", "job", "run", "datum", "worker"),
     "Addresses of servers": ("context",),
 }

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trunkline.api.pipelines import Pipelines
     from trunkline.api.projects import Projects
     from trunkline.api.repos import Repos
+    from trunkline.api.tags import Tags
     from trunkline.api.transactions import Transactions
     from trunkline.api.trash import Trash
 
@@ -59,6 +60,10 @@ class RemoteClient:
     @functools.cached_property
     def branches(self) -> Branches:
         return cast("Branches", self._noun("branches"))
+
+    @functools.cached_property
+    def tags(self) -> Tags:
+        return cast("Tags", self._noun("tags"))
 
     @functools.cached_property
     def commits(self) -> Commits:

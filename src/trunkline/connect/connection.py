@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trunkline.api.pipelines import Pipelines
     from trunkline.api.projects import Projects
     from trunkline.api.repos import Repos
+    from trunkline.api.tags import Tags
     from trunkline.api.transactions import Transactions
     from trunkline.api.trash import Trash
     from trunkline.connect.files import FileHandle
@@ -59,6 +60,10 @@ class Connection:
     @property
     def branches(self) -> Branches:
         return self._client.branches
+
+    @property
+    def tags(self) -> Tags:
+        return self._client.tags
 
     @property
     def commits(self) -> Commits:

@@ -25,6 +25,7 @@ from trunkline.engine.projects import EngineProjects
 from trunkline.engine.release import FORMAT
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.services import Services
+from trunkline.engine.tags import EngineTags
 from trunkline.engine.transactions import EngineTransactions
 from trunkline.engine.trash import EngineTrash
 from trunkline.engine.urls import server_fetcher
@@ -87,6 +88,7 @@ class Engine:
         self.projects = EngineProjects(self._services)
         self.repos = EngineRepos(self._services)
         self.branches = EngineBranches(self._services)
+        self.tags = EngineTags(self._services)
         self.commits = EngineCommits(self._services)
         self.files = EngineFiles(self._services)
         self.pipelines = EnginePipelines(self._services)

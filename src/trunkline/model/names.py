@@ -79,11 +79,11 @@ def check_full_name(kind: str, name: str) -> str:
     return name
 
 
-def check_branch(name: str) -> str:
-    """The name, if it can name a branch: like any name, but not the shape of a commit id."""
-    check_name("branch", name)
+def check_branch(name: str, *, kind: str = "branch") -> str:
+    """The name, if it can name a branch or tag: like any name, but no shape of a commit id."""
+    check_name(kind, name)
     if is_commit_id(name):
-        raise InvalidName("branch", name, "it looks like a commit id")
+        raise InvalidName(kind, name, "it looks like a commit id")
     return name
 
 

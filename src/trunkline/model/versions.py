@@ -92,6 +92,16 @@ class BranchInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TagInfo:
+    """An immutable name for a finished commit, which stays as long as it has one."""
+
+    repo: str
+    name: str
+    commit: str  # id
+    created: datetime  # or moved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommitInfo:
     """A commit; `finished` is None while it is open.
 

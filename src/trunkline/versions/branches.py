@@ -7,7 +7,7 @@ from trunkline.db.database import Transaction
 from trunkline.errors import BranchNotFound, InvalidInput, ProvenanceLoop
 from trunkline.model.names import check_branch
 from trunkline.model.versions import BranchInfo, BranchName, BranchTrigger
-from trunkline.versions import tables, triggers
+from trunkline.versions import tables, tags, triggers
 from trunkline.versions.provenance import OpenedCommit, refuse_shared_runs
 from trunkline.versions.records import BranchRow, CommitRecord, RepoRow
 from trunkline.versions.repos import refuse_if_used, require_repo
@@ -65,6 +65,7 @@ def ensure_branch(tx: Transaction, repo: str, branch: str, *, now: datetime) -> 
     found = tables.find_branch(tx, owner, branch)
     if found is not None:
         return found
+    tags.refuse_branch(tx, owner, branch)
     tables.insert_branch(tx, owner, check_branch(branch), now)
     tables.touch_repos(tx, [owner.number])
     return require_branch(tx, owner, branch)

@@ -64,7 +64,7 @@ def has_commit(tx: Transaction, repo: str, commit_id: str) -> bool:
 
 
 def resolve(tx: Transaction, repo: str, ref: str) -> CommitRecord:
-    """The commit that a branch, an id or either of them with ancestry steps means.
+    """The commit that a branch, a tag, an id or any of them with ancestry steps means.
 
     Raises InvalidReference, RepoNotFound, BranchNotFound, and CommitNotFound for a branch without
     commits or an ancestor beyond the first commit.
@@ -72,6 +72,8 @@ def resolve(tx: Transaction, repo: str, ref: str) -> CommitRecord:
     reference = parse_reference(ref)
     if is_commit_id(reference.base):
         commit = get_commit(tx, repo, reference.base)
+    elif tag := tables.find_tag(tx, require_repo(tx, repo), reference.base):
+        commit = tables.commit_numbered(tx, tag.commit)
     else:
         branch = require_branch(tx, require_repo(tx, repo), reference.base)
         if branch.head is None:

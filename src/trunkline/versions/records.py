@@ -63,6 +63,16 @@ class RepoRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TagRow:
+    """A tag as the catalog holds it; `commit` is the number of one."""
+
+    number: int
+    name: str
+    commit: int
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BranchRow:
     """A branch as the catalog holds it; `head` is the number of a commit."""
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from trunkline.db.database import Transaction
 from trunkline.errors import Conflict, InUse, OutputBranch
 from trunkline.model.versions import BranchName, CommitName, Origin, is_spec_repo
-from trunkline.versions import tables, trash, triggers
+from trunkline.versions import tables, tags, trash, triggers
 from trunkline.versions.provenance import OpenedCommit
 from trunkline.versions.records import CommitRecord
 from trunkline.versions.repos import require_repo
@@ -183,6 +183,8 @@ def _remove(
     later: list[BranchName] | None,
 ) -> Deleted:
     """Move commits, oldest first, into one entry of the trash."""
+    for gone in doomed:
+        tags.refuse_removal(tx, gone)
     entry = trash.begin(tx, "commit", name, how=how, now=now)
     moved: dict[int, int] = {}
     names: dict[BranchName, None] = {}

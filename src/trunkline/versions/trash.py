@@ -230,6 +230,8 @@ def _restore_repo(tx: Transaction, entry: TrashEntry) -> None:
             )
         tables.put_row(tx, "repo", row)
         tables.put_back_in_bulk(tx, entry.number)
+        for tag in tables.kept_rows(tx, entry.number, "tag"):
+            tables.put_row(tx, "tag", tag)
         tables.touch_repos(tx, [int(str(row[0]))])
 
 
@@ -262,6 +264,10 @@ def _restore_branches(tx: Transaction, entry: TrashEntry) -> list[BranchName]:
             raise Conflict(
                 f"there is another branch {name} by now; this one can only come back once that is "
                 "deleted"
+            )
+        if tables.find_tag(tx, repo, name.branch) is not None:
+            raise Conflict(
+                f"there is a tag {name} by now; the branch can only come back once that is deleted"
             )
         head = row[3]
         if head is not None and not tables.commit_exists(tx, int(str(head))):

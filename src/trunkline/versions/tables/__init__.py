@@ -12,5 +12,6 @@ from trunkline.versions.tables.lineage import *
 from trunkline.versions.tables.numbers import *
 from trunkline.versions.tables.projects import *
 from trunkline.versions.tables.repos import *
+from trunkline.versions.tables.tags import *
 from trunkline.versions.tables.trash import *
 from trunkline.versions.tables.triggers import *

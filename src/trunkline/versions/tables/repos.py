@@ -82,6 +82,7 @@ def delete_repo(tx: Transaction, repo: RepoRow) -> None:
     branches = "(SELECT number FROM branch WHERE repo = :repo)"
     for statement in (
         f"DELETE FROM branch_provenance WHERE derived IN {branches} OR source IN {branches}",
+        "DELETE FROM tag WHERE repo = :repo",
         "DELETE FROM branch WHERE repo = :repo",
         f"DELETE FROM commit_delta WHERE commit_number IN {mine}",
         f"DELETE FROM commit_provenance WHERE derived IN {mine} OR source IN {mine}",
