@@ -17,7 +17,7 @@ from trunkline.api.changes import DeleteFile, FileChange, PutFile, PutLocal, Put
 from trunkline.cli.arguments import is_url, read_document
 from trunkline.cli.output import note
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed, shown
-from trunkline.model.names import check_path
+from trunkline.model.names import CHECKOUT_RECORD, check_path
 
 STDIN = "-"
 _PIECE_BYTES = 1024 * 1024
@@ -259,6 +259,8 @@ def _below(source: Source) -> Iterator[tuple[str, str]]:
                     "directory by itself"
                 )
         for name in sorted(files):
+            if name == CHECKOUT_RECORD:
+                continue
             path = os.path.join(directory, name)
             if not stat.S_ISREG(_status(path).st_mode):
                 # Opening a pipe would wait for its other end; a device may have no end.

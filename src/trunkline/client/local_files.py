@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile, PutLocal
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed, shown
+from trunkline.model.names import CHECKOUT_RECORD
 
 PIECE_BYTES = 1024 * 1024
 
@@ -89,6 +90,8 @@ def _files_below(directory: str) -> Iterator[tuple[str, str]]:
             raise _unreadable(current, error) from error
         below = []
         for entry in entries:
+            if entry.name == CHECKOUT_RECORD:
+                continue
             name = f"{relative}/{entry.name}" if relative else entry.name
             if entry.is_dir(follow_symlinks=False):
                 below.append((name, entry.path))

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trunkline.errors import CheckoutNotFound, OperationFailed
+from trunkline.model.names import CHECKOUT_RECORD
 from trunkline.store.digests import DIGEST_BYTES, Digest
 
-NAME = ".trunkline-checkout"
+NAME = CHECKOUT_RECORD
 
 _MAGIC = b"TLCO"
 _VERSION = 1

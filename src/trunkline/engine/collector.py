@@ -86,21 +86,6 @@ class Collector:
                 again = again and grace == 0
         return _together(reports)
 
-    def erase(self) -> Compacted:
-        """Remove everything that is not needed from the packs themselves, at once.
-
-        Raises Conflict while somebody who was at work before has not ended: to be tried again.
-        """
-        collection = self._chunks.collection()
-        with collection.exclusive():
-            self._chunks.seal()
-            for _ in range(_CYCLES_MAX + 1):
-                swept = self._pass(collection, grace_s=0.0, pace=self._pace, thorough=True)
-                if not swept.more:
-                    return swept.compacted
-                self._wait_until_drained(collection)
-        raise Conflict("somebody has been at work since before; bytes are still in use")
-
     # --- one cycle --------------------------------------------------------------------------------
 
     def _cycle(
@@ -121,7 +106,7 @@ class Collector:
                 made_before=now - timedelta(seconds=self._config.results_kept_s),
                 pace=pace,
             )
-        swept = self._pass(collection, grace_s=grace_s, pace=pace, thorough=False)
+        swept = self._pass(collection, grace_s=grace_s, pace=pace)
         sifted, compacted = swept.sifted, swept.compacted
         remarks = list(compacted.skipped)
         waiting = sifted.waiting.plus(sifted.condemned.objects, sifted.condemned.stored_bytes)
@@ -148,7 +133,7 @@ class Collector:
         return report, swept.more
 
     def _pass(
-        self, collection: Collection, *, grace_s: float, pace: Callable[[], None], thorough: bool
+        self, collection: Collection, *, grace_s: float, pace: Callable[[], None]
     ) -> "_Swept":
         """Mark, sift, compact."""
         now = _now()
@@ -168,7 +153,7 @@ class Collector:
             with self._database.write() as tx:
                 condemned = collection.condemned_before()
                 versions.end_watch(tx, until=until, watching=condemned)
-            compacted = collection.compact(live, thorough=thorough, pace=pace)
+            compacted = collection.compact(live, thorough=False, pace=pace)
         self._chunks.let_go(cached=True)
         more = until >= 0 or sifted.waiting.objects > 0 or sifted.condemned.objects > 0
         return _Swept(sifted=sifted, compacted=compacted, more=more)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from trunkline.errors import InvalidInput, InvalidPath, OperationFailed
-from trunkline.model.names import check_path
+from trunkline.model.names import CHECKOUT_RECORD, check_path
 
 STAMP = 5  # numbers in a stamp: size, mtime, ctime (both ns), inode, device
 TICK_NS = 2_000_000_000  # no file system in use has coarser times
@@ -48,6 +48,8 @@ def list_directory(fd: int, prefix: str, shown: str) -> Listing:
     with os.scandir(fd) as entries:
         for entry in sorted(entries, key=_by_name):
             name = entry.name
+            if name == CHECKOUT_RECORD:
+                continue
             if entry.is_dir(follow_symlinks=False):
                 directories.append(name)
                 continue

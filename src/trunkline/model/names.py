@@ -21,6 +21,7 @@ DEFAULT_PROJECT = "default"
 NAME_LENGTH_MAX = 128
 PROJECT_LENGTH_MAX = 51  # as in 2.x
 PATH_BYTES_MAX = 4096
+CHECKOUT_RECORD = ".trunkline-checkout"  # in a checked-out directory; never put with its files
 PATH_PART_BYTES_MAX = 255
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")

@@ -1,4 +1,4 @@
--- What garbage collection and erasure have to remember. Times are microseconds since 1970 (UTC).
+-- What garbage collection has to remember. Times are microseconds since 1970 (UTC).
 
 -- Trees without a commit, kept for a while: what an upload made for whoever will use it.
 CREATE TABLE file_set (
@@ -68,29 +68,3 @@ CREATE TRIGGER step_leaves AFTER DELETE ON batch_step
 WHEN EXISTS (SELECT 1 FROM collection)
 BEGIN INSERT INTO removed_name (kind, names) SELECT 2, old.deltas WHERE old.deltas <> ''
  UNION ALL SELECT 1, old.roots WHERE old.roots <> ''; END;
-
--- Erasures. A row drives one from its beginning to its end, over crashes: `state` is erasing (the
--- history is being rewritten, or was not yet), removing (nothing names the bytes any more; they go
--- from the packs) or done. `report` is JSON.
-CREATE TABLE purge (
-    number INTEGER PRIMARY KEY,
-    repo TEXT NOT NULL,
-    glob TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    state TEXT NOT NULL,
-    created_us BIGINT NOT NULL,
-    finished_us BIGINT,
-    report TEXT NOT NULL DEFAULT ''
-);
-
--- What a purge took from a commit: the tombstone. `paths` is a chunk with one path a line.
-CREATE TABLE purged_commit (
-    purge BIGINT NOT NULL REFERENCES purge (number),
-    repo TEXT NOT NULL,
-    commit_id TEXT NOT NULL,
-    files BIGINT NOT NULL,
-    size_bytes BIGINT NOT NULL,
-    paths TEXT NOT NULL,
-    PRIMARY KEY (purge, repo, commit_id)
-);
-CREATE INDEX purged_commit_by_name ON purged_commit (repo, commit_id);
