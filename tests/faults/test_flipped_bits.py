@@ -95,7 +95,9 @@ def _outcome(home: Path, expected: dict[str, Any]) -> str:
             return "harmless"  # what is not used, or mended by what is known twice
         contents = {k: v[-1] for k, v in seen.items() if k.startswith("commit")}
         wanted = {k: v[-1] for k, v in expected.items() if k.startswith("commit")}
-        same = read == "wrong" and contents == wanted
+        # No commit that can be named by its id has other bytes than it had.
+        named = contents.keys() & wanted.keys()
+        same = read == "wrong" and all(contents[key] == wanted[key] for key in named)
         return "unnoticed, in a description" if same else "unnoticed, in contents"
     finally:
         engine.close()
@@ -123,3 +125,17 @@ def test_a_flipped_bit_outside_of_the_catalog_is_found_or_harmless(
     tally(f"flipped bits of {what} found", counts["found"] + counts["refused"])
     assert unnoticed(counts, "") == []
     assert counts["found"] + counts["refused"] or what == "other", counts
+
+
+def test_a_flipped_bit_in_the_catalog_never_makes_wrong_contents(
+    stored: tuple[Path, dict[str, Any]], tally: Callable[..., None]
+) -> None:
+    flips = round(300 * SCALE)
+
+    counts = outcomes(stored, lambda path: path == "catalog.db", flips)
+
+    tally("flipped bits", flips)
+    tally("flipped bits of the catalog found", counts["found"] + counts["refused"])
+    tally("flipped bits of the catalog unnoticed", counts["unnoticed, in a description"])
+    assert unnoticed(counts, ", in contents") == []
+    assert counts["found"] + counts["refused"] > flips // 20, counts

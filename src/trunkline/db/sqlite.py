@@ -14,6 +14,9 @@ from trunkline.db.database import Row, Transaction, Value
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 
 BUSY_TIMEOUT_S = 60.0  # for writers in other processes
+# What the driver says of a file that a changed byte has reached, its schema included: all of our
+# own statements are known to fit the schema.
+_DAMAGED = ("decode", "unsupported file format", "no such column", "no such table", "syntax error")
 READERS_KEPT = 8  # connections that wait for the next reader; more are closed after use
 
 
@@ -158,7 +161,7 @@ def _translated(path: Path) -> Iterator[None]:
         raise
     except sqlite3.OperationalError as error:
         text = str(error)
-        if "decode" in text or "unsupported file format" in text:
+        if any(mark in text for mark in _DAMAGED):
             raise Corrupt(f"the database {path}", "a whole SQLite file", text) from error
         if "full" in text or "disk I/O" in text:
             raise StorageFull(str(path)) from error

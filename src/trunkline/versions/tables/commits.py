@@ -5,6 +5,7 @@ from datetime import datetime
 
 from trunkline.db.database import Row, Transaction
 from trunkline.db.times import from_microseconds, to_microseconds
+from trunkline.errors import Corrupt
 from trunkline.model.versions import Origin
 from trunkline.versions.records import CommitRecord, NewCommit, RepoRow
 from trunkline.versions.tables.numbers import next_number
@@ -121,7 +122,10 @@ def remove_commit(tx: Transaction, commit: CommitRecord, parent: int | None) -> 
 
 
 def commit_numbered(tx: Transaction, number: int) -> CommitRecord:
-    return commit_record(tx.rows(f"{COMMIT_ROW} WHERE c.number = :number", number=number)[0])
+    row = tx.row(f"{COMMIT_ROW} WHERE c.number = :number", number=number)
+    if row is None:
+        raise Corrupt("the catalog", f"commit number {number}, which is named in it", "none")
+    return commit_record(row)
 
 
 def commit_exists(tx: Transaction, number: int) -> bool:
@@ -218,6 +222,14 @@ def ancestors(tx: Transaction, commit: int) -> Iterator[CommitRecord]:
 
 
 def commit_record(row: Row) -> CommitRecord:
+    """The record in a row; raises Corrupt for values that no record has."""
+    try:
+        return _commit_record(row)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Corrupt("the catalog", "commits with values that can be", str(error)) from error
+
+
+def _commit_record(row: Row) -> CommitRecord:
     (number, repo, commit_id, branch, origin, parent, description, started_us, finished_us) = row[
         :9
     ]
