@@ -105,6 +105,10 @@ class StubOperations:
                 return found.repos
             case "inspect_repo":
                 return next(info for info in found.repos if info.name == args[0])
+            case "list_tags":
+                return found.tags
+            case "inspect_tag" | "create_tag":
+                return found.tags[0]
             case "list_branches":
                 return found.branches
             case "inspect_branch" | "create_branch":

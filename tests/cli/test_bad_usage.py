@@ -16,7 +16,7 @@ import pytest
         ("frobnicate", "there is no command 'frobnicate'"),
         (
             "list",
-            "list what? project, repo, branch, commit, file, pipeline, job, run, datum, worker",
+            "list what? project, repo, branch, tag, commit, file, pipeline, job, run, datum",
         ),
         ("list repo --rwa", "there is no option '--rwa'; did you mean '--raw'?"),
         ("list-repo --rwa", "there is no option '--rwa'; did you mean '--raw'?"),

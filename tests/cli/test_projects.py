@@ -45,6 +45,10 @@ COMMANDS = [
     ("list branch a", "list_branches", ("p/a",), {}),
     ("inspect branch a@b", "inspect_branch", ("p/a", "b"), {}),
     ("delete branch a@b", "delete_branch", ("p/a", "b"), {}),
+    ("create tag a@b v1", "create_tag", ("p/a", "v1"), {"commit": "b"}),
+    ("inspect tag a@v1", "inspect_tag", ("p/a", "v1"), {}),
+    ("list tag a", "list_tags", ("p/a",), {}),
+    ("delete tag a@v1", "delete_tag", ("p/a", "v1"), {}),
     ("list file a@b", "list_files", ("p/a", "b", "/"), {}),
     ("list-file a b", "list_files", ("p/a", "b", "/"), {}),
     ("inspect pipeline x", "inspect_pipeline", ("p/x",), {}),
@@ -97,7 +101,7 @@ NAMING = {
     *("repo", "branch", "commit", "commits", "pipeline", "job", "file", "source", "target"),
     *("directory", "pattern", "path", "new"),
 }
-ELSEWHERE = {"checkout", "status"}  # one needs a directory to write to, the other names one
+ELSEWHERE = {"checkout", "status", "backup", "restore"}  # they name directories of the machine
 
 
 def asked(stub, operation: str, words: tuple[object, ...], named: dict[str, object]) -> bool:

@@ -13,8 +13,9 @@ from recording_operations import TEXT, arguments_of, values_of
 from trunkline.api.changes import DeleteFile, PutFile, PutUrl
 from trunkline.api.connection import NOUNS
 from trunkline.api.operation import Operation
+from trunkline.client.address import SocketAddress
 from trunkline.client.remote import RemoteClient
-from trunkline.errors import InvalidInput, TrunklineError, all_errors
+from trunkline.errors import InvalidInput, NotAllowed, TrunklineError, all_errors
 from trunkline.server.rest.routes import declared
 
 OPERATIONS = [pytest.param(noun, op, id=f"{noun}.{op.name}") for noun, op in declared()]
@@ -44,6 +45,10 @@ def test_arguments_and_result_arrive_as_they_were_sent(
     arguments = data.draw(arguments_of(operation))
     answer = data.draw(values_of(operation.result))
     streams = operation.streams_bytes or operation.streams_values
+    if operation.private and not isinstance(client.transport.address, SocketAddress):
+        with pytest.raises(NotAllowed, match="only for callers on its private socket"):
+            getattr(getattr(client, noun), operation.name)(**arguments)
+        return
     if operation.upload:
         arguments[operation.upload] = CHANGES
     recorder.operations.calls.clear()

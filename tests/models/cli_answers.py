@@ -30,6 +30,7 @@ from trunkline.model.versions import (
     ProjectInfo,
     RepoInfo,
     Side,
+    TagInfo,
     UndeletedInfo,
 )
 
@@ -216,6 +217,11 @@ class Answers:
         default_factory=lambda: [
             ProjectInfo(name="vision", description="street scenes", created=before(40)),
             ProjectInfo(name="default", description="", created=None),
+        ]
+    )
+    tags: list[TagInfo] = dataclasses.field(
+        default_factory=lambda: [
+            TagInfo(repo="training", name="v1", commit=RUN, created=before(40))
         ]
     )
     top: FileInfo | None = None  # what inspect_file finds, if not the first file

@@ -54,7 +54,7 @@ def _backup_block(report: BackupReport) -> str:
     type=click.Path(file_okay=False),
     help="Restore there instead of into the data directory in force.",
 )
-@click.option("--force", is_flag=True, help="Set aside what is there.")
+@click.option("-f", "--force", is_flag=True, help="Set aside what is there.")
 def restore(source: str, home: str | None, force: bool) -> None:
     """Make a data directory of a backup; no server may have it open.
 

@@ -19,7 +19,7 @@ _INSTEAD: dict[str, str] = {
         (
             *("auth", "idp", "mount", "unmount", "debug", "shell"),
             *("create secret", "inspect secret", "list secret", "delete secret"),
-            *("start transaction", "finish transaction", "list transaction", "run cron"),
+            "run cron",
             *("draw pipeline", "get object", "get tag", "next datum"),
         ),
         _NOT_YET,
