@@ -357,7 +357,7 @@ def test_a_reader_that_knows_the_old_place_finds_the_new_one(open_store) -> None
     kept, _ = store.put_many([b"kept" * 10, b"dead" * 1000])
     store.seal()
     catalog.name(frozenset([kept]))
-    place = reader._find([bytes.fromhex(kept)])[bytes.fromhex(kept)]
+    place = reader.find([bytes.fromhex(kept)])[bytes.fromhex(kept)]
     for _ in range(2):
         collect(store.collection(), catalog)
 
