@@ -33,7 +33,7 @@ def digest_of(engine: Any, path: str, commit: str = "master") -> str:
 def flip(engine: Any, chunk: str) -> Path:
     """Change a bit in the stored bytes of a chunk."""
     store = chunks_of(engine)
-    place = store._find([bytes.fromhex(chunk)])[bytes.fromhex(chunk)]
+    place = store.find([bytes.fromhex(chunk)])[bytes.fromhex(chunk)]
     path = Path(engine.home / "store" / "packs" / f"{place.pack}.pack")
     data = bytearray(path.read_bytes())
     data[place.offset + 60] ^= 1
