@@ -21,7 +21,7 @@ from trunkline.connect.checkout import (
     local_changes,
     tells_names_apart,
 )
-from trunkline.connect.checkout_record import NAME, Record, Seen, decode, encode, read_record
+from trunkline.connect.checkout_record import Record, Seen, decode, encode, read_record
 from trunkline.connect.materialise import Origin
 from trunkline.engine.engine import Engine
 from trunkline.errors import (
@@ -35,7 +35,7 @@ from trunkline.errors import (
     OperationFailed,
     TrunklineError,
 )
-from trunkline.model.names import check_path
+from trunkline.model.names import CHECKOUT_RECORD, check_path
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "checkout" / "v1.bin"
 
@@ -83,7 +83,7 @@ def on_disk(directory: Path) -> Files:
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != NAME
+        if path.is_file() and path.name != CHECKOUT_RECORD
     }
 
 
@@ -308,7 +308,7 @@ def test_unchanged_files_are_not_read(
     commit = world.commit({f"{n}": b"x" for n in range(50)})
     out(commit, tmp_path)
     later = read_record(tmp_path).written_ns + 10**9
-    os.utime(tmp_path / NAME, ns=(later, later))  # as if some time had passed
+    os.utime(tmp_path / CHECKOUT_RECORD, ns=(later, later))  # as if some time had passed
     (tmp_path / "7").write_bytes(b"y")
     opened: list[str] = []
     real = os.open
@@ -320,7 +320,7 @@ def test_unchanged_files_are_not_read(
     monkeypatch.setattr(os, "open", noting)
 
     assert shown(tmp_path) == {("7", "m")}
-    assert [name for name in opened if name != NAME] == ["7"]
+    assert [name for name in opened if name != CHECKOUT_RECORD] == ["7"]
 
 
 def test_a_change_right_behind_a_checkout_is_seen(world: World, out: Any, tmp_path: Path) -> None:
@@ -408,7 +408,7 @@ def test_files_that_are_the_same_already_are_taken_over(
 
 
 def test_the_name_of_the_record_is_not_for_files(world: World, out: Any, tmp_path: Path) -> None:
-    for path in (NAME, f"{NAME}/x"):
+    for path in (CHECKOUT_RECORD, f"{CHECKOUT_RECORD}/x"):
         with pytest.raises(InvalidPath, match="keeps its record"):
             out(world.commit({path: b"1"}), tmp_path / "x")
     assert not (tmp_path / "x").exists()
@@ -442,14 +442,14 @@ def test_a_checkout_is_found_from_inside_of_it(world: World, tmp_path: Path) -> 
 def test_a_damaged_record_is_refused_until_it_is_moved_away(world: World, tmp_path: Path) -> None:
     commit = world.commit({"a": b"1"})
     world.out(commit, tmp_path)
-    whole = (tmp_path / NAME).read_bytes()
-    (tmp_path / NAME).write_bytes(whole[:-5])
+    whole = (tmp_path / CHECKOUT_RECORD).read_bytes()
+    (tmp_path / CHECKOUT_RECORD).write_bytes(whole[:-5])
 
     with pytest.raises(OperationFailed, match="is damaged; move it away"):
         list(local_changes(tmp_path))
     with pytest.raises(OperationFailed, match="is damaged; move it away"):
         world.out(commit, tmp_path)
-    (tmp_path / NAME).rename(tmp_path.parent / "damaged")
+    (tmp_path / CHECKOUT_RECORD).rename(tmp_path.parent / "damaged")
     world.out(commit, tmp_path, force=True)
 
     assert shown(tmp_path) == set()

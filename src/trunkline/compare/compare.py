@@ -7,7 +7,7 @@ from trunkline.compare.content import EMPTY, Content, NotComparable
 from trunkline.compare.csv_tables import csv_tables
 from trunkline.compare.jsons import compare_documents, line_tables
 from trunkline.compare.parquet import parquet_tables
-from trunkline.compare.tables import KeyRepeats, Side, compare_tables
+from trunkline.compare.tables import KeyRepeats, Tables, compare_tables
 from trunkline.compare.text import compare_texts
 from trunkline.errors import InvalidInput
 from trunkline.model.differences import ContentDifference, ContentKind, Op, RowChange
@@ -80,27 +80,13 @@ def _compared(
     most: int,
 ) -> ContentDifference:
     if result.kind is ContentKind.PARQUET:
-        parquet = parquet_tables(old, new)
-        return _table(
-            replace(result, columns=parquet.columns),
-            (parquet.old, parquet.new),
-            parquet.header,
-            key,
-            most,
-        )
+        return _table(result, parquet_tables(old, new), key, most)
     if result.kind is ContentKind.BINARY or _is_binary(old) or _is_binary(new):
         return replace(result, kind=ContentKind.BINARY)
     if result.kind is ContentKind.CSV:
-        tables = csv_tables(old, new, tabs=tabs)
-        return _table(
-            replace(result, columns=tables.columns),
-            (tables.old, tables.new),
-            tables.header,
-            key,
-            most,
-        )
+        return _table(result, csv_tables(old, new, tabs=tabs), key, most)
     if result.kind is ContentKind.JSONL:
-        return _table(result, line_tables(old, new), (), key, most)
+        return _table(result, line_tables(old, new), key, most)
     if result.kind is ContentKind.JSON and old.size_bytes and new.size_bytes:
         return _document(result, old, new, most)
     text = compare_texts(old, new, most=most)
@@ -115,21 +101,23 @@ def _compared(
 
 
 def _table(
-    result: ContentDifference,
-    sides: tuple[Side, Side],
-    header: Sequence[str],
-    key: Sequence[str],
-    most: int,
+    result: ContentDifference, tables: Tables, key: Sequence[str], most: int
 ) -> ContentDifference:
-    if header:
+    if tables.header:
         for name in key:
-            if name not in header:
+            if name not in tables.header:
                 raise InvalidInput(
                     f"{result.path} has no column '{name}' to pair rows by; "
-                    f"it has {', '.join(header[:20])}"
+                    f"it has {', '.join(tables.header[:20])}"
                 )
     try:
-        found = compare_tables(*sides, key=key or header[:1], key_wanted=bool(key), most=most)
+        found = compare_tables(
+            tables.old,
+            tables.new,
+            key=key or tables.header[:1],
+            key_wanted=bool(key),
+            most=most,
+        )
     except KeyRepeats as error:
         raise InvalidInput(
             f"rows of {result.path} can't be paired by {', '.join(key)}: its values repeat; "
@@ -137,6 +125,7 @@ def _table(
         ) from error
     return replace(
         result,
+        columns=tables.columns,
         added=found.added,
         removed=found.removed,
         changed=found.changed,

@@ -2,25 +2,15 @@
 
 import csv
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from trunkline.compare.content import Content, Middle, NotComparable, middle, whole_records
-from trunkline.compare.tables import Side
-from trunkline.model.differences import ColumnChange, Op
+from trunkline.compare.tables import Side, Tables, column_changes
 
 _HEADER_BYTES_MAX = 1024 * 1024
 _DELIMITERS = ",;\t|"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CsvTables:
-    columns: tuple[ColumnChange, ...]
-    header: tuple[str, ...]  # of the new side
-    old: Side
-    new: Side
-
-
-def csv_tables(old: Content, new: Content, *, tabs: bool) -> CsvTables:
+def csv_tables(old: Content, new: Content, *, tabs: bool) -> Tables:
     """The rows of both sides that can differ; raises NotComparable for what is no CSV.
 
     The first row is the header if its cells are unique, not empty and no numbers. Rows are compared
@@ -44,8 +34,8 @@ def csv_tables(old: Content, new: Content, *, tabs: bool) -> CsvTables:
         before = found.before - has_header if start > skip else 0
         wanted = common if old.size_bytes and new.size_bytes else list(header)
         sides.append(_side(content, part, header, wanted, delimiter, first=max(before, 0) + 1))
-    return CsvTables(
-        columns=_column_changes(header_old, header_new)
+    return Tables(
+        columns=column_changes(dict.fromkeys(header_old, ""), dict.fromkeys(header_new, ""))
         if old.size_bytes and new.size_bytes
         else (),
         header=tuple(header_new or header_old),
@@ -93,12 +83,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _column_changes(old: Sequence[str], new: Sequence[str]) -> tuple[ColumnChange, ...]:
-    gone = [ColumnChange(op=Op.REMOVED, name=name) for name in old if name not in set(new)]
-    came = [ColumnChange(op=Op.ADDED, name=name) for name in new if name not in set(old)]
-    return (*gone, *came)
 
 
 def _side(

@@ -6,7 +6,7 @@ from typing import Any
 
 from trunkline.compare.content import Content, Middle, NotComparable, middle, whole_records
 from trunkline.compare.lines import changed_blocks
-from trunkline.compare.tables import Side
+from trunkline.compare.tables import Side, Tables
 from trunkline.model.differences import CellChange, Op, RowChange
 
 DOCUMENT_BYTES_MAX = 64 * 1024 * 1024
@@ -95,11 +95,11 @@ def _canonical(value: Any) -> str:
 # --- one value a line -----------------------------------------------------------------------------
 
 
-def line_tables(old: Content, new: Content) -> tuple[Side, Side]:
+def line_tables(old: Content, new: Content) -> Tables:
     """The rows of both sides that can differ; reading them raises NotComparable for no JSON."""
     found = whole_records(old, new, middle(old, new), quoted=False)
     sides = [_line_side(content, found.middle, found.before + 1) for content in (old, new)]
-    return sides[0], sides[1]
+    return Tables(columns=(), header=(), old=sides[0], new=sides[1])
 
 
 def _line_side(content: Content, part: Middle, first: int) -> Side:

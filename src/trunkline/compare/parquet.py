@@ -1,26 +1,16 @@
 """Reads Parquet files as tables; needs the extra `parquet` (pyarrow)."""
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from trunkline.compare.content import Content, NotComparable
-from trunkline.compare.tables import Side
-from trunkline.model.differences import ColumnChange, Op
+from trunkline.compare.tables import Side, Tables, column_changes
 
 FILE_BYTES_MAX = 1024 * 1024 * 1024
 _BATCH_ROWS = 10_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParquetTables:
-    columns: tuple[ColumnChange, ...]
-    header: tuple[str, ...]  # of the new side
-    old: Side
-    new: Side
-
-
-def parquet_tables(old: Content, new: Content) -> ParquetTables:
+def parquet_tables(old: Content, new: Content) -> Tables:
     """Both sides, row group by row group; raises NotComparable for what can't be read as Parquet.
 
     Rows are compared by the columns that both sides have, by value: a change of a column's type
@@ -36,8 +26,8 @@ def parquet_tables(old: Content, new: Content) -> ParquetTables:
         _side(file, common if both else list(schema))
         for file, schema in zip(files, schemas, strict=True)
     ]
-    return ParquetTables(
-        columns=_column_changes(*schemas) if both else (),
+    return Tables(
+        columns=column_changes(*schemas) if both else (),
         header=tuple(schemas[1] or schemas[0]),
         old=sides[0],
         new=sides[1],
@@ -63,26 +53,6 @@ def _opened(content: Content) -> Any:
 
 def _unreadable(error: Exception) -> NotComparable:
     return NotComparable(f"it is no Parquet file that can be read ({error})")
-
-
-def _column_changes(old: dict[str, str], new: dict[str, str]) -> tuple[ColumnChange, ...]:
-    return (
-        *(
-            ColumnChange(op=Op.REMOVED, name=name, old_type=kind)
-            for name, kind in old.items()
-            if name not in new
-        ),
-        *(
-            ColumnChange(op=Op.ADDED, name=name, new_type=kind)
-            for name, kind in new.items()
-            if name not in old
-        ),
-        *(
-            ColumnChange(op=Op.CHANGED, name=name, old_type=old[name], new_type=kind)
-            for name, kind in new.items()
-            if name in old and old[name] != kind
-        ),
-    )
 
 
 def _side(file: Any, wanted: list[str]) -> Side:

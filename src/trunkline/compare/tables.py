@@ -6,12 +6,12 @@ other out as often as they occur; of what is left, rows with equal keys are one 
 """
 
 import heapq
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from trunkline.compare.content import NotComparable
-from trunkline.model.differences import CellChange, Op, RowChange
+from trunkline.model.differences import CellChange, ColumnChange, Op, RowChange
 
 PART_BYTES = 16 * 1024 * 1024  # of rows that are held of each side, about a tenth of what they take
 _PARTS_MAX = 32
@@ -29,6 +29,37 @@ class Side:
     cells: Callable[[Any], dict[str, str]] = field(repr=False)
     identity: Callable[[Any], Hashable] = field(repr=False)
     first: int = 1  # number of the first row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """The two sides of a comparison, cut down to the rows that can differ."""
+
+    columns: tuple[ColumnChange, ...]
+    header: tuple[str, ...]  # of the new side, or of the only one; () where each row has its own
+    old: Side
+    new: Side
+
+
+def column_changes(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[ColumnChange, ...]:
+    """The columns that went, came and changed their type, given the types by name ("" for none)."""
+    return (
+        *(
+            ColumnChange(op=Op.REMOVED, name=name, old_type=kind)
+            for name, kind in old.items()
+            if name not in new
+        ),
+        *(
+            ColumnChange(op=Op.ADDED, name=name, new_type=kind)
+            for name, kind in new.items()
+            if name not in old
+        ),
+        *(
+            ColumnChange(op=Op.CHANGED, name=name, old_type=old[name], new_type=kind)
+            for name, kind in new.items()
+            if name in old and old[name] != kind
+        ),
+    )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -20,7 +20,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from trunkline.connect.checkout_record import (
-    NAME,
     UNKNOWN,
     Record,
     Seen,
@@ -38,6 +37,7 @@ from trunkline.errors import (
     OperationFailed,
 )
 from trunkline.files.export import ASIDE, Target, unwritable
+from trunkline.model.names import CHECKOUT_RECORD
 from trunkline.model.versions import CommitInfo
 from trunkline.store.digests import DIGEST_BYTES, Digest
 
@@ -150,7 +150,7 @@ def local_changes(directory: Path) -> Iterator[LocalChange]:
 def checkout_above(directory: Path) -> Path | None:
     """The directory itself or the nearest one above it that is a checkout."""
     for place in (directory, *directory.parents):
-        if os.path.lexists(place / NAME):
+        if os.path.lexists(place / CHECKOUT_RECORD):
             return place
     return None
 
@@ -211,7 +211,7 @@ class _Planner:
         """The plan for a commit with these files: (path, size, digest)."""
         plan = self._plan
         for path, size, digest in files:
-            if path == NAME or path.startswith(NAME + "/"):
+            if path == CHECKOUT_RECORD or path.startswith(CHECKOUT_RECORD + "/"):
                 raise InvalidPath(path, "a checkout keeps its record under this name")
             look = self._look_now(path, size, digest)
             if look is None:
@@ -329,7 +329,7 @@ class Scan:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(path)
                         self.directories.add(path)
-                    elif not path.startswith(NAME):
+                    elif not path.startswith(CHECKOUT_RECORD):
                         with suppress(FileNotFoundError):
                             self.files[path] = entry.stat(follow_symlinks=False)
 
@@ -339,7 +339,7 @@ class Scan:
 
 def tells_names_apart(directory: Path) -> bool:
     """Whether the file system has different files for names that differ in case alone."""
-    probe = directory / f"{NAME}.É.{os.getpid()}"
+    probe = directory / f"{CHECKOUT_RECORD}.É.{os.getpid()}"
     probe.touch()
     try:
         others = (probe.name.lower(), unicodedata.normalize("NFD", probe.name))

@@ -20,8 +20,6 @@ from trunkline.errors import CheckoutNotFound, OperationFailed
 from trunkline.model.names import CHECKOUT_RECORD
 from trunkline.store.digests import DIGEST_BYTES, Digest
 
-NAME = CHECKOUT_RECORD
-
 _MAGIC = b"TLCO"
 _VERSION = 1
 _HEAD = struct.Struct("<4sB3xIIQ")  # magic, version, bytes of the JSON, files, bytes of the paths
@@ -93,7 +91,7 @@ class Record:
 
 def read_record(directory: Path) -> Record:
     """The record in a directory; raises CheckoutNotFound, OperationFailed for a damaged one."""
-    place = directory / NAME
+    place = directory / CHECKOUT_RECORD
     try:
         with open(place, "rb", opener=_not_through_links) as file:
             data = file.read()
@@ -114,13 +112,13 @@ def read_record(directory: Path) -> Record:
 
 def write_record(directory: Path, record: Record) -> None:
     """Replace the record in a directory in one step; raises OSError."""
-    aside = directory / f"{NAME}.{os.getpid()}"
+    aside = directory / f"{CHECKOUT_RECORD}.{os.getpid()}"
     try:
         with open(aside, "wb") as file:
             file.write(encode(record))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(aside, directory / NAME)
+        os.replace(aside, directory / CHECKOUT_RECORD)
     finally:
         aside.unlink(missing_ok=True)
 

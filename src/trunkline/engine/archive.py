@@ -5,18 +5,25 @@ writes new files beside them, then replaces the manifest in one step, then remov
 name any more. So a crash leaves the one backup or the other, whole.
 """
 
-import errno
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trunkline.errors import Corrupt, InvalidInput, NotFound, OperationFailed, StorageFull
+from trunkline.errors import (
+    Corrupt,
+    InvalidInput,
+    NotFound,
+    OperationFailed,
+    StorageFull,
+    TrunklineError,
+)
 from trunkline.store.digests import Digest
-from trunkline.store.packs import SUFFIX, sync_directory
+from trunkline.store.locks import alone
+from trunkline.store.packs import NO_SPACE, SUFFIX, sync_directory
 
 MANIFEST = "BACKUP.json"
 VERSION = 1
@@ -25,7 +32,6 @@ PACKS = "packs"
 
 _PIECE_BYTES = 4 * 1024 * 1024
 _NAME_MAX = 128
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +183,15 @@ def writing(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             raise StorageFull(str(directory)) from error
         raise OperationFailed(f"can't write to {directory}: {error.strerror or error}") from error
+
+
+@contextmanager
+def locked(path: Path, taken: Callable[[], TrunklineError]) -> Iterator[None]:
+    """Hold the lock on a file, or raise what `taken` gives; see `store.locks`."""
+    with ExitStack() as held:
+        with writing(path.parent):
+            held.enter_context(alone(path, taken))
+        yield

@@ -5,7 +5,6 @@ before it was named, so it is in the packs. Collecting garbage waits meanwhile, 
 Packs never change but for their ends: those that the directory has already are not copied again.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from trunkline.versions import commits, repos
 _WAIT_S = 60.0  # for a collection of garbage that is under way
 _TICK_S = 0.01
 _PROBLEMS_MAX = 20
+_LOCK = "backup.lock"
 _OPEN = ".open"  # a pack that was still being written, as far as it was
 
 
@@ -41,7 +41,7 @@ def back_up(services: Services, target: Path, *, verify: bool) -> BackupReport:
     previous = _prepared(target)
     known = {} if previous is None else {entry.name: entry for entry in previous.packs}
     with (
-        _alone(target),
+        archive.locked(target / _LOCK, lambda: _under_way(target)),
         _no_collection(services) as collection,
         collection.live_set() as needed,
     ):
@@ -80,7 +80,7 @@ def _prepared(target: Path) -> Manifest | None:
     with archive.writing(target):
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
         previous = archive.read_manifest(target)
-        ours = {archive.MANIFEST, archive.PACKS, "backup.lock"}
+        ours = {archive.MANIFEST, archive.PACKS, _LOCK}
         others = [
             name
             for name in sorted(os.listdir(target))
@@ -95,17 +95,8 @@ def _prepared(target: Path) -> Manifest | None:
     return previous
 
 
-@contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    with archive.writing(target):
-        fd = os.open(target / "backup.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise Conflict(f"another backup to {target} is under way; wait for its end") from error
-    finally:
-        os.close(fd)
+def _under_way(target: Path) -> Conflict:
+    return Conflict(f"another backup to {target} is under way; wait for its end")
 
 
 @contextmanager

@@ -5,7 +5,6 @@ Everything is copied and checked beside the data directory first, and takes its 
 
 import ctypes
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -75,15 +74,12 @@ def _unused(home: Path) -> Iterator[None]:
     if not home.is_dir():
         yield
         return
-    with archive.writing(home):
-        fd = os.open(home / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with archive.locked(home / "engine.lock", lambda: _in_use(home)):
         yield
-    except BlockingIOError as error:
-        raise StoreInUse(str(home), "a server (stop it with `trunkline down`)") from error
-    finally:
-        os.close(fd)
+
+
+def _in_use(home: Path) -> StoreInUse:
+    return StoreInUse(str(home), "a server (stop it with `trunkline down`)")
 
 
 def _has_data(home: Path) -> bool:

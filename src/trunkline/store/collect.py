@@ -135,15 +135,7 @@ class Collection:
         if not (drained and watched):
             due = -1
         sifted = Sifted()
-        after = b""
-        while True:
-            pace()
-            with self._index.read() as tx:
-                page = tables.states(tx, after, _PAGE)
-            if not page:
-                break
-            after = page[-1].digest
-            needed = live.among([state.digest for state in page])
+        for page, needed in self._pages(live, pace):
             sifted = self._sift_page(sifted, page, needed, epoch=epoch, due=due)
         if drained:
             with self._index.read() as tx:
@@ -184,15 +176,7 @@ class Collection:
     def survey(self, live: LiveSet, *, pace: Pace) -> Sifted:
         """What `sift` would find, changing nothing: all that is not needed counts as condemned."""
         sifted = Sifted()
-        after = b""
-        while True:
-            pace()
-            with self._index.read() as tx:
-                page = tables.states(tx, after, _PAGE)
-            if not page:
-                return sifted
-            after = page[-1].digest
-            needed = live.among([state.digest for state in page])
+        for page, needed in self._pages(live, pace):
             kept = [state.stored for state in page if state.digest in needed]
             rest = [state.stored for state in page if state.digest not in needed]
             sifted = replace(
@@ -200,6 +184,21 @@ class Collection:
                 needed=sifted.needed.plus(len(kept), sum(kept)),
                 condemned=sifted.condemned.plus(len(rest), sum(rest)),
             )
+        return sifted
+
+    def _pages(
+        self, live: LiveSet, pace: Pace
+    ) -> Iterator[tuple[list[tables.ChunkState], set[bytes]]]:
+        """All chunks that the index knows, in pieces, and which of each are needed."""
+        after = b""
+        while True:
+            pace()
+            with self._index.read() as tx:
+                page = tables.states(tx, after, _PAGE)
+            if not page:
+                return
+            after = page[-1].digest
+            yield page, live.among([state.digest for state in page])
 
     def compact(self, live: LiveSet, *, thorough: bool, pace: Pace) -> Compacted:
         """Give back the bytes of dead records; see `store.compact`."""

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trunkline.errors import Conflict
+from trunkline.store.locks import alone
 
 _NUMBER = struct.Struct("<Q")
 
@@ -76,18 +77,9 @@ class Epochs:
     @contextmanager
     def collecting(self) -> Iterator[None]:
         """Only one collector at a time, over all processes; raises Conflict."""
-        fd = os.open(self._directory / "collect.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(fd)
-            raise Conflict(
-                "garbage is being collected already; try again when that has ended"
-            ) from error
-        try:
+        path = self._directory / "collect.lock"
+        with alone(path, _collecting_already, mode=0o644):
             yield
-        finally:
-            os.close(fd)
 
     def drained(self) -> bool:
         """Whether all holds belong to the current epoch."""
@@ -130,3 +122,7 @@ class Hold:
         parity, self._parity = self._parity, None
         if parity is not None:
             self._epochs.end(parity)
+
+
+def _collecting_already() -> Conflict:
+    return Conflict("garbage is being collected already; try again when that has ended")
