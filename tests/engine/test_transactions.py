@@ -1,5 +1,6 @@
 """Several changes made at once, or not at all, through the embedded engine and over HTTP."""
 
+import os
 import threading
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from trunkline.api.changes import PutFile
 from trunkline.connect.connection import Connection
 from trunkline.connect.transactions import queued
+from trunkline.engine import collector
 from trunkline.errors import (
     AlreadyExists,
     Conflict,
@@ -261,3 +263,22 @@ def test_the_python_transaction_is_all_or_nothing(remote) -> None:
 
     assert remote.engine.transactions.list_transactions() == []
     assert {info.name for info in remote.engine.repos.list_repos()} == {"data", "copy", "more"}
+
+
+def test_what_a_step_stores_is_not_collected_before_the_step_is_there(engine, monkeypatch) -> None:
+    monkeypatch.setattr(collector, "_DRAIN_S", 0.05)
+    operations = engine.engine
+    operations.repos.create_repo("data")
+    transaction = operations.transactions.start_transaction().id
+
+    content = os.urandom(3_000_000)
+
+    def changes():
+        yield PutFile(path="a", content=[content])
+        operations._services.chunks.flush()  # as a long put does by itself
+        operations.admin.gc(grace_s=0)
+
+    operations.transactions.add_files(transaction, "data", "master", changes())
+    operations.transactions.finish_transaction(transaction)
+
+    assert b"".join(operations.files.read_file("data", "master", "a")) == content

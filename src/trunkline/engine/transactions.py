@@ -75,14 +75,15 @@ class EngineTransactions:
     ) -> None:
         with self._services.database.read() as tx:
             transactions.require(tx, transaction)
-        deltas = self._files.store_for_later(repo, commit, changes)
-        self._services.chunks.flush()
         arguments: dict[str, object] = {
             "repo": repo,
             "commit": commit,
             "description": description,
         }
-        self._add(transaction, StepRow(operation=_FILES, arguments=arguments, deltas=tuple(deltas)))
+        with self._services.chunks.hold():  # until the step names what is stored
+            deltas = tuple(self._files.store_for_later(repo, commit, changes))
+            self._services.chunks.flush()
+            self._add(transaction, StepRow(operation=_FILES, arguments=arguments, deltas=deltas))
 
     def _add(self, transaction: str, step: StepRow) -> None:
         with self._services.database.read() as tx:
