@@ -144,26 +144,36 @@ class EngineFiles:
         then on nobody else gets a turn.
         """
         services = self._services
-        alone: AbstractContextManager[None] = nullcontext()
-        while True:
-            with alone:
-                with services.database.read() as tx:
-                    head = branches.branch_head(tx, repo, branch)
-                if head is not None and head.finished is None:
-                    return None
-                base = EMPTY if head is None else RootId(head.root)
-                writer = DeltaWriter(services.trees)
-                with taken_in(services, writer, change, counts, base=base):
-                    stored = Stored(deltas=writer.finish(), numbered=())
-                    try:
-                        turn = services.turn(repo) if isinstance(alone, nullcontext) else alone
-                        with nullcontext() if turn is alone else turn:
-                            return self._commit(
-                                repo, branch, stored, description, base=base, if_changed=if_changed
-                            )
-                    except HeadMoved:
-                        services.chunks.flush()
-            alone = services.turn(repo)
+
+        def once(turn: AbstractContextManager[None]) -> CommitInfo | None:
+            with services.database.read() as tx:
+                head = branches.branch_head(tx, repo, branch)
+            if head is not None and head.finished is None:
+                return None
+            base = EMPTY if head is None else RootId(head.root)
+            writer = DeltaWriter(services.trees)
+            with taken_in(services, writer, change, counts, base=base):
+                stored = Stored(deltas=writer.finish(), numbered=())
+                try:
+                    with turn:
+                        return self._commit(
+                            repo, branch, stored, description, base=base, if_changed=if_changed
+                        )
+                except HeadMoved as error:
+                    services.chunks.flush()  # what was read is remembered
+                    moved = error
+            raise moved
+
+        try:
+            return once(services.turn(repo))
+        except HeadMoved:
+            pass
+        with services.turn(repo):
+            while True:
+                try:
+                    return once(nullcontext())
+                except HeadMoved:  # by a branch move
+                    continue
 
     def create_file_set(self, changes: Iterable[FileChange]) -> FileSetInfo:
         services = self._services
