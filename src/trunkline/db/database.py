@@ -52,3 +52,8 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Close all connections; open transactions are rolled back."""
+
+
+def file_problems(tx: Transaction) -> list[str]:
+    """What the database finds wrong with its own file: pages, rows, and indexes against them."""
+    return [str(row[0]) for row in tx.rows("PRAGMA integrity_check") if row[0] != "ok"]

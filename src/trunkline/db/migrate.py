@@ -4,7 +4,7 @@ from importlib import resources
 from sqlite3 import complete_statement
 
 from trunkline.db.database import Database
-from trunkline.errors import StoreTooNew
+from trunkline.errors import Corrupt, StoreTooNew
 
 
 def migrate(database: Database, series: str, *, where: str) -> int:
@@ -16,7 +16,9 @@ def migrate(database: Database, series: str, *, where: str) -> int:
     known = _migrations(series)
     with database.read() as tx:
         there = tx.row("SELECT 1 FROM sqlite_master WHERE name = 'migration'")
-        done = {int(n) for (n,) in tx.rows("SELECT number FROM migration")} if there else set()
+        done = {n for (n,) in tx.rows("SELECT number FROM migration")} if there else set()
+    if not all(isinstance(number, int) for number in done):
+        raise Corrupt(f"the database in {where}", "numbers of migrations", repr(done))
     newest = max(known)
     current = max(done, default=0)
     if current > newest:

@@ -13,6 +13,7 @@ from trunkline.files.reach import Kind, Name, Reach
 from trunkline.jobs import liveness as jobs
 from trunkline.pipelines import liveness as pipelines
 from trunkline.store.chunks import ChunkStore
+from trunkline.store.digests import raw
 from trunkline.store.live import LiveSet
 from trunkline.versions import liveness as versions
 
@@ -33,9 +34,7 @@ def mark(database: Database, chunks: ChunkStore, live: LiveSet, *, pace: Callabl
     """
     with database.read() as tx:
         until = versions.last_removed(tx)
-        live.begin_at(
-            (name.kind, bytes.fromhex(name.digest)) for source in SOURCES for name in source(tx)
-        )
+        live.begin_at((name.kind, raw(name.digest)) for source in SOURCES for name in source(tx))
     walk(chunks, live, pace=pace)
     return until
 

@@ -23,7 +23,7 @@ from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 from trunkline.store import bulk, packs, recovery, repair, tables
 from trunkline.store.collect import Collection
-from trunkline.store.digests import Digest
+from trunkline.store.digests import Digest, raw
 from trunkline.store.epochs import Epochs
 from trunkline.store.live import LiveSet
 from trunkline.store.packs import Encoded, Location, PackReader, PackWriter, Piece
@@ -155,7 +155,7 @@ class ChunkStore:
             for chunk in chunks:
                 data = self._cache.get(chunk)
                 if data is None:
-                    missing[bytes.fromhex(chunk)] = chunk
+                    missing[raw(chunk)] = chunk
                 else:
                     self._cache.move_to_end(chunk)
                     found[chunk] = data
@@ -212,7 +212,7 @@ class ChunkStore:
 
     def has_many(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
         """Which of the chunks are stored, as far as the index knows."""
-        digests = {bytes.fromhex(chunk): chunk for chunk in chunks}
+        digests = {raw(chunk): chunk for chunk in chunks}
         with self._lock:
             there = digests.keys() & self._pending.keys()
         rest = [digest for digest in digests if digest not in there]
@@ -223,7 +223,7 @@ class ChunkStore:
 
     def claim_many(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
         """Which of the chunks are stored, and stay so while the caller's hold lasts."""
-        digests = {bytes.fromhex(chunk): chunk for chunk in chunks}
+        digests = {raw(chunk): chunk for chunk in chunks}
         with self._lock:
             there = digests.keys() & self._pending.keys()
         there |= self._claim([digest for digest in digests if digest not in there])

@@ -9,6 +9,8 @@ at work any more, is given up: its row leaves the index. Its bytes go when its p
 A crash at any point leaves a store in which some garbage is left, and no more.
 """
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +26,7 @@ from trunkline.store.live import LiveSet
 from trunkline.store.packs import NO_SPACE
 from trunkline.store.uses import Uses
 
+_SCRATCH_BYTES_MIN = 64 * 1024 * 1024  # free, for notes beside the packs
 _PAGE = 2_000  # rows of the index changed in one transaction
 
 Pace = Callable[[], None]  # called often; may wait, and raises to stop the work
@@ -82,20 +85,34 @@ class Collection:
     @contextmanager
     def live_set(self) -> Iterator[LiveSet]:
         """An empty set of what is needed, gone at the end."""
-        live = LiveSet(self._directory / "live.db")
-        try:
-            yield live
-        finally:
-            live.close()
+        with self._scratch("live.db") as path:
+            live = LiveSet(path)
+            try:
+                yield live
+            finally:
+                live.close()
 
     @contextmanager
     def uses(self, name: str) -> Iterator[Uses]:
         """An empty survey of who uses which chunks, gone at the end; several may go on at once."""
-        uses = Uses(self._directory / f"uses-{name}.db", self._index)
-        try:
-            yield uses
-        finally:
-            uses.close()
+        with self._scratch(f"uses-{name}.db") as path:
+            uses = Uses(path, self._index)
+            try:
+                yield uses
+            finally:
+                uses.close()
+
+    @contextmanager
+    def _scratch(self, name: str) -> Iterator[Path]:
+        """Where to keep notes: in the store, or with other temporary files if its disk is full.
+
+        So that a full disk can be checked, and garbage on it removed.
+        """
+        if shutil.disk_usage(self._directory).free >= _SCRATCH_BYTES_MIN:
+            yield self._directory / name
+            return
+        with tempfile.TemporaryDirectory(prefix="trunkline-") as place:
+            yield Path(place) / name
 
     def sealed_packs(self) -> set[str]:
         """The names of packs that will not grow any more."""

@@ -6,6 +6,19 @@ with `update`, and takes `digest()` (32 bytes) or `hexdigest()` (64 digits).
 
 from blake3 import blake3 as Digest  # noqa: N812
 
-__all__ = ["DIGEST_BYTES", "Digest"]
+from trunkline.errors import Corrupt
+
+__all__ = ["DIGEST_BYTES", "Digest", "raw"]
 
 DIGEST_BYTES = 32
+
+
+def raw(digest: str) -> bytes:
+    """The 32 bytes of a digest as it is named; raises Corrupt for a name that is none."""
+    try:
+        found = bytes.fromhex(digest)
+    except (ValueError, TypeError):
+        found = b""
+    if len(found) != DIGEST_BYTES:
+        raise Corrupt("a stored name of a chunk", "64 hexadecimal digits", repr(digest)[:80])
+    return found

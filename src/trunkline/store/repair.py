@@ -8,6 +8,7 @@ one; the damaged file is set aside under another name, and never read again.
 from collections.abc import Iterable
 from pathlib import Path
 
+from trunkline.db.database import file_problems
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt
 from trunkline.store import packs, recovery, tables
@@ -43,7 +44,7 @@ def repair(
     """
     try:
         with index.read() as tx:
-            broken = tables.problems(tx)
+            broken = file_problems(tx)
         if broken:
             raise Corrupt("the index", "a whole database", broken[0])
         recovery.recover(directory / "packs", index, rebuild=False)

@@ -160,11 +160,6 @@ def forget_pack(tx: Transaction, pack: str) -> None:
     tx.execute("DELETE FROM pack WHERE number = :n", n=number)
 
 
-def problems(tx: Transaction) -> list[str]:
-    """What the database itself finds wrong with the file of the index."""
-    return [str(row[0]) for row in tx.rows("PRAGMA integrity_check") if row[0] != "ok"]
-
-
 # --- what is not needed any more ------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trunkline.db.database import file_problems
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt
 from trunkline.store import packs, tables
@@ -63,7 +64,7 @@ class Verifier:
         known: dict[str, bool] = {}
         try:
             with self._index.read() as tx:
-                broken = tables.problems(tx)
+                broken = file_problems(tx)
                 known = tables.packs(tx)
                 self._dead = tables.dead_records(tx)
         except Corrupt as error:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from trunkline.db.database import Transaction
+from trunkline.db.database import Transaction, file_problems
 from trunkline.model.versions import BranchName
 from trunkline.versions import branches, provenance, tables
 
@@ -35,7 +35,7 @@ def broken(tx: Transaction, repo: str) -> Iterator[Broken]:
 
 def broken_rows(tx: Transaction) -> Iterator[Broken]:
     """What the rows of the catalog say against each other, and the database against its file."""
-    for problem in tables.file_problems(tx):
+    for problem in file_problems(tx):
         yield Broken("the catalog", f"its file is damaged: {problem}", ())
     for problem, repo, commit in tables.commits_out_of_line(tx):
         name = f"{repo}@{commit}"

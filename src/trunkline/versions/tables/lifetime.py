@@ -104,11 +104,6 @@ def forget_removed_names(tx: Transaction, until: int) -> None:
 # --- rules that must hold -------------------------------------------------------------------------
 
 
-def file_problems(tx: Transaction) -> list[str]:
-    """What the database finds wrong with its own file."""
-    return [str(row[0]) for row in tx.rows("PRAGMA quick_check") if row[0] != "ok"]
-
-
 def commits_out_of_line(tx: Transaction) -> list[tuple[str, str, str]]:
     """(problem, repo, id) of commits that no series of operations leaves like that."""
     name = "COALESCE(r.name, '?'), c.id FROM commit_record c LEFT JOIN repo r ON r.number = c.repo"
