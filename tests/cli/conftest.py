@@ -6,12 +6,12 @@ the tutorial of Pachyderm 1.7 as it ran for real.
 
 import dataclasses
 import io
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_answers import NOW, RUN, Answers, before, commit, file, job, tutorial
 
 from trunkline.api.changes import PutFile, write_changes
 from trunkline.api.connection import NOUNS
@@ -31,10 +31,6 @@ from trunkline.model.versions import (
     FileType,
     RunInfo,
 )
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "models"))
-
-from cli_answers import NOW, RUN, Answers, before, commit, file, job, tutorial
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "models"))
-
 from memory_operations import MemoryOperations
 from memory_server import MemoryServer
 

@@ -7,7 +7,8 @@ raises leaves the model as it was.
 
 import copy
 import functools
-from dataclasses import dataclass, field
+
+from versions_records import Branch, Commit, Deletion
 
 from trunkline import errors
 
@@ -20,42 +21,6 @@ def project_of(repo):
 
 def is_spec(repo):
     return repo.split("/")[-1] == SPEC
-
-
-@dataclass
-class Commit:
-    branch: str | None
-    user: bool
-    made_on: str | None  # the parent that it was made with, deleted or not
-    sources: list  # of (repo, branch, id), deleted or not
-    home: int = 0  # which repo of its name
-    birth: int = 0
-    finished: bool = False
-    size: int = 0
-    error: str | None = None
-
-
-@dataclass
-class Branch:
-    head: str | None = None
-    sources: list = field(default_factory=list)  # of (repo, branch)
-    loose: bool = False  # a source of it was deleted by force since its last commit
-    birth: int = 0  # which branch of its name
-
-
-@dataclass
-class Deletion:
-    """What one deletion took, as it was; `repo` is the birth of the repo that it happened in."""
-
-    kind: str
-    name: str
-    repo: int
-    repos: dict = field(default_factory=dict)  # name -> birth
-    commits: dict = field(default_factory=dict)  # (repo, id) -> Commit
-    branches: dict = field(default_factory=dict)  # (repo, name) -> Branch, and ...
-    derived: dict = field(default_factory=dict)  # ... birth -> births of what it is derived from
-    cuts: dict = field(default_factory=dict)  # the same of others: birth -> (before, after)
-    heads: dict = field(default_factory=dict)  # birth -> (was, left)
 
 
 def atomic(method):
@@ -311,11 +276,12 @@ class VersionsModel:
         for (repo, _), commit in entry.commits.items():
             if self.homes.get(repo) != commit.home:
                 raise errors.Conflict("its repo is deleted")
-        for commit in entry.commits.values():
-            for r, _, c in commit.sources:
-                there = c in self.commits.get(r, {}) or (r, c) in entry.commits
-                if not there and entry.kind == "commit":
-                    raise errors.Conflict("what it was made from is deleted")
+        for r, c in entry.needs:
+            there = c in self.commits.get(r, {}) or (r, c) in entry.commits
+            if not there and entry.kind == "commit":
+                raise errors.Conflict("what it was made from is deleted")
+        for other in self.trash:  # whose commits have again what they had lost by force
+            other.needs |= self._sources_of(other) & entry.commits.keys()
         for (repo, commit), it in sorted(entry.commits.items(), key=lambda item: item[1].birth):
             del self.gone[repo, commit]
             self.commits[repo][commit] = it
@@ -380,8 +346,16 @@ class VersionsModel:
             elif mine & set(births):
                 entry.cuts[it.birth] = (births, [b for b in births if b not in mine])
 
+    def _sources_of(self, entry):
+        return {(r, c) for commit in entry.commits.values() for r, _, c in commit.sources}
+
     def _throw_away(self, entry):
         self.gone.update(entry.commits)
+        entry.needs = {
+            (r, c)
+            for r, c in self._sources_of(entry)
+            if c in self.commits.get(r, {}) or (r, c) in entry.commits
+        }
         self.trash.append(entry)
         there = {run for _, run in self.order}
         self.run_births = {run: birth for run, birth in self.run_births.items() if run in there}

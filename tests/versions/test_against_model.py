@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from versions_model import VersionsModel
 
 from trunkline.errors import NotFound, TrunklineError
 from trunkline.model.versions import SPEC_REPO, BranchName, Origin, is_spec_repo
@@ -24,7 +25,6 @@ def _load(path: Path):
     return module
 
 
-VersionsModel = _load(HERE.parent / "models" / "versions_model.py").VersionsModel
 Catalog = _load(HERE / "conftest.py").Catalog
 
 REPOS = ["a", "b", "p/a", "p/b", "c", "q/a"]
