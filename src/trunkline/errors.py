@@ -8,15 +8,27 @@ Exit statuses: 1 failed operation, 2 usage, 3 not found, 4 conflict, 5 not allow
 timed out, 7 corruption found, 10 a difference was found.
 """
 
+import re
 from collections.abc import Iterable, Sequence
+
+# What a terminal would take for a command, or for the end of the line, or for a turn of the text's
+# direction, and halves of surrogate pairs, which can't be written at all.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class TrunklineError(Exception):
-    """Any failure that is reported as one sentence, without a traceback."""
+    """Any failure that is reported as one sentence, without a traceback.
+
+    What a sentence quotes may come from anywhere: in its text all is escaped that is no plain text.
+    """
 
     code = "error"
     exit_status = 1
     http_status = 500
+
+    def __str__(self) -> str:
+        # Said here, as KeyError, which some of the errors are too, would print a repr.
+        return _plain(str(self.args[0])) if self.args else ""
 
 
 # --- the caller asked for something wrong ---------------------------------------------------------
@@ -59,9 +71,12 @@ class InvalidReference(InvalidInput):
 
 
 class InvalidSpec(InvalidInput):
-    """A pipeline spec that can't be accepted; the sentence says where it is wrong."""
+    """A pipeline spec that can't be accepted; the sentence says where, with lines that show it."""
 
     code = "invalid-spec"
+
+    def __str__(self) -> str:
+        return "\n".join(map(_plain, str(self.args[0]).split("\n"))) if self.args else ""
 
 
 class InvalidArchive(InvalidInput):
@@ -90,10 +105,6 @@ class NotFound(TrunklineError, KeyError):
     code = "not-found"
     exit_status = 3
     http_status = 404
-
-    def __str__(self) -> str:
-        # KeyError would print the repr of the sentence.
-        return str(self.args[0]) if self.args else ""
 
 
 class ProjectNotFound(NotFound):
@@ -352,6 +363,10 @@ class OperationFailed(TrunklineError):
     """The work was tried and failed; the sentence says why."""
 
     code = "failed"
+
+
+def _plain(text: str) -> str:
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def shown(text: str, most: int = 80) -> str:

@@ -26,6 +26,7 @@ from trunkline.server.rest.reports import report, send_json
 
 SEND_BYTES = 1024 * 1024  # on their way through the private socket
 HEALTH = "/healthz"
+HEAD_S = 60.0  # within which the head of a request must have come
 
 _HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 
@@ -33,12 +34,16 @@ _HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 class Protocol(H11Protocol):
     """Marks requests from the private socket, and hangs up on other users there.
 
-    Requests know their transport too, for bodies that are worth a way of their own.
+    Requests know their transport too, for bodies that are worth a way of their own. Connections
+    are counted, so nobody may hold one for ever without asking for anything.
     """
+
+    _waiting: asyncio.TimerHandle | None = None  # for the head of a request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
+        self._waiting = self.loop.call_later(HEAD_S, transport.abort)
         peer: socket.socket = transport.get_extra_info("socket")
         private = peer.family == socket.AF_UNIX
         if private:
@@ -52,6 +57,22 @@ class Protocol(H11Protocol):
             "private": private,
             "transport": transport,
         }
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._wait_no_more()
+        elif self._waiting is None:  # each byte more gives no more time
+            self._waiting = self.loop.call_later(HEAD_S, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def _wait_no_more(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
 
 class Guard:

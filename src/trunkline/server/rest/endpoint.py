@@ -24,6 +24,7 @@ from trunkline.server.rest.threads import Inflow, Outflow, Threads
 from trunkline.server.rest.uploads import received_changes
 
 HEARTBEAT_S = 15.0  # of silence in a stream of lines, until an empty one is sent
+BODY_S = 60.0  # within which a JSON body must have come
 FIRST_LINE_S = 1.0  # within which an error still gets a status of its own
 
 log = logging.getLogger("trunkline.server")
@@ -153,7 +154,17 @@ class Endpoint:
 
 
 async def read_whole(receive: Receive, scope: Scope, bytes_max: int) -> bytes:
-    """The body of a request; raises InvalidInput when it is larger than allowed."""
+    """The body of a request; raises InvalidInput for a larger or slower one than is allowed."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read_whole(receive, scope, bytes_max)
+    except TimeoutError as error:
+        raise InvalidInput(
+            f"the body of the request did not come within {BODY_S:g} seconds"
+        ) from error
+
+
+async def _read_whole(receive: Receive, scope: Scope, bytes_max: int) -> bytes:
     too_large = InvalidInput(f"the body of the request is larger than {bytes_max:,} bytes")
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > bytes_max:
