@@ -1,7 +1,7 @@
 """Data in and out, beside the tools that one would take instead, and the limits of the hardware.
 
 usage: versioning.py [--scale 1] [--repetitions 3] [--peers restic,git]
-                     [--only w1,w2,text,out,large-out,http,growth]
+                     [--only w1,w2,text,out,large-out,http,growth,scale]
                      [--growth 1000,100000,10000000] [--keep NAME]
 
 `--scale 0.02` is a quick look. All tools take turns in every repetition, each with a new store;
@@ -21,6 +21,7 @@ from typing import Any
 
 import data
 import reading
+import scale
 from measure import private_home, seconds
 from results import Results, Workload
 from tools import PEERS, installed
@@ -173,6 +174,7 @@ SCENARIOS = {
     "w2": large_files,
     "text": compressible,
     **reading.SCENARIOS,
+    **scale.SCENARIOS,
 }
 
 
