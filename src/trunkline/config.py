@@ -34,6 +34,7 @@ class Config:
     start_timeout_s: float = 30.0  # for the local server to come up
     worker_idle_s: float = 300.0  # TRUNKLINE_WORKER_IDLE_S: idle workers stay warm this long
     lease_s: float = 15.0  # TRUNKLINE_LEASE_S: a silent worker is given up after this
+    upgrade: str = "auto"  # TRUNKLINE_UPGRADE: auto, or never: only `trunkline upgrade` does it
     workers_max: int = 64  # per pipeline on one machine
     datums_max: int = 10_000_000  # per job
     log_bytes_max: int = 16 * 1024 * 1024  # kept per try of a datum
@@ -81,6 +82,9 @@ def load(
         raise InvalidInput(
             f"TRUNKLINE_ISOLATION is {isolation!r}; it must be auto, namespace or rewrite"
         )
+    upgrade = env.get("TRUNKLINE_UPGRADE") or "auto"
+    if upgrade not in ("auto", "never"):
+        raise InvalidInput(f"TRUNKLINE_UPGRADE is {upgrade!r}; it must be auto or never")
     return Config(
         home=Path(os.path.abspath(chosen)),
         config_file=Path(env.get("TRUNKLINE_CONFIG") or conf / "trunkline" / "config.toml"),
@@ -89,6 +93,7 @@ def load(
         project=env.get("TRUNKLINE_PROJECT") or None,
         path=env.get("PATH") or os.defpath,
         isolation=isolation,
+        upgrade=upgrade,
         worker_idle_s=_number(env, "TRUNKLINE_WORKER_IDLE_S", 300.0),
         lease_s=_number(env, "TRUNKLINE_LEASE_S", 15.0),
         trash_s=_number(env, "TRUNKLINE_TRASH_S", 7 * 86400.0, zero=True),

@@ -300,6 +300,19 @@ class StoreTooNew(Conflict):
         )
 
 
+class StoreTooOld(Conflict):
+    """A data directory of an older version that is not upgraded without being asked for."""
+
+    code = "store-too-old"
+
+    def __init__(self, home: str, found: int, known: int, why: str) -> None:
+        super().__init__(
+            f"the catalog of the data directory {home} has format {found}, and this version of "
+            f"Trunkline works with {known}; it was not upgraded by itself because {why}; see "
+            "`trunkline upgrade --check` (nothing was changed)"
+        )
+
+
 # --- not allowed, not reachable, not whole --------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.db.migrate import migrate
+from trunkline.db.migrate import migrate, migrations, missing, numbers
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import StoreTooNew
 
@@ -53,6 +53,27 @@ def test_a_newer_database_is_refused_and_left_alone(database: SqliteDatabase) ->
         migrate(database, "catalog", where="my home")
 
     assert (schema(database), database.revision) == before
+
+
+def test_a_number_that_is_unknown_is_refused_even_below_the_newest_one(
+    database: SqliteDatabase,
+) -> None:
+    newest = migrate(database, "catalog", where="here")
+    with database.read() as tx:
+        done = numbers(tx, where="here")
+
+    with pytest.raises(StoreTooNew):
+        missing([m for m in migrations("catalog") if m.number != 2], done, where="here")
+
+    assert done == {m.number for m in migrations("catalog")}
+    assert newest == max(done)
+
+
+def test_a_migration_says_which_tables_it_writes_anew(tmp_path: Path) -> None:
+    [found] = [m for m in migrations("catalog") if m.number == 1]
+
+    assert found.title == "versions"
+    assert found.rewrites == ()
 
 
 def test_an_older_database_ends_up_with_the_schema_of_a_new_one(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ WORDS: dict[str, str] = {
     "du": "lifetime",
     "backup": "backups",
     "restore": "backups",
+    "upgrade": "upgrades",
     "up": "admin",
     "down": "admin",
     "serve": "admin",

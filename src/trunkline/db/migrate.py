@@ -1,10 +1,29 @@
-"""Brings a database to the newest schema. Migration files are numbered and append-only."""
+"""Brings a database to the newest schema. Migration files are numbered and append-only.
 
+The name of a file says what it brings. A line `-- Rewrites: TABLE, TABLE` names the tables
+whose every row it writes anew, which is what a migration may take long for.
+"""
+
+import functools
+from collections.abc import Collection
+from dataclasses import dataclass
 from importlib import resources
 from sqlite3 import complete_statement
 
-from trunkline.db.database import Database
+from trunkline.db.database import Database, Transaction
 from trunkline.errors import Corrupt, StoreTooNew
+
+_REWRITES = "-- Rewrites:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One file: a step from the schema before it to the next one."""
+
+    number: int
+    title: str
+    rewrites: tuple[str, ...]  # tables
+    text: str
 
 
 def migrate(database: Database, series: str, *, where: str) -> int:
@@ -13,39 +32,68 @@ def migrate(database: Database, series: str, *, where: str) -> int:
     Returns the number of the newest one. Raises StoreTooNew (changing nothing) for a database that
     a newer version wrote; `where` names it in the sentence.
     """
-    known = _migrations(series)
+    known = migrations(series)
     with database.read() as tx:
-        there = tx.row("SELECT 1 FROM sqlite_master WHERE name = 'migration'")
-        done = {n for (n,) in tx.rows("SELECT number FROM migration")} if there else set()
-    if not all(isinstance(number, int) for number in done):
-        raise Corrupt(f"the database in {where}", "numbers of migrations", repr(done))
-    newest = max(known)
-    current = max(done, default=0)
-    if current > newest:
-        raise StoreTooNew(where, current, newest)
-    for number in sorted(known):
-        if number in done:
-            continue
-        with database.write() as tx:
-            if number == 1:
-                tx.execute(
-                    "CREATE TABLE IF NOT EXISTS migration (number BIGINT PRIMARY KEY NOT NULL)"
-                )
-            if tx.row("SELECT 1 FROM migration WHERE number = :n", n=number):
-                continue
-            for statement in _statements(known[number]):
-                tx.execute(statement)
-            tx.execute("INSERT INTO migration (number) VALUES (:n)", n=number)
-    return newest
+        done = numbers(tx, where=where)
+    for migration in missing(known, done, where=where):
+        apply(database, migration)
+    return known[-1].number
 
 
-def _migrations(series: str) -> dict[int, str]:
+@functools.cache
+def migrations(series: str) -> tuple[Migration, ...]:
+    """All that this version knows of a series, in their order."""
     folder = resources.files("trunkline.db").joinpath("migrations", series)
-    return {
-        int(entry.name.split("_", 1)[0]): entry.read_text("utf-8")
+    found = [
+        _read(entry.name, entry.read_text("utf-8"))
         for entry in folder.iterdir()
         if entry.name.endswith(".sql")
-    }
+    ]
+    return tuple(sorted(found, key=lambda migration: migration.number))
+
+
+def numbers(tx: Transaction, *, where: str) -> frozenset[int]:
+    """The numbers of the migrations that a database has had; none for an empty one."""
+    there = tx.row("SELECT 1 FROM sqlite_master WHERE name = 'migration'")
+    done = {n for (n,) in tx.rows("SELECT number FROM migration")} if there else set()
+    if not all(isinstance(number, int) for number in done):
+        raise Corrupt(f"the database in {where}", "numbers of migrations", repr(done))
+    return frozenset(done)
+
+
+def missing(
+    known: Collection[Migration], done: Collection[int], *, where: str
+) -> tuple[Migration, ...]:
+    """Those that are still to be applied; raises StoreTooNew if one was applied that is unknown."""
+    unknown = set(done) - {migration.number for migration in known}
+    if unknown:
+        raise StoreTooNew(where, max(unknown), max(migration.number for migration in known))
+    return tuple(migration for migration in known if migration.number not in done)
+
+
+def apply(database: Database, migration: Migration) -> None:
+    """Apply one migration, all of it or nothing; one that was applied already is left out."""
+    with database.write() as tx:
+        if migration.number == 1:
+            tx.execute("CREATE TABLE IF NOT EXISTS migration (number BIGINT PRIMARY KEY NOT NULL)")
+        if tx.row("SELECT 1 FROM migration WHERE number = :n", n=migration.number):
+            return
+        for statement in _statements(migration.text):
+            tx.execute(statement)
+        tx.execute("INSERT INTO migration (number) VALUES (:n)", n=migration.number)
+
+
+def _read(name: str, text: str) -> Migration:
+    number, _, words = name.removesuffix(".sql").partition("_")
+    tables = [
+        table.strip()
+        for line in text.splitlines()
+        if line.startswith(_REWRITES)
+        for table in line.removeprefix(_REWRITES).split(",")
+    ]
+    return Migration(
+        number=int(number), title=words.replace("_", " "), rewrites=tuple(tables), text=text
+    )
 
 
 def _statements(text: str) -> list[str]:

@@ -4,11 +4,13 @@ Cost of a durable write transaction: one fsync of the log. Readers and the write
 other.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from trunkline.db.database import Row, Transaction, Value
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
@@ -96,6 +98,29 @@ class SqliteDatabase:
             finally:
                 connection.close()
 
+    def copy_pages_to(self, path: Path) -> None:
+        """Write an exact copy, page by page, into a new file; not durable until it is synced."""
+        with _translated(self._path):
+            connection = self._connect()
+            copy = sqlite3.connect(path, isolation_level=None)
+            try:
+                copy.execute("PRAGMA journal_mode=OFF")
+                copy.execute("PRAGMA synchronous=OFF")
+                connection.backup(copy)
+            finally:
+                copy.close()
+                connection.close()
+
+    def take_pages_of(self, path: Path) -> None:
+        """Become what a copy is, in one transaction: all of it or nothing, durably."""
+        with self._write_lock, _translated(self._path):
+            source = sqlite3.connect(_read_only_uri(path), uri=True)
+            try:
+                source.backup(self._writer)
+            finally:
+                source.close()
+        self.notify()
+
     @property
     def revision(self) -> int:
         with self._changed:
@@ -150,6 +175,33 @@ class SqliteDatabase:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA temp_store=MEMORY")
         return connection
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Transaction]:
+    """A snapshot of a database that is not changed in any way, not even its schema or its log.
+
+    Raises Unavailable for one that can't be read without that: its last changes are in its log, and
+    the directory can't be written to. Raises Corrupt.
+    """
+    with _translated(path):
+        writable = os.access(path.parent, os.W_OK)
+        log = path.with_name(f"{path.name}-wal")
+        if not writable and log.exists() and log.stat().st_size:
+            raise Unavailable(f"{path.parent} can't be written to, and {log.name} is to be read in")
+        more = "" if writable else "&immutable=1"
+        connection = sqlite3.connect(
+            _read_only_uri(path) + more, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+        )
+        try:
+            connection.execute("BEGIN")
+            yield SqliteTransaction(connection)
+        finally:
+            connection.close()
+
+
+def _read_only_uri(path: Path) -> str:
+    return f"file:{quote(str(path))}?mode=ro"
 
 
 @contextmanager

@@ -1,17 +1,18 @@
 """The embedded engine: opens a data directory and offers every operation on it."""
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from trunkline.config import Config
 from trunkline.db.migrate import migrate
 from trunkline.db.sqlite import SqliteDatabase
+from trunkline.engine import home
 from trunkline.engine.admin import EngineAdmin
 from trunkline.engine.branches import EngineBranches
 from trunkline.engine.clockwork import Clockwork, TriggerTicks
@@ -22,46 +23,37 @@ from trunkline.engine.files import EngineFiles
 from trunkline.engine.jobs import EngineJobs
 from trunkline.engine.pipelines import EnginePipelines
 from trunkline.engine.projects import EngineProjects
-from trunkline.engine.release import FORMAT
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.services import Services
 from trunkline.engine.tags import EngineTags
 from trunkline.engine.transactions import EngineTransactions
 from trunkline.engine.trash import EngineTrash
+from trunkline.engine.upgrade import bring_up_to_date
 from trunkline.engine.urls import server_fetcher
-from trunkline.errors import (
-    StorageFull,
-    StoreInUse,
-    StoreTooNew,
-    TrunklineError,
-    Unavailable,
-)
+from trunkline.errors import TrunklineError
 from trunkline.files.tree import Trees
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.scheduler import Scheduler
 from trunkline.runtimes.cleanup import kill_leftovers
 from trunkline.store.chunks import ChunkStore
-from trunkline.store.packs import sync_directory
-
-_FORMAT_FILE = "FORMAT"
 
 
 class Engine:
     """All operations on one data directory. Only one engine can have it open.
 
     Everything that a crash left half-done is taken up or cleared on opening. Raises StoreInUse,
-    StoreTooNew (nothing is changed then), Unavailable.
+    StoreTooNew or StoreTooOld (nothing is changed then), Unavailable.
     """
 
     def __init__(self, config: Config) -> None:
         server_fetcher(config)  # a list of hosts that can't be read is told before anything else
-        self._lock = _lock_home(config.home)
+        self._lock = home.lock(config.home)
         try:
-            _check_format(config.home)
+            bring_up_to_date(config.home, now=datetime.now(UTC), automatic=config.upgrade == "auto")
             marker = hashlib.blake2b(os.fsencode(config.home), digest_size=8).hexdigest()
             kill_leftovers(marker)
             _clear_scratch(config.home)
-            database = SqliteDatabase(config.home / "catalog.db")
+            database = SqliteDatabase(config.home / home.CATALOG)
             migrate(database, "catalog", where=str(config.home))
             chunks = ChunkStore(config.home / "store")
             chunks.recover()
@@ -117,61 +109,10 @@ class Engine:
         os.close(self._lock)
 
 
-def _lock_home(home: Path) -> int:
-    """Take the data directory for this process; the lock ends with the process."""
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(home / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Unavailable(
-            f"the data directory {home} can't be used: {error.strerror}; "
-            "set TRUNKLINE_HOME to a directory that you may write to"
-        ) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-        os.close(fd)
-        raise StoreInUse(str(home), f"another process (pid {owner or 'unknown'})") from error
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, str(os.getpid()).encode(), 0)
-    return fd
-
-
-def _check_format(home: Path) -> None:
-    path = home / _FORMAT_FILE
-    if not path.exists():
-        try:
-            _write_format(home, path)
-        except OSError as error:
-            raise StorageFull(str(home)) from error
-        return
-    words = path.read_text("ascii", "replace").split()
-    if len(words) != 2 or words[0] != "trunkline" or not words[1].isdigit():
-        raise Unavailable(f"{path} is not that of a Trunkline data directory")
-    if int(words[1]) > FORMAT:
-        raise StoreTooNew(str(home), int(words[1]), FORMAT)
-
-
-def _write_format(home: Path, path: Path) -> None:
-    """Durable before anything else is: a file that a power cut emptied would not be taken for ours.
-
-    The name of the data directory has to be durable too, or all of it could be gone.
-    """
-    aside = home / f".{_FORMAT_FILE}.new"
-    with aside.open("w", encoding="ascii") as file:
-        file.write(f"trunkline {FORMAT}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(path)
-    sync_directory(home)
-    sync_directory(home.parent)
-
-
-def _clear_scratch(home: Path) -> None:
+def _clear_scratch(directory: Path) -> None:
     """Remove what workers of a dead server left; no worker is alive at this point.
 
     The cache of code directories goes too: it is not synced, so a power cut may have torn it.
     """
-    for leftover in (home / "scratch", home / "cache" / "code"):
+    for leftover in (directory / "scratch", directory / "cache" / "code"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -6,6 +6,7 @@ The statements are in `tables`, which is this package's own; this is the part of
 from trunkline.jobs.tables import (
     DatumRecord,
     JobRecord,
+    count_open_jobs,
     datums_at,
     datums_ended_after,
     delete_everything,
@@ -26,6 +27,7 @@ from trunkline.jobs.tables import (
 __all__ = [
     "DatumRecord",
     "JobRecord",
+    "count_open_jobs",
     "datums_at",
     "datums_ended_after",
     "delete_everything",

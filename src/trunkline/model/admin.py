@@ -106,3 +106,47 @@ class RestoreReport:
     restored_bytes: int
     aside: str  # where the data directory is that was there before, or ""
     duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeStep:
+    """One step from an older data directory to the present format."""
+
+    part: str  # "directory" or "catalog"
+    number: int  # of the format that it leads to
+    title: str
+    rewrites: int  # rows that are written anew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeCheck:
+    """What an upgrade of a data directory would do, and whether it can."""
+
+    home: str
+    format: int  # of the directory; 0: it does not say
+    catalog: int  # number of the newest migration that it has had
+    newest: int  # that this version knows
+    steps: tuple[UpgradeStep, ...]
+    duration_s: float  # an estimate
+    held_by: str  # which process has it open, or ""
+    needed_bytes: int
+    free_bytes: int
+    hindrances: tuple[str, ...]  # what has to be settled before
+    damages: tuple[str, ...]  # that a quick look found
+    remarks: tuple[str, ...]  # what is under way, and goes on afterwards
+    by_itself: bool  # the next command that opens it does it
+    kept: str  # where the catalog is kept as it was before the last upgrade, or ""
+    interrupted: bool  # that upgrade has not come to its end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeReport:
+    """What an upgrade, or going back from one, has done; no steps: nothing was to do."""
+
+    home: str
+    catalog_before: int
+    catalog: int
+    steps: tuple[UpgradeStep, ...]
+    kept: str  # where the catalog is kept as it was before, or ""
+    problems: tuple[str, ...]  # rules of the catalog that don't hold; only where that was accepted
+    duration_s: float

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from trunkline.db.database import Transaction
+from trunkline.db.database import Transaction, tables_of
 from trunkline.db.times import to_microseconds
 
 _OPEN = "('created', 'starting', 'running', 'egressing', 'finishing')"
@@ -24,6 +24,13 @@ class StoredResult(NamedTuple):
     key: str
     output: str  # deltas, joined by commas
     log: str  # chunks, joined by commas
+
+
+def count_open_jobs(tx: Transaction) -> int:
+    """How many jobs have not ended, in a catalog of any age."""
+    if "job" not in tables_of(tx):
+        return 0
+    return int(tx.rows(f"SELECT COUNT(*) FROM job WHERE state IN {_OPEN}")[0][0])
 
 
 def stored_segments(

@@ -5,7 +5,7 @@ Long lists are read in pages, each with the key of its last row to go on from.
 
 from datetime import datetime
 
-from trunkline.db.database import Transaction
+from trunkline.db.database import Transaction, tables_of
 from trunkline.db.times import to_microseconds
 
 
@@ -30,6 +30,21 @@ def batch_names(tx: Transaction) -> list[tuple[str, str]]:
     """What the steps of transactions have stored: (roots, deltas), each joined by commas."""
     rows = tx.rows("SELECT roots, deltas FROM batch_step ORDER BY batch, position")
     return [(str(roots), str(deltas)) for roots, deltas in rows]
+
+
+# --- what is under way, in a catalog of any age ---------------------------------------------------
+
+
+def count_open_commits(tx: Transaction) -> int:
+    return _count(tx, "commit_record", "SELECT COUNT(*) FROM commit_record WHERE root = ''")
+
+
+def count_batches(tx: Transaction) -> int:
+    return _count(tx, "batch", "SELECT COUNT(*) FROM batch")
+
+
+def _count(tx: Transaction, table: str, sql: str) -> int:
+    return int(tx.rows(sql)[0][0]) if table in tables_of(tx) else 0
 
 
 # --- file sets ------------------------------------------------------------------------------------

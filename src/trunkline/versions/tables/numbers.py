@@ -1,9 +1,17 @@
 """SQL on the counter of the catalog."""
 
-from trunkline.db.database import Transaction
+from trunkline.db.database import Transaction, tables_of
 
 
 def next_number(tx: Transaction) -> int:
     """A number above all those given out before."""
     rows = tx.rows("UPDATE change_number SET value = value + 1 RETURNING value")
     return int(rows[0][0])
+
+
+def last_number(tx: Transaction) -> int:
+    """The number that was given out last; 0 if none was, or there is no counter yet."""
+    if "change_number" not in tables_of(tx):
+        return 0
+    row = tx.row("SELECT value FROM change_number")
+    return 0 if row is None else int(row[0])

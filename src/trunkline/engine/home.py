@@ -1,0 +1,104 @@
+"""The data directory as a whole: who has it, and which format it says it has."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from trunkline.engine.release import FORMAT
+from trunkline.errors import StorageFull, StoreInUse, StoreTooNew, Unavailable
+from trunkline.store.packs import sync_directory
+
+FORMAT_FILE = "FORMAT"
+CATALOG = "catalog.db"
+
+_LOCK = "engine.lock"
+_LOCK_WAIT_S = 0.2  # somebody who only looks holds it for a moment
+_TICK_S = 0.01
+
+
+def lock(home: Path) -> int:
+    """Take the data directory (made if need be) for this process; the lock ends with the process.
+
+    Returns the descriptor that holds it. Raises StoreInUse, and Unavailable for a directory that
+    can't be written to.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(
+            f"the data directory {home} can't be used: {error.strerror}; "
+            "set TRUNKLINE_HOME to a directory that you may write to"
+        ) from error
+    deadline = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as error:
+            if time.monotonic() > deadline:
+                owner = _owner(fd)
+                os.close(fd)
+                raise StoreInUse(str(home), f"another process ({owner})") from error
+            time.sleep(_TICK_S)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, str(os.getpid()).encode(), 0)
+    return fd
+
+
+def holder(home: Path) -> str:
+    """Who has the data directory open, as words for a sentence; "" if nobody has.
+
+    Changes nothing, and needs no right to write.
+    """
+    try:
+        fd = os.open(home / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _owner(fd)
+    finally:
+        os.close(fd)
+    return ""
+
+
+def _owner(fd: int) -> str:
+    return f"pid {os.pread(fd, 32, 0).decode('ascii', 'replace').strip() or 'unknown'}"
+
+
+def format_of(home: Path) -> int:
+    """The format that a data directory says it has; 0 if it says none.
+
+    Raises StoreTooNew, and Unavailable for a directory of something else.
+    """
+    path = home / FORMAT_FILE
+    try:
+        words = path.read_text("ascii", "replace").split()
+    except FileNotFoundError:
+        return 0
+    if len(words) != 2 or words[0] != "trunkline" or not words[1].isdigit():
+        raise Unavailable(f"{path} is not that of a Trunkline data directory")
+    if int(words[1]) > FORMAT:
+        raise StoreTooNew(str(home), int(words[1]), FORMAT)
+    return int(words[1])
+
+
+def write_format(home: Path) -> None:
+    """Durable before anything else is: a file that a power cut emptied would not be taken for ours.
+
+    The name of the data directory has to be durable too, or all of it could be gone.
+    """
+    aside = home / f".{FORMAT_FILE}.new"
+    try:
+        with aside.open("w", encoding="ascii") as file:
+            file.write(f"trunkline {FORMAT}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        aside.rename(home / FORMAT_FILE)
+        sync_directory(home)
+        sync_directory(home.parent)
+    except OSError as error:
+        raise StorageFull(str(home)) from error
