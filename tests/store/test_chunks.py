@@ -119,6 +119,21 @@ def test_a_pack_is_sealed_when_it_is_large_enough(
     assert [found[chunk] for chunk in ids] == contents
 
 
+def test_a_pack_of_tiny_chunks_is_sealed_when_it_has_many(
+    open_store: OpenStore, pack_files: PackFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "PACK_RECORDS", 10)
+    store = open_store()
+
+    ids = store.put_many([b"%d" % n for n in range(45)])
+    store.close()
+
+    read = [packs.read_content(path.read_bytes(), path.stem) for path in pack_files()]
+    assert sorted(len(content.places) for content in read) == [5, 10, 10, 10, 10]
+    assert all(content.sealed for content in read)
+    assert {place.digest.hex() for content in read for place in content.places} == set(ids)
+
+
 def test_a_large_number_of_waiting_chunks_is_flushed(
     open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ else:
 
 SUFFIX = ".pack"
 PACK_BYTES = 32 * 1024 * 1024  # a pack is sealed when it has grown to this
+PACK_RECORDS = 128 * 1024  # or has so many records: whoever reads a pack has all of them in memory
 CHUNK_BYTES_MAX = 64 * 1024 * 1024  # a larger length in a header is damage
 
 _MAGIC = b"TLPACK\r\n"
@@ -247,7 +248,7 @@ class PackWriter:
         self._footed = False
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         self._buffer = bytearray(header(name, writer))
-        self._entries: list[Location] = []
+        self._entries = bytearray()  # as in the footer: `Location`s take five times that
 
     @property
     def lost(self) -> bool:
@@ -262,7 +263,11 @@ class PackWriter:
     @property
     def full(self) -> bool:
         """Whether the pack takes no more records, and must be sealed."""
-        return self._footed or self.end >= PACK_BYTES
+        return (
+            self._footed
+            or self.end >= PACK_BYTES
+            or len(self._entries) >= PACK_RECORDS * ENTRY_BYTES
+        )
 
     def append(self, chunk: Encoded) -> Location:
         """Add a record; it is in the buffer until the next `drain`, unless it is a large one.
@@ -280,7 +285,7 @@ class PackWriter:
             buffer += start
             buffer += checksum
             buffer += payload
-        self._entries.append(place)
+        self._entries += _ENTRY.pack(digest, place.offset, place.stored, size)
         return place
 
     def _write_through(self, head: bytes, payload: Piece) -> None:
@@ -335,7 +340,7 @@ class PackWriter:
     def write_footer(self) -> None:
         """Close the list of records; may be tried again after a failed write. `sync` completes."""
         if not self._footed:
-            self._buffer += footer(self._entries, self.end)
+            self._buffer += _sealing(self._entries, self.end)
             self._footed = True
         self.drain()
 
@@ -365,11 +370,18 @@ def header(name: str, writer: str) -> bytes:
 
 def footer(entries: Sequence[Location], start: int) -> bytes:
     """The bytes that seal a pack whose records end at `start`."""
-    body = _FOOTER_MAGIC + b"".join(
-        _ENTRY.pack(place.digest, place.offset, place.stored, place.size) for place in entries
+    return _sealing(
+        b"".join(
+            _ENTRY.pack(place.digest, place.offset, place.stored, place.size) for place in entries
+        ),
+        start,
     )
-    head = struct.pack("<IQ", len(entries), start)
-    return body + head + Digest(body + head).digest() + _TRAILER_MAGIC
+
+
+def _sealing(entries: bytes | bytearray, start: int) -> bytes:
+    head = struct.pack("<IQ", len(entries) // ENTRY_BYTES, start)
+    listed = b"".join([_FOOTER_MAGIC, entries, head])
+    return listed + Digest(listed).digest() + _TRAILER_MAGIC
 
 
 def sync_directory(directory: Path) -> None:
