@@ -16,6 +16,7 @@ from trunkline.api.changes import DeleteFile, FileChange, PutFile
 from trunkline.api.waiting import wanted_while
 from trunkline.client.local_files import put_local
 from trunkline.config import load
+from trunkline.engine import intakes
 from trunkline.engine.engine import Engine
 from trunkline.errors import NotFound, PathConflict, Unavailable
 from trunkline.files import intake, listing
@@ -241,6 +242,65 @@ def test_how_far_a_put_is_can_be_asked_while_it_goes_on(
     assert (answers[0].files, answers[0].size_bytes, answers[0].known_files) == (2, 5, 0)
     with pytest.raises(NotFound, match="no put is going on"):
         engine.engine.files.put_progress("mine")
+
+
+def test_what_there_is_is_counted_for_whoever_asks_and_for_nobody_else(
+    engine: Driver, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.engine.repos.create_repo("data")
+    write(source, {"a": "12", "d/b": "345"})
+    files, run = engine.engine.files, intake.Intake.run
+    asks = False
+    counting: list[str] = []
+    totals: list[tuple[int | None, int | None]] = []
+    count = intakes._count
+
+    def noted(sources: list[str], counts: Any, done: Any) -> None:
+        count(sources, counts, done)
+        if not done.is_set():
+            counting.append("counted")
+
+    def asked(self: Any) -> None:
+        run(self)
+        if asks:
+            progress = files.put_progress("mine")
+            while progress.total_files is None:
+                progress = files.put_progress("mine")
+            totals.append((progress.total_files, progress.total_bytes))
+
+    monkeypatch.setattr(intakes, "_count", noted)
+    monkeypatch.setattr(intake.Intake, "run", asked)
+    put(engine, source, progress="mine")
+    assert counting == []
+    asks = True
+    put(engine, source, progress="mine")
+
+    assert totals == [(2, 5)]
+
+
+@pytest.mark.usefixtures("settled")
+def test_putting_again_opens_directories_only_and_stores_nothing(
+    engine: Driver, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.engine.repos.create_repo("data")
+    write(source, {f"d{n}/e/f{m}": f"{n}{m}" for n in range(4) for m in range(5)})
+    first = put(engine, source)
+    appended = engine.engine._services.chunks.appended
+    opened: list[str] = []
+    really_open = os.open
+
+    def noting(path: Any, *rest: Any, **more: Any) -> int:
+        if more.get("dir_fd") is not None:
+            opened.append(path)
+        return really_open(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", noting)
+    again = put(engine, source, mirror=True)
+
+    assert again.root == first.root
+    assert sorted(opened) == sorted([*(f"d{n}" for n in range(4)), *["e"] * 4])
+    # The delta of nothing: no block of rows, no range, no node.
+    assert engine.engine._services.chunks.appended - appended <= 1
 
 
 def test_a_put_that_nobody_wants_any_more_changes_nothing(

@@ -81,6 +81,7 @@ class EngineFiles:
         counts = self._services.puts.get(token)
         if counts is None:
             raise NotFound(f"no put is going on that is called {shown(token)}")
+        counts.asked.set()
         return PutProgress(
             files=counts.files,
             size_bytes=counts.size_bytes,

@@ -16,7 +16,6 @@ from trunkline.files.statcache import StatCache
 from trunkline.model.names import check_path
 from trunkline.store.digests import Digest
 
-_COUNT_AFTER_S = 0.5  # what is over by then needs no progress
 _CACHES_MAX = 256  # source directories that are remembered; the ones used last stay
 
 
@@ -53,7 +52,10 @@ def taken_in(
 
 @contextmanager
 def counted(services: Services, token: str, changes: Sequence[object]) -> Iterator[Counts]:
-    """While inside, a put can be asked for by its token; what it will take in is counted aside."""
+    """While inside, a put can be asked for by its token; what it will take in is counted aside.
+
+    That begins with the first question: it takes about as long as finding out what has changed.
+    """
     counts = Counts()
     if not token:
         yield counts
@@ -67,14 +69,14 @@ def counted(services: Services, token: str, changes: Sequence[object]) -> Iterat
         yield counts
     finally:
         done.set()
+        counts.asked.set()
         services.puts.pop(token, None)
         counting.join()
 
 
 def _count(sources: Sequence[str], counts: Counts, done: threading.Event) -> None:
-    """Find out how much there is, unless the put is over by then."""
-    if done.wait(_COUNT_AFTER_S):
-        return
+    """Find out how much there is, once somebody has asked; stops when the put is over."""
+    counts.asked.wait()
     files = size = 0
     waiting = list(sources)
     while waiting and not done.is_set():
@@ -88,7 +90,7 @@ def _count(sources: Sequence[str], counts: Counts, done: threading.Event) -> Non
                         size += entry.stat().st_size
         except OSError:
             pass  # whoever reads it will say so
-    if not waiting:
+    if not done.is_set():
         counts.total_files, counts.total_bytes = files, size
 
 

@@ -11,12 +11,13 @@ import contextlib
 import errno
 import os
 import stat
+import threading
 import time
 from array import array
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trunkline.errors import InvalidInput, OperationFailed, TrunklineError
 from trunkline.files.columns import Columns, FileRow
@@ -48,6 +49,7 @@ class Counts:
     known_bytes: int = 0
     total_files: int | None = None  # once somebody has counted them
     total_bytes: int | None = None
+    asked: threading.Event = field(default_factory=threading.Event)  # set by the first who asks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

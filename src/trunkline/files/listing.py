@@ -10,6 +10,7 @@ import re
 import stat
 from array import array
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
 
 from trunkline.errors import InvalidInput, InvalidPath, OperationFailed
@@ -18,10 +19,14 @@ from trunkline.model.names import CHECKOUT_RECORD, check_path
 STAMP = 5  # numbers in a stamp: size, mtime, ctime (both ns), inode, device
 TICK_NS = 2_000_000_000  # no file system in use has coarser times
 
+_PART = 4096  # files looked at together
 _UNSIGNED = (1 << 64) - 1
 _NAME_BYTES_MAX = 255
 _SEPARATED = re.compile(r"[\x01-\x1f\x7f\u2028\u2029\x80-\x9f]")  # for names joined with NUL
 _by_name = attrgetter("name")
+_mode = attrgetter("st_mode")
+_stamp = attrgetter("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev")
+_LINK_STAMP = (_UNSIGNED,) * STAMP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,6 @@ class Listing:
     stamps: "array[int]"  # STAMP numbers a file
     directories: list[str]  # in the order of paths: as if each had its slash behind it
     links: frozenset[str]  # those of the names that are symbolic links
-    size_bytes: int  # of all files
 
 
 def list_directory(fd: int, prefix: str, shown: str) -> Listing:
@@ -40,48 +44,82 @@ def list_directory(fd: int, prefix: str, shown: str) -> Listing:
 
     Raises InvalidInput, with a name below `shown`, for what can't be stored.
     """
-    names: list[str] = []
-    numbers: list[int] = []
-    directories: list[str] = []
-    links: list[str] = []
-    size = 0
     with os.scandir(fd) as entries:
-        for entry in sorted(entries, key=_by_name):
-            name = entry.name
-            if name == CHECKOUT_RECORD:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                directories.append(name)
-                continue
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError as error:
-                raise changed(os.path.join(shown, prefix + name)) from error
-            mode = status.st_mode
-            names.append(name)
-            if stat.S_ISREG(mode):
-                size += status.st_size
-                numbers += (
-                    status.st_size,
-                    status.st_mtime_ns & _UNSIGNED,
-                    status.st_ctime_ns & _UNSIGNED,
-                    status.st_ino & _UNSIGNED,
-                    status.st_dev & _UNSIGNED,
-                )
-            elif stat.S_ISLNK(mode):
-                links.append(name)
-                numbers += (_UNSIGNED,) * STAMP
-            else:
-                raise _refused(shown, prefix + name, f"it is {kind_of(mode)}")
+        found = sorted(entries, key=_by_name, reverse=True)
+    names: list[str] = []
+    stamps = array("Q")
+    directories: list[str] = []
+    links: set[str] = set()
+    while found:
+        # An entry keeps what the system said about it: let go of each as early as can be.
+        part = found[: -_PART - 1 : -1]
+        del found[-_PART:]
+        status: list[os.stat_result] = []
+        try:
+            for entry in part:
+                status.append(entry.stat(follow_symlinks=False))
+        except FileNotFoundError as error:
+            raise changed(os.path.join(shown, prefix + part[len(status)].name)) from error
+        if CHECKOUT_RECORD in map(_by_name, part) or not _all_regular(status):
+            part, status = _files(part, status, directories, links, shown=shown, prefix=prefix)
+        names += map(_by_name, part)
+        stamps += _stamps(part, status, links)
     _check_names(names + directories, prefix, shown)
     directories.sort(key=lambda name: name + "/")
     return Listing(
         names=names,
-        stamps=array("Q", numbers),
+        stamps=stamps,
         directories=directories,
         links=frozenset(links),
-        size_bytes=size,
     )
+
+
+def _all_regular(found: list[os.stat_result]) -> bool:
+    return {stat.S_IFMT(mode) for mode in set(map(_mode, found))} == {stat.S_IFREG}
+
+
+def _files(
+    part: "list[os.DirEntry[str]]",
+    found: list[os.stat_result],
+    directories: list[str],
+    links: set[str],
+    *,
+    prefix: str,
+    shown: str,
+) -> "tuple[list[os.DirEntry[str]], list[os.stat_result]]":
+    """What is a file or a link; directories and links are noted."""
+    kept: list[tuple[os.DirEntry[str], os.stat_result]] = []
+    for entry, status in zip(part, found, strict=True):
+        name, mode = entry.name, status.st_mode
+        if name == CHECKOUT_RECORD:
+            continue
+        if stat.S_ISDIR(mode):
+            directories.append(name)
+            continue
+        if stat.S_ISLNK(mode):
+            links.add(name)
+        elif not stat.S_ISREG(mode):
+            raise _refused(shown, prefix + name, f"it is {kind_of(mode)}")
+        kept.append((entry, status))
+    return [entry for entry, _ in kept], [status for _, status in kept]
+
+
+def _stamps(
+    part: "list[os.DirEntry[str]]", found: list[os.stat_result], links: set[str]
+) -> "array[int]":
+    """The stamps of files, in a step without Python for each where it can be."""
+    if not links:
+        try:
+            return array("Q", chain.from_iterable(map(_stamp, found)))
+        except OverflowError:
+            pass  # a time before 1970
+    numbers = array("Q")
+    for entry, status in zip(part, found, strict=True):
+        if entry.name in links:
+            numbers.extend(_LINK_STAMP)
+        else:
+            numbers.extend(number & _UNSIGNED for number in _stamp(status))
+    return numbers
 
 
 def distrusted(stamps: "array[int]", began_ns: int) -> list[int]:
