@@ -10,7 +10,16 @@ import pytest
 
 HEAVY = (
     *("rich", "yaml", "starlette", "uvicorn", "anyio", "asyncio", "blake3", "pyfastcdc"),
-    *("sqlite3", "importlib.metadata", "email", "urllib.request", "subprocess", "tomllib"),
+    *(
+        "sqlite3",
+        "importlib.metadata",
+        "email",
+        "ssl",
+        "http.client",
+        "urllib.request",
+        "subprocess",
+        "tomllib",
+    ),
     *("trunkline.engine", "trunkline.server", "trunkline.jobs", "trunkline.pipelines"),
     *("trunkline.versions", "trunkline.files", "trunkline.store", "trunkline.db"),
 )
@@ -85,7 +94,7 @@ def test_opening_the_connection_imports_nothing_heavy_either(tmp_path):
         "link = open_link(None); assert link.local; link.operations.close()"
     )
 
-    assert imported.isdisjoint(set(HEAVY) - {"email"})  # http.client reads headers with it
+    assert imported.isdisjoint(HEAVY)
 
 
 def test_a_terminal_gets_its_tables_from_rich():

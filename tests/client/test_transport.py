@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from memory_server import MemoryServer
 
+from trunkline.api.changes import PutFile
 from trunkline.client import transport as transport_module
 from trunkline.client.address import HttpAddress, SocketAddress
 from trunkline.client.remote import RemoteClient
@@ -253,3 +254,47 @@ def test_many_threads_share_a_client(server: MemoryServer) -> None:
 def test_a_token_that_could_not_be_one_is_refused(token: str) -> None:
     with pytest.raises(InvalidInput, match="characters that no token has"):
         Transport(HttpAddress(host="h", port=1), token=token)
+
+
+def put(client: RemoteClient, size: int) -> None:
+    client.files.create_file_set([PutFile(path="f", content=[b"x" * size])])
+
+
+DONE = b'{"root":"","files":1,"size_bytes":1}'
+STORED = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(DONE), DONE)
+
+
+def test_small_uploads_go_in_one_piece_each_over_one_connection(
+    play: Callable[..., tuple[Script, RemoteClient]],
+) -> None:
+    script, client = play([STORED, STORED])
+
+    put(client, 100)
+    put(client, 100)
+
+    assert len(script.requests) == 2
+    head, _, body = script.requests[0].partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head.split(b"\r\n")
+    assert body.endswith(b"x" * 100 + b"e\0\0\0\0")
+
+
+def test_an_upload_that_may_have_been_carried_out_is_not_repeated(
+    play: Callable[..., tuple[Script, RemoteClient]],
+) -> None:
+    script, client = play([STORED, b""])
+    put(client, 100)
+
+    with pytest.raises(Unavailable, match="whether it did what was asked is not known"):
+        put(client, 100)
+
+    assert len(script.requests) == 2
+
+
+def test_a_large_upload_has_a_connection_of_its_own(
+    play: Callable[..., tuple[Script, RemoteClient]],
+) -> None:
+    early = STORED.replace(b"200 OK", b"200 OK\r\nConnection: close")
+    _, client = play([OK], [early])
+    client.repos.list_repos()
+
+    put(client, 50_000_000)

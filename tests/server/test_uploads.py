@@ -207,3 +207,18 @@ def test_a_caller_that_hangs_up_while_its_whole_body_is_worked_on_stops_the_work
 
     assert gave_up.wait(30)
     assert filled.operations.trees == {"r": {}}
+
+
+def test_a_small_upload_needs_no_thread_of_its_own(
+    filled: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(filled.app.threads, "start", lambda *_, **__: started.append("thread"))
+
+    for n in range(3):
+        filled.client().files.modify_files("r", "master", [PutFile(path="a", content=[b"%d" % n])])
+
+    assert not started
+    assert [tree for _, tree in filled.operations.trees["r"]["master"]] == [
+        {"a": b"%d" % n} for n in range(3)
+    ]

@@ -1,4 +1,4 @@
-"""HTTP to one server, over its socket or TCP, with the standard library.
+"""HTTP to one server, over its socket or TCP.
 
 Thread-safe: each exchange has a connection of its own, taken from a small pool of kept ones and
 given back when its answer was read to the end. Waits have no time limit; a server that dies is
@@ -6,17 +6,18 @@ noticed by its socket closing, by missing heartbeats in a stream of lines, or by
 """
 
 import contextlib
-import http.client
 import json
 import select
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from trunkline.client.address import HttpAddress, ServerAddress, SocketAddress
+from trunkline.client.wire import Answer, CutShort, HungUp, NotHttp, Wire
 from trunkline.errors import (
     InvalidInput,
     TokenRefused,
@@ -25,6 +26,9 @@ from trunkline.errors import (
     from_report,
     shown,
 )
+
+if TYPE_CHECKING:
+    import ssl
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_MAX_S = 60.0  # in a stream of lines; the server says something every 15 seconds
@@ -39,6 +43,7 @@ READ_BYTES = 1024 * 1024
 ERROR_BYTES_MAX = 1024 * 1024
 
 _ERROR_LINE = b'\n{"error":'  # the last line of a stream that failed
+_FAILURES = (OSError, HungUp, NotHttp, CutShort)  # of one exchange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +71,7 @@ class Transport:
         self.address = address
         self._revive = revive
         self._lock = threading.Lock()
-        self._kept: list[tuple[float, http.client.HTTPConnection]] = []
+        self._kept: list[tuple[float, Wire]] = []
         self._headers = {"User-Agent": "trunkline", "Accept-Encoding": "identity"}
         if token is not None:
             if not token.isascii() or not token.isprintable() or " " in token or not token:
@@ -80,18 +85,17 @@ class Transport:
 
     def call(self, request: Request) -> bytes:
         """The whole answer to a request; raises the error that the server reports."""
-        connection, response = self._exchange(request)
-        with self._reading(connection, response):
-            return response.read()
+        wire, answer = self._exchange(request)
+        with self._reading(wire, answer):
+            return answer.read()
 
     def lines(self, request: Request) -> Iterator[bytes]:
         """The answer in batches of whole lines, each as soon as it has arrived."""
-        connection, response = self._exchange(request)
-        if connection.sock is not None:
-            connection.sock.settimeout(SILENCE_MAX_S)
-        with self._reading(connection, response):
+        wire, answer = self._exchange(request)
+        wire.sock.settimeout(SILENCE_MAX_S)
+        with self._reading(wire, answer):
             rest = b""
-            while piece := response.read1(READ_BYTES):
+            for piece in answer.pieces(READ_BYTES):
                 whole, newline, rest = (rest + piece).rpartition(b"\n")
                 if not newline or not whole.strip():
                     continue  # half a line, or a heartbeat
@@ -105,82 +109,85 @@ class Transport:
 
     def octets(self, request: Request) -> Iterator[bytes]:
         """The answer in pieces as they come."""
-        connection, response = self._exchange(request)
-        with self._reading(connection, response):
-            while piece := response.read1(READ_BYTES):
-                yield piece
+        wire, answer = self._exchange(request)
+        with self._reading(wire, answer):
+            yield from answer.pieces(READ_BYTES)
 
     def upload(self, request: Request, pieces: Iterable[bytes], media_type: str) -> bytes:
-        """Send a body of unknown length; returns the whole answer.
+        """Send a body of unknown length, and give the whole answer.
 
-        Stops sending as soon as the server answers: an error need not wait for the last byte. If
-        `pieces` raises, the connection is broken off, and the server discards what it got.
+        A small one goes out together with its head. Of another, sending stops as soon as the server
+        answers: an error need not wait for the last byte. If `pieces` raises, the connection is
+        broken off, and the server discards what it got.
         """
-        connection = self._connect()  # a kept one may be lost while sending, with no way back
+        groups = _gathered(pieces)
+        begin = next(groups, [])
+        size = sum(map(len, begin))
+        if size < PIECE_BYTES and len(begin) < PIECES_MAX:  # that is all
+            wire, answer = self._exchange(request, b"".join(begin), media_type)
+            with self._reading(wire, answer):
+                return answer.read()
+        wire = self._connect()  # a kept one may be lost while sending, with no way back
         try:
-            whole = self._send(connection, request, pieces, media_type)
-            response = connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
+            whole = self._stream(wire, request, chain([begin], groups), media_type)
+            answer = wire.answer()
+        except _FAILURES as error:
+            wire.close()
             raise self._lost(error) from error
         except BaseException:
-            connection.close()
+            wire.close()
             raise
-        with self._reading(connection, response, keep=whole):
-            self._check(response)
-            return response.read()
+        with self._reading(wire, answer, keep=whole):
+            self._check(answer)
+            return answer.read()
 
     def close(self) -> None:
         """Close the kept connections; the transport can still be used."""
         with self._lock:
             kept, self._kept = self._kept, []
-        for _, connection in kept:
-            connection.close()
+        for _, wire in kept:
+            wire.close()
 
-    def _send(
-        self,
-        connection: http.client.HTTPConnection,
-        request: Request,
-        pieces: Iterable[bytes],
-        media_type: str,
+    def _stream(
+        self, wire: Wire, request: Request, groups: Iterable[list[bytes]], media_type: str
     ) -> bool:
         """Send head and body; False when the server answered before it had all of it."""
-        connection.putrequest(request.method, request.target, skip_accept_encoding=True)
-        for name, value in self._headers.items():
-            connection.putheader(name, value)
-        connection.putheader("Content-Type", media_type)
-        connection.putheader("Transfer-Encoding", "chunked")
-        connection.endheaders()
+        headers = {**self._headers, "Content-Type": media_type, "Transfer-Encoding": "chunked"}
+        wire.send(wire.head(request.method, request.target, headers))
         answered = select.poll()
-        answered.register(connection.sock, select.POLLIN)
-        for gathered in _gathered(pieces):
+        answered.register(wire.sock, select.POLLIN)
+        for gathered in groups:
             if answered.poll(0):
                 return False
             try:
-                _send_chunk(connection.sock, gathered)
+                _send_chunk(wire, gathered)
             except (BrokenPipeError, ConnectionResetError):
                 return False  # its reason may still be there to be read
-        connection.sock.sendall(b"0\r\n\r\n")
+        wire.send(b"0\r\n\r\n")
         return True
 
     def _exchange(
-        self, request: Request
-    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        self, request: Request, body: bytes | None = None, media_type: str = "application/json"
+    ) -> tuple[Wire, Answer]:
         """Send a request and read the head of its answer; raises what the server reports."""
         if len(request.target) > TARGET_BYTES_MAX:
             raise InvalidInput("the arguments are too long for one request; ask for less at a time")
-        headers = self._headers
-        if request.body is not None:
-            headers = {**headers, "Content-Type": "application/json"}
+        headers, body = self._headers, request.body if body is None else body
+        if body is not None:
+            headers = {**headers, "Content-Type": media_type, "Content-Length": str(len(body))}
+        elif request.method in ("POST", "PUT"):
+            headers = {**headers, "Content-Length": "0"}
         revivals = REVIVALS_MAX if self._revive is not None else 0
         while True:
-            connection, kept = self._take()
+            wire, kept = self._take()
+            sent = False
             try:
-                connection.request(request.method, request.target, request.body, headers)
-                response = connection.getresponse()
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                if kept and request.repeatable:
+                wire.send(wire.head(request.method, request.target, headers) + (body or b""))
+                sent = True
+                answer = wire.answer()
+            except _FAILURES as error:
+                wire.close()
+                if kept and (request.repeatable or not sent):
                     self.close()  # the server has let go of the others too
                     continue
                 if revivals and request.repeatable:
@@ -189,23 +196,17 @@ class Transport:
                     continue
                 raise self._lost(error) from error
             except BaseException:
-                connection.close()
+                wire.close()
                 raise
             try:
-                self._check(response)
+                self._check(answer)
             except BaseException:
-                self._give_back(connection, response)
+                self._give_back(wire, answer)
                 raise
-            return connection, response
+            return wire, answer
 
     @contextlib.contextmanager
-    def _reading(
-        self,
-        connection: http.client.HTTPConnection,
-        response: http.client.HTTPResponse,
-        *,
-        keep: bool = True,
-    ) -> Iterator[None]:
+    def _reading(self, wire: Wire, answer: Answer, *, keep: bool = True) -> Iterator[None]:
         """While inside, the answer is read; what was not read to its end closes the connection."""
         try:
             yield
@@ -214,45 +215,38 @@ class Transport:
                 f"the server at {self.address} has given no sign of life for "
                 f"{SILENCE_MAX_S:.0f} seconds"
             ) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise Unavailable(
-                f"the server at {self.address} broke off in the middle of its answer; it may have "
-                "been stopped or killed, and what is durable is safe: run the command again"
-            ) from error
+        except _FAILURES as error:
+            raise self._broke_off() from error
         finally:
             if keep:
-                self._give_back(connection, response)
+                self._give_back(wire, answer)
             else:
-                connection.close()
+                wire.close()
 
-    def _take(self) -> tuple[http.client.HTTPConnection, bool]:
+    def _take(self) -> tuple[Wire, bool]:
         """A connection, and whether it is a kept one."""
         while True:
             with self._lock:
                 if not self._kept:
                     break
-                since, connection = self._kept.pop()
-            if time.monotonic() - since < KEPT_FOR_S and not _is_readable(connection):
-                return connection, True
-            connection.close()
+                since, wire = self._kept.pop()
+            if time.monotonic() - since < KEPT_FOR_S and not _is_readable(wire):
+                return wire, True
+            wire.close()
         return self._connect(), False
 
-    def _give_back(
-        self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
-    ) -> None:
-        whole = response.isclosed()
-        response.close()
-        if not whole or connection.sock is None:
-            connection.close()
+    def _give_back(self, wire: Wire, answer: Answer) -> None:
+        if not answer.reusable:
+            wire.close()
             return
-        connection.sock.settimeout(None)
+        wire.sock.settimeout(None)
         with self._lock:
             if len(self._kept) < KEPT_MAX:
-                self._kept.append((time.monotonic(), connection))
+                self._kept.append((time.monotonic(), wire))
                 return
-        connection.close()
+        wire.close()
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self) -> Wire:
         try:
             return _open(self.address)
         except (ConnectionRefusedError, FileNotFoundError) as error:
@@ -279,46 +273,60 @@ class Transport:
         return Unavailable(f"can't reach the server at {self.address}: {why}; {cure}")
 
     def _lost(self, error: Exception) -> Unavailable:
-        if isinstance(error, http.client.BadStatusLine) and not isinstance(
-            error, http.client.RemoteDisconnected
-        ):
+        if isinstance(error, NotHttp):
             return Unavailable(f"what listens at {self.address} does not speak HTTP")
         return Unavailable(
             f"the server at {self.address} closed the connection before it answered; "
             "whether it did what was asked is not known"
         )
 
-    def _check(self, response: http.client.HTTPResponse) -> None:
-        if response.status == 200:
+    def _broke_off(self) -> Unavailable:
+        return Unavailable(
+            f"the server at {self.address} broke off in the middle of its answer; it may have "
+            "been stopped or killed, and what is durable is safe: run the command again"
+        )
+
+    def _check(self, answer: Answer) -> None:
+        if answer.status == 200:
             return
-        body = response.read(ERROR_BYTES_MAX)
-        raise _reported(response.status, body, str(self.address))
-
-
-def _open(address: ServerAddress) -> http.client.HTTPConnection:
-    connection: http.client.HTTPConnection
-    if isinstance(address, SocketAddress):
-        connection = http.client.HTTPConnection("localhost")
-        private = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            private.settimeout(CONNECT_TIMEOUT_S)
-            private.connect(str(address.path))
-        except BaseException:
-            private.close()
-            raise
-        connection.sock = private
+            body = answer.read(ERROR_BYTES_MAX)
+        except _FAILURES as error:
+            raise self._broke_off() from error
+        raise _reported(answer.status, body, str(self.address))
+
+
+def _open(address: ServerAddress) -> Wire:
+    if isinstance(address, SocketAddress):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     else:
-        kind = http.client.HTTPSConnection if address.secure else http.client.HTTPConnection
-        connection = kind(address.host, address.port, timeout=CONNECT_TIMEOUT_S)
-        connection.connect()
-        _keep_alive(connection.sock)
-    connection.sock.settimeout(None)
-    connection.auto_open = 0  # a lost connection is ours to notice, not to be replaced in silence
-    return connection
+        sock = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT_S)
+    try:
+        if isinstance(address, SocketAddress):
+            sock.settimeout(CONNECT_TIMEOUT_S)
+            sock.connect(str(address.path))
+            wire = Wire(sock, host="localhost")
+        else:
+            _keep_alive(sock)
+            wire = Wire(sock, host=_host_port(address), tls=_tls() if address.secure else None)
+    except BaseException:
+        sock.close()
+        raise
+    wire.sock.settimeout(None)
+    return wire
+
+
+def _tls() -> "ssl.SSLContext":
+    import ssl  # few need it, and it takes as long as all the rest
+
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _keep_alive(tcp: socket.socket) -> None:
-    """Have the kernel find out when the other machine is gone, within about a minute."""
+    """Send at once, and have the kernel find out within a minute when the other end is gone."""
+    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
@@ -326,10 +334,10 @@ def _keep_alive(tcp: socket.socket) -> None:
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
-def _is_readable(connection: http.client.HTTPConnection) -> bool:
+def _is_readable(wire: Wire) -> bool:
     """Whether an idle connection has something to say: that it was closed."""
     poll = select.poll()
-    poll.register(connection.sock, select.POLLIN)
+    poll.register(wire.sock, select.POLLIN)
     return bool(poll.poll(0))
 
 
@@ -347,18 +355,18 @@ def _gathered(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield waiting
 
 
-def _send_chunk(sock: socket.socket, pieces: list[bytes]) -> None:
+def _send_chunk(wire: Wire, pieces: list[bytes]) -> None:
     """Send pieces as one chunk of a chunked body; large ones without a copy."""
     size = sum(map(len, pieces))
     if not size:
         return  # an empty chunk would end the body
     parts = [b"%x\r\n" % size, *pieces, b"\r\n"]
-    if isinstance(sock, ssl.SSLSocket) or max(map(len, pieces)) < PIECE_BYTES:
-        sock.sendall(b"".join(parts))
+    if wire.secure or max(map(len, pieces)) < PIECE_BYTES:
+        wire.send(b"".join(parts))
         return
     views = [memoryview(part) for part in parts if part]
     while views:
-        sent = sock.sendmsg(views)
+        sent = wire.sock.sendmsg(views)
         while views and sent >= len(views[0]):
             sent -= len(views.pop(0))
         if sent:

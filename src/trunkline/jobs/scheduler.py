@@ -43,6 +43,7 @@ from trunkline.versions import provenance
 
 _THREADS = 2
 _TICK_S = 1.0  # deadlines (leases, timeouts, idle workers) are looked at this often
+_BURST_S = 0.01  # after a change in the catalog, those that follow within this are looked at once
 
 _log = logging.getLogger("trunkline.scheduler")
 
@@ -281,12 +282,14 @@ class Scheduler:
             function()
 
     def _watch(self) -> None:
+        """Wake the loop after a change: at once after the first one, then after all in a while."""
         seen = self._database.revision
         while not self._stopping.is_set():
             revision = self._database.wait_for_change(seen, _TICK_S)
             if revision != seen:
                 seen = revision
                 self._wake()
+                self._stopping.wait(_BURST_S)
 
     def _wake(self) -> None:
         try:

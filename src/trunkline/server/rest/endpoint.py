@@ -21,10 +21,11 @@ from trunkline.server.rest.arguments import Shape, read_body, read_query, shape_
 from trunkline.server.rest.bodies import DIRECT_FROM_BYTES, DirectBody
 from trunkline.server.rest.reports import LINES, OCTETS, encode, report, send_json
 from trunkline.server.rest.threads import Inflow, Outflow, Threads
-from trunkline.server.rest.uploads import received_changes
+from trunkline.server.rest.uploads import brief_changes, received_changes
 
 HEARTBEAT_S = 15.0  # of silence in a stream of lines, until an empty one is sent
 BODY_S = 60.0  # within which a JSON body must have come
+BRIEF_BYTES_MAX = 16 * 1024  # of an upload that is read in the loop: it takes a millisecond
 FIRST_LINE_S = 1.0  # within which an error still gets a status of its own
 
 log = logging.getLogger("trunkline.server")
@@ -99,8 +100,7 @@ class Endpoint:
             body = await read_whole(receive, scope, self._limits.body_bytes_max)
             arguments = in_path | read_body(operation, self._names, body)
         if operation.upload is not None:
-            private = bool(scope.get("state", {}).get("private"))
-            await self._serve_upload(receive, send, arguments, private=private)
+            await self._serve_upload(receive, send, arguments, scope.get("state", {}))
         elif operation.streams_bytes or operation.streams_values:
             # Older callers get no chunks.
             state = scope.get("state", {}) if scope.get("http_version") == "1.1" else {}
@@ -119,16 +119,27 @@ class Endpoint:
         return encode(self._call(**arguments))
 
     async def _serve_upload(
-        self, receive: Receive, send: Send, arguments: dict[str, Any], *, private: bool
+        self, receive: Receive, send: Send, arguments: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        inflow = Inflow(asyncio.get_running_loop())
-        changes = received_changes(inflow, private=private)
         upload = self._operation.upload
         assert upload is not None
+        first = await receive()
+        body = first.get("body", b"")
+        if not first.get("more_body", False) and len(body) <= BRIEF_BYTES_MAX:
+            brief = brief_changes(body)
+            if brief is not None:
+                answer = await self._threads.brief(
+                    lambda: self._answer({**arguments, upload: brief}),
+                    wanted=_connected(state.get("transport")),
+                )
+                await send_json(send, 200, answer)
+                return
+        inflow = Inflow(asyncio.get_running_loop())
+        changes = received_changes(inflow, private=bool(state.get("private")))
         outflow = self._threads.start(
             lambda out: out.put(self._answer({**arguments, upload: changes})), patient=False
         )
-        feeding = asyncio.create_task(_feed(receive, inflow, outflow))
+        feeding = asyncio.create_task(_feed(first, receive, inflow, outflow))
         try:
             await send_json(send, 200, b"".join(await outflow.take() or []))
         finally:
@@ -227,21 +238,26 @@ async def _part(send: Send, body: bytes, *, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def _feed(receive: Receive, inflow: Inflow, outflow: Outflow) -> None:
-    """Hand on the body; afterwards, a caller that hangs up stops the work."""
+async def _feed(message: Message, receive: Receive, inflow: Inflow, outflow: Outflow) -> None:
+    """Hand on the body, from this message on; then, a caller that hangs up stops the work."""
     try:
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
+        while message["type"] != "http.disconnect":
             await inflow.put(message.get("body", b""))
-            more = message.get("more_body", False)
+            if not message.get("more_body", False):
+                break
+            message = await receive()
+        else:
+            return
     finally:
         inflow.end()
     while (await receive())["type"] != "http.disconnect":
         pass
     outflow.abandon()
+
+
+def _connected(transport: asyncio.Transport | None) -> Callable[[], bool]:
+    """Whether the caller is still there; to be asked by any thread."""
+    return lambda: transport is None or not transport.is_closing()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """Where synchronous operations run, and how bytes pass between their threads and the event loop.
 
-Operations are plain blocking functions. Short ones take turns on a small pool. Whatever can last
+Operations are plain blocking functions. Short ones take turns on a small pool, and so do uploads
+of a few small files, on one of their own: they may have to wait for a long commit of their repo.
+Whatever can last
 (a stream, an upload, a wait) gets a thread of its own, so that a hundred followers never keep a
 `list repo` waiting; their number is bounded, and one more than that is refused, not queued.
 
@@ -19,6 +21,7 @@ from trunkline.api.waiting import wanted_while
 from trunkline.errors import Unavailable
 
 SHORT_MAX = 32  # operations at a time on the pool; more wait their turn
+BRIEF_MAX = 64  # small uploads at a time on their pool; more wait their turn
 LONG_MAX = 512  # streams, uploads and waits at a time, one thread each; more are refused
 BUFFER_BYTES_MAX = 8 * 1024 * 1024  # on the way in one direction of one request
 
@@ -150,6 +153,7 @@ class Threads:
 
     def __init__(self, *, short_max: int = SHORT_MAX, long_max: int = LONG_MAX) -> None:
         self._short = anyio.CapacityLimiter(short_max)
+        self._brief = anyio.CapacityLimiter(BRIEF_MAX)
         self._long_max = long_max
         self._lock = threading.Lock()
         self._running: dict[Outflow, bool] = {}  # to whether it is patient
@@ -158,6 +162,15 @@ class Threads:
     async def short(self, work: Callable[[], Result]) -> Result:
         """Run work that ends soon."""
         return await anyio.to_thread.run_sync(work, limiter=self._short, abandon_on_cancel=True)
+
+    async def brief(self, work: Callable[[], Result], *, wanted: Callable[[], bool]) -> Result:
+        """Run work that ends soon once it has its turn, which may take a while."""
+
+        def run() -> Result:
+            with wanted_while(wanted):
+                return work()
+
+        return await anyio.to_thread.run_sync(run, limiter=self._brief, abandon_on_cancel=True)
 
     def start(self, work: Callable[[Outflow], None], *, patient: bool) -> Outflow:
         """Run work that can last; what it puts is taken from the result.

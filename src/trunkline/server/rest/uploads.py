@@ -2,8 +2,16 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from trunkline.api.changes import FileChange, PutLocal, PutUrl, read_changes
+from trunkline.api.changes import (
+    DeleteFile,
+    FileChange,
+    PutFile,
+    PutLocal,
+    PutUrl,
+    read_changes,
+)
 from trunkline.errors import InvalidInput, LocalPathDiffers, NotAllowed, shown
 from trunkline.fetch.urls import SCHEMES, scheme_of
 
@@ -16,6 +24,26 @@ def received_changes(body: Iterable[bytes], *, private: bool) -> Iterator[FileCh
         elif isinstance(change, PutUrl):
             _check_url(change.url)
         yield change
+
+
+def brief_changes(body: bytes) -> list[FileChange] | None:
+    """The changes in a whole body if carrying them out can't last: small files, and deletions.
+
+    None for all others: directories, archives, URLs, copies, and what is malformed.
+    """
+    found: list[FileChange] = []
+    try:
+        for change in read_changes([body]):
+            match change:
+                case PutFile(unpack=None, split=None):
+                    found.append(replace(change, content=list(change.content)))
+                case DeleteFile():
+                    found.append(change)
+                case _:
+                    return None
+    except InvalidInput:
+        return None
+    return found
 
 
 def _check_local(change: PutLocal, *, private: bool) -> None:
