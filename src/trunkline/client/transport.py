@@ -39,7 +39,6 @@ KEPT_FOR_S = 30.0  # the server closes them after 75
 TARGET_BYTES_MAX = 60 * 1024  # what the server reads of a request line
 PIECE_BYTES = 256 * 1024  # least that is sent at a time of an upload
 PIECES_MAX = 1000  # sent at once; systems take 1,024 buffers
-READ_BYTES = 1024 * 1024
 ERROR_BYTES_MAX = 1024 * 1024
 
 _ERROR_LINE = b'\n{"error":'  # the last line of a stream that failed
@@ -95,7 +94,7 @@ class Transport:
         wire.sock.settimeout(SILENCE_MAX_S)
         with self._reading(wire, answer):
             rest = b""
-            for piece in answer.pieces(READ_BYTES):
+            for piece in answer.pieces():
                 whole, newline, rest = (rest + piece).rpartition(b"\n")
                 if not newline or not whole.strip():
                     continue  # half a line, or a heartbeat
@@ -111,7 +110,7 @@ class Transport:
         """The answer in pieces as they come."""
         wire, answer = self._exchange(request)
         with self._reading(wire, answer):
-            yield from answer.pieces(READ_BYTES)
+            yield from answer.pieces()
 
     def upload(self, request: Request, pieces: Iterable[bytes], media_type: str) -> bytes:
         """Send a body of unknown length, and give the whole answer.
