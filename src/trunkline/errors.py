@@ -28,7 +28,7 @@ class TrunklineError(Exception):
 
     def __str__(self) -> str:
         # Said here, as KeyError, which some of the errors are too, would print a repr.
-        return _plain(str(self.args[0])) if self.args else ""
+        return plain(str(self.args[0])) if self.args else ""
 
 
 # --- the caller asked for something wrong ---------------------------------------------------------
@@ -76,7 +76,7 @@ class InvalidSpec(InvalidInput):
     code = "invalid-spec"
 
     def __str__(self) -> str:
-        return "\n".join(map(_plain, str(self.args[0]).split("\n"))) if self.args else ""
+        return "\n".join(map(plain, str(self.args[0]).split("\n"))) if self.args else ""
 
 
 class InvalidArchive(InvalidInput):
@@ -378,7 +378,8 @@ class OperationFailed(TrunklineError):
     code = "failed"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """The text with all of it escaped that a terminal would obey rather than show."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 

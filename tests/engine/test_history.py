@@ -128,6 +128,21 @@ def test_waits_end_when_the_time_is_over(engine, commits) -> None:
         commits.inspect_run("0" * 12 + "4" + "0" * 19, wait=True)
 
 
+def test_a_subscription_with_a_limit_ends_behind_what_came(engine, commits) -> None:
+    engine.engine.repos.create_repo("data")
+    first = engine.put("data", {"f": "0"}).id
+    seen: list[str] = []
+
+    with pytest.raises(TimedOut, match="waited 0.01 s for commits of data@master; more may come"):
+        seen.extend(
+            commit.id for commit in commits.subscribe_commits("data", "master", timeout_s=0.01)
+        )
+
+    with pytest.raises(TimedOut):
+        next(commits.subscribe_commits("data", "master", new=True, timeout_s=0))
+    assert seen == [first]
+
+
 def test_a_subscriber_sees_each_commit_once_and_in_order(engine, commits) -> None:
     engine.engine.repos.create_repo("data")
     first = engine.put("data", {"f": "0"}).id

@@ -192,7 +192,13 @@ class MemoryCommits(Part):
             yield info
 
     def subscribe_commits(
-        self, repo: str, branch: str, *, after: str | None = None, new: bool = False
+        self,
+        repo: str,
+        branch: str,
+        *,
+        after: str | None = None,
+        new: bool = False,
+        timeout_s: float | None = None,
     ) -> Iterator[CommitInfo]:
         seen = len(self.all.history(repo, branch)) if new else 0
         self.all.streams_open += 1

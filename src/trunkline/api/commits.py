@@ -111,11 +111,18 @@ class Commits(Protocol):
 
     @operation("GET", "/repos/{repo}/subscribe/{branch}")
     def subscribe_commits(
-        self, repo: str, branch: str, *, after: str | None = None, new: bool = False
+        self,
+        repo: str,
+        branch: str,
+        *,
+        after: str | None = None,
+        new: bool = False,
+        timeout_s: float | None = None,
     ) -> Iterator[CommitInfo]:
         """The finished commits of a branch, oldest first, and then each new one as it finishes.
 
         `after` leaves out that commit and those before it; `new` leaves out all there are now.
+        Ends by TimedOut alone, behind those that came in time; goes on for ever without a limit.
         """
 
     @operation("GET", "/runs")

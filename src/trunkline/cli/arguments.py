@@ -176,6 +176,7 @@ def reason(error: OSError) -> str:
 
 
 def _fetch(url: str, most: int) -> bytes:
+    from http.client import HTTPException
     from urllib.error import URLError
     from urllib.request import urlopen
 
@@ -187,3 +188,5 @@ def _fetch(url: str, most: int) -> bytes:
             return data
     except (URLError, OSError) as error:
         raise OperationFailed(f"{url} could not be fetched: {reason(error)}") from error
+    except (HTTPException, ValueError) as error:  # no answer that can be read; no address
+        raise OperationFailed(f"{url} could not be fetched: {error}") from error

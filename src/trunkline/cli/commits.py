@@ -238,17 +238,27 @@ def flush_commit(commits: tuple[str, ...], repos: tuple[str, ...], timeout: str 
     _leave_with_the_outcome(found)
 
 
-@command(shows=True, examples=["subscribe commit training@master --new"])
+@command(shows=True, examples=["subscribe commit training@master --new --timeout 5m"])
 @click.argument("branch")
 @click.option("--from", "after", metavar="REF", help="Begin behind this commit.")
 @click.option("--new", is_flag=True, help="Leave out the commits that there are now.")
-def subscribe_commit(branch: str, after: str | None, new: bool) -> None:
-    """Print the commits of a branch, oldest first, and then each new one as it finishes."""
+@_timeout
+def subscribe_commit(branch: str, after: str | None, new: bool, timeout: str | None) -> None:
+    """Print the commits of a branch, oldest first, and then each new one as it finishes.
+
+    With --timeout it ends with 6 when that is over; else it goes on until it is stopped.
+    """
     if new and after is not None:
         raise InvalidInput("--new and --from exclude each other; use one of them")
     repo, name = branch_of(branch)
     show_each(
-        operations().commits.subscribe_commits(repo, name, after=after, new=new),
+        operations().commits.subscribe_commits(
+            repo,
+            name,
+            after=after,
+            new=new,
+            timeout_s=None if timeout is None else seconds(timeout),
+        ),
         _CLASSIC,
         endless=True,
     )

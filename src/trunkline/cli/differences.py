@@ -233,7 +233,10 @@ def _run_on_each(command: str, found: list[FileDifference]) -> None:
     import subprocess
     import tempfile
 
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InvalidInput(f"--diff-command can't be read: {error}") from error
     if not words:
         raise InvalidInput("--diff-command names no program")
     by_path: dict[str, dict[Side, FileInfo]] = {}

@@ -13,7 +13,7 @@ import click
 from trunkline.cli.command import global_options
 from trunkline.cli.grammar import OutputClosed, RootGroup
 from trunkline.cli.session import Session, open_link
-from trunkline.errors import TrunklineError, meant
+from trunkline.errors import TrunklineError, meant, plain, shown
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _CLOSED_PIPE = 141  # 128 + SIGPIPE
@@ -101,20 +101,24 @@ def _report(error: Exception, *, verbose: bool) -> int:
 
         traceback.print_exception(error)
     if isinstance(error, click.UsageError):
-        _complain(_usage_sentence(error))
+        _complain(plain(_usage_sentence(error)))
         if error.ctx is not None:
             sys.stderr.write(f"{error.ctx.get_usage()}\n")
             sys.stderr.write(f"Try '{error.ctx.command_path} --help' for help.\n")
         return 2
     if isinstance(error, click.ClickException):
-        _complain(error.format_message())
+        _complain(plain(error.format_message()))
         return error.exit_code
     if isinstance(error, TrunklineError):
         _complain(str(error))
         return error.exit_status
     if isinstance(error, OSError) and error.strerror:
-        _complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(plain(f"{where}{error.strerror}"))
         return 1
+    if isinstance(error, UnicodeEncodeError):  # a word that the shell gave us in another encoding
+        _complain(f"{shown(str(error.object))} is not UTF-8 text")
+        return 2
     _complain(f"{type(error).__name__}: {error} (a defect; -v shows where)")
     return 1
 

@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trunkline.errors import CheckoutNotFound, OperationFailed
 from trunkline.model.names import CHECKOUT_RECORD
@@ -23,6 +23,7 @@ from trunkline.store.digests import DIGEST_BYTES, Digest
 _MAGIC = b"TLCO"
 _VERSION = 1
 _HEAD = struct.Struct("<4sB3xIIQ")  # magic, version, bytes of the JSON, files, bytes of the paths
+_ABOUT: dict[str, type] = {"repo": str, "commit": str, "path": str, "complete": bool}
 _SWAP = sys.byteorder == "big"  # stored numbers are little-endian
 # Times are told in steps: what was changed within one step of the writing of the record may look
 # as it did before.
@@ -160,8 +161,10 @@ def decode(data: bytes) -> Record | None:
     if version != _VERSION or len(body) != length or Digest(body).digest() != data[len(body) :]:
         return None
     at = _HEAD.size + head_bytes
-    about = json.loads(body[_HEAD.size : at])
-    text = body[at : at + path_bytes].decode("utf-8")
+    about = _about(body[_HEAD.size : at])
+    paths = _paths(body[at : at + path_bytes], count)
+    if about is None or paths is None:
+        return None
     at += path_bytes
     looks = array("Q")
     looks.frombytes(body[at + count * DIGEST_BYTES :])
@@ -172,10 +175,27 @@ def decode(data: bytes) -> Record | None:
         commit=about["commit"],
         path=about["path"],
         complete=about["complete"],
-        paths=text.split("\0") if count else [],
+        paths=paths,
         digests=bytearray(body[at : at + count * DIGEST_BYTES]),
         looks=looks,
     )
+
+
+def _about(data: bytes) -> dict[str, Any] | None:
+    try:
+        about = json.loads(data)
+        kinds = {name: type(about[name]) for name in _ABOUT}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return about if kinds == _ABOUT else None
+
+
+def _paths(data: bytes, count: int) -> list[str] | None:
+    try:
+        paths = data.decode("utf-8").split("\0") if count else []
+    except UnicodeDecodeError:
+        return None
+    return paths if len(paths) == count else None
 
 
 def _not_through_links(path: str, flags: int) -> int:

@@ -59,13 +59,16 @@ def running_server(config: Config) -> ServerRecord | None:
         return None
     try:
         document = json.loads((config.home / "server.json").read_text("utf-8"))
+        pid = document["pid"]
+        if not isinstance(pid, int) or pid < 1:
+            return None
         return ServerRecord(
-            pid=int(document["pid"]),
+            pid=pid,
             socket=str(document["socket"]),
             addresses=tuple(str(address) for address in document["addresses"]),
             version=str(document["version"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None  # it is just coming up or going down
 
 

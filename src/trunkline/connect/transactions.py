@@ -181,6 +181,6 @@ def _read(file: Path) -> dict[str, str]:
         known = json.loads(_place(file).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OperationFailed(f"can't read {_place(file)}: {error}; remove it") from error
     return {str(k): str(v) for k, v in known.items()} if isinstance(known, dict) else {}

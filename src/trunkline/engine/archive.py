@@ -9,9 +9,9 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trunkline.errors import (
     Corrupt,
@@ -58,6 +58,9 @@ class Manifest:
         return (self.catalog, *self.packs)
 
 
+Checked = TypeVar("Checked", Archived, Manifest)
+
+
 def read_manifest(directory: Path) -> Manifest | None:
     """That of a backup; None if there is none. Raises Corrupt, InvalidInput for a newer one."""
     path = directory / MANIFEST
@@ -70,7 +73,7 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
     except NotADirectoryError as error:
         raise InvalidInput(f"{directory} is not a directory") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Corrupt(f"the backup's {path}", "a manifest", str(error)) from error
     if version != VERSION:
         raise InvalidInput(
@@ -80,12 +83,14 @@ def read_manifest(directory: Path) -> Manifest | None:
     if found != digest:
         raise Corrupt(f"the backup's {path}", f"digest {digest}", found)
     try:
-        return Manifest(
-            **{
-                **body,
-                "catalog": _archived(body["catalog"]),
-                "packs": tuple(_archived(entry) for entry in body["packs"]),
-            }
+        return _checked(
+            Manifest(
+                **{
+                    **body,
+                    "catalog": _archived(body["catalog"]),
+                    "packs": tuple(_archived(entry) for entry in body["packs"]),
+                }
+            )
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"the backup's {path}", "a manifest", str(error)) from error
@@ -115,12 +120,23 @@ def _canonical(body: object) -> bytes:
 
 def _archived(entry: dict[str, Any]) -> Archived:
     """An entry of a manifest; no name in it can lead out of the backup or of a store."""
-    found = Archived(**entry)
+    found = _checked(Archived(**entry))
     for name in (*found.name.split("/"), found.pack.removesuffix(SUFFIX) or "x"):
         stem = name.replace(".", "").replace("-", "")
         if not stem.isalnum() or name.startswith(".") or len(name) > _NAME_MAX:
             raise ValueError(f"the name {name!r}")
     return found
+
+
+def _checked(value: Checked) -> Checked:
+    """A value out of JSON, each field of it seen to have its type; raises TypeError."""
+    for one in fields(value):
+        found = getattr(value, one.name)
+        if one.type in (int, str) and type(found) is not one.type:
+            raise TypeError(f"{one.name} can't be {found!r}")
+    if isinstance(value, Archived) and value.size_bytes < 0:
+        raise TypeError("a size can't be negative")
+    return value
 
 
 def copy(source: Path, target: Path, *, size_bytes: int, pace: Callable[[], None]) -> str:

@@ -211,7 +211,13 @@ class EngineCommits:
             yield self.inspect_commit(name.repo, name.id, wait=True, timeout_s=left)
 
     def subscribe_commits(
-        self, repo: str, branch: str, *, after: str | None = None, new: bool = False
+        self,
+        repo: str,
+        branch: str,
+        *,
+        after: str | None = None,
+        new: bool = False,
+        timeout_s: float | None = None,
     ) -> Iterator[CommitInfo]:
         if after is not None and new:
             raise InvalidInput("`from` and `new` can't be used together")
@@ -222,10 +228,13 @@ class EngineCommits:
                 last = commits.resolve(tx, repo, after).number
             else:
                 last = head.number if new and head is not None else 0
-        return self._follow(repo, branch, last)
+        return self._follow(repo, branch, last, timeout_s)
 
-    def _follow(self, repo: str, branch: str, last: int) -> Iterator[CommitInfo]:
-        for _ in self._services.waits(None, f"commits of {repo}@{branch}"):
+    def _follow(
+        self, repo: str, branch: str, last: int, timeout_s: float | None
+    ) -> Iterator[CommitInfo]:
+        what = f"commits of {repo}@{branch}"
+        for _ in self._services.waits(timeout_s, what, still="; more may come later"):
             with self._services.database.read() as tx:
                 head = branches.branch_head(tx, repo, branch)
                 found = commits.list_commits(tx, repo, to=head.id) if head is not None else ()

@@ -46,10 +46,12 @@ class Services:
     def new_id(self) -> RunId:
         return RunId(uuid.uuid4().hex)
 
-    def waits(self, timeout_s: float | None, what: str) -> Iterator[None]:
+    def waits(
+        self, timeout_s: float | None, what: str, *, still: str = ", which has not ended yet"
+    ) -> Iterator[None]:
         """Yield at once and then after each change of the catalog, for a caller that waits.
 
-        Raises TimedOut naming `what`, and Unavailable when the engine closes.
+        Raises TimedOut naming `what` and how it `still` is, and Unavailable when the engine closes.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -57,7 +59,7 @@ class Services:
             yield
             left = _WAIT_S if deadline is None else deadline - time.monotonic()
             if left <= 0:
-                raise TimedOut(f"waited {timeout_s:g} s for {what}, which has not ended yet")
+                raise TimedOut(f"waited {timeout_s:g} s for {what}{still}")
             self.database.wait_for_change(seen, min(left, _WAIT_S))
             check_wanted()
             if self.closing.is_set():

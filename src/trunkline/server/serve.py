@@ -101,12 +101,19 @@ def parse_listener(text: str) -> Listener:
 
 
 def stored_token(home: Path) -> str:
-    """The token of this data directory, made and stored (mode 0600) if there is none yet."""
+    """The token of this data directory, made and stored (mode 0600) if there is none yet.
+
+    Raises Unavailable for one that no header could carry: the user may have written it.
+    """
     path = home / "token"
     try:
         found = path.read_text("ascii").strip()
     except FileNotFoundError:
         found = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(f"can't read the token in {path}: {error}; remove it") from error
+    if found and not found.isprintable():
+        raise Unavailable(f"the token in {path} is not one line of plain text; remove it")
     if not found:
         found = secrets.token_urlsafe(32)
         _write_whole(path, found + "\n")
