@@ -145,6 +145,21 @@ class FileNotFoundInCommit(NotFound):
         super().__init__(f"there is no file '{path}' in {repo}@{commit}")
 
 
+class FilePurged(FileNotFoundInCommit):
+    """A file that was there, and was erased from the history on purpose."""
+
+    code = "file-purged"
+    http_status = 410
+
+    def __init__(
+        self, repo: str, commit: str, path: str, when: str, reason: str, purge: str
+    ) -> None:
+        why = f": {reason}" if reason else ""
+        NotFound.__init__(
+            self, f"'{path}' has been purged from {repo}@{commit} on {when}{why} (purge {purge})"
+        )
+
+
 class PipelineNotFound(NotFound):
     code = "pipeline-not-found"
 

@@ -118,6 +118,10 @@ class StubOperations:
                 return found.commits[0]
             case "list_all_commits":
                 return iter(found.commits)
+            case "list_purged":
+                return iter(())
+            case "purge":
+                return found.purge
             case "undelete":
                 return found.undeleted
             case "squash_run" | "squash_commit" | "drop_run" | "drop_commit":

@@ -16,6 +16,7 @@ from trunkline.model.jobs import (
     WorkerInfo,
 )
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineState
+from trunkline.model.purges import KeptContent, PurgedRepo, PurgeReport
 from trunkline.model.versions import (
     BranchInfo,
     BranchName,
@@ -196,6 +197,30 @@ def file(path: str, size_bytes: int, kind: FileType = FileType.FILE) -> FileInfo
     )
 
 
+PURGE = PurgeReport(
+    id=RUN,
+    state="done",
+    started=NOW,
+    finished=NOW,
+    reason="request 17",
+    targets=("data:/x",),
+    forget_names=False,
+    copies=False,
+    repos=(PurgedRepo(repo="data", derived=False, commits=2, files=3, size_bytes=4096),),
+    open_changes=0,
+    datums=0,
+    results_forgotten=0,
+    jobs_restarted=0,
+    runs=(),
+    contents=2,
+    contents_erased=1,
+    kept=(KeptContent(repo="b", path="y", commits=2, newest=RUN, what="commit"),),
+    kept_total=1,
+    freed_bytes=2048,
+    remarks=("say so to whoever has a copy",),
+)
+
+
 @dataclasses.dataclass
 class Answers:
     """What the stub returns; a test replaces what it needs."""
@@ -231,6 +256,7 @@ class Answers:
     )
     deleted: DeletedInfo | None = None
     undeleted: UndeletedInfo | None = None
+    purge: PurgeReport = PURGE
 
 
 def tutorial() -> Answers:

@@ -10,6 +10,7 @@ from trunkline.api.files import Files
 from trunkline.api.jobs import Jobs
 from trunkline.api.pipelines import Pipelines
 from trunkline.api.projects import Projects
+from trunkline.api.purges import Purges
 from trunkline.api.repos import Repos
 from trunkline.api.tags import Tags
 from trunkline.api.transactions import Transactions
@@ -27,6 +28,7 @@ NOUNS: dict[str, type] = {
     "datums": Datums,
     "transactions": Transactions,
     "trash": Trash,
+    "purges": Purges,
     "admin": Admin,
 }
 
@@ -56,6 +58,8 @@ class Operations(Protocol):
     def transactions(self) -> Transactions: ...
     @property
     def trash(self) -> Trash: ...
+    @property
+    def purges(self) -> Purges: ...
     @property
     def admin(self) -> Admin: ...
 

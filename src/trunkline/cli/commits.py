@@ -105,6 +105,10 @@ def commit_block(commit: CommitInfo) -> str:
     if commit.finished is not None:
         lines.append(f"Finished: {when(commit.finished)} ")
     lines.append(f"Size: {size(commit.size_bytes)}")
+    for mark in commit.purged:
+        why = f": {mark.reason}" if mark.reason else ""
+        gone = f"{mark.files:,} file{'' if mark.files == 1 else 's'} ({size(mark.size_bytes)})"
+        lines.append(f"Purged: {gone} {when(mark.purged)} by purge {mark.purge}{why}")
     if commit.error:
         lines.append(f"Error: {commit.error}")
     if commit.provenance:

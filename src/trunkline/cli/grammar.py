@@ -44,6 +44,8 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "datum": ("datums", ("inspect", "list", "restart")),
     "worker": ("jobs", ("list",)),
     "deleted": ("trash", ("list",)),
+    "purge": ("purges", ("inspect", "list")),
+    "purged": ("purges", ("list",)),
     "transaction": (
         "transactions",
         ("start", "finish", "inspect", "list", "stop", "resume", "delete"),
@@ -51,7 +53,18 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "context": ("contexts", ("list", "inspect", "set", "delete")),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Data": ("project", "repo", "branch", "tag", "commit", "file", "transaction", "deleted"),
+    "Data": (
+        "project",
+        "repo",
+        "branch",
+        "tag",
+        "commit",
+        "file",
+        "transaction",
+        "deleted",
+        "purge",
+        "purged",
+    ),
     "Work": ("pipeline", "job", "run", "datum", "worker"),
     "Addresses of servers": ("context",),
 }
@@ -67,6 +80,7 @@ WORDS: dict[str, str] = {
     "fsck": "lifetime",
     "gc": "lifetime",
     "du": "lifetime",
+    "purge": "purges",
     "backup": "backups",
     "restore": "backups",
     "upgrade": "upgrades",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trunkline.api.jobs import Jobs
     from trunkline.api.pipelines import Pipelines
     from trunkline.api.projects import Projects
+    from trunkline.api.purges import Purges
     from trunkline.api.repos import Repos
     from trunkline.api.tags import Tags
     from trunkline.api.transactions import Transactions
@@ -92,6 +93,10 @@ class RemoteClient:
     @functools.cached_property
     def trash(self) -> Trash:
         return cast("Trash", self._noun("trash"))
+
+    @functools.cached_property
+    def purges(self) -> Purges:
+        return cast("Purges", self._noun("purges"))
 
     @functools.cached_property
     def admin(self) -> Admin:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trunkline.api.jobs import Jobs
     from trunkline.api.pipelines import Pipelines
     from trunkline.api.projects import Projects
+    from trunkline.api.purges import Purges
     from trunkline.api.repos import Repos
     from trunkline.api.tags import Tags
     from trunkline.api.transactions import Transactions
@@ -92,6 +93,10 @@ class Connection:
     @property
     def trash(self) -> Trash:
         return self._client.trash
+
+    @property
+    def purges(self) -> Purges:
+        return self._client.purges
 
     @property
     def admin(self) -> Admin:

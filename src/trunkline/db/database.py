@@ -40,6 +40,12 @@ class Database(Protocol):
     def copy_to(self, path: Path) -> None:
         """Write a whole copy, as of one moment, into a new file; writers go on meanwhile."""
 
+    def scrub(self) -> bool:
+        """Write the file anew, without a trace of what was deleted, and empty its log.
+
+        Writers wait meanwhile. False if long reads kept the log from being emptied: try again.
+        """
+
     @property
     def revision(self) -> int:
         """A number that grows with every committed write of this process."""

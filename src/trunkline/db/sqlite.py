@@ -19,6 +19,7 @@ BUSY_TIMEOUT_S = 60.0  # for writers in other processes
 # What the driver says of a file that a changed byte has reached, its schema included: all of our
 # own statements are known to fit the schema.
 _DAMAGED = ("decode", "unsupported file format", "no such column", "no such table", "syntax error")
+SCRUB_TIMEOUT_S = 5.0  # for the end of reads that still need the log
 READERS_KEPT = 8  # connections that wait for the next reader; more are closed after use
 
 
@@ -120,6 +121,24 @@ class SqliteDatabase:
             finally:
                 source.close()
         self.notify()
+
+    def scrub(self) -> bool:
+        """Write the file anew, without a trace of what was deleted, and empty its log.
+
+        Writers wait meanwhile. False if long reads kept the log from being emptied: try again.
+        """
+        with self._write_lock, _translated(self._path):
+            if self._closed:
+                raise Unavailable(f"the database {self._path} has been closed")
+            connection = self._connect()
+            try:
+                connection.execute("PRAGMA temp_store=FILE")  # as large as all of the database
+                connection.execute(f"PRAGMA busy_timeout={int(SCRUB_TIMEOUT_S * 1000)}")
+                connection.execute("VACUUM")
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return not busy
+            finally:
+                connection.close()
 
     @property
     def revision(self) -> int:

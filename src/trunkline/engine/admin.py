@@ -23,7 +23,7 @@ from trunkline.model.admin import (
 from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.pipelines import lifecycle
 from trunkline.runtimes.process import isolation_available
-from trunkline.versions import projects, repos, trash
+from trunkline.versions import projects, purges, repos, trash
 
 
 class EngineAdmin:
@@ -67,6 +67,7 @@ class EngineAdmin:
                 if project.name != DEFAULT_PROJECT:
                     projects.delete_project(tx, project.name)
             trash.forget_everything(tx)
+            purges.forget_everything(tx)
 
     def gc(self, *, dry_run: bool = False, grace_s: float | None = None) -> GcReport:
         if grace_s is not None and not 0 <= grace_s < 1e9:

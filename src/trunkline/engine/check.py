@@ -19,7 +19,7 @@ from trunkline.files.tree import Trees
 from trunkline.model.admin import Damage, FsckReport
 from trunkline.store.collect import Collection
 from trunkline.store.live import LiveSet
-from trunkline.versions import commits, invariants, repos
+from trunkline.versions import commits, invariants, purges, repos
 from trunkline.versions.commits import CommitRecord
 
 _HITS_MAX = 20
@@ -150,8 +150,21 @@ class Check:
                     self._damages += self._check_tree(record, seen)
                 if damaged:
                     self._note_hits(f"{record.repo}@{record.id}", record.root, impact)
+        self._check_tombstones(seen, impact if damaged else None)
         self._check_others(seen, frozenset(damaged))
         return files, count
+
+    def _check_tombstones(self, seen: LiveSet, impact: Impact | None) -> None:
+        """What commits say of the files that were purged from them."""
+        with self._services.database.read() as tx:
+            stones = purges.all_tombstones(tx)
+        for purge, names in stones:
+            for hit in impact.of(names) if impact is not None else ():
+                self._note_hit(hit.chunk, f"{_TOMBSTONE} (purge {purge})")
+            self._damages += [
+                Damage(thing=f"{_TOMBSTONE} (purge {purge})", problem=problem, hits=())
+                for problem in self._tree_problems(names, seen)
+            ]
 
     def _records(self, repo: str) -> Iterator[CommitRecord]:
         """All commits of a repo, each page in a transaction of its own."""
@@ -166,9 +179,17 @@ class Check:
 
     def _check_tree(self, record: CommitRecord, seen: LiveSet) -> Iterator[Damage]:
         """What is wrong with the structure of a commit's tree."""
-        trees = self._trees
         name = f"{record.repo}@{record.id}"
-        root = RootId(record.root)
+        sizes = (record.files, record.size_bytes)
+        problems = self._tree_problems(record.root, seen, sizes=sizes)
+        made = _RUN_AGAIN if self._is_output(record.repo) else _PUT_AGAIN
+        for problem in problems:
+            yield Damage(thing=f"commit {name}", problem=problem, hits=(name,), repair=made)
+
+    def _tree_problems(
+        self, root: str, seen: LiveSet, *, sizes: tuple[int, int] | None = None
+    ) -> list[str]:
+        """What is wrong with the structure of a tree, or its files and bytes if they are known."""
 
         def fresh(blob: str) -> bool:
             return bool(seen.walk_once(_CHECKED, [bytes.fromhex(blob)]))
@@ -176,16 +197,14 @@ class Check:
         try:
             problems = [
                 _told(path, problem)
-                for path, problem in trees.verify(root, fresh=fresh)
+                for path, problem in self._trees.verify(RootId(root), fresh=fresh)
                 if not self._is_known(problem)
             ]
-            if trees.totals(root) != (record.files, record.size_bytes):
+            if sizes is not None and self._trees.totals(RootId(root)) != sizes:
                 problems.append("its size is not what was recorded")
         except TrunklineError as error:
             problems = [str(error)]
-        made = _RUN_AGAIN if self._is_output(record.repo) else _PUT_AGAIN
-        for problem in problems:
-            yield Damage(thing=f"commit {name}", problem=problem, hits=(name,), repair=made)
+        return problems
 
     def _is_known(self, problem: str) -> bool:
         """Whether it is about a chunk that is told of by itself, with all that it hits."""
@@ -235,6 +254,7 @@ class _Apart:
         return self._seen.walk_once(kind + _CHECKED, digests)
 
 
+_TOMBSTONE = "what is said of purged files"
 _CHECKED = 100  # kinds of objects from here on are those of checks
 _OF_KIND = {
     Kind.CHUNK: "the log of a datum",

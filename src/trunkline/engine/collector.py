@@ -12,7 +12,8 @@ The protocol, with the interleavings that it is made for: docs/decisions/0011-ga
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from collections.abc import Collection as Collection_
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -22,20 +23,30 @@ from trunkline.engine import liveness
 from trunkline.errors import Conflict, Corrupt, TrunklineError, Unavailable
 from trunkline.jobs.liveness import Plans, forget_results
 from trunkline.model.admin import GcReport
-from trunkline.store.chunks import ChunkStore
+from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.collect import Collection, Sifted
 from trunkline.store.compact import Compacted
+from trunkline.store.digests import raw
 from trunkline.store.live import LiveSet
 from trunkline.versions import liveness as versions
-from trunkline.versions import trash
+from trunkline.versions import purges, trash
 
 _CYCLES_MAX = 3
+_ERASING_MAX = 6  # cycles; in three it is done if nobody is at work for long
 _DRAIN_S = 10.0  # how long a collection without grace waits for those who are at work
 _DRAIN_TICK_S = 0.02
 _WORK_S = 0.05  # after so much work in the background, a pause as long as it was
 _PAUSE_MAX_S = 1.0
 
 _log = logging.getLogger("trunkline.collector")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What `Collector.erase` came to."""
+
+    whole: bool
+    report: GcReport
 
 
 class Collector:
@@ -81,22 +92,54 @@ class Collector:
             while again and len(reports) < _CYCLES_MAX:
                 if reports:
                     self._wait_until_drained(collection)
-                report, again = self._cycle(collection, grace, self._pace)
+                report, again, _ = self._cycle(collection, grace, self._pace)
                 reports.append(report)
                 again = again and grace == 0
         return _together(reports)
 
+    def erase(self, doomed: Iterable[bytes]) -> Erased:
+        """Remove all that nothing needs, until none of these chunks is left but what is needed.
+
+        Grace or none, and out of the packs. Not whole as long as somebody is at work who was when
+        it began. Raises Conflict while another collection is under way.
+        """
+        collection = self._chunks.collection()
+        reports: list[GcReport] = []
+        waiting = set(doomed)
+        with collection.exclusive():
+            while len(reports) < _ERASING_MAX:
+                self._chunks.seal(abandoned=True)
+                report, _, needed = self._cycle(collection, 0.0, self._pace, doomed=waiting)
+                reports.append(report)
+                there = {raw(c) for c in self._chunks.has_many([ChunkId(d.hex()) for d in waiting])}
+                if there <= needed:
+                    report, _, _ = self._cycle(collection, 0.0, self._pace, thorough=True)
+                    reports.append(report)
+                    return Erased(whole=True, report=_together(reports))
+                self._wait_until_drained(collection)
+        return Erased(whole=False, report=_together(reports))
+
     # --- one cycle --------------------------------------------------------------------------------
 
     def _cycle(
-        self, collection: Collection, grace_s: float, pace: Callable[[], None]
-    ) -> tuple[GcReport, bool]:
-        """One cycle; says whether another one would find more to do, grace apart."""
+        self,
+        collection: Collection,
+        grace_s: float,
+        pace: Callable[[], None],
+        *,
+        thorough: bool = False,
+        doomed: Collection_[bytes] = (),
+    ) -> tuple[GcReport, bool, set[bytes]]:
+        """One cycle; says whether another one would find more to do, grace apart.
+
+        Also which of the doomed chunks are needed.
+        """
         now = _now()
         with self._database.write() as tx:
             kept_s = timedelta(seconds=self._config.file_sets_kept_s)
             sets = versions.forget_file_sets(tx, before=now - kept_s)
             trash.expire(tx, before=now - timedelta(seconds=self._config.trash_s))
+            purges.forget_tombstones(tx)
         with collection.live_set() as needed:
             results = forget_results(
                 self._database,
@@ -106,7 +149,7 @@ class Collector:
                 made_before=now - timedelta(seconds=self._config.results_kept_s),
                 pace=pace,
             )
-        swept = self._pass(collection, grace_s=grace_s, pace=pace)
+        swept = self._pass(collection, grace_s=grace_s, pace=pace, thorough=thorough, doomed=doomed)
         sifted, compacted = swept.sifted, swept.compacted
         remarks = list(compacted.skipped)
         waiting = sifted.waiting.plus(sifted.condemned.objects, sifted.condemned.stored_bytes)
@@ -130,10 +173,16 @@ class Collector:
             file_sets_forgotten=sets,
             remarks=tuple(remarks),
         )
-        return report, swept.more
+        return report, swept.more, swept.needed
 
     def _pass(
-        self, collection: Collection, *, grace_s: float, pace: Callable[[], None]
+        self,
+        collection: Collection,
+        *,
+        grace_s: float,
+        pace: Callable[[], None],
+        thorough: bool,
+        doomed: Collection_[bytes],
     ) -> "_Swept":
         """Mark, sift, compact."""
         now = _now()
@@ -153,10 +202,11 @@ class Collector:
             with self._database.write() as tx:
                 condemned = collection.condemned_before()
                 versions.end_watch(tx, until=until, watching=condemned)
-            compacted = collection.compact(live, thorough=False, pace=pace)
+            needed = live.among(list(doomed)) if doomed else set()
+            compacted = collection.compact(live, thorough=thorough, pace=pace)
         self._chunks.let_go(cached=True)
         more = until >= 0 or sifted.waiting.objects > 0 or sifted.condemned.objects > 0
-        return _Swept(sifted=sifted, compacted=compacted, more=more)
+        return _Swept(sifted=sifted, compacted=compacted, more=more, needed=needed)
 
     def _survey(self, collection: Collection) -> GcReport:
         with collection.live_set() as live:
@@ -206,7 +256,7 @@ class Collector:
                 continue
             try:
                 with collection.exclusive():
-                    report, _ = self._cycle(
+                    report, _, _ = self._cycle(
                         collection, self._config.gc_grace_s, _Gentle(self._pace)
                     )
             except Conflict:
@@ -240,6 +290,7 @@ class _Swept:
     sifted: Sifted
     compacted: Compacted
     more: bool  # whether there is something left that another pass may remove
+    needed: set[bytes]  # of the doomed chunks
 
 
 def _together(reports: list[GcReport]) -> GcReport:

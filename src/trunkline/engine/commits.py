@@ -60,6 +60,8 @@ class EngineCommits:
             now = services.now()
             try:
                 with services.database.write() as tx:
+                    if layers != contents.layers_of(tx, record, by_hand=by_hand):
+                        raise HeadMoved(f"commit {record.name}")  # or a purge came in
                     finished = commits.finish_commit(
                         tx,
                         repo,

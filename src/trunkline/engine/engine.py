@@ -23,6 +23,7 @@ from trunkline.engine.files import EngineFiles
 from trunkline.engine.jobs import EngineJobs
 from trunkline.engine.pipelines import EnginePipelines
 from trunkline.engine.projects import EngineProjects
+from trunkline.engine.purges import EnginePurges
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.services import Services
 from trunkline.engine.tags import EngineTags
@@ -88,11 +89,13 @@ class Engine:
         self.datums = EngineDatums(self._services)
         self.transactions = EngineTransactions(self._services, self.files)
         self.trash = EngineTrash(self._services)
+        self.purges = EnginePurges(self._services)
         self.admin = EngineAdmin(self._services)
         self._clockwork = Clockwork(
             [TriggerTicks(database, self._services.new_id)], clock=self._services.now
         )
         self._clockwork.start()
+        self.purges.resume()
 
     def close(self) -> None:
         """Stop workers and the scheduler, and close; running jobs go on at the next opening."""
@@ -101,6 +104,7 @@ class Engine:
         self._services.closing.set()
         self._services.database.notify()
         self._services.collector.close()
+        self.purges.close()
         self._clockwork.close()
         self._services.scheduler.close()
         with contextlib.suppress(TrunklineError):  # on a full disk the next opening seals the pack

@@ -43,7 +43,7 @@ from trunkline.model.versions import (
     PutProgress,
     Side,
 )
-from trunkline.versions import branches, commits, contents, liveness, repos
+from trunkline.versions import branches, commits, contents, liveness, purges, repos
 from trunkline.versions.commits import CommitRecord
 
 _PIECE_BYTES = 256 * 1024
@@ -256,6 +256,7 @@ class EngineFiles:
                 repo,
                 branch,
                 expected_head=head.id if head is not None else None,
+                expected_root=before if head is not None else None,
                 root=root,
                 files=files,
                 size_bytes=size,
@@ -287,7 +288,7 @@ class EngineFiles:
                 raise InvalidInput(
                     f"'{path}' is a directory in {repo}@{record.id}; add -r to get it"
                 )
-            raise FileNotFoundInCommit(repo, record.id, path)
+            raise self._missing(record, canonical, path)
         return self._services.trees.read(row, offset_bytes, size_bytes)
 
     def read_tree(self, repo: str, commit: str, path: str) -> Iterator[bytes]:
@@ -455,8 +456,14 @@ class EngineFiles:
     ) -> Entry:
         entry = self._services.trees.entry(root, path, digest=digest)
         if entry is None:
-            raise FileNotFoundInCommit(record.repo, record.id, path or "/")
+            raise self._missing(record, path, path or "/")
         return entry
+
+    def _missing(self, record: CommitRecord, path: str, shown: str) -> FileNotFoundInCommit:
+        """The error for a path that a commit does not have, or not any more."""
+        with self._services.database.read() as tx:
+            purged = purges.missing(tx, self._services.trees, record, path)
+        return purged or FileNotFoundInCommit(record.repo, record.id, shown)
 
 
 def _finished_root(head: CommitRecord | None) -> RootId | None:

@@ -162,6 +162,23 @@ class StatCache:
         self._part.unlink(missing_ok=True)
 
 
+def forget_all(directory: Path) -> int:
+    """Remove the caches of all sources; returns how many stay because a put has them open."""
+    in_use = 0
+    for path in sorted(directory.glob("*.lock")):
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for cache in directory.glob(f"{path.stem}.*"):
+                if cache != path:
+                    cache.unlink(missing_ok=True)
+        except BlockingIOError:
+            in_use += 1
+        finally:
+            os.close(lock)
+    return in_use
+
+
 def encode_block(block: Block) -> bytes:
     """A block as it is stored."""
     name = block.directory.encode("utf-8")

@@ -196,6 +196,13 @@ class Dispatcher:
                 if (outdated or unused) and (worker.pipeline, worker.version) not in needed:
                     self._pool.retire(worker)
 
+    def dismiss(self, workers: list[Worker]) -> None:
+        """Let workers go: what the catalog has no job for any more is cancelled first."""
+        self._look_at_catalog()
+        for worker in workers:
+            if worker in self._pool.workers():
+                self._pool.retire(worker)
+
     def receive(self, worker: Worker) -> None:
         """Take the messages that a worker sent."""
         try:

@@ -11,7 +11,7 @@ import os
 import selectors
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -42,6 +42,7 @@ from trunkline.model.jobs import JobState
 from trunkline.versions import provenance
 
 _THREADS = 2
+_POLL_S = 0.02
 _TICK_S = 1.0  # deadlines (leases, timeouts, idle workers) are looked at this often
 _BURST_S = 0.01  # after a change in the catalog, those that follow within this are looked at once
 
@@ -120,6 +121,25 @@ class Scheduler:
     def restart_datums(self, job: int, paths: list[str]) -> int:
         """Cancel the running datums of a job whose inputs include all the paths."""
         return self._dispatcher.restart_datums(job, paths)
+
+    def end_workers(self, pipelines: Collection[str], timeout_s: float) -> list[str]:
+        """End the workers that some pipelines have now, at the latest by force after the timeout.
+
+        Returns their names once they are gone; what they had at work is handed out again.
+        """
+        leaving = [w for w in self._pool.workers() if w.pipeline in pipelines]
+        deadline = time.monotonic() + timeout_s
+        forced = False
+        self._call(lambda: self._dispatcher.dismiss(leaving))
+        while any(worker in self._pool.workers() for worker in leaving):
+            if self._stopping.is_set():
+                break
+            if not forced and time.monotonic() > deadline:
+                forced = True
+                for worker in leaving:
+                    self._pool.kill(worker)
+            self._stopping.wait(_POLL_S)
+        return [worker.name for worker in leaving]
 
     # --- the loop ---------------------------------------------------------------------------------
 

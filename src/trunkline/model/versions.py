@@ -102,6 +102,17 @@ class TagInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PurgeMark:
+    """What a purge took from a commit."""
+
+    purge: str  # id
+    purged: datetime
+    reason: str
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommitInfo:
     """A commit; `finished` is None while it is open.
 
@@ -122,6 +133,7 @@ class CommitInfo:
     root: str  # digest of the root of the manifest; empty while open
     error: str | None  # why the job that should have written it did not
     provenance: tuple[CommitName, ...]
+    purged: tuple[PurgeMark, ...] = ()  # what is not in it any more, the latest purge first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

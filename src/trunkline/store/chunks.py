@@ -246,9 +246,12 @@ class ChunkStore:
                 self._cache.clear()
                 self._cache_bytes = 0
 
-    def seal(self) -> None:
-        """Finish the active pack; the next put begins another."""
+    def seal(self, *, abandoned: bool = False) -> None:
+        """Finish the active pack, and those of processes that died; the next put begins another."""
         self._seal()
+        if abandoned:
+            with self._exclusive():
+                recovery.recover(self._packs, self._index, rebuild=False)
 
     def recover(self) -> None:
         """Settle what died processes left: call once at the start of a server."""

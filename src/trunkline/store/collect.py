@@ -20,7 +20,7 @@ from pathlib import Path
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import StorageFull, Unavailable
 from trunkline.store import repair, tables
-from trunkline.store.compact import Compacted, Compactor
+from trunkline.store.compact import ASIDE_SUFFIX, Compacted, Compactor
 from trunkline.store.epochs import Epochs
 from trunkline.store.live import LiveSet
 from trunkline.store.packs import NO_SPACE
@@ -216,6 +216,14 @@ class Collection:
                 return
             after = page[-1].digest
             yield page, live.among([state.digest for state in page])
+
+    def scrub(self) -> bool:
+        """Leave no trace of what was given up in the index; see `db.database.Database.scrub`."""
+        return self._index.scrub()
+
+    def set_aside(self) -> list[str]:
+        """The names of damaged packs that a repair has set aside."""
+        return [path.name for path in sorted((self._directory / "packs").glob(f"*{ASIDE_SUFFIX}"))]
 
     def compact(self, live: LiveSet, *, thorough: bool, pace: Pace) -> Compacted:
         """Give back the bytes of dead records; see `store.compact`."""

@@ -116,6 +116,12 @@ def branch_head(tx: Transaction, repo: str, branch: str) -> CommitRecord | None:
     return tables.commit_numbered(tx, row.head)
 
 
+def feeds_others(tx: Transaction, repo: str, branch: str) -> bool:
+    """Whether any branch is derived from this one."""
+    row = require_branch(tx, require_repo(tx, repo), branch)
+    return bool(tables.derived_from(tx, row.number))
+
+
 def leave_failed_head(tx: Transaction, repo: str, branch: str) -> None:
     """Move a branch back to its newest commit without an error, or to none.
 

@@ -16,7 +16,7 @@ from trunkline.errors import (
 from trunkline.files.manifest import EMPTY
 from trunkline.model.names import Ancestry, is_commit_id, parse_reference
 from trunkline.model.versions import BranchName, CommitInfo, Origin
-from trunkline.versions import tables, triggers
+from trunkline.versions import purges, tables, triggers
 from trunkline.versions.branches import ensure_branch, require_branch
 from trunkline.versions.provenance import (
     OpenedCommit,
@@ -184,6 +184,7 @@ def put_commit(
     branch: str,
     *,
     expected_head: str | None,
+    expected_root: str | None = None,
     root: str,
     files: int,
     size_bytes: int,
@@ -195,11 +196,14 @@ def put_commit(
     """Add a finished commit to a branch (made if need be) in one step.
 
     `expected_head` is the id of the head that `root` is based on (None: there was none); raises
-    HeadMoved if it is another one by now. Otherwise like `start_commit`.
+    HeadMoved if it is another one by now, or has another tree than `expected_root`, because some of
+    it has been purged. Otherwise like `start_commit`.
     """
     target = _writable(tx, repo, branch, now)
     head = None if target.head is None else tables.commit_numbered(tx, target.head)
     if expected_head != (None if head is None else head.id):
+        raise HeadMoved(f"branch {target.name}")
+    if head is not None and expected_root is not None and head.root != expected_root:
         raise HeadMoved(f"branch {target.name}")
     started = start_commit(
         tx,
@@ -365,6 +369,7 @@ def commit_info(tx: Transaction, record: CommitRecord) -> CommitInfo:
         root=record.root,
         error=record.error,
         provenance=tuple(provenance_of(tx, record)),
+        purged=purges.marks_of(tx, record.number),
     )
 
 

@@ -40,6 +40,8 @@ def broken_rows(tx: Transaction) -> Iterator[Broken]:
     for problem, repo, commit in tables.commits_out_of_line(tx):
         name = f"{repo}@{commit}"
         yield Broken(f"commit {name}", problem, (name,))
+    for number, problem in tables.tombstones_out_of_line(tx):
+        yield Broken("the catalog", f"the tombstone of commit number {number}: {problem}", ())
     for problem, repo in tables.repos_out_of_place(tx):
         yield Broken(f"repo {repo}", problem, ())
     for problem, repo, branch in tables.heads_out_of_line(tx):

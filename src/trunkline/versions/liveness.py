@@ -26,6 +26,7 @@ def names(tx: Transaction) -> Iterator[Name]:
     for root, deltas in tables.batch_names(tx):
         yield from (Name(Kind.TREE, name) for name in root.split(",") if name)
         yield from (Name(Kind.DELTA, name) for name in deltas.split(",") if name)
+    yield from (Name(Kind.TREE, names) for names in tables.tombstone_names(tx))
     kinds = {"root": Kind.TREE, "delta": Kind.DELTA}
     yield from (Name(kinds[kind], name) for kind, name in tables.roots_and_deltas(tx))
     yield from removed_names(tx)

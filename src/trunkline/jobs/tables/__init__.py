@@ -4,5 +4,6 @@ The rest of the package says `tables.insert_job` and so on, whichever module of 
 """
 
 from trunkline.jobs.tables.lifetime import *
+from trunkline.jobs.tables.purges import *
 from trunkline.jobs.tables.records import *
 from trunkline.jobs.tables.trash import *

@@ -108,10 +108,3 @@ def replace_output(tx: Transaction, key: str, output: Sequence[str]) -> None:
     tx.execute(
         "UPDATE result SET output = :output WHERE key = :key", key=key, output=",".join(output)
     )
-
-
-def forget_logs(tx: Transaction, keys: Iterable[str]) -> None:
-    """Drop what datums printed, in every job."""
-    tx.execute_many(
-        "UPDATE datum SET log = '' WHERE key = :key AND log <> ''", ({"key": key} for key in keys)
-    )

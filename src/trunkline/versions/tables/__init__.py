@@ -11,6 +11,7 @@ from trunkline.versions.tables.lifetime import *
 from trunkline.versions.tables.lineage import *
 from trunkline.versions.tables.numbers import *
 from trunkline.versions.tables.projects import *
+from trunkline.versions.tables.purges import *
 from trunkline.versions.tables.repos import *
 from trunkline.versions.tables.tags import *
 from trunkline.versions.tables.trash import *
