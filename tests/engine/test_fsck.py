@@ -155,7 +155,7 @@ def test_the_index_is_made_anew_from_the_packs(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("UPDATE commit_record SET depth = depth + 5", "one step deeper"),
+        ("UPDATE commit_record SET line = 0", "it is on no line"),
         ("DELETE FROM run", "its run is gone"),
         ("UPDATE branch SET head = 999999", "its head is gone"),
         ("UPDATE repo SET project = 'q'", "its project is gone"),

@@ -10,7 +10,20 @@ from trunkline.versions import branches, commits, provenance, removal, repos, tr
 # What a statement may walk from end to end: its own intermediate results, the one-row counter, and
 # (in lists, in order and up to a limit) the runs and the repos.
 MAY_BE_WALKED = {
-    *("up", "down", "reach", "one", "two", "climb", "line", "l", "far", "below", "change_number"),
+    *(
+        "up",
+        "down",
+        "reach",
+        "one",
+        "two",
+        "stretch",
+        "s",
+        "line",
+        "l",
+        "far",
+        "below",
+        "change_number",
+    ),
 }
 IN_ORDER = {"run", "repo", "trash"}
 

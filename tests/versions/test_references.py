@@ -1,6 +1,5 @@
 """What `branch`, `id`, `^`, `~n` and `.n` mean."""
 
-import math
 import re
 
 import pytest
@@ -123,25 +122,6 @@ def test_every_ancestor_is_found_after_deletions(catalog) -> None:
     assert ancestry(catalog, "master", len(ids)) == ids[::-1]
     with pytest.raises(CommitNotFound):
         catalog.get(f"data@master~{len(ids)}")
-
-
-def test_an_ancestor_is_found_in_logarithmically_many_steps(catalog) -> None:
-    catalog.repo("data")
-    length = 500
-    chain(catalog, length)
-    with catalog.db.read() as tx:
-        rows = tx.rows("SELECT number, parent, jump, depth FROM commit_record ORDER BY depth")
-    by_number = {number: (parent, jump, depth) for number, parent, jump, depth in rows}
-
-    def steps(depth: int) -> int:
-        count, at = 0, rows[-1][0]
-        while by_number[at][2] > depth:
-            parent, jump, _ = by_number[at]
-            at = jump if by_number[jump][2] >= depth else parent
-            count += 1
-        return count
-
-    assert max(steps(depth) for depth in range(length)) <= 3 * math.log2(length)
 
 
 def test_resolve_takes_a_transaction_of_any_kind(catalog) -> None:

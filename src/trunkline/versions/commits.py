@@ -85,12 +85,15 @@ def resolve(tx: Transaction, repo: str, ref: str) -> CommitRecord:
 
 
 def _step(tx: Transaction, commit: CommitRecord, step: Ancestry, ref: str) -> CommitRecord:
-    depth = tables.depth_of(tx, commit.number)
-    target = depth - step.up if step.nth is None else step.nth - 1  # .1 is the first commit
-    if not 0 <= target <= depth:
-        how_many = f"{depth} ancestor{'' if depth == 1 else 's'}"
+    if step.nth is None:
+        found = tables.ancestor_above(tx, commit.number, step.up)
+    else:  # .1 is the first commit
+        found = tables.ancestor_from_first(tx, commit.number, step.nth)
+    if found is None:
+        count = tables.count_ancestors(tx, commit.number)
+        how_many = f"{count} ancestor{'' if count == 1 else 's'}"
         raise CommitNotFound(commit.repo, ref, f"{commit.id} has {how_many}")
-    return tables.ancestor_at(tx, commit.number, target)
+    return found
 
 
 # --- start, write, finish -------------------------------------------------------------------------
@@ -332,16 +335,8 @@ def list_everywhere(
 
 def common_ancestor(tx: Transaction, one: CommitRecord, other: CommitRecord) -> CommitRecord | None:
     """The newest commit that both are or come from; None if they have nothing in common."""
-    least = -1  # the depth up to which they are known to agree
-    most = min(tables.depth_of(tx, one.number), tables.depth_of(tx, other.number))
-    while least < most:
-        depth = (least + most + 1) // 2
-        at = tables.ancestor_at(tx, one.number, depth)
-        if at.number == tables.ancestor_at(tx, other.number, depth).number:
-            least = depth
-        else:
-            most = depth - 1
-    return None if least < 0 else tables.ancestor_at(tx, one.number, least)
+    shared = tables.newest_in_both(tx, one.number, other.number)
+    return None if shared is None else tables.commit_numbered(tx, shared)
 
 
 def _cut(found: Iterator[CommitRecord], last: int | None, number: int) -> Iterator[CommitRecord]:

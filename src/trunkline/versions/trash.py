@@ -244,8 +244,11 @@ def _restore_commits(tx: Transaction, entry: TrashEntry) -> None:
     for _, source in tables.missing_sources(tx, entry.number):
         what = f"a commit that {entry.kind} {entry.name} was made from"
         _refuse_without(tx, what, tables.entry_of_commit(tx, source))
-    for commit in trashed:
+    for commit in trashed:  # oldest first: the parent of each is there already, if it comes back
         tables.put_back_commit(tx, commit.number)
+    for commit in trashed:
+        tables.put_back_children(tx, commit.number)
+    tables.put_on_lines(tx, [commit.number for commit in trashed])
     tables.put_back_edges(tx, entry.number)
     tables.touch_repos(tx, sorted({commit.repo for commit in trashed}))
 

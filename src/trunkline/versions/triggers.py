@@ -211,7 +211,7 @@ def _moved(tx: Transaction, row: TriggerRow) -> bool:
     if new is not None and new.number != head:
         grown = Grown(
             size_bytes=new.size_bytes - (0 if old is None else old.size_bytes),
-            commits=_commits_between(tx, old, new),
+            commits=_commits_between(tx, old, new, most=row.trigger.commits),
             tick=row.tick_due,
         )
         met = is_met(row.trigger, grown)
@@ -230,22 +230,17 @@ def _newest_good(tx: Transaction, head: int | None) -> CommitRecord | None:
     return next((c for c in line if c.finished is not None and c.error is None), None)
 
 
-def _commits_between(tx: Transaction, old: CommitRecord | None, new: CommitRecord) -> int:
-    """How many commits lie between the last one that both lines share and the new one."""
-    depth = tables.depth_of(tx, new.number)
-    if old is None:
-        return depth + 1
-    apart = tables.depth_of(tx, old.number)
-    if apart <= depth and tables.ancestor_at(tx, new.number, apart) == old:
-        return depth - apart  # the usual case: the target's head is on the source's line
-    shared, apart = -1, min(depth, apart) + 1
-    while apart - shared > 1:  # ancestors at `shared` are the same, those at `apart` are not
-        middle = (shared + apart) // 2
-        same = tables.ancestor_at(tx, old.number, middle) == tables.ancestor_at(
-            tx, new.number, middle
-        )
-        shared, apart = (middle, apart) if same else (shared, middle)
-    return depth - shared
+def _commits_between(
+    tx: Transaction, old: CommitRecord | None, new: CommitRecord, *, most: int
+) -> int:
+    """How many commits lie between the last one that both lines share and the new one.
+
+    Counts no further than `most`, which is all that a condition asks.
+    """
+    if not most:
+        return 0
+    shared = None if old is None else tables.newest_in_both(tx, old.number, new.number)
+    return tables.count_since(tx, new.number, shared, most=most)
 
 
 def _find(tx: Transaction, name: BranchName) -> BranchRow | None:

@@ -9,6 +9,7 @@ from trunkline.versions.tables.branches import *
 from trunkline.versions.tables.commits import *
 from trunkline.versions.tables.lifetime import *
 from trunkline.versions.tables.lineage import *
+from trunkline.versions.tables.lines import *
 from trunkline.versions.tables.numbers import *
 from trunkline.versions.tables.projects import *
 from trunkline.versions.tables.purges import *

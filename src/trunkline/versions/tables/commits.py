@@ -10,12 +10,17 @@ from trunkline.model.versions import Origin
 from trunkline.versions.records import CommitRecord, NewCommit, RepoRow
 from trunkline.versions.tables.numbers import next_number
 
-_PAGE = 500  # rows held at once while a long list is walked
+PAGES = (16, 64, 256, 500)  # rows held at once while a long list is walked: few are often enough
 FIELDS = (
     "c.number, r.name, c.id, c.branch, c.origin, p.id, c.description, c.started_us, c.finished_us, "
     "c.root, c.size_bytes, c.files, c.error"
 )
 JOINS = "JOIN repo r ON r.number = c.repo LEFT JOIN commit_record p ON p.number = c.parent"
+# The line that a new child of :parent goes on with; nothing if it has to begin one.
+LINE_BELOW = (
+    "SELECT p.line FROM commit_record p WHERE p.number = :parent AND NOT EXISTS "
+    "(SELECT 1 FROM commit_record c WHERE c.line = p.line AND c.number > p.number)"
+)
 COMMIT_ROW = f"SELECT {FIELDS} FROM commit_record c {JOINS}"
 
 
@@ -28,19 +33,17 @@ def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime)
         id=new.id,
         now=to_microseconds(now),
     )
-    depth, jump = place_below(tx, new.parent)
     tx.execute(
         "INSERT INTO commit_record "
-        "(number, repo, id, branch, origin, parent, depth, jump, description, started_us) VALUES "
-        "(:number, :repo, :id, :branch, :origin, :parent, :depth, :jump, :description, :now)",
+        "(number, repo, id, branch, origin, parent, line, description, started_us) VALUES "
+        f"(:number, :repo, :id, :branch, :origin, :parent, COALESCE(({LINE_BELOW}), :number), "
+        ":description, :now)",
         number=number,
         repo=repo.number,
         id=new.id,
         branch=new.branch,
         origin=new.origin.value,
         parent=new.parent,
-        depth=depth,
-        jump=jump,
         description=new.description,
         now=to_microseconds(now),
     )
@@ -53,20 +56,6 @@ def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime)
         ],
     )
     return commit_numbered(tx, number)
-
-
-def place_below(tx: Transaction, parent: int | None) -> tuple[int, int | None]:
-    """Depth and jump of a new child (a skew-binary list: two jumps of one length become one)."""
-    if parent is None:
-        return 0, None
-    rows = tx.rows(
-        "SELECT p.depth, j.depth, jj.depth, jj.number FROM commit_record p "
-        "JOIN commit_record j ON j.number = COALESCE(p.jump, p.number) "
-        "JOIN commit_record jj ON jj.number = COALESCE(j.jump, j.number) WHERE p.number = :parent",
-        parent=parent,
-    )
-    depth, jump_depth, far_depth, far = rows[0]
-    return depth + 1, far if depth - jump_depth == jump_depth - far_depth else parent
 
 
 def close_commit(
@@ -98,20 +87,12 @@ def close_commit(
 
 
 def remove_commit(tx: Transaction, commit: CommitRecord, parent: int | None) -> None:
-    """Take a commit out of the history: its children move to its parent, one step less deep.
+    """Take a commit out of the history: its children move to its parent, and are in line there.
 
     Heads must have been moved away before, and what was made from it is to be removed as well.
     """
-    children = (
-        "WITH RECURSIVE below(number) AS (SELECT number FROM commit_record WHERE parent = :number "
-        "UNION ALL SELECT c.number FROM commit_record c JOIN below ON c.parent = below.number) "
-    )
     for statement in (
-        "UPDATE commit_record SET depth = depth - 1 "
-        f"WHERE number IN ({children} SELECT number FROM below)",
         "UPDATE commit_record SET parent = :parent WHERE parent = :number",
-        # Any ancestor is a right jump; a longer one would only save steps.
-        "UPDATE commit_record SET jump = parent WHERE jump = :number",
         "DELETE FROM commit_provenance WHERE derived = :number OR source = :number",
         "DELETE FROM commit_delta WHERE commit_number = :number",
         "DELETE FROM commit_record WHERE number = :number",
@@ -148,33 +129,12 @@ def children_of(tx: Transaction, commit: int) -> list[CommitRecord]:
     return [commit_record(row) for row in rows]
 
 
-def depth_of(tx: Transaction, commit: int) -> int:
-    """How many ancestors a commit has."""
-    rows = tx.rows("SELECT depth FROM commit_record WHERE number = :commit", commit=commit)
-    return int(rows[0][0])
-
-
-def ancestor_at(tx: Transaction, commit: int, depth: int) -> CommitRecord:
-    """The commit itself or the ancestor of it that has `depth` ancestors (which must exist)."""
-    rows = tx.rows(
-        "WITH RECURSIVE climb(number, parent, jump, depth) AS ("
-        " SELECT number, parent, jump, depth FROM commit_record WHERE number = :commit"
-        " UNION ALL"
-        " SELECT c.number, c.parent, c.jump, c.depth FROM climb"
-        " JOIN commit_record j ON j.number = climb.jump JOIN commit_record c"
-        " ON c.number = CASE WHEN j.depth >= :depth THEN climb.jump ELSE climb.parent END"
-        " WHERE climb.depth > :depth) "
-        f"{COMMIT_ROW} WHERE c.number = (SELECT number FROM climb WHERE depth = :depth)",
-        commit=commit,
-        depth=depth,
-    )
-    return commit_record(rows[0])
-
-
 def commits_newest_first(
     tx: Transaction, repo: RepoRow, *, before: int | None, down_to: int | None
 ) -> Iterator[CommitRecord]:
     """The commits of a repo older than `before` and newer than `down_to`, page by page."""
+    pages = iter(PAGES)
+    page = next(pages)
     while True:
         rows = tx.rows(
             f"{COMMIT_ROW} WHERE c.repo = :repo AND c.number < :before AND c.number > :after "
@@ -182,12 +142,13 @@ def commits_newest_first(
             repo=repo.number,
             before=2**62 if before is None else before,
             after=down_to or 0,
-            page=_PAGE,
+            page=page,
         )
         yield from map(commit_record, rows)
-        if len(rows) < _PAGE:
+        if len(rows) < page:
             return
         before = rows[-1][0]
+        page = next(pages, page)
 
 
 def newest_everywhere(
@@ -201,24 +162,6 @@ def newest_everywhere(
         most=most,
     )
     return [commit_record(row) for row in rows]
-
-
-def ancestors(tx: Transaction, commit: int) -> Iterator[CommitRecord]:
-    """A commit, its parent and so on to the root, page by page."""
-    start: int | None = commit
-    while start is not None:
-        rows = tx.rows(
-            "WITH RECURSIVE line(number, parent, step) AS ("
-            " SELECT number, parent, 1 FROM commit_record WHERE number = :start"
-            " UNION ALL SELECT c.number, c.parent, line.step + 1 FROM line"
-            " JOIN commit_record c ON c.number = line.parent WHERE line.step < :page) "
-            f"SELECT {FIELDS} FROM line JOIN commit_record c ON c.number = line.number {JOINS} "
-            "ORDER BY line.step",
-            start=start,
-            page=_PAGE,
-        )
-        yield from map(commit_record, rows)
-        start = parent_number(tx, rows[-1][0]) if len(rows) == _PAGE else None
 
 
 def commit_record(row: Row) -> CommitRecord:

@@ -128,9 +128,12 @@ def commits_out_of_line(tx: Transaction) -> list[tuple[str, str, str]]:
         " (SELECT 1 FROM commit_record p WHERE p.number = c.parent)",
         f"SELECT 'its parent is in another repo', {name}"
         " JOIN commit_record p ON p.number = c.parent WHERE p.repo <> c.repo",
-        f"SELECT 'it is not one step deeper than its parent', {name}"
-        " LEFT JOIN commit_record p ON p.number = c.parent"
-        " WHERE c.depth <> COALESCE(p.depth + 1, 0)",
+        f"SELECT 'it is not on top of the commit before it on its line', {name}"
+        " JOIN (SELECT number, LAG(number) OVER (PARTITION BY line ORDER BY number) AS before"
+        " FROM commit_record) l ON l.number = c.number"
+        " WHERE l.before IS NOT NULL AND l.before <> COALESCE(c.parent, 0)",
+        f"SELECT 'it is older than its parent', {name} WHERE c.parent >= c.number",
+        f"SELECT 'it is on no line', {name} WHERE c.line = 0",
         f"SELECT 'it is finished and has no tree', {name}"
         " WHERE c.finished_us IS NOT NULL AND c.root = ''",
         f"SELECT 'it is finished and has changes left', {name} WHERE c.finished_us IS NOT NULL"

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from trunkline.db.database import Row, Transaction, Value
 from trunkline.db.times import from_microseconds, to_microseconds
-from trunkline.versions.tables.commits import place_below
 from trunkline.versions.tables.numbers import next_number
 
 # Columns of the tables whose rows are kept; a test compares them with the schema.
@@ -21,7 +20,7 @@ KEPT_COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "tag": ("number", "repo", "name", "commit_number", "created_us"),
     "commit_record": (
-        *("number", "repo", "id", "branch", "origin", "parent", "depth", "jump", "description"),
+        *("number", "repo", "id", "branch", "origin", "parent", "line", "description"),
         *("started_us", "finished_us", "root", "size_bytes", "files", "error"),
     ),
     "commit_provenance": ("derived", "source", "branch", "position"),
@@ -250,7 +249,10 @@ def put_back_in_bulk(tx: Transaction, entry: int) -> None:
 
 
 def put_back_commit(tx: Transaction, commit: int) -> None:
-    """Insert a commit again between its nearest living ancestor and those that were made on it."""
+    """Insert a commit again on top of its nearest living ancestor; it is on no line yet (0).
+
+    When all of an entry are there, `put_back_children` and `lines.put_on_lines` follow.
+    """
     above = tx.rows(
         "WITH RECURSIVE up(number, step) AS ("
         " SELECT parent, 1 FROM trash_commit WHERE number = :commit UNION ALL"
@@ -259,7 +261,6 @@ def put_back_commit(tx: Transaction, commit: int) -> None:
         commit=commit,
     )
     parent = above[0][0]
-    depth, jump = place_below(tx, parent)
     columns = ", ".join(c for c in KEPT_COLUMNS["commit_record"] if c not in _PLACE)
     tx.execute(
         "INSERT INTO run (number, id, created_us) SELECT number, id, started_us FROM trash_commit "
@@ -267,12 +268,10 @@ def put_back_commit(tx: Transaction, commit: int) -> None:
         commit=commit,
     )
     tx.execute(
-        f"INSERT INTO commit_record ({columns}, parent, depth, jump) "
-        f"SELECT {columns}, :parent, :depth, :jump FROM trash_commit WHERE number = :commit",
+        f"INSERT INTO commit_record ({columns}, parent, line) "
+        f"SELECT {columns}, :parent, 0 FROM trash_commit WHERE number = :commit",
         commit=commit,
         parent=parent,
-        depth=depth,
-        jump=jump,
     )
     tx.execute(
         "INSERT INTO lost_parent (commit_number, parent) SELECT number, parent FROM trash_commit "
@@ -281,11 +280,15 @@ def put_back_commit(tx: Transaction, commit: int) -> None:
         parent=parent,
     )
     tx.execute("DELETE FROM trash_commit WHERE number = :commit", commit=commit)
+
+
+_PLACE = ("parent", "line")
+
+
+def put_back_children(tx: Transaction, commit: int) -> None:
+    """Hand a commit that came back the living commits that were made on it."""
     for child in _children_of_old(tx, commit):
         _attach(tx, child, commit)
-
-
-_PLACE = ("parent", "depth", "jump")
 
 
 def _children_of_old(tx: Transaction, commit: int) -> list[int]:
@@ -301,15 +304,10 @@ def _children_of_old(tx: Transaction, commit: int) -> list[int]:
 
 
 def _attach(tx: Transaction, child: int, parent: int) -> None:
-    """Put a commit below its parent of old: everything below is one step deeper then."""
+    """Put a commit on top of its parent of old."""
     for statement in (
         "UPDATE commit_record SET parent = :parent WHERE number = :child",
-        "UPDATE commit_record SET jump = :parent WHERE number = :child AND jump IS NULL",
         "DELETE FROM lost_parent WHERE commit_number = :child AND parent = :parent",
-        "UPDATE commit_record SET depth = depth + 1 WHERE number IN ("
-        "WITH RECURSIVE below(number) AS (SELECT :child UNION ALL "
-        "SELECT c.number FROM commit_record c JOIN below ON c.parent = below.number) "
-        "SELECT number FROM below)",
     ):
         tx.execute(statement, child=child, parent=parent)
 
