@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
+from types import NoneType
 
 import click
 
@@ -65,7 +66,13 @@ def operations_page() -> str:
 def operation_lines(noun: str, protocol: type, operation: Operation) -> Iterator[str]:
     function = getattr(protocol, operation.name)
     signature = inspect.signature(function)
-    without_self = signature.replace(parameters=list(signature.parameters.values())[1:])
+    without_self = signature.replace(
+        parameters=[
+            parameter.replace(annotation=operation.arguments[name])
+            for name, parameter in list(signature.parameters.items())[1:]
+        ],
+        return_annotation=None if operation.result is NoneType else operation.result,
+    )
     shown = re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", str(without_self))
     yield f"### {noun}.{operation.name}\n"
     yield f"`{operation.method} /api/v1{operation.path}`\n"

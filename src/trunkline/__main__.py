@@ -1,6 +1,6 @@
 """`python -m trunkline` is the command line."""
 
-from trunkline.cli.main import run
+from trunkline.cli.start import run
 
 if __name__ == "__main__":
     run()

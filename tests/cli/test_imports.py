@@ -78,7 +78,7 @@ def test_version_imports_no_noun_file():
     imported = modules_after(
         "import sys; sys.argv = ['trunkline', '--version']\n"
         "from trunkline.cli.main import run\n"
-        "try:\n    run()\nexcept SystemExit as left:\n    assert not left.code"
+        "assert run() == 0"
     )
 
     allowed = {"importlib.metadata", "email"}  # where the version is written
@@ -95,6 +95,38 @@ def test_opening_the_connection_imports_nothing_heavy_either(tmp_path):
     )
 
     assert imported.isdisjoint(HEAVY)
+
+
+def test_put_file_needs_neither_its_answer_nor_what_would_read_it(tmp_path):
+    imported = modules_after(
+        f"""
+import os, socket, sys, threading
+os.environ["TRUNKLINE_HOME"] = home = {str(tmp_path)!r}
+os.environ["TRUNKLINE_CONFIG"] = home + "/none.toml"
+door = socket.socket(socket.AF_UNIX)
+door.bind(home + "/server.sock")
+door.listen()
+def serve():
+    caller = door.accept()[0]
+    assert b"/repos/r/files/master" in caller.recv(65536)
+    caller.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n{{}}")
+threading.Thread(target=serve, daemon=True).start()
+from trunkline.cli import main
+sys.argv = ["trunkline", "put", "file", "r@master:/f", "-f", "-"]
+assert main.run() == 0
+"""
+    )
+
+    needed_elsewhere = {"msgspec", "secrets", "hashlib", "trunkline.cli.classic"}
+    assert imported.isdisjoint({*HEAVY, *needed_elsewhere})
+    assert {name for name in imported if name.startswith("trunkline.model")} == {
+        "trunkline.model",
+        "trunkline.model.names",
+    }
+    assert {name for name in NOUN_FILES if f"trunkline.cli.{name}" in imported} == {
+        "files",
+        "sources",
+    }
 
 
 def test_a_terminal_gets_its_tables_from_rich():

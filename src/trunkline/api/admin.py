@@ -1,17 +1,22 @@
 """Operations on the whole installation."""
 
-from typing import Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.admin import (
-    BackupReport,
-    Damage,
-    DiskUsage,
-    FsckReport,
-    GcReport,
-    ServerStatus,
-    ServerVersion,
-)
+
+if TYPE_CHECKING:
+    from trunkline.model.admin import (
+        BackupReport,
+        Damage,
+        DiskUsage,
+        FsckReport,
+        GcReport,
+        ServerStatus,
+        ServerVersion,
+    )
+
 
 __all__ = ["Admin", "Damage"]
 

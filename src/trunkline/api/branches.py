@@ -1,9 +1,13 @@
 """Operations on branches."""
 
-from typing import Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.versions import BranchInfo, BranchTrigger, DeletedInfo
+
+if TYPE_CHECKING:
+    from trunkline.model.versions import BranchInfo, BranchTrigger, DeletedInfo
 
 
 class Branches(Protocol):

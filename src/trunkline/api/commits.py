@@ -1,10 +1,14 @@
 """Operations on commits and runs."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.versions import CommitInfo, DeletedInfo, RunInfo
+
+if TYPE_CHECKING:
+    from trunkline.model.versions import CommitInfo, DeletedInfo, RunInfo
 
 
 class Commits(Protocol):

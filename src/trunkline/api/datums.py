@@ -1,10 +1,14 @@
 """Operations on the datums of a job, and logs."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.jobs import DatumInfo, LogLine
+
+if TYPE_CHECKING:
+    from trunkline.model.jobs import DatumInfo, LogLine
 
 
 class Datums(Protocol):

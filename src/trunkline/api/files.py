@@ -1,19 +1,23 @@
 """Operations on the files of commits."""
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from __future__ import annotations
 
-from trunkline.api.changes import FileChange
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
 from trunkline.api.operation import operation
-from trunkline.model.differences import ContentDifference
-from trunkline.model.versions import (
-    CommitInfo,
-    FileDifference,
-    FileInfo,
-    FileSetInfo,
-    FileVersion,
-    PutProgress,
-)
+
+if TYPE_CHECKING:
+    from trunkline.api.changes import FileChange
+    from trunkline.model.differences import ContentDifference
+    from trunkline.model.versions import (
+        CommitInfo,
+        FileDifference,
+        FileInfo,
+        FileSetInfo,
+        FileVersion,
+        PutProgress,
+    )
 
 
 class Files(Protocol):

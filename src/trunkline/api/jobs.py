@@ -1,10 +1,14 @@
 """Operations on jobs. A job is named `pipeline@id`; `pipeline/id` and, if unique, `id` do too."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.jobs import JobInfo, WorkerInfo
+
+if TYPE_CHECKING:
+    from trunkline.model.jobs import JobInfo, WorkerInfo
 
 
 class Jobs(Protocol):

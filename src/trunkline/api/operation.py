@@ -1,16 +1,31 @@
-"""How an operation is declared: once, on its signature."""
+"""How an operation is declared: once, on its signature.
 
+The files of `api` import the types of arguments and results for readers and checkers alone. Who
+needs the types themselves, a server at its start, a client that reads an answer, gets them here
+when it asks: most commands use one operation of a dozen, and not all of them its result.
+"""
+
+import builtins
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MARK = "__operation__"
 
+# Where a type that a declaration names may be; each is imported if those before don't have it.
+_VOCABULARY = (
+    "trunkline.api.changes",
+    *("trunkline.model.versions", "trunkline.model.differences", "trunkline.model.jobs"),
+    *("trunkline.model.pipelines", "trunkline.model.admin"),
+)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)  # no slots: it remembers the types once they are asked for
 class Operation:
     """One operation as the doors need it.
 
@@ -23,12 +38,20 @@ class Operation:
     name: str
     method: str
     path: str  # below the prefix of the API, with {argument} in braces
-    arguments: dict[str, Any]  # name → type
     defaults: dict[str, Any]
-    result: Any
     upload: str | None
     private: bool  # only for callers on the server's own socket
     summary: str  # first line of the docstring
+    function: Callable[..., Any] = field(repr=False)  # what was declared
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """The types of the arguments by their names."""
+        return {name: kind for name, kind in self._types.items() if name != "return"}
+
+    @property
+    def result(self) -> Any:
+        return self._types["return"]
 
     @property
     def streams_bytes(self) -> bool:
@@ -37,6 +60,11 @@ class Operation:
     @property
     def streams_values(self) -> bool:
         return get_origin(self.result) is Iterator and not self.streams_bytes
+
+    @cached_property
+    def _types(self) -> dict[str, Any]:
+        names = _Vocabulary(self.function.__globals__)
+        return get_type_hints(self.function, localns=names)
 
 
 def operation(
@@ -53,27 +81,39 @@ def operation(
 
 def operations_of(protocol: type) -> list[Operation]:
     """The operations that a protocol declares, in the order of its source."""
-    found: list[Operation] = []
-    for name, function in vars(protocol).items():
-        if not hasattr(function, _MARK):
-            continue
-        method, path, upload, private = getattr(function, _MARK)
-        hints = get_type_hints(function)
-        result = hints.pop("return")
-        parameters = inspect.signature(function).parameters
-        found.append(
-            Operation(
-                name=name,
-                method=method,
-                path=path,
-                arguments=hints,
-                defaults={
-                    p.name: p.default for p in parameters.values() if p.default is not p.empty
-                },
-                result=result,
-                upload=upload,
-                private=private,
-                summary=(inspect.getdoc(function) or "").split("\n", 1)[0],
-            )
-        )
-    return found
+    found = (operation_of(protocol, name) for name in vars(protocol))
+    return [operation for operation in found if operation is not None]
+
+
+def operation_of(protocol: type, name: str) -> Operation | None:
+    """The operation of that name, if the protocol declares one."""
+    function = vars(protocol).get(name)
+    if function is None or not hasattr(function, _MARK):
+        return None
+    method, path, upload, private = getattr(function, _MARK)
+    parameters = inspect.signature(function).parameters
+    return Operation(
+        name=name,
+        method=method,
+        path=path,
+        defaults={p.name: p.default for p in parameters.values() if p.default is not p.empty},
+        upload=upload,
+        private=private,
+        summary=(inspect.getdoc(function) or "").split("\n", 1)[0],
+        function=function,
+    )
+
+
+class _Vocabulary(dict[str, Any]):
+    """The types that declarations name, looked for when they are."""
+
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._known = known  # in the file of the declaration, imported for real
+
+    def __missing__(self, name: str) -> Any:
+        if name not in self._known and not hasattr(builtins, name):
+            for module in _VOCABULARY:
+                if hasattr(import_module(module), name):
+                    return getattr(import_module(module), name)
+        raise KeyError(name)

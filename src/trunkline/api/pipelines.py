@@ -1,10 +1,14 @@
 """Operations on pipelines. One is named by its full name, which is that of its output repo too."""
 
-from typing import Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.pipelines import PipelineDraft, PipelineInfo
-from trunkline.model.versions import DeletedInfo
+
+if TYPE_CHECKING:
+    from trunkline.model.pipelines import PipelineDraft, PipelineInfo
+    from trunkline.model.versions import DeletedInfo
 
 
 class Pipelines(Protocol):

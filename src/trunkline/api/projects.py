@@ -1,9 +1,13 @@
 """Operations on projects: what repos and pipelines are in; the project `default` always exists."""
 
-from typing import Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.versions import ProjectInfo
+
+if TYPE_CHECKING:
+    from trunkline.model.versions import ProjectInfo
 
 
 class Projects(Protocol):

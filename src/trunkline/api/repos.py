@@ -3,10 +3,14 @@
 A repo is named by its full name: `name` in the project `default`, else `project/name`.
 """
 
-from typing import Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.versions import DeletedInfo, RepoInfo
+
+if TYPE_CHECKING:
+    from trunkline.model.versions import DeletedInfo, RepoInfo
 
 
 class Repos(Protocol):

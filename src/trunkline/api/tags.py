@@ -1,9 +1,13 @@
 """Operations on tags."""
 
-from typing import Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.versions import TagInfo
+
+if TYPE_CHECKING:
+    from trunkline.model.versions import TagInfo
 
 
 class Tags(Protocol):

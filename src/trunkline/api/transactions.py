@@ -1,11 +1,16 @@
 """Operations on transactions: several changes that are made at once, or not at all."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from __future__ import annotations
 
-from trunkline.api.changes import FileChange
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
 from trunkline.api.operation import operation
-from trunkline.model.versions import RunInfo, TransactionInfo
+
+if TYPE_CHECKING:
+    from trunkline.api.changes import FileChange
+    from trunkline.model.versions import RunInfo, TransactionInfo
+
 
 # What can be a step of a transaction, besides changes to files.
 STEPS = frozenset(

@@ -4,15 +4,20 @@ Every command takes the global flags behind its own words too, because both gene
 do. Options that only say how to print write into the session, not into the function's arguments.
 """
 
+from __future__ import annotations
+
 import contextlib
 import copy
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from trunkline.cli.classic import Classic, in_classic_grammar, rewrite
 from trunkline.cli.session import Session, Shape
 from trunkline.model.names import check_project
+
+if TYPE_CHECKING:
+    from trunkline.cli.classic import Classic
 
 
 class Command(click.Command):
@@ -21,7 +26,7 @@ class Command(click.Command):
     examples: tuple[str, ...] = ()
     classic: Classic | None = None
 
-    def in_classic_words(self, classic: Classic) -> "Command":
+    def in_classic_words(self, classic: Classic) -> Command:
         """The same command, taking the positional arguments and options that 1.7 took."""
         twin = copy.copy(self)
         twin.classic = classic
@@ -38,6 +43,8 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if self.classic is not None:
+            from trunkline.cli.classic import rewrite
+
             session_of(ctx).classic = True
             # A shell that completes has half a line: nothing there to count.
             if not _asks_for_help(args) and not ctx.resilient_parsing:
@@ -54,6 +61,8 @@ class Command(click.Command):
         """The examples in the grammar of this command; what 1.7 had no words for is left out."""
         if self.classic is None:
             return self.examples
+        from trunkline.cli.classic import in_classic_grammar, rewrite
+
         name = ctx.info_name or self.classic.command.replace(" ", "-")
         found = []
         for example in self.examples:

@@ -1,7 +1,8 @@
 """Commands on the files of commits."""
 
+from __future__ import annotations
+
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,13 @@ from trunkline.cli.arguments import file_of, local_files, may_be_pattern
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, show_all, show_one, size
 from trunkline.cli.putting import noting_interruption, sending, watched
-from trunkline.cli.session import current, operations
+from trunkline.cli.session import current, deeds, operations
 from trunkline.cli.treatments import Treatment, treatment_of, treatment_options
 from trunkline.errors import InvalidInput, LocalPathDiffers
-from trunkline.model.versions import FileInfo, FileType
 
 if TYPE_CHECKING:
     from trunkline.cli.sources import Placing, Source
+    from trunkline.model.versions import FileInfo
 
 _CLASSIC: Table[FileInfo] = Table(
     titles=("NAME", "TYPE", "SIZE"),
@@ -39,6 +40,8 @@ _message = click.option(
 
 def slashed(file: FileInfo) -> str:
     """The path as 2.x shows it: from the root, directories with a slash at the end."""
+    from trunkline.model.versions import FileType
+
     if not file.path:
         return "/"
     return f"/{file.path}/" if file.type == FileType.DIR else f"/{file.path}"
@@ -152,8 +155,8 @@ def put_file(
 def _send(
     repo: str,
     ref: str,
-    sources: list["Source"],
-    placing: "Placing",
+    sources: list[Source],
+    placing: Placing,
     how: Treatment,
     *,
     message: str,
@@ -165,10 +168,10 @@ def _send(
     link = current().link
     changes = handed_over(sources, placing) if link.local else None
     if changes is not None:
-        token = secrets.token_hex(8)
+        token = os.urandom(8).hex()
         try:
             with watched(progress, lambda: link.operations.files.put_progress(token)):
-                link.operations.files.modify_files(
+                deeds().files.modify_files(
                     repo,
                     ref,
                     list(how.applied(changes)),
@@ -181,7 +184,7 @@ def _send(
             pass  # another mount namespace or user: the bytes have to travel
     size = total_bytes(sources) if progress != "none" else None
     with sending(f"{repo}@{ref}", size, progress) as advance:
-        link.operations.files.modify_files(
+        deeds().files.modify_files(
             repo,
             ref,
             how.applied(streamed(sources, placing, advance=advance)),
@@ -230,6 +233,7 @@ def get_file(
     """
     from trunkline.cli.download import write_file, write_out, write_tar, write_tree
     from trunkline.cli.patterns import get_matches, matches
+    from trunkline.model.versions import FileType
 
     repo, ref, path = file_of(file)
     if offset < 0 or (size is not None and size < 0):
@@ -324,7 +328,7 @@ def delete_file(file: str, recursive: bool, dry_run: bool, message: str) -> None
 
 
 def _modify(repo: str, ref: str, changes: Iterable[FileChange], message: str) -> None:
-    operations().files.modify_files(repo, ref, changes, description=message)
+    deeds().files.modify_files(repo, ref, changes, description=message)
 
 
 @command(shows=True, examples=["inspect file training@master:/iris.csv"])

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trunkline.cli.classic import CLASSIC
 from trunkline.cli.command import Command
-from trunkline.cli.elsewhere import lacking
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -136,6 +134,8 @@ def spaced(verb: str, noun: str) -> Command:
 
 def classic(name: str) -> Command:
     """A hyphenated command: today's command, reading yesterday's words."""
+    from trunkline.cli.classic import CLASSIC
+
     entry = CLASSIC[name]
     verb, _, noun = entry.command.partition(" ")
     target = spaced(verb, noun) if noun else load(WORDS[verb], verb)
@@ -182,6 +182,8 @@ class RootGroup(click.Group):
             return VerbGroup(cmd_name)
         if cmd_name in WORDS:
             return load(WORDS[cmd_name], cmd_name)
+        from trunkline.cli.classic import CLASSIC  # most commands are in today's words
+
         if cmd_name in CLASSIC:
             return classic(cmd_name)
         # What came after 1.7 (list-worker) has no words of its own: only the hyphen is read.
@@ -211,6 +213,8 @@ class RootGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
         from click.shell_completion import CompletionItem
+
+        from trunkline.cli.classic import CLASSIC
 
         found = super().shell_complete(ctx, incomplete)
         if "-" in incomplete:  # who wants the old words shows it by the hyphen
@@ -273,6 +277,8 @@ def unknown_command(typed: str, ctx: click.Context, behind: str = "") -> click.U
 
     `behind` is the word behind them, which may be part of what was meant.
     """
+    from trunkline.cli.classic import CLASSIC
+    from trunkline.cli.elsewhere import lacking
     from trunkline.errors import meant
 
     mark = " " if " " in typed else "-"

@@ -1,4 +1,4 @@
-"""The entry of `trunkline` and `pachctl`: words in, exit status out.
+"""The command line of one process: words in, exit status out.
 
 Every error ends here as one sentence on stderr and the exit status of its class.
 """
@@ -19,8 +19,8 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _CLOSED_PIPE = 141  # 128 + SIGPIPE
 
 
-def run() -> None:
-    """Run the command line of this process and leave it."""
+def run() -> int:
+    """Run the command line of this process; gives its exit status."""
     for stream in (sys.stdout, sys.stderr):
         # A file name that is no text in this locale must not break a listing.
         if hasattr(stream, "reconfigure"):
@@ -31,7 +31,7 @@ def run() -> None:
         open_link=open_link,
         terminal=sys.stdout.isatty(),
     )
-    sys.exit(main(sys.argv[1:], session))
+    return main(sys.argv[1:], session)
 
 
 def main(args: Sequence[str], session: Session) -> int:

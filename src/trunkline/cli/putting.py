@@ -4,24 +4,27 @@ On a terminal one line that changes; elsewhere a line every ten seconds; with `j
 second. Always on stderr, and only once a second has passed.
 """
 
-import json
+from __future__ import annotations
+
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from trunkline.cli.output import note, size
 from trunkline.cli.progress import transfer
 from trunkline.errors import TrunklineError
-from trunkline.model.versions import PutProgress
+
+if TYPE_CHECKING:
+    from trunkline.model.versions import PutProgress
 
 _FIRST_S = 1.0
 _EVERY_S = {"line": 0.5, "plain": 10.0, "json": 1.0}
 _CLEAR = "\r\x1b[K"
 
-Ask = Callable[[], PutProgress]
+Ask = Callable[[], "PutProgress"]
 
 
 @contextmanager
@@ -53,6 +56,8 @@ def sending(label: str, total_bytes: int | None, mode: str) -> Iterator[Callable
         sent += count
 
     def ask() -> PutProgress:
+        from trunkline.model.versions import PutProgress
+
         return PutProgress(
             files=0,
             size_bytes=sent,
@@ -98,6 +103,9 @@ def _watch(shape: str, ask: Ask, done: threading.Event, began: float) -> None:
             continue  # it has not begun, or is over
         elapsed_s = time.monotonic() - began
         if shape == "json":
+            import json
+            from dataclasses import asdict
+
             text = json.dumps({**asdict(progress), "elapsed_s": round(elapsed_s, 1)}) + "\n"
         else:
             text = describe(progress, elapsed_s)

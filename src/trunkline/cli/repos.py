@@ -1,16 +1,22 @@
 """Commands on repos."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
 from trunkline.cli.arguments import all_projects, full_name, of_project
 from trunkline.cli.command import command
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, show_all, show_one, size, when
-from trunkline.cli.session import current, operations
+from trunkline.cli.session import current, deeds, operations
 from trunkline.cli.trash import tell
 from trunkline.errors import InvalidInput
 from trunkline.model.names import bare_name, project_of
-from trunkline.model.versions import RepoInfo
+
+if TYPE_CHECKING:
+    from trunkline.model.versions import RepoInfo
 
 _CLASSIC: Table[RepoInfo] = Table(
     titles=("NAME", "CREATED", "SIZE"),
@@ -32,7 +38,7 @@ _SPACED: Table[RepoInfo] = Table(
 @click.option("-d", "--description", default="", metavar="TEXT", help="What is in it.")
 def create_repo(repo: str, description: str) -> None:
     """Create a repo."""
-    operations().repos.create_repo(full_name(repo), description=description)
+    deeds().repos.create_repo(full_name(repo), description=description)
 
 
 @command(examples=["update repo training -d 'measured flowers'"])
@@ -40,7 +46,7 @@ def create_repo(repo: str, description: str) -> None:
 @click.option("-d", "--description", default="", metavar="TEXT", help="What is in it.")
 def update_repo(repo: str, description: str) -> None:
     """Change the description of a repo."""
-    operations().repos.create_repo(full_name(repo), description=description, update=True)
+    deeds().repos.create_repo(full_name(repo), description=description, update=True)
 
 
 @command(shows=True, examples=["inspect repo training"])

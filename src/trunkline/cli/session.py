@@ -35,6 +35,7 @@ class Link:
 
     operations: "Operations"
     local: bool
+    unheard: "Operations | None" = None  # the same, whose answers are not read; None: no such way
     home: Path | None = None
     transaction: str | None = None  # the one that commands take part in
     remember: Callable[[str | None], None] = lambda _: None  # which one those to come do
@@ -110,6 +111,12 @@ def operations() -> "Operations":
     return current().link.operations
 
 
+def deeds() -> "Operations":
+    """All operations, for a command that needs nothing of what they give, which may be None."""
+    link = current().link
+    return link.unheard or link.operations
+
+
 def open_link(context: str | None) -> Link:
     """Open the address in force: the local server (started if need be) or a remote one."""
     from trunkline import config
@@ -134,6 +141,7 @@ def open_link(context: str | None) -> Link:
 
     return Link(
         operations=chosen,
+        unheard=client.unheard if transaction is None else None,
         transaction=transaction,
         remember=remember,
         local=isinstance(address, SocketAddress),

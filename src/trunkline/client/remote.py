@@ -11,13 +11,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, cast, get_args
 from urllib.parse import quote
 
-import msgspec
-
-from trunkline.api.operation import Operation, operations_of
+from trunkline.api.operation import Operation, operation_of
 from trunkline.client.transport import Request, Transport
 from trunkline.errors import InvalidInput, LocalPathDiffers, TrunklineError, Unavailable, shown
 
 if TYPE_CHECKING:
+    import msgspec
+
     from trunkline.api.admin import Admin
     from trunkline.api.branches import Branches
     from trunkline.api.changes import FileChange
@@ -43,12 +43,21 @@ class RemoteClient:
     command that lists repos need not know what a pipeline is.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, heard: bool = True) -> None:
         self._transport = transport
+        self._heard = heard
 
     @property
     def transport(self) -> Transport:
         return self._transport
+
+    @property
+    def unheard(self) -> RemoteClient:
+        """The same operations for who needs nothing of what they give: they all give None.
+
+        Errors are raised as ever. To understand an answer takes longer than to ask for it.
+        """
+        return RemoteClient(self._transport, heard=False)
 
     @functools.cached_property
     def projects(self) -> Projects:
@@ -112,33 +121,42 @@ class RemoteClient:
     def _noun(self, name: str) -> Noun:
         # One noun, one file, one protocol of the same name (test_grid holds `api` to it).
         protocol = getattr(import_module(f"trunkline.api.{name}"), name.capitalize())
-        return Noun(name, protocol, self._transport)
+        return Noun(name, protocol, self._transport, heard=self._heard)
 
 
 class Noun:
-    """The operations of one protocol as methods."""
+    """The operations of one protocol as methods, each made when it is first used."""
 
-    def __init__(self, name: str, protocol: type, transport: Transport) -> None:
+    def __init__(self, name: str, protocol: type, transport: Transport, *, heard: bool) -> None:
         self._name = name
-        for operation in operations_of(protocol):
-            declared = getattr(protocol, operation.name)
-            setattr(self, operation.name, _method(operation, declared, transport))
+        self._protocol = protocol
+        self._transport = transport
+        self._heard = heard
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        operation = operation_of(self._protocol, name)
+        if operation is None:
+            raise AttributeError(f"{self!r} has no operation '{name}'")
+        method = _method(operation, self._transport, heard=self._heard)
+        setattr(self, name, method)
+        return method
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *vars(self._protocol)})
 
     def __repr__(self) -> str:
         return f"<{self._name} of a server>"
 
 
-def _method(
-    operation: Operation, declared: Callable[..., Any], transport: Transport
-) -> Callable[..., Any]:
-    caller = _Caller(operation, transport)
-    parameters = list(inspect.signature(declared).parameters.values())[1:]
-    signature = inspect.Signature(parameters, return_annotation=operation.result)
+def _method(operation: Operation, transport: Transport, *, heard: bool) -> Callable[..., Any]:
+    caller = _Caller(operation, transport, heard=heard)
+    declared = inspect.signature(operation.function)
+    signature = declared.replace(parameters=list(declared.parameters.values())[1:])
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return caller.call(dict(signature.bind(*args, **kwargs).arguments))
 
-    functools.update_wrapper(call, declared)
+    functools.update_wrapper(call, operation.function)
     call.__signature__ = signature  # type: ignore[attr-defined]  # without `self`
     return call
 
@@ -146,12 +164,15 @@ def _method(
 class _Caller:
     """Turns the arguments of one operation into a request, and its answer into values."""
 
-    def __init__(self, operation: Operation, transport: Transport) -> None:
+    def __init__(self, operation: Operation, transport: Transport, *, heard: bool) -> None:
         self._operation = operation
         self._transport = transport
+        self._heard = heard
 
     @functools.cached_property
     def _decoder(self) -> msgspec.json.Decoder[Any]:
+        import msgspec
+
         result = self._operation.result
         return msgspec.json.Decoder(
             get_args(result)[0] if self._operation.streams_values else result
@@ -162,6 +183,8 @@ class _Caller:
         if operation.upload is not None:
             changes = arguments.pop(operation.upload)
             return self._decode(self._upload(_request(operation, arguments), changes))
+        if not self._heard:
+            return self._decode(self._transport.call(_request(operation, arguments)))
         if operation.streams_bytes:
             return self._octets(arguments)
         request = _request(operation, arguments)
@@ -170,12 +193,18 @@ class _Caller:
         return self._decode(self._transport.call(request))
 
     def _decode(self, body: bytes) -> Any:
+        if not self._heard:
+            return None
+        import msgspec
+
         try:
             return self._decoder.decode(body)
         except msgspec.DecodeError as error:
             raise self._not_understood(error) from error
 
     def _values(self, request: Request) -> Iterator[Any]:
+        import msgspec
+
         for lines in self._transport.lines(request):
             try:
                 values = self._decoder.decode_lines(lines)
@@ -255,6 +284,8 @@ def _request(operation: Operation, arguments: dict[str, Any]) -> Request:
             target += f"?{'&'.join(pairs)}" if pairs else ""
             body = None
         else:
+            import msgspec
+
             body = msgspec.json.encode(given)
     except UnicodeEncodeError as error:
         raise InvalidInput(f"{shown(error.object)} is not valid UTF-8") from error

@@ -1,16 +1,21 @@
 """Which server a caller means, and the way to it."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from trunkline.client.address import parse_server_address
 from trunkline.client.remote import RemoteClient
 from trunkline.client.transport import Transport
 from trunkline.config import Config, load
-from trunkline.connect.connection import Connection
 from trunkline.connect.local import local_client
 from trunkline.errors import InvalidInput
 from trunkline.model.names import DEFAULT_PROJECT, check_project
+
+if TYPE_CHECKING:
+    from trunkline.connect.connection import Connection
 
 
 def connect(
@@ -30,6 +35,8 @@ def connect(
     """
     if sum(given is not None for given in (address, context, home)) > 1:
         raise InvalidInput("give an address, a context or a home, not several of them")
+    from trunkline.connect.connection import Connection  # commands use the operations alone
+
     chosen = load(home=home)
     client = open_client(
         chosen, address=address, context="local" if home is not None else context, token=token
