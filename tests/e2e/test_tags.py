@@ -22,5 +22,8 @@ def test_a_tag_in_a_project(command: Callable, tmp_path: Path) -> None:
     refused = trunkline("delete commit vision/data@v1", ok=False)
     assert (clash.returncode, refused.returncode) == (4, 4)
     assert "it is tagged vision/data@v1" in refused.stderr
-    trunkline("delete tag vision/data@v1")
+    deleted = trunkline("delete tag vision/data@v1")
+    assert "trunkline undelete tag vision/data@v1" in deleted.stderr
     assert trunkline("inspect tag vision/data@v1", ok=False).returncode == 3
+    trunkline("undelete tag vision/data@v1")
+    assert trunkline("get file vision/data@v1:/a").stdout == "apple\n"

@@ -19,6 +19,7 @@ from trunkline.errors import (
     RepoNotFound,
 )
 from trunkline.model.jobs import JobState
+from trunkline.model.versions import BranchTrigger
 
 COPY = 'for f in /pfs/*/*; do cat "$f" > "/pfs/out/$(basename "$f")"; done'
 
@@ -282,3 +283,76 @@ def test_what_a_step_stores_is_not_collected_before_the_step_is_there(engine, mo
     operations.transactions.finish_transaction(transaction)
 
     assert b"".join(operations.files.read_file("data", "master", "a")) == content
+
+
+def test_a_tag_may_name_what_the_transaction_makes(driver) -> None:
+    driver.engine.repos.create_repo("data")
+    before = driver.put("data", {"x": "0"}).id
+    transaction, t = begin(driver)
+    t.tags.create_tag("data", "old", commit="master")
+    put(t, "data", x="1")
+    t.tags.create_tag("data", "new", commit="master")
+    put(t, "data", y="2")
+
+    assert driver.engine.tags.list_tags("data") == []
+    finish(driver, transaction)
+
+    assert [(tag.name, tag.commit) for tag in driver.engine.tags.list_tags("data")] == [
+        ("new", transaction),
+        ("old", before),
+    ]
+    assert driver.tree("data", "new") == {"x": "1", "y": "2"}
+
+
+def test_a_tag_that_can_not_be_is_refused_and_nothing_happens(driver) -> None:
+    driver.engine.repos.create_repo("data")
+    driver.put("data", {"x": "0"})
+    driver.engine.tags.create_tag("data", "v1", commit="master")
+    transaction, t = begin(driver)
+    put(t, "data", x="1")
+
+    with pytest.raises(AlreadyExists, match="tag 'data@v1' already exists"):
+        t.tags.create_tag("data", "v1", commit="master")
+    t.tags.delete_tag("data", "v1")
+    t.tags.create_tag("data", "v1", commit="master")
+    finish(driver, transaction)
+
+    assert driver.read("data", "x", "v1") == "1"
+    assert [(d.kind, d.name) for d in driver.engine.trash.list_deleted()] == [("tag", "data@v1")]
+
+
+def test_a_trigger_that_is_set_looks_at_what_the_transaction_makes(driver) -> None:
+    driver.engine.repos.create_repo("data")
+    transaction, t = begin(driver)
+    trigger = BranchTrigger(source="staging", commits=1)
+    t.branches.create_branch("data", "master", trigger=trigger)
+    t.pipelines.create_pipeline(spec("copy", "data"))
+    t.files.modify_files("data", "staging", [PutFile(path="x", content=[b"1"])])
+    done = finish(driver, transaction)
+
+    assert driver.engine.branches.inspect_branch("data", "master").trigger == trigger
+    assert driver.head("data") == driver.head("data", "staging") == transaction
+    assert done.jobs == ("copy",)
+    assert driver.job("copy").state is JobState.SUCCESS
+    assert driver.tree("copy") == {"x": "1"}
+
+    transaction, t = begin(driver)
+    t.branches.create_branch("data", "master", trigger=BranchTrigger(source=""))
+    t.files.modify_files("data", "staging", [PutFile(path="x", content=[b"2"])])
+    finish(driver, transaction)
+
+    assert driver.engine.branches.inspect_branch("data", "master").trigger is None
+    assert driver.tree("data") == {"x": "1"}
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [{}, {"source": 1}, {"source": "a", "commits": "1"}, {"source": "a", "more": 1}, 7, "a"],
+)
+def test_what_is_no_trigger_is_no_argument(driver, trigger: object) -> None:
+    driver.engine.repos.create_repo("data")
+    transaction, _ = begin(driver)
+    arguments = {"repo": "data", "branch": "b", "trigger": trigger}
+
+    with pytest.raises(InvalidInput, match="create_branch: trigger can't be"):
+        driver.engine.transactions.add_step(transaction, "create_branch", arguments)

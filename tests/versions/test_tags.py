@@ -80,3 +80,65 @@ def test_a_branch_does_not_come_back_over_a_tag(catalog, tagged) -> None:
 
     with pytest.raises(Conflict, match="there is a tag data@v2 by now"), catalog.db.write() as tx:
         trash.restore(tx, trash.find(tx, "branch", "data@v2"), **catalog.moment())
+
+
+def delete(catalog, name: str) -> None:
+    with catalog.db.write() as tx:
+        entry = trash.begin(tx, "tag", f"data@{name}", how="x", now=catalog.now)
+        trash.keep_tag(tx, entry, tags.number_of(tx, "data", name))
+        tags.delete_tag(tx, "data", name)
+
+
+def undelete(catalog, name: str) -> None:
+    with catalog.db.write() as tx:
+        trash.restore(tx, trash.find(tx, "tag", f"data@{name}"), **catalog.moment())
+
+
+def test_a_deleted_tag_comes_back_as_it_was(catalog, tagged) -> None:
+    before = catalog.ask(tags.tag_info, "data", "v1")
+    delete(catalog, "v1")
+    assert catalog.ask(tags.list_tags, "data") == []
+
+    undelete(catalog, "v1")
+
+    assert catalog.ask(tags.tag_info, "data", "v1") == before
+    with pytest.raises(NotFound, match="no deleted tag 'data@v1'"):
+        undelete(catalog, "v1")
+
+
+@pytest.mark.parametrize("kind", ["tag", "branch"])
+def test_it_does_not_come_back_over_another_of_its_name(catalog, tagged, kind) -> None:
+    delete(catalog, "v1")
+    if kind == "tag":
+        catalog.change(tags.create_tag, tagged, "v1", force=False, now=catalog.now)
+    else:
+        catalog.branch("data", "v1")
+
+    with pytest.raises(Conflict, match=f"there is a {kind} data@v1 by now"):
+        undelete(catalog, "v1")
+
+
+def test_it_does_not_come_back_without_its_commit(catalog, tagged) -> None:
+    delete(catalog, "v1")
+    catalog.change(
+        *(removal.squash, [tagged]), recursive=False, name="x", how="x", **catalog.moment()
+    )
+
+    with pytest.raises(Conflict, match="the commit of tag data@v1 was deleted too; bring that"):
+        undelete(catalog, "v1")
+
+
+def test_nor_without_its_repo(catalog, tagged) -> None:
+    delete(catalog, "v1")
+    with catalog.db.write() as tx:
+        entry = trash.begin(tx, "repo", "data", how="x", now=catalog.now)
+        trash.keep_repo(tx, entry, "data")
+        repos.delete_repo(tx, "data", force=False, now=catalog.now)
+
+    with pytest.raises(Conflict, match="with `undelete repo data`"):
+        undelete(catalog, "v1")
+    with catalog.db.write() as tx:
+        trash.restore(tx, trash.find(tx, "repo", "data"), **catalog.moment())
+    undelete(catalog, "v1")
+
+    assert catalog.ask(tags.tag_info, "data", "v1").commit == tagged.id

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from trunkline.api.operation import operation
 
 if TYPE_CHECKING:
-    from trunkline.model.versions import TagInfo
+    from trunkline.model.versions import DeletedInfo, TagInfo
 
 
 class Tags(Protocol):
@@ -28,5 +28,5 @@ class Tags(Protocol):
         """The tags of a repo by name."""
 
     @operation("DELETE", "/repos/{repo}/tags/{tag}")
-    def delete_tag(self, repo: str, tag: str) -> None:
+    def delete_tag(self, repo: str, tag: str) -> DeletedInfo:
         """Delete a tag; its commit stays."""

@@ -17,7 +17,8 @@ STEPS = frozenset(
     {
         *("create_repo", "delete_repo", "create_branch", "delete_branch"),
         *("start_commit", "finish_commit", "delete_commit", "squash_commit", "drop_commit"),
-        *("delete_run", "squash_run", "drop_run", "create_pipeline", "delete_pipeline"),
+        *("create_tag", "delete_tag", "delete_run", "squash_run", "drop_run"),
+        *("create_pipeline", "delete_pipeline"),
     }
 )
 

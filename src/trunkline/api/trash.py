@@ -19,7 +19,8 @@ class Trash(Protocol):
     def undelete(self, kind: str, name: str, *, number: int | None = None) -> UndeletedInfo:
         """Bring back what one deletion removed: ids, files, provenance, heads, descriptions.
 
-        `kind` is repo, branch (`repo@branch`), commit (`repo@id`, or the id of a run) or pipeline;
-        `number` says which deletion if not the newest of that name. Raises NotFound, and Conflict
-        where the name is taken or something that it hangs on is deleted itself.
+        `kind` is repo, branch (`repo@branch`), tag (`repo@tag`), commit (`repo@id`, or the id of a
+        run) or pipeline; `number` says which deletion if not the newest of that name. Raises
+        NotFound, and Conflict where the name is taken or something that it hangs on is deleted
+        itself.
         """

@@ -93,7 +93,7 @@ WORDS: dict[str, str] = {
 SPECIAL: dict[str, dict[str, str]] = {
     "delete": {"all": "admin"},
     "diff": {"file": "differences"},
-    "undelete": dict.fromkeys(("repo", "branch", "commit", "pipeline"), "trash"),
+    "undelete": dict.fromkeys(("repo", "branch", "tag", "commit", "pipeline"), "trash"),
 }
 _PLURALS = {"branches": "branch", "commitV2": "commit"}
 
@@ -242,7 +242,9 @@ class RootGroup(click.Group):
         with formatter.section("Commands of one word"):
             formatter.write_dl([(word, _summary(load(WORDS[word], word))) for word in WORDS])
             formatter.write_dl([("delete all", _summary(spaced("delete", "all")))])
-            formatter.write_dl([("undelete", "Bring back a repo, branch, commit or pipeline.")])
+            formatter.write_dl(
+                [("undelete", "Bring back a repo, branch, tag, commit or pipeline.")]
+            )
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         program = ctx.info_name or "trunkline"

@@ -6,6 +6,7 @@ from trunkline.cli.arguments import branch_of, commit_of, full_name
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, show_all, show_one, when
 from trunkline.cli.session import operations
+from trunkline.cli.trash import tell
 from trunkline.model.versions import TagInfo
 
 _TAGS: Table[TagInfo] = Table(
@@ -48,4 +49,4 @@ def list_tag(repo: str) -> None:
 @click.argument("tag")
 def delete_tag(tag: str) -> None:
     """Delete a tag; its commit stays."""
-    operations().tags.delete_tag(*branch_of(tag))
+    tell(operations().tags.delete_tag(*branch_of(tag)))

@@ -71,6 +71,16 @@ def undelete_branch(branch: str, number: int | None) -> None:
     _undelete("branch", "@".join(branch_of(branch)), number)
 
 
+@command(examples=["undelete tag training@v1"])
+@click.argument("tag", metavar="REPO@TAG")
+@_number
+def undelete_tag(tag: str, number: int | None) -> None:
+    """Bring back a deleted tag."""
+    from trunkline.cli.arguments import branch_of
+
+    _undelete("tag", "@".join(branch_of(tag)), number)
+
+
 @command(examples=["undelete commit training@4f2a…", "undelete commit 4f2a…"])
 @click.argument("commit", metavar="REPO@ID|ID")
 @_number

@@ -13,6 +13,7 @@ from trunkline.model.versions import BranchName, DeletedInfo
 from trunkline.pipelines import lifecycle
 from trunkline.versions import provenance, trash
 from trunkline.versions.provenance import OpenedCommit
+from trunkline.versions.records import CommitRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Change:
     rehearsal: bool = False  # nothing of it will stay, so no tree has to be made
     warm: list[str] = field(default_factory=list)  # pipelines whose workers may start
     unfinished: list[tuple[str, str]] = field(default_factory=list)  # repo and id, at the end
+    tags: list[tuple[CommitRecord, str, bool]] = field(default_factory=list)  # for those then
     jobs: list[str] = field(default_factory=list)  # pipelines that got one
 
     def opened(self, commits: Sequence[OpenedCommit]) -> None:

@@ -1,6 +1,7 @@
 """Operations on transactions; see `api.transactions`."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from typing import Any, get_args, get_origin
 
 from trunkline.api.changes import FileChange
@@ -15,9 +16,10 @@ from trunkline.engine.files import EngineFiles, write_in_change
 from trunkline.engine.pipelines import create_pipeline, delete_pipeline, prepare
 from trunkline.engine.repos import create_repo, delete_repo
 from trunkline.engine.services import Services
+from trunkline.engine.tags import create_due_tags, create_tag, delete_tag
 from trunkline.errors import InvalidInput, TrunklineError
 from trunkline.model.names import RunId
-from trunkline.model.versions import RunInfo, TransactionInfo
+from trunkline.model.versions import BranchTrigger, RunInfo, TransactionInfo
 from trunkline.versions import commits, transactions
 from trunkline.versions.transactions import BatchRow, StepRow
 
@@ -58,6 +60,10 @@ class EngineTransactions:
             raise InvalidInput(
                 f"'{operation}' can't be a step of a transaction; these can: {known}"
             )
+        arguments = {
+            name: asdict(value) if isinstance(value, BranchTrigger) else value
+            for name, value in arguments.items()
+        }
         _check_arguments(_DECLARED[operation], arguments)
         roots: tuple[str, ...] = ()
         if operation == "create_pipeline" and arguments.get("code"):
@@ -155,6 +161,7 @@ def _carry_out(change: Change, steps: Sequence[StepRow]) -> None:
             error.args = (f"the changes to files of repo '{repo}': {error}",)
             raise
     try:
+        create_due_tags(change)
         change.settle()
     except TrunklineError as error:
         error.args = (f"all {len(steps)} steps together: {error}",)
@@ -164,9 +171,7 @@ def _carry_out(change: Change, steps: Sequence[StepRow]) -> None:
 def _create_branch(change: Change, step: StepRow) -> None:
     given: dict[str, Any] = {"head": None, "provenance": None, "trigger": None, **step.arguments}
     if given["trigger"] is not None:
-        raise InvalidInput(
-            "a trigger can't be set or removed in a transaction; do that before or after it"
-        )
+        given["trigger"] = BranchTrigger(**given["trigger"])
     create_branch(change, **given)
 
 
@@ -210,6 +215,8 @@ _STEPS: dict[str, Callable[[Change, StepRow], object]] = {
     "delete_repo": _calling(delete_repo, force=False),
     "create_branch": _create_branch,
     "delete_branch": _calling(delete_branch, force=False),
+    "create_tag": _calling(create_tag, force=False),
+    "delete_tag": _calling(delete_tag),
     "start_commit": _calling(start_commit, branch=None, parent=None, description=""),
     "finish_commit": _calling(finish_in_change, description=None),
     _FILES: _write_files,
@@ -246,12 +253,23 @@ def _fits(value: object, kind: Any) -> bool:
     """Whether a value out of JSON is of a declared type."""
     options = get_args(kind) if get_origin(kind) not in (list, dict, None) else (kind,)
     for option in options:
+        if is_dataclass(option) and isinstance(value, dict):
+            return _fits_fields(value, option)
         origin = get_origin(option) or option
         if isinstance(origin, type) and isinstance(value, origin):
             items = get_args(option) if origin is list else ()
             content: Any = value
             return not items or all(isinstance(item, items[0]) for item in content)
     return False
+
+
+def _fits_fields(value: dict[str, Any], kind: Any) -> bool:
+    """The same for the fields of a value of ours."""
+    known = {one.name: one for one in fields(kind)}
+    needed = {name for name, one in known.items() if one.default is MISSING}
+    return needed <= value.keys() <= known.keys() and all(
+        type(found) is known[name].type for name, found in value.items()
+    )
 
 
 def _sentence(step: StepRow) -> str:
@@ -266,7 +284,7 @@ def _sentence(step: StepRow) -> str:
         name = pipeline.get("name", "") if isinstance(pipeline, dict) else ""
         return f"{words} {name}"
     place = str(given.get("repo") or given.get("name") or given.get("run") or "")
-    at = given.get("branch") or given.get("commit")
+    at = given.get("branch") or given.get("tag") or given.get("commit")
     return f"{words} {place}{f'@{at}' if at else ''}"
 
 

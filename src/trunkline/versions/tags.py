@@ -56,10 +56,18 @@ def list_tags(tx: Transaction, repo: str) -> list[TagInfo]:
 
 
 def delete_tag(tx: Transaction, repo: str, name: str) -> None:
-    """Delete a tag; its commit stays. Raises NotFound, RepoNotFound."""
+    """Delete a tag; its commit stays. Raises NotFound, RepoNotFound.
+
+    Whoever wants it kept in the trash does that before, see `number_of`.
+    """
     owner = require_repo(tx, repo)
     tables.delete_tag(tx, _require(tx, owner, name).number)
     tables.touch_repos(tx, [owner.number])
+
+
+def number_of(tx: Transaction, repo: str, name: str) -> int:
+    """The number that a tag is kept by; raises NotFound, RepoNotFound."""
+    return _require(tx, require_repo(tx, repo), name).number
 
 
 def refuse_branch(tx: Transaction, repo: RepoRow, name: str) -> None:

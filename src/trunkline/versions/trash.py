@@ -24,7 +24,7 @@ from trunkline.versions.tables import TrashEntry
 
 __all__ = ["TrashEntry"]
 
-KINDS = ("repo", "branch", "commit", "pipeline")
+KINDS = ("repo", "branch", "tag", "commit", "pipeline")
 _WHOLE = ("repo", "pipeline")  # kinds whose entries may hold a whole repo
 
 
@@ -69,6 +69,11 @@ def keep_branch(tx: Transaction, entry: int, name: BranchName) -> None:
         branch=branch.number,
     )
     _keep_cuts(tx, entry, [branch.number])
+
+
+def keep_tag(tx: Transaction, entry: int, number: int) -> None:
+    """Keep a tag that is about to be deleted."""
+    tables.keep_where(tx, entry, "tag", "number = :tag", tag=number)
 
 
 def keep_repo(tx: Transaction, entry: int, repo: str) -> None:
@@ -205,6 +210,7 @@ def restore(tx: Transaction, entry: TrashEntry, *, now: datetime, run_id: str) -
     notes: list[str] = []
     _restore_repo(tx, entry)
     _restore_commits(tx, entry)
+    _restore_tags(tx, entry)
     due = _restore_branches(tx, entry)
     due += _restore_sources(tx, entry, notes)
     due += _restore_heads(tx, entry, notes)
@@ -230,8 +236,6 @@ def _restore_repo(tx: Transaction, entry: TrashEntry) -> None:
             )
         tables.put_row(tx, "repo", row)
         tables.put_back_in_bulk(tx, entry.number)
-        for tag in tables.kept_rows(tx, entry.number, "tag"):
-            tables.put_row(tx, "tag", tag)
         tables.touch_repos(tx, [int(str(row[0]))])
 
 
@@ -251,6 +255,32 @@ def _restore_commits(tx: Transaction, entry: TrashEntry) -> None:
     tables.put_on_lines(tx, [commit.number for commit in trashed])
     tables.put_back_edges(tx, entry.number)
     tables.touch_repos(tx, sorted({commit.repo for commit in trashed}))
+
+
+def _restore_tags(tx: Transaction, entry: TrashEntry) -> None:
+    """Those of a repo that has come back just now, or one by itself."""
+    for row in tables.kept_rows(tx, entry.number, "tag"):
+        repo = tables.repo_numbered(tx, int(str(row[1])))
+        if repo is None:
+            holder = tables.entry_holding(tx, "repo", int(str(row[1])))
+            _refuse_without(tx, f"the repo of tag {entry.name}", holder)
+            continue
+        name = str(row[2])
+        for kind, taken in (
+            ("tag", tables.find_tag(tx, repo, name)),
+            ("branch", tables.find_branch(tx, repo, name)),
+        ):
+            if taken is not None:
+                raise Conflict(
+                    f"there is a {kind} {repo.name}@{name} by now; the deleted tag can only come "
+                    "back once that is deleted"
+                )
+        commit = int(str(row[3]))
+        if not tables.commit_exists(tx, commit):
+            holder = tables.entry_of_commit(tx, commit)
+            _refuse_without(tx, f"the commit of tag {repo.name}@{name}", holder)
+        tables.put_row(tx, "tag", row)
+        tables.touch_repos(tx, [repo.number])
 
 
 def _restore_branches(tx: Transaction, entry: TrashEntry) -> list[BranchName]:
