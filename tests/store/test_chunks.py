@@ -199,6 +199,24 @@ def test_the_cache_keeps_within_its_bytes(
     assert store._cache_bytes <= 1000
 
 
+def test_what_is_likely_to_be_read_soon_is_not_read_from_the_disk(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    kept, other = store.put(b"kept", read_soon=True), store.put(b"other")
+    store.flush()
+    read: list[bytes] = []
+    really = store._read_anywhere
+    monkeypatch.setattr(
+        store, "_read_anywhere", lambda place: read.append(place.digest) or really(place)
+    )
+
+    found = store.get_many([kept, other])
+
+    assert found == {kept: b"kept", other: b"other"}
+    assert [digest.hex() for digest in read] == [other]
+
+
 def test_a_closed_store_takes_nothing_more(open_store: OpenStore) -> None:
     store = open_store()
     store.close()

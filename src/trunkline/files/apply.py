@@ -10,6 +10,7 @@ so only they are checked: against the changed files before them, and against the
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import partial
 from heapq import heapify, heappop, heappush, heapreplace
 
 from trunkline.errors import PathConflict
@@ -49,7 +50,7 @@ class _Application:
         self._latest_delete = max(self._deleted.values(), default=-1)
         self._removed: set[str] = set()  # files of the old tree that went one by one
         self._new_files = NewFiles()
-        self._writer = RangeWriter(self._chunks.put)
+        self._writer = RangeWriter(partial(self._chunks.put, read_soon=True))
         self._basis = Basis(
             View(loader, root), holes_of(self._deleted), self._writer, self._new_files
         )

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import NamedTuple
 
 from trunkline.errors import Corrupt
 from trunkline.store.chunks import ChunkId
@@ -193,8 +194,9 @@ def encode_columns(magic: bytes, rows: Columns) -> bytes:
 def decode_columns(magic: bytes, data: bytes) -> Columns:
     """The rows in a blob; raises Corrupt for anything that `encode_columns` doesn't write."""
     reader = Reader(data, magic)
-    flags, _, count, refs, path_bytes = reader.head(_HEAD, _VERSION)
-    text = reader.text(path_bytes)
+    head = read_head(reader)
+    flags, count, refs = head.flags, head.rows, head.refs
+    text = reader.text(head.path_bytes)
     paths = text.split("\0") if count else []
     reader.check(len(paths) == count, f"{count} paths", str(len(paths)))
     width = count * DIGEST_BYTES
@@ -215,6 +217,25 @@ def decode_columns(magic: bytes, data: bytes) -> Columns:
     rows.kinds = bytearray(reader.take(count) if flags & _KINDS else count)
     reader.done()
     return rows
+
+
+class Head(NamedTuple):
+    """What stored rows begin with."""
+
+    flags: int
+    rows: int
+    refs: int
+    path_bytes: int
+
+    @property
+    def has_datums(self) -> bool:
+        return bool(self.flags & _DATUMS)
+
+
+def read_head(reader: "Reader") -> Head:
+    """The head of stored rows; their paths follow, then sizes, then digests."""
+    flags, _, count, refs, path_bytes = reader.head(_HEAD, _VERSION)
+    return Head(flags, count, refs, path_bytes)
 
 
 class Reader:

@@ -8,6 +8,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from trunkline.files.columns import Columns, FileRow
+from trunkline.files.glance import Glance
+from trunkline.files.manifest import Unit
 from trunkline.files.view import View, below
 from trunkline.model.versions import Side
 from trunkline.store.chunks import ChunkId
@@ -28,8 +30,12 @@ def diff_trees(
     b = _Cursor(old, old_prefix)
     same_place = new_prefix == old_prefix
     while not (a.done or b.done):
-        if same_place and _skip_shared(a, b):
-            continue
+        if same_place:
+            if _skip_shared(a, b):
+                continue
+            if _are_alike(a, b):
+                yield from _changed(a, b)
+                continue
         a.open()
         b.open()
         equal = _equal_rows(a, b)
@@ -81,6 +87,19 @@ class _Cursor:
         """The name of the unit at the position."""
         return self._cursor.blob
 
+    @property
+    def unit(self) -> Unit:
+        """What the index says about the unit at the position."""
+        return self._cursor.unit
+
+    def glance(self) -> Glance:
+        """The range that is ahead as a whole, as it is stored."""
+        return self._view.loader.glance(self._cursor.unit)
+
+    def row(self, place: tuple[Columns, int]) -> FileRow:
+        rows, i = place
+        return rows.row(i, self._view.loader.chunks.get)
+
     def descend(self) -> None:
         """Look into the node at the position."""
         self._cursor.descend()
@@ -123,7 +142,7 @@ class _Cursor:
     def take(self) -> FileRow:
         """The row at the position, which moves on."""
         assert self._rows is not None
-        row = self._rows.row(self._at, self._view.loader.chunks.get)
+        row = self.row((self._rows, self._at))
         self.forward(1)
         return row
 
@@ -163,6 +182,32 @@ def _skip_shared(a: _Cursor, b: _Cursor) -> bool:
             if cursor.level == higher:
                 cursor.descend()
     return False
+
+
+def _are_alike(a: _Cursor, b: _Cursor) -> bool:
+    """Whether two ranges are ahead, as wholes, that may well have the same paths."""
+    if (a.level, b.level) != (0, 0):
+        return False
+    one, other = a.unit, b.unit
+    return (one.rows, one.first, one.last) == (other.rows, other.first, other.last)
+
+
+def _changed(a: _Cursor, b: _Cursor) -> Iterator[tuple[Side, FileRow]]:
+    """What differs in two such ranges, by their stored bytes; goes behind them.
+
+    If their paths differ after all, nothing is said, and their rows are opened.
+    """
+    ours, theirs = a.glance(), b.glance()
+    if ours.text != theirs.text:
+        a.open()
+        b.open()
+        return
+    for i in ours.differing(theirs):
+        path = ours.path(i)
+        yield Side.NEW, a.row(ours.row(i, path))
+        yield Side.OLD, b.row(theirs.row(i, path))
+    a.skip()
+    b.skip()
 
 
 def _equal_rows(a: _Cursor, b: _Cursor) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from trunkline.errors import Corrupt
 from trunkline.files.columns import Columns, decode_columns
+from trunkline.files.glance import Glance
 from trunkline.files.manifest import EMPTY, RANGE_MAGIC, Node, Ranges, RootId, Unit, read_node
 from trunkline.store.chunks import ChunkId, ChunkStore
 
@@ -103,6 +104,24 @@ class Loader:
                 f"{len(rows)} others",
             )
         return rows
+
+    def glance(self, unit: Unit) -> Glance:
+        """A range as it is stored, checked against what its entry says."""
+        found = Glance(self.chunks.get(unit.blob))
+        first, last = unit.first.encode("utf-8"), unit.last.encode("utf-8")
+        text = found.text
+        if (
+            found.count != unit.rows
+            or not text.startswith(first)
+            or text[len(first) : len(first) + 1] not in (b"", b"\0")
+            or text[text.rfind(0) + 1 :] != last
+        ):
+            raise Corrupt(
+                f"range {unit.blob}",
+                f"{unit.rows} rows from '{unit.first}' to '{unit.last}'",
+                f"{found.count} others",
+            )
+        return found
 
     def _rows(self, range_id: ChunkId) -> Columns:
         with self._lock:

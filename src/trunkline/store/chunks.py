@@ -31,7 +31,7 @@ from trunkline.store.verify import Verifier, VerifyStats
 
 ChunkId = NewType("ChunkId", str)  # 64 lowercase hex digits: BLAKE3 of the plain bytes
 
-CACHE_BYTES = 32 * 1024 * 1024  # plain chunks kept in memory, for manifests mostly
+CACHE_BYTES = 48 * 1024 * 1024  # plain chunks kept in memory, manifests mostly: some 250 ranges
 _CACHED_CHUNK_BYTES_MAX = 1024 * 1024
 _READERS_MAX = 64  # open packs
 _MOVES_MAX = 8  # how often a chunk may change its place while it is read
@@ -84,9 +84,12 @@ class ChunkStore:
         self._index = self._open_index()
         self.epochs = Epochs(directory)
 
-    def put(self, data: bytes) -> ChunkId:
-        """Store one chunk; it is durable after the next flush."""
-        return self.put_many([data])[0]
+    def put(self, data: bytes, *, read_soon: bool = False) -> ChunkId:
+        """Store one chunk; it is durable after the next flush. `read_soon`: kept in memory too."""
+        chunk = self.put_many([data])[0]
+        if read_soon:
+            self._remember(chunk, data)
+        return chunk
 
     def put_many(self, pieces: Sequence[bytes]) -> list[ChunkId]:
         """Store chunks with one look-up; returns their ids in the same order.
@@ -521,11 +524,9 @@ class ChunkStore:
             reader = self._readers.get(place.pack)
             if reader is not None:
                 self._readers.move_to_end(place.pack)
-        if record is None:
-            if reader is None:
-                reader = self._open_reader(place)
-            return bulk.read_one(reader, place)
-        return packs.decode(record, place)
+        if record is not None:
+            return packs.decode(record, place)
+        return bulk.read_one(reader or self._open_reader(place), place)
 
     def _reader_of(self, place: Location) -> PackReader | None:
         """The open pack of a chunk; None while the record is, at least partly, in the buffer."""
@@ -543,9 +544,8 @@ class ChunkStore:
         try:
             reader = PackReader(self._packs / (place.pack + packs.SUFFIX))
         except FileNotFoundError as error:
-            raise Corrupt(
-                f"chunk {place.digest.hex()}", f"pack {place.pack}", "no such file"
-            ) from error
+            name = f"chunk {place.digest.hex()}"
+            raise Corrupt(name, f"pack {place.pack}", "no such file") from error
         with self._lock:
             self._readers[place.pack] = reader
             while len(self._readers) > _READERS_MAX:
