@@ -155,6 +155,12 @@ class Basis:
             return False
         more = more or stop is not None
         while not cursor.done:
+            entries, at, end = cursor.run(stop)
+            if end - at > 1 and self._writer.fits(cursor.level):
+                self._writer.take_run(cursor.level, entries, at, end)
+                cursor.step(end - at)
+                self._rows, taken = None, True
+                continue
             inside = stop is None or cursor.last < stop
             if inside and self._may_take(more=more):
                 self._writer.take(cursor.unit)
@@ -186,7 +192,7 @@ class Basis:
         rows = self._rows
         end = len(rows) if stop is None else bisect_left(rows.paths, stop, self._at)
         self._new_files.check(rows.paths, self._at, end)
-        self._writer.copy_rows(rows, self._at, end)
+        self._writer.copy_rows(rows, self._at, end, of_range=True)
         self._forward(end)
 
     def _forward(self, to: int) -> None:

@@ -107,21 +107,12 @@ class Loader:
 
     def glance(self, unit: Unit) -> Glance:
         """A range as it is stored, checked against what its entry says."""
-        found = Glance(self.chunks.get(unit.blob))
-        first, last = unit.first.encode("utf-8"), unit.last.encode("utf-8")
-        text = found.text
-        if (
-            found.count != unit.rows
-            or not text.startswith(first)
-            or text[len(first) : len(first) + 1] not in (b"", b"\0")
-            or text[text.rfind(0) + 1 :] != last
-        ):
-            raise Corrupt(
-                f"range {unit.blob}",
-                f"{unit.rows} rows from '{unit.first}' to '{unit.last}'",
-                f"{found.count} others",
-            )
-        return found
+        return self.glances([unit])[0]
+
+    def glances(self, units: list[Unit]) -> list[Glance]:
+        """Several ranges, with one look-up."""
+        data = self.chunks.get_many([unit.blob for unit in units])
+        return [_checked(Glance(data[unit.blob]), unit) for unit in units]
 
     def _rows(self, range_id: ChunkId) -> Columns:
         with self._lock:
@@ -135,6 +126,23 @@ class Loader:
             while len(self._ranges) > _RANGES_MAX:
                 self._ranges.popitem(last=False)
         return rows
+
+
+def _checked(found: Glance, unit: Unit) -> Glance:
+    first, last = unit.first.encode("utf-8"), unit.last.encode("utf-8")
+    text = found.text
+    if (
+        found.count != unit.rows
+        or not text.startswith(first)
+        or text[len(first) : len(first) + 1] not in (b"", b"\0")
+        or text[text.rfind(0) + 1 :] != last
+    ):
+        raise Corrupt(
+            f"range {unit.blob}",
+            f"{unit.rows} rows from '{unit.first}' to '{unit.last}'",
+            f"{found.count} others",
+        )
+    return found
 
 
 _NOTHING = Node(level=1, rows=0, size_bytes=0, entries=Ranges())
@@ -218,9 +226,20 @@ class Cursor:
         """The rows of the range at the position, which it goes down to."""
         return self._loader.rows(self.to_range())
 
-    def step(self) -> None:
-        """Go behind the unit at the position."""
-        self._at[-1] += 1
+    def run(self, stop: str | None) -> tuple[Ranges, int, int]:
+        """The node around the position, and which of its units from there on end before `stop`.
+
+        The last unit of the tree is not among them.
+        """
+        entries, at = self._levels[-1], self._at[-1]
+        end = len(entries) if stop is None else bisect_left(entries.lasts, stop, at)
+        if end == len(entries) and entries.lasts[-1] == self._last:
+            end -= 1
+        return entries, at, end
+
+    def step(self, count: int = 1) -> None:
+        """Go behind the unit at the position, or several of its node."""
+        self._at[-1] += count
         self._climb()
 
     def seek(self, path: str) -> None:

@@ -71,6 +71,14 @@ class Ranges:
         self.rows.append(rows)
         self.sizes.append(size)
 
+    def copy(self, source: "Ranges", start: int, end: int) -> None:
+        """Append entries of another node."""
+        self.firsts += source.firsts[start:end]
+        self.lasts += source.lasts[start:end]
+        self.ids += source.ids[start:end]
+        self.rows += source.rows[start:end]
+        self.sizes += source.sizes[start:end]
+
     def unit(self, level: int, n: int) -> "Unit":
         """One entry as a value."""
         return Unit(
@@ -181,6 +189,30 @@ def next_cut(paths: Sequence[str], start: int, end: int, rows: int) -> int:
     return 0
 
 
+def _next_cut_of_range(paths: Sequence[str], start: int, end: int, rows: int) -> int:
+    """As `next_cut`, where `paths` are those of a whole range.
+
+    It was not cut before its last row, so the hashes of all others that were asked are known to be
+    large; they count for the new range as far as that is not in its easy part.
+    """
+    asked = min(end, max(start, ROWS_MIN - 1))
+    known = max(asked, min(end, len(paths) - 1, start + ROWS_EASY - 1 - rows))
+    return next_cut(paths, start, asked, rows) or next_cut(paths, known, end, rows + known - start)
+
+
+def _next_node_cut(source: Ranges, start: int, end: int, entries: int) -> int:
+    """Where, in entries start…end of a node, one ends that has `entries` before; 0 if it doesn't.
+
+    What its own node was asked about and not cut at, but for the last one, is known to be no cut.
+    """
+    for i in range(start, end):
+        count = entries + i - start + 1
+        known = NODE_MIN - 1 <= i < len(source) - 1 and count < NODE_MAX
+        if not known and is_node_cut(source.lasts[i], count):
+            return i + 1
+    return 0
+
+
 class RangeWriter:
     """Writes a tree from left to right: rows, or ranges and nodes of another tree where they fit.
 
@@ -214,10 +246,26 @@ class RangeWriter:
         assert self.fits(unit.level)
         self._add(unit)
 
-    def copy_rows(self, source: Columns, start: int, end: int) -> None:
-        """Append rows, which follow all earlier ones in order."""
+    def take_run(self, level: int, source: Ranges, start: int, end: int) -> None:
+        """As `take`, of several entries of one node (none the last of its tree)."""
+        assert self.fits(level)
+        while len(self._open) <= level:
+            self._open.append(Ranges())
         while start < end:
-            cut = next_cut(source.paths, start, end, len(self._rows))
+            cut = _next_node_cut(source, start, end, len(self._open[level]))
+            self._open[level].copy(source, start, cut or end)
+            if cut:
+                self._end_node(level + 1)
+            start = cut or end
+
+    def copy_rows(self, source: Columns, start: int, end: int, *, of_range: bool = False) -> None:
+        """Append rows, which follow all earlier ones in order.
+
+        `of_range`: the source is a whole range of a tree, whose own cuts tell most of the new ones.
+        """
+        cut_after = _next_cut_of_range if of_range else next_cut
+        while start < end:
+            cut = cut_after(source.paths, start, end, len(self._rows))
             self._rows.copy_rows(source, start, cut or end)
             if cut:
                 self._end_range()
