@@ -319,10 +319,7 @@ class EngineFiles:
         canonical = check_path(path, root_allowed=True)
         root, record = self._root(repo, commit)
         self._entry(root, record, canonical, digest=False)
-        return (
-            ("\n".join(part.rows.paths[part.start : part.end]) + "\n").encode("utf-8")
-            for part in self._services.trees.slices(root, canonical)
-        )
+        return self._services.trees.name_lines(root, canonical)
 
     def inspect_file(self, repo: str, commit: str, path: str) -> FileInfo:
         canonical = check_path(path, root_allowed=True)

@@ -158,6 +158,12 @@ class Trees:
         is_file = bool(prefix) and view.place(prefix) is not None
         return view.slices(*((prefix, prefix + "\0") if is_file else below(prefix)))
 
+    def name_lines(self, root: RootId, prefix: str = "") -> Iterator[bytes]:
+        """The path of a file, or of all files below a directory, by path, one a line."""
+        view = self._view(root)
+        is_file = bool(prefix) and view.place(prefix) is not None
+        return view.name_lines(*((prefix, prefix + "\0") if is_file else below(prefix)))
+
     def contents(
         self, root: RootId, prefix: str = ""
     ) -> Iterator[tuple[str, int, Iterable[bytes]]]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from trunkline.files.columns import Columns, FileRow
 from trunkline.files.index import Cursor, Loader
-from trunkline.files.manifest import RootId
+from trunkline.files.manifest import RootId, Unit
+
+_TOGETHER = 8  # ranges whose names make one piece
 
 
 def below(directory: str) -> tuple[str, str | None]:
@@ -111,6 +113,37 @@ class View:
             if start < end:
                 yield Slice(rows=rows, start=start, end=end)
             cursor.step()
+
+    def name_lines(self, low: str, high: str | None) -> Iterator[bytes]:
+        """The paths of an interval, a newline behind each, in pieces of some ranges.
+
+        Ranges that are inside as wholes are not decoded.
+        """
+        cursor = self.cursor(low)
+        whole: list[Unit] = []
+        while not cursor.done and (high is None or cursor.first < high):
+            unit = cursor.to_range()
+            if low <= unit.first and (high is None or unit.last < high):
+                whole.append(unit)
+            else:
+                yield from self._lines(whole)
+                whole = []
+                paths = cursor.rows().paths
+                start = bisect_left(paths, low)
+                end = len(paths) if high is None else bisect_left(paths, high)
+                if start < end:
+                    yield ("\n".join(paths[start:end]) + "\n").encode("utf-8")
+            if len(whole) >= _TOGETHER:
+                yield from self._lines(whole)
+                whole = []
+            cursor.step()
+        yield from self._lines(whole)
+
+    def _lines(self, units: list[Unit]) -> Iterator[bytes]:
+        if units:
+            texts = [glance.text for glance in self.loader.glances(units)]
+            # No path has a newline in it.
+            yield b"\0".join([*texts, b""]).replace(b"\0", b"\n")
 
     def weigh(self, low: str, high: str | None) -> tuple[int, int]:
         """(files, bytes) of an interval; reads at most the ways to its two ends."""
