@@ -1,17 +1,17 @@
 """Files that are erased from all history, with all that was made from them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stored_bytes import places_of, stored_bytes
 
 from trunkline.api.changes import CopyFile, DeleteFile, PutFile
 from trunkline.client.local_files import put_local
 from trunkline.errors import FileNotFoundInCommit, FilePurged, InvalidInput, NotFound, RepoNotFound
 from trunkline.files.manifest import EMPTY
 from trunkline.model.purges import PurgeReport
-from trunkline.store import packs
 
 SECRET = "4711-secret-of-jane"
 
@@ -32,25 +32,6 @@ def purge(driver: Any, *targets: str, **options: object) -> PurgeReport:
     return report
 
 
-def stored_bytes(home: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file below a data directory, packs once more with their records unpacked."""
-    for path in sorted(home.rglob("*")):
-        if not path.is_file() or path.is_socket():
-            continue
-        data = path.read_bytes()
-        yield str(path), data
-        if path.name.endswith(packs.SUFFIX):
-            content = packs.read_records(data, path.name.removesuffix(packs.SUFFIX))
-            for place in content.places:
-                record = data[place.offset : place.offset + packs.RECORD_BYTES + place.stored]
-                yield f"{path}:{place.digest.hex()}", packs.decode(record, place)
-
-
-def where(home: Path, text: str) -> list[str]:
-    """Where a text is found below a data directory, packed or plain."""
-    return [name for name, data in stored_bytes(home) if text.encode() in data]
-
-
 def test_a_purged_file_is_in_no_commit_and_nowhere_on_the_disk(engine: Any) -> None:
     first = engine.put("data", {"keep": "one", "jane.txt": SECRET})
     second = engine.put("data", {"keep": "two"})
@@ -60,7 +41,7 @@ def test_a_purged_file_is_in_no_commit_and_nowhere_on_the_disk(engine: Any) -> N
 
     assert engine.tree("data", first.id) == {"keep": "one"}
     assert engine.tree("data", second.id) == engine.tree("data", third.id) == {"keep": "two"}
-    assert where(engine.home, SECRET) == []
+    assert places_of(engine.home, SECRET) == []
     [repo] = report.repos
     assert (repo.repo, repo.derived, repo.commits, repo.files) == ("data", False, 2, 2)
     assert (report.contents, report.contents_erased, report.kept) == (1, 1, ())
@@ -114,7 +95,7 @@ def test_names_are_forgotten_where_that_is_asked_for(engine: Any) -> None:
     report = purge(engine, "data:/people/jane-*", forget_names=True)
 
     assert report.targets == ()
-    assert where(engine.home, "jane-") == []
+    assert places_of(engine.home, "jane-") == []
     with pytest.raises(FilePurged):
         engine.read("data", "people/jane-doe.txt", commit.id)
     with pytest.raises(FilePurged):
@@ -136,7 +117,7 @@ def test_what_was_made_from_a_purged_file_goes_through_two_pipelines(engine: Any
 
     report = purge(engine, "data:/jane")
 
-    assert where(engine.home, SECRET) == []
+    assert places_of(engine.home, SECRET) == []
     assert engine.tree("up", old_up) == {"a": "up-alpha"}
     assert engine.tree("down", old) == {"a": "down-up-alpha"}
     assert {r.repo: r.derived for r in report.repos} == {"data": False, "up": True, "down": True}
@@ -163,7 +144,7 @@ def test_what_a_datum_made_of_a_whole_directory_is_made_anew_from_what_is_left(
     assert len(report.runs) == 1
     assert engine.job("all").state == "success"
     assert engine.tree("all") == {"all": "alpha"}
-    assert where(engine.home, SECRET) == []
+    assert places_of(engine.home, SECRET) == []
 
 
 def test_a_pipeline_that_runs_again_does_not_bring_it_back(engine: Any) -> None:
@@ -194,7 +175,7 @@ def test_what_was_joined_of_several_datums_goes_as_a_whole(engine: Any) -> None:
     assert engine.tree("join", old) == {}
     assert engine.job("join").state == "success"
     assert engine.tree("join") == {"all": "alpha\n"}
-    assert where(engine.home, SECRET) == []
+    assert places_of(engine.home, SECRET) == []
 
 
 def test_the_record_of_a_datum_stays_without_what_it_read(engine: Any) -> None:
@@ -235,7 +216,7 @@ def test_with_copies_the_same_content_goes_from_all_repos(engine: Any) -> None:
 
     assert engine.tree("other") == {"y": "2"}
     assert report.kept == ()
-    assert where(engine.home, SECRET) == []
+    assert places_of(engine.home, SECRET) == []
 
 
 def test_open_commits_and_transactions_lose_it_too(engine: Any) -> None:
@@ -249,7 +230,7 @@ def test_open_commits_and_transactions_lose_it_too(engine: Any) -> None:
     report = purge(engine, "data:/jane")
 
     assert report.open_changes == 2
-    assert where(engine.home, SECRET) == []
+    assert places_of(engine.home, SECRET) == []
     engine.engine.commits.finish_commit("data", "master")
     assert engine.tree("data") == {"a": "1", "b": "2"}
     engine.engine.transactions.finish_transaction(waiting.id)
@@ -267,7 +248,7 @@ def test_the_trash_loses_it_too(engine: Any) -> None:
 
     purge(engine, "data:/jane", "data2:/jane")
 
-    assert where(engine.home, SECRET) == []
+    assert places_of(engine.home, SECRET) == []
     engine.engine.trash.undelete("commit", f"data@{gone.id}")
     assert engine.tree("data", gone.id) == {"a": "1"}
     engine.engine.trash.undelete("repo", "data2")
@@ -282,7 +263,7 @@ def test_the_deleted_pipeline_and_its_outputs_in_the_trash_lose_it(engine: Any) 
 
     purge(engine, "data:/jane")
 
-    assert where(engine.home, SECRET) == []
+    assert places_of(engine.home, SECRET) == []
     engine.engine.trash.undelete("pipeline", "copy")
     assert engine.tree("copy") == {"a": "alpha"}
 
@@ -297,7 +278,7 @@ def test_outputs_whose_jobs_left_no_record_go_as_far_as_nobody_knows_better(
 
     report = purge(engine, "data:/jane")
 
-    assert where(engine.home, SECRET) == []
+    assert places_of(engine.home, SECRET) == []
     assert any("no record" in remark for remark in report.remarks)
     assert engine.job("copy").state == "success"
     assert engine.tree("copy") == {"a": "alpha"}
@@ -343,7 +324,7 @@ def test_everything_can_be_purged_from_a_repo(engine: Any) -> None:
     purge(engine, "data:/")
 
     assert engine.engine.commits.inspect_commit("data", commit.id).root == EMPTY
-    assert where(engine.home, SECRET) == []
+    assert places_of(engine.home, SECRET) == []
 
 
 def test_tombstones_survive_a_restart_and_a_backup(
@@ -378,7 +359,7 @@ def test_a_directory_that_was_put_and_is_put_again_comes_back_on_purpose_only(
     engine.engine.files.modify_files("data", "master", put)
 
     purge(engine, "data:/jane", forget_names=True)
-    assert where(engine.home, "jane") == []
+    assert places_of(engine.home, "jane") == []
     assert engine.tree("data") == {"a": "1"}
 
     engine.engine.files.modify_files("data", "master", put)
@@ -409,7 +390,7 @@ def test_a_second_purge_finds_its_way_through_what_the_first_has_left(engine: An
     assert engine.tree("copy", old) == {"a": "alpha"}
     assert engine.job("copy").state == "success"
     assert engine.tree("copy") == {"a": "alpha"}
-    assert where(engine.home, "joe-secret") == []
+    assert places_of(engine.home, "joe-secret") == []
 
 
 def test_a_deletion_in_an_open_commit_keeps_its_name_to_itself(engine: Any) -> None:
@@ -419,7 +400,7 @@ def test_a_deletion_in_an_open_commit_keeps_its_name_to_itself(engine: Any) -> N
 
     purge(engine, "data:/jane-doe", forget_names=True)
 
-    assert where(engine.home, "jane-doe") == []
+    assert places_of(engine.home, "jane-doe") == []
     engine.engine.commits.finish_commit("data", "master")
     assert engine.tree("data") == {"a": "1"}
 
@@ -445,3 +426,16 @@ def test_damage_to_what_is_said_of_purged_files_is_found(
     damages = {d.thing: d for d in driver.engine.admin.fsck().damages}
 
     assert damages[f"chunk {name}"].hits[0].startswith("what is said of purged files")
+
+
+def test_names_are_forgotten_downstream_too_also_of_directories(engine: Any) -> None:
+    engine.put("data", {"jane-doe/x": "1", "joe/x": "2"})
+    engine.pipeline("up", "cp -r $data /pfs/out/")
+    engine.pipeline("down", "cp -r $up /pfs/out/", source="up")
+    assert engine.job("down").state == "success"
+
+    purge(engine, "data:/jane-doe", forget_names=True)
+
+    assert engine.job("down").state == "success"
+    assert engine.tree("down") == {"joe/x": "2"}
+    assert places_of(engine.home, "jane-doe") == []

@@ -88,13 +88,16 @@ def recorded(home: Path) -> Iterator[Recorder]:
     recorder.disk.recording.check()
 
 
-def judge(session: Session, *, seeds: int = SEEDS, every: int = EVERY) -> int:
-    """Open the store that each crash leaves, and compare; returns how many crashes there were."""
+def judge(session: Session, *, seeds: int = SEEDS, every: int = EVERY, first: int = 0) -> int:
+    """Open the store that each crash leaves, and compare; returns how many crashes there were.
+
+    Only those from the step `first` on.
+    """
     tried = 0
     seen: set[tuple[int, int]] = set()
     with scratch() as place:
         for image in images(session.recording, seeds=seeds):
-            if image.at % every:
+            if image.at % every or image.at < first:
                 continue
             same = (hash(frozenset(image.files.items())), sum(e <= image.at for e in session.ends))
             if same in seen:

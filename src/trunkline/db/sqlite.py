@@ -136,9 +136,20 @@ class SqliteDatabase:
                 connection.execute(f"PRAGMA busy_timeout={int(SCRUB_TIMEOUT_S * 1000)}")
                 connection.execute("VACUUM")
                 busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._sync_log()  # its length: after a power cut it might have the old one
                 return not busy
             finally:
                 connection.close()
+
+    def _sync_log(self) -> None:
+        """Only the log: to open and close the database file would end SQLite's own locks on it."""
+        try:
+            with self._path.with_name(f"{self._path.name}-wal").open("rb+") as file:
+                os.fsync(file.fileno())
+        except FileNotFoundError:
+            pass  # the last connection took it along
+        except OSError as error:
+            raise Unavailable(f"the log of {self._path} can't be synced: {error}") from error
 
     @property
     def revision(self) -> int:

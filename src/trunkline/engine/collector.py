@@ -112,7 +112,8 @@ class Collector:
                 report, _, needed = self._cycle(collection, 0.0, self._pace, doomed=waiting)
                 reports.append(report)
                 there = {raw(c) for c in self._chunks.has_many([ChunkId(d.hex()) for d in waiting])}
-                if there <= needed:
+                # To the first cycle, what left the catalog just before it counts as needed.
+                if len(reports) > 1 and there <= needed:
                     report, _, _ = self._cycle(collection, 0.0, self._pace, thorough=True)
                     reports.append(report)
                     return Erased(whole=True, report=_together(reports))

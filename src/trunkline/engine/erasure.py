@@ -13,6 +13,7 @@ from trunkline.files.impact import Impact
 from trunkline.files.statcache import forget_all
 from trunkline.model.purges import KeptContent
 from trunkline.store.chunks import ChunkId
+from trunkline.store.packs import sync_directory
 from trunkline.versions import purges
 from trunkline.versions.purges import HeldCommit
 
@@ -80,6 +81,9 @@ def forget_traces(services: Services) -> list[str]:
     if kept.exists():  # going back to it is over anyway, as something was written since
         shutil.rmtree(kept, ignore_errors=True)
         remarks.append(f"the copy of the catalog from before the last upgrade ({kept}) is gone")
+    for directory in (services.config.home, services.config.home / "cache" / "sync"):
+        if directory.exists():
+            sync_directory(directory)  # what was removed does not come back
     services.chunks.let_go(cached=True)
     return remarks
 

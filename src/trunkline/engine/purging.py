@@ -358,10 +358,20 @@ class Rewriting:
         return i < len(paths) and paths[i].startswith(file.path + "/")
 
     def _hidden(self, file: DatumFile) -> str:
-        """The path of an input, as far as it may be told."""
-        if self._salt and file.path and self.selection(file.repo).chooses(file.path):
-            return purges.hashed(file.path, self._salt)
-        return file.path
+        """The path of an input that had a chosen file in it, as far as it may be told.
+
+        The name of a directory of which nothing is left is not told either.
+        """
+        if not self._salt or not file.path:
+            return file.path
+        commit = self._by_id[file.repo].get(file.commit)
+        if file.type is FileType.DIR and commit is not None and commit.root:
+            paths, below = self.chosen(commit).paths, file.path + "/"
+            chosen = bisect_left(paths, file.path + "0") - bisect_left(paths, below)
+            rows = self._trees.slices(RootId(commit.root), file.path)
+            if chosen < sum(part.end - part.start for part in rows):
+                return file.path
+        return purges.hashed(file.path, self._salt)
 
     def _discover_results(self, tx: Transaction) -> None:
         """Datums of which a chosen file is remembered, or is in a tree: they will run again."""

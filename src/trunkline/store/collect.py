@@ -23,7 +23,7 @@ from trunkline.store import repair, tables
 from trunkline.store.compact import ASIDE_SUFFIX, Compacted, Compactor
 from trunkline.store.epochs import Epochs
 from trunkline.store.live import LiveSet
-from trunkline.store.packs import NO_SPACE
+from trunkline.store.packs import NO_SPACE, sync_directory
 from trunkline.store.uses import Uses
 
 _SCRATCH_BYTES_MIN = 64 * 1024 * 1024  # free, for notes beside the packs
@@ -218,7 +218,11 @@ class Collection:
             yield page, live.among([state.digest for state in page])
 
     def scrub(self) -> bool:
-        """Leave no trace of what was given up in the index; see `db.database.Database.scrub`."""
+        """Leave no trace of what was given up: see `db.database.Database.scrub`.
+
+        Packs that were removed do not come back after a power cut from here on.
+        """
+        sync_directory(self._directory / "packs")
         return self._index.scrub()
 
     def set_aside(self) -> list[str]:
