@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from trunkline.api.changes import PutFile
 from trunkline.errors import Corrupt, InvalidInput
 
 TEXT = "a line of its own that is long enough to be a chunk worth keeping\n" * 20
@@ -185,3 +186,66 @@ def test_a_share_of_the_data_is_read(engine: Any) -> None:
     for percent in (0, 101):
         with pytest.raises(InvalidInput, match="share of the data"):
             engine.engine.admin.fsck(read_percent=percent)
+
+
+def change_catalog(engine: Any, before: bytes, after: bytes) -> None:
+    """Change bytes in the file of the catalog, wherever they are, and open it again."""
+    engine.engine.close()
+    path = engine.home / "catalog.db"
+    data = path.read_bytes()
+    assert before in data
+    path.write_bytes(data.replace(before, after))
+
+
+def test_a_changed_record_of_a_commit_is_not_served_and_can_be_taken_as_it_is(
+    engine: Any, open_engine: Callable[..., Any]
+) -> None:
+    put = [PutFile(path="a", content=[b"a"])]
+    commit = engine.engine.files.modify_files("data", "master", put, description="as it was")
+    change_catalog(engine, b"as it was", b"as it waz")
+    again = open_engine(TRUNKLINE_TRASH_S="0")
+
+    with pytest.raises(Corrupt, match=f"commit data@{commit.id} in the catalog"):
+        again.read("data", "a")
+    damages = again.engine.admin.fsck().damages
+    assert [(d.thing, d.hits) for d in damages if "record" in d.problem] == [
+        (f"commit data@{commit.id}", (f"data@{commit.id}",))
+    ]
+    assert all(damage.repaired for damage in again.engine.admin.fsck(repair=True).damages)
+    assert again.engine.admin.fsck().damages == ()
+    assert again.read("data", "a") == "a"
+
+
+def test_another_tree_in_the_record_of_a_commit_is_never_served(
+    engine: Any, open_engine: Callable[..., Any]
+) -> None:
+    first, second = engine.put("data", {"a": "one"}), engine.put("data", {"a": "two"})
+    change_catalog(engine, first.root.encode(), second.root.encode())
+    again = open_engine(TRUNKLINE_TRASH_S="0")
+
+    for _ in range(2):
+        [damage] = [d for d in again.engine.admin.fsck(repair=True).damages if d.hits]
+        assert (damage.thing, damage.repaired) == (f"commit data@{first.id}", False)
+        assert "restore a backup" in damage.repair
+        with pytest.raises(Corrupt, match=f"commit data@{first.id}"):
+            again.read("data", "a", first.id)
+        with pytest.raises(Corrupt, match=f"data@{first.id}"):  # or the tree it had would go
+            again.engine.admin.gc(grace_s=0)
+    assert again.read("data", "a", second.id) == "two"
+
+
+def test_commits_made_from_each_other_by_damage_make_no_endless_round(engine: Any) -> None:
+    for name in ("one", "two"):
+        engine.engine.repos.create_repo(name)
+    engine.put("data", {"a": "a"})
+    engine.engine.branches.create_branch("one", "master", provenance=["data@master"])
+    engine.engine.branches.create_branch("two", "master", provenance=["one@master"])
+    with sqlite3.connect(engine.home / "catalog.db") as connection:
+        last = "(SELECT MAX(derived) FROM commit_provenance)"
+        connection.execute(f"UPDATE commit_provenance SET source = {last} WHERE derived <> {last}")
+    connection.close()
+
+    engine.engine.commits.inspect_commit("two", "master")
+    problems = [damage.problem for damage in engine.engine.admin.fsck().damages]
+
+    assert "it was made from a later commit" in problems

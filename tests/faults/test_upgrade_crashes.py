@@ -180,7 +180,7 @@ def test_a_disk_that_fills_up_in_the_middle_leaves_a_whole_catalog(tmp_path: Pat
         with pytest.raises(Conflict, match="bytes are needed beside it"):
             upgrades.upgrade(home, now=NOW)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(upgrades, "_SLACK_BYTES", 0)
+            patch.setattr(upgrades, "_hindrances", lambda home, needed: iter(()))
             with pytest.raises(TrunklineError, match="no space is left"):
                 upgrades.upgrade(home, now=NOW)
         assert upgrades.check(home).damages == ()

@@ -12,7 +12,7 @@ from trunkline.db.sqlite import SqliteDatabase
 from trunkline.files.manifest import EMPTY
 from trunkline.model.names import is_commit_id
 from trunkline.model.versions import BranchName
-from trunkline.versions import branches, commits, projects, removal, repos, trash
+from trunkline.versions import branches, commits, invariants, projects, removal, repos, trash
 from trunkline.versions.records import CommitRecord, OpenedCommit
 
 
@@ -22,6 +22,7 @@ class Catalog:
     def __init__(self, path: Path) -> None:
         self.db = SqliteDatabase(path, durable=False)
         migrate(self.db, "catalog", where=str(path))
+        invariants.guard(self.db)
         self.count = 0
 
     def moment(self) -> dict[str, object]:

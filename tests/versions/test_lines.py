@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from trunkline.errors import CommitNotFound
 from trunkline.versions import commits, invariants, removal, repos, trash
+from trunkline.versions.tables.seals import SEAL
 
 _SPEC = importlib.util.spec_from_file_location("catalog", Path(__file__).parent / "conftest.py")
 _MODULE = importlib.util.module_from_spec(_SPEC)
@@ -173,6 +174,8 @@ def long_repo(place: Path, length: int):
     connection.close()
     catalog = Catalog(place / f"{length}.db")
     catalog.count = 10**6
+    with catalog.db.write() as tx:
+        tx.execute(f"UPDATE commit_record SET seal = {SEAL}")
     assert run
     return catalog
 

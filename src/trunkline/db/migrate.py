@@ -11,6 +11,7 @@ from importlib import resources
 from sqlite3 import complete_statement
 
 from trunkline.db.database import Database, Transaction
+from trunkline.db.guards import lift_guards
 from trunkline.errors import Corrupt, StoreTooNew
 
 _REWRITES = "-- Rewrites:"
@@ -78,6 +79,7 @@ def apply(database: Database, migration: Migration) -> None:
             tx.execute("CREATE TABLE IF NOT EXISTS migration (number BIGINT PRIMARY KEY NOT NULL)")
         if tx.row("SELECT 1 FROM migration WHERE number = :n", n=migration.number):
             return
+        lift_guards(tx)
         for statement in _statements(migration.text):
             tx.execute(statement)
         tx.execute("INSERT INTO migration (number) VALUES (:n)", n=migration.number)

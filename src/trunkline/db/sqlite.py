@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from trunkline.db.database import Row, Transaction, Value
+from trunkline.db.seals import FUNCTION, row_seal
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 
 BUSY_TIMEOUT_S = 60.0  # for writers in other processes
@@ -204,6 +205,7 @@ class SqliteDatabase:
         connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA temp_store=MEMORY")
+        connection.create_function(FUNCTION, -1, row_seal, deterministic=True)
         return connection
 
 

@@ -19,7 +19,7 @@ from trunkline.files.tree import Trees
 from trunkline.model.admin import Damage, FsckReport
 from trunkline.store.collect import Collection
 from trunkline.store.live import LiveSet
-from trunkline.versions import commits, invariants, purges, repos
+from trunkline.versions import invariants, purges, repos
 from trunkline.versions.commits import CommitRecord
 
 _HITS_MAX = 20
@@ -28,6 +28,9 @@ _PUT_AGAIN = "put the same content again, which heals it wherever it is, or rest
 _RUN_AGAIN = "run its pipeline again with `update pipeline --reprocess`, or restore a backup"
 _UNUSED = "nothing needs it"
 _ASK = "`fsck --repair` heals it"
+_SEAL = "its files are as they were: `fsck --repair` takes the rest of the record as it is now"
+_SEALED = "repaired: its files are as they were, and the rest of the record counts as it is now"
+_RESTORE = "restore a backup"
 
 
 class Check:
@@ -55,7 +58,9 @@ class Check:
             )
             problems = {(str(chunk) or f" {n}"): text for n, (chunk, text) in enumerate(found)}
             healed = self._heal(collection, live, problems) if repair else {}
-            files, count = self._check_catalog(live, [c for c in problems if c[0] != " "])
+            files, count = self._check_catalog(
+                live, [c for c in problems if c[0] != " "], repair=repair
+            )
         for chunk, problem in problems.items():
             self._damages.append(self._chunk_damage(chunk, problem, healed, tried=repair))
         stats = services.chunks.stats
@@ -124,7 +129,7 @@ class Check:
 
     # --- the catalog ------------------------------------------------------------------------------
 
-    def _check_catalog(self, seen: LiveSet, damaged: list[str]) -> tuple[int, int]:
+    def _check_catalog(self, seen: LiveSet, damaged: list[str], *, repair: bool) -> tuple[int, int]:
         """Check all that the catalog names; returns numbers of files and commits."""
         impact = Impact(self._services.chunks, damaged)
         self._known = frozenset(damaged)
@@ -138,11 +143,13 @@ class Check:
         ]
         files = count = 0
         checked: set[str] = set()
-        out_of_reach = {thing for thing, _, _ in found}  # no name leads to such a repo
+        unsealed = {thing for thing, problem, _ in found if problem == invariants.UNSEALED}
         for name in names:
-            for record in self._records(name) if f"repo {name}" not in out_of_reach else ():
+            for record in invariants.records(self._services.database, name):
                 count += 1
                 files += record.files
+                if f"commit {record.name}" in unsealed:
+                    self._check_unsealed(record, repair=repair)
                 if record.finished is None:
                     continue
                 if record.root not in checked:
@@ -165,17 +172,6 @@ class Check:
                 Damage(thing=f"{_TOMBSTONE} (purge {purge})", problem=problem, hits=())
                 for problem in self._tree_problems(names, seen)
             ]
-
-    def _records(self, repo: str) -> Iterator[CommitRecord]:
-        """All commits of a repo, each page in a transaction of its own."""
-        before: int | None = None
-        while True:
-            with self._services.database.read() as tx:
-                page = list(commits.list_commits(tx, repo, number=500, before=before))
-            yield from page
-            if len(page) < 500:
-                return
-            before = page[-1].number
 
     def _check_tree(self, record: CommitRecord, seen: LiveSet) -> Iterator[Damage]:
         """What is wrong with the structure of a commit's tree."""
@@ -205,6 +201,16 @@ class Check:
         except TrunklineError as error:
             problems = [str(error)]
         return problems
+
+    def _check_unsealed(self, record: CommitRecord, *, repair: bool) -> None:
+        """A record that was changed is sealed as it is where its tree is not what was changed."""
+        fits = invariants.has_its_tree(self._services.database, record)
+        if repair and fits:
+            invariants.seal(self._services.database, record)
+        for number, damage in enumerate(self._damages):
+            if (damage.thing, damage.problem) == (f"commit {record.name}", invariants.UNSEALED):
+                how = (_SEALED if repair else _SEAL) if fits else _RESTORE
+                self._damages[number] = replace(damage, repair=how, repaired=repair and fits)
 
     def _is_known(self, problem: str) -> bool:
         """Whether it is about a chunk that is told of by itself, with all that it hits."""

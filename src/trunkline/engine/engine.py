@@ -37,6 +37,7 @@ from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.scheduler import Scheduler
 from trunkline.runtimes.cleanup import kill_leftovers
 from trunkline.store.chunks import ChunkStore
+from trunkline.versions import invariants
 
 
 class Engine:
@@ -56,6 +57,7 @@ class Engine:
             _clear_scratch(config.home)
             database = SqliteDatabase(config.home / home.CATALOG)
             migrate(database, "catalog", where=str(config.home))
+            invariants.guard(database)
             chunks = ChunkStore(config.home / "store")
             chunks.recover()
             trees = Trees(chunks)

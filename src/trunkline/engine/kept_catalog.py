@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from trunkline.db.database import differing_tables
+from trunkline.db.guards import SEAL
 from trunkline.db.migrate import apply, migrations, numbers
 from trunkline.db.sqlite import SqliteDatabase, reading
 from trunkline.engine import archive
@@ -23,8 +24,9 @@ DIRECTORY = "before-upgrade"
 
 _RECORD = "UPGRADE.json"
 _VERSION = 1
-# What collecting garbage notes for itself: the same names are alive with it and without.
-_APART = ("collection", "removed_name")
+# What collecting garbage notes for itself: the same names are alive with it and without. And what
+# follows from the schema, which the migrations decide.
+_APART = ("collection", "removed_name", SEAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -306,6 +306,7 @@ def _do(plan: UpgradeCheck, *, now: datetime, force: bool) -> UpgradeReport:
         with database.read() as tx:
             steps = _missing(tx, home, plan.format)
         _do_all(steps, home, database)
+        invariants.guard(database)
         problems = tuple(_broken_rules(database))
         if problems and not force:
             kept_catalog.put_back(home, database, record)

@@ -9,14 +9,22 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from trunkline.db.database import Transaction
-from trunkline.errors import NotFound
+from trunkline.errors import Corrupt, NotFound
 from trunkline.files.manifest import EMPTY
 from trunkline.files.reach import Kind, Name
 from trunkline.versions import tables
+from trunkline.versions.records import listed
 
 
 def names(tx: Transaction) -> Iterator[Name]:
-    """Everything in the history that names chunks."""
+    """Everything in the history that names chunks.
+
+    Raises Corrupt if a commit's row was changed: nobody knows then which tree it named.
+    """
+    broken = [*(f"{repo}@{commit}" for _, repo, commit in tables.broken_seals(tx))]
+    broken += tables.broken_seals_in_trash(tx)
+    if broken:
+        raise Corrupt("the catalog", "commits that fit their seals", listed(broken))
     number = -1
     while roots := tables.stored_roots(tx, number):
         yield from (Name(Kind.TREE, root) for _, root in roots)

@@ -1,5 +1,6 @@
 """SQL on commits."""
 
+import contextlib
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -9,11 +10,12 @@ from trunkline.errors import Corrupt
 from trunkline.model.versions import Origin
 from trunkline.versions.records import CommitRecord, NewCommit, RepoRow
 from trunkline.versions.tables.numbers import next_number
+from trunkline.versions.tables.seals import SEALED, seal_of, seal_over
 
 PAGES = (16, 64, 256, 500)  # rows held at once while a long list is walked: few are often enough
 FIELDS = (
     "c.number, r.name, c.id, c.branch, c.origin, p.id, c.description, c.started_us, c.finished_us, "
-    "c.root, c.size_bytes, c.files, c.error"
+    "c.root, c.size_bytes, c.files, c.error, c.seal"
 )
 JOINS = "JOIN repo r ON r.number = c.repo LEFT JOIN commit_record p ON p.number = c.parent"
 # The line that a new child of :parent goes on with; nothing if it has to begin one.
@@ -22,6 +24,8 @@ LINE_BELOW = (
     "(SELECT 1 FROM commit_record c WHERE c.line = p.line AND c.number > p.number)"
 )
 COMMIT_ROW = f"SELECT {FIELDS} FROM commit_record c {JOINS}"
+_SEAL_OF_NEW = seal_over(*SEALED)
+_SEAL_OF_CLOSED = seal_over("finished_us", "root", "size_bytes", "files", "error", "description")
 
 
 def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime) -> CommitRecord:
@@ -35,9 +39,9 @@ def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime)
     )
     tx.execute(
         "INSERT INTO commit_record "
-        "(number, repo, id, branch, origin, parent, line, description, started_us) VALUES "
+        "(number, repo, id, branch, origin, parent, line, description, started_us, seal) VALUES "
         f"(:number, :repo, :id, :branch, :origin, :parent, COALESCE(({LINE_BELOW}), :number), "
-        ":description, :now)",
+        f":description, :started_us, {_SEAL_OF_NEW})",
         number=number,
         repo=repo.number,
         id=new.id,
@@ -45,7 +49,12 @@ def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime)
         origin=new.origin.value,
         parent=new.parent,
         description=new.description,
-        now=to_microseconds(now),
+        started_us=to_microseconds(now),
+        finished_us=None,
+        root="",
+        size_bytes=0,
+        files=0,
+        error=None,
     )
     tx.execute_many(
         "INSERT INTO commit_provenance (derived, source, branch, position) "
@@ -71,11 +80,11 @@ def close_commit(
 ) -> CommitRecord:
     """Finish a commit and forget its deltas."""
     tx.execute(
-        "UPDATE commit_record SET finished_us = :now, root = :root, files = :files, "
-        "size_bytes = :size_bytes, description = :description, error = :error "
-        "WHERE number = :number AND finished_us IS NULL",
+        "UPDATE commit_record SET finished_us = :finished_us, root = :root, files = :files, "
+        "size_bytes = :size_bytes, description = :description, error = :error, "
+        f"seal = {_SEAL_OF_CLOSED} WHERE number = :number AND finished_us IS NULL",
         number=number,
-        now=to_microseconds(now),
+        finished_us=to_microseconds(now),
         root=root,
         files=files,
         size_bytes=size_bytes,
@@ -164,19 +173,43 @@ def newest_everywhere(
     return [commit_record(row) for row in rows]
 
 
+def commits_as_they_lie(
+    tx: Transaction, repo: str, after: int, most: int
+) -> tuple[list[CommitRecord], int | None]:
+    """The next commits of a repo, oldest first, whatever their seals say, and where to go on.
+
+    Those that can't even be read are left out.
+    """
+    rows = tx.rows(
+        f"{COMMIT_ROW} WHERE r.name = :repo AND c.number > :after ORDER BY c.number LIMIT :most",
+        repo=repo,
+        after=after,
+        most=most,
+    )
+    found = []
+    for row in rows:
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            found.append(_commit_record(row))
+    return found, rows[-1][0] if len(rows) == most else None
+
+
 def commit_record(row: Row) -> CommitRecord:
-    """The record in a row; raises Corrupt for values that no record has."""
-    try:
-        return _commit_record(row)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise Corrupt("the catalog", "commits with values that can be", str(error)) from error
+    """The record in a row; raises Corrupt where the row is not as it was written."""
+    number, repo, commit_id, branch, origin, _, description, started_us, finished_us = row[:9]
+    root, size_bytes, files, error, seal = row[9:]
+    tree = (number, root, size_bytes, files)
+    rest = (commit_id, branch, origin, description, started_us, finished_us, error)
+    if seal_of(*tree, *rest) != seal:
+        name = f"commit {repo}@{commit_id} in the catalog"
+        raise Corrupt(name, "a record that fits its seal", "one that was changed")
+    return _commit_record(row)
 
 
 def _commit_record(row: Row) -> CommitRecord:
     (number, repo, commit_id, branch, origin, parent, description, started_us, finished_us) = row[
         :9
     ]
-    root, size_bytes, files, error = row[9:]
+    root, size_bytes, files, error = row[9:13]
     return CommitRecord(
         repo=repo,
         id=commit_id,

@@ -58,13 +58,14 @@ def provenance_of(tx: Transaction, commit: int) -> list[tuple[CommitName, bool]]
     """All that a commit was made from, nearest first, and whether it is finished.
 
     The distance is that of the longest way, which makes the order topological: a commit comes
-    before all that it was made from itself. Ties are in the order of repo and branch name.
+    before all that it was made from itself. Ties are in the order of repo and branch name. What a
+    commit was made from is older than it, so that even damaged rows make no endless round.
     """
     rows = tx.rows(
         "WITH RECURSIVE up(number, distance) AS ("
         " SELECT source, 1 FROM commit_provenance WHERE derived = :commit UNION"
         " SELECT e.source, up.distance + 1 FROM up JOIN commit_provenance e"
-        " ON e.derived = up.number),"
+        " ON e.derived = up.number AND e.source < e.derived),"
         "far(number, distance) AS (SELECT number, MAX(distance) FROM up GROUP BY number) "
         "SELECT r.name, c.id, c.finished_us IS NOT NULL FROM far "
         "JOIN commit_record c ON c.number = far.number JOIN repo r ON r.number = c.repo "

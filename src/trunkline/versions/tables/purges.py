@@ -9,6 +9,7 @@ from typing import NamedTuple
 from trunkline.db.database import Row, Transaction, Value
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.versions.tables.numbers import next_number
+from trunkline.versions.tables.seals import seal_over
 from trunkline.versions.tables.trash import KEPT_COLUMNS
 
 _PAGE = 500
@@ -300,7 +301,8 @@ def replace_root(
     """The commit has this tree instead of the one that it was finished with."""
     table = "trash_commit" if commit.deleted else "commit_record"
     tx.execute(
-        f"UPDATE {table} SET root = :root, files = :files, size_bytes = :size_bytes "
+        f"UPDATE {table} SET root = :root, files = :files, size_bytes = :size_bytes, "
+        f"seal = {seal_over('root', 'files', 'size_bytes')} "
         "WHERE number = :number AND finished_us IS NOT NULL",
         number=commit.number,
         root=root,
@@ -312,7 +314,7 @@ def replace_root(
 def replace_error(tx: Transaction, commit: HeldCommit, error: str) -> None:
     table = "trash_commit" if commit.deleted else "commit_record"
     tx.execute(
-        f"UPDATE {table} SET error = :error WHERE number = :number",
+        f"UPDATE {table} SET error = :error, seal = {seal_over('error')} WHERE number = :number",
         number=commit.number,
         error=error,
     )

@@ -104,7 +104,8 @@ def sizes_of_heads(tx: Transaction, repo: RepoRow) -> list[tuple[str, int, int]]
             " FROM branch b JOIN commit_record c ON c.number = b.head WHERE b.repo = :repo"
             " UNION ALL"
             " SELECT l.branch, c.number, c.parent, c.finished_us, c.size_bytes"
-            " FROM line l JOIN commit_record c ON c.number = l.parent WHERE l.finished_us IS NULL) "
+            " FROM line l JOIN commit_record c ON c.number = l.parent AND c.number < l.number"
+            " WHERE l.finished_us IS NULL) "
             "SELECT branch, number, size_bytes FROM line WHERE finished_us IS NOT NULL",
             repo=repo.number,
         )

@@ -21,7 +21,7 @@ KEPT_COLUMNS: dict[str, tuple[str, ...]] = {
     "tag": ("number", "repo", "name", "commit_number", "created_us"),
     "commit_record": (
         *("number", "repo", "id", "branch", "origin", "parent", "line", "description"),
-        *("started_us", "finished_us", "root", "size_bytes", "files", "error"),
+        *("started_us", "finished_us", "root", "size_bytes", "files", "error", "seal"),
     ),
     "commit_provenance": ("derived", "source", "branch", "position"),
     "commit_delta": ("commit_number", "position", "delta"),
