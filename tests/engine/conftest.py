@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkout_world import World
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
 from trunkline.api.connection import Operations
 from trunkline.config import load
+from trunkline.connect.checkout import CheckedOut
 from trunkline.connect.local import local_client, stop_server
 from trunkline.engine.engine import Engine
 from trunkline.model.jobs import JobInfo
@@ -102,3 +104,18 @@ def _environment(home: Path, more: dict[str, str]) -> dict[str, str]:
     import os
 
     return {"HOME": str(home), "PATH": os.environ["PATH"], **more}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(tmp_path_factory.mktemp("world"))
+    yield made
+    made.engine.close()
+
+
+@pytest.fixture(params=["direct", "streamed"])
+def out(request: pytest.FixtureRequest, world: World) -> Callable[..., CheckedOut]:
+    def run(*words: Any, **options: Any) -> CheckedOut:
+        return world.out(*words, direct=request.param == "direct", **options)
+
+    return run

@@ -3,29 +3,23 @@
 import fcntl
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from checkout_world import FIRST, Files, World, on_disk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trunkline.api.changes import DeleteFile, PutFile
-from trunkline.config import load
 from trunkline.connect.checkout import (
-    CheckedOut,
     check_names_differ,
-    check_out,
     checkout_above,
     local_changes,
     tells_names_apart,
 )
 from trunkline.connect.checkout_record import Record, Seen, decode, encode, read_record
-from trunkline.connect.materialise import Origin
-from trunkline.engine.engine import Engine
 from trunkline.errors import (
-    AlreadyExists,
     CheckoutNotFound,
     CommitOpen,
     FileNotFoundInCommit,
@@ -39,59 +33,11 @@ from trunkline.model.names import CHECKOUT_RECORD, check_path
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "checkout" / "v1.bin"
 
-Files = dict[str, bytes]
-
-
-class World:
-    """A repo whose commits are given as dicts, and a way to check them out."""
-
-    def __init__(self, home: Path) -> None:
-        self.engine = Engine(load({"HOME": str(home)}, home=home / "home"))
-        self.engine.repos.create_repo("data")
-        self.direct = Origin(operations=self.engine, home=home / "home")
-        self.streamed = Origin(operations=self.engine, home=None)
-
-    def commit(self, files: Files) -> str:
-        changes: list[Any] = [DeleteFile(path="/")]
-        changes += [PutFile(path=path, content=[content]) for path, content in files.items()]
-        return self.engine.files.modify_files("data", "master", changes).id
-
-    def out(
-        self, commit: str, directory: Path, path: str = "", *, direct: bool = True, **options: Any
-    ) -> CheckedOut:
-        origin = self.direct if direct else self.streamed
-        info = self.engine.commits.inspect_commit("data", commit)
-        return check_out(origin, info, path, directory, **options)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("world"))
-    yield made
-    made.engine.close()
-
-
-@pytest.fixture(params=["direct", "streamed"])
-def out(request: pytest.FixtureRequest, world: World) -> Callable[..., CheckedOut]:
-    def run(*words: Any, **options: Any) -> CheckedOut:
-        return world.out(*words, direct=request.param == "direct", **options)
-
-    return run
-
-
-def on_disk(directory: Path) -> Files:
-    return {
-        str(path.relative_to(directory)): path.read_bytes()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != CHECKOUT_RECORD
-    }
-
 
 def shown(directory: Path) -> set[tuple[str, str]]:
     return {(change.path, change.state.value[0]) for change in local_changes(directory)}
 
 
-FIRST: Files = {"a": b"1", "d/b": b"2", "d/e/c": b"3", "big": os.urandom(5_000_000), "gone/x": b"x"}
 SECOND: Files = {**FIRST, "a": b"one", "d/new": b"n", "big2": os.urandom(3_000_000)}
 del SECOND["gone/x"]
 
@@ -363,26 +309,6 @@ def test_links_are_never_followed(world: World, out: Any, tmp_path: Path) -> Non
 
     assert on_disk(directory) == {"a": b"2", "d/x": b"2"}
     assert on_disk(outside) == {"x": b"precious"}
-
-
-def test_a_link_that_appears_in_the_middle_leads_nowhere(
-    world: World, out: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    commit = world.commit({"d/x": b"1"})
-    real = os.mkdir
-
-    def racing(path: Any, *args: Any, **options: Any) -> None:
-        if path == "d":
-            os.symlink(outside, path, dir_fd=options["dir_fd"])
-        real(path, *args, **options)
-
-    monkeypatch.setattr(os, "mkdir", racing)
-
-    with pytest.raises(AlreadyExists, match="'d'"):
-        out(commit, tmp_path / "out")
-    assert list(outside.iterdir()) == []
 
 
 def test_a_directory_that_is_in_use_is_not_given_up(world: World, out: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ interrupted repeats the command: files that were about to change are looked at a
 import fcntl
 import os
 import re
+import secrets
 import stat
 import unicodedata
 from array import array
@@ -31,18 +32,19 @@ from trunkline.connect.materialise import Advance, Origin, commit_files, write_f
 from trunkline.errors import (
     CheckoutNotFound,
     CommitOpen,
+    Conflict,
     InUse,
     InvalidPath,
     LocalChanges,
     OperationFailed,
 )
-from trunkline.files.export import ASIDE, Target, unwritable
+from trunkline.files.export import ASIDE, Guard, Target, unwritable
 from trunkline.model.names import CHECKOUT_RECORD
 from trunkline.model.versions import CommitInfo
 from trunkline.store.digests import DIGEST_BYTES, Digest
 
 _READ_BYTES = 1024 * 1024
-_UNFINISHED = re.compile(re.escape(ASIDE) + "[0-9a-f]{16}")
+_UNFINISHED = re.compile(re.escape(ASIDE) + "(É)?[0-9a-f]{16}")
 _NOTHING = bytes(DIGEST_BYTES)
 
 
@@ -77,6 +79,8 @@ class _Plan:
     """What is to be done, and what speaks against it."""
 
     record: Record  # as it is to be in the end, but for the looks of what is written
+    before: Record  # what the directory was recorded to hold
+    local: dict[str, os.stat_result]  # and what it did hold when the plan was made
     writes: dict[str, int] = field(default_factory=dict)  # path: where it is in the record
     deletes: list[str] = field(default_factory=list)
     empty: set[str] = field(default_factory=set)  # directories that may be empty then, and go
@@ -98,7 +102,9 @@ def check_out(
 
     Files that the user changed stay where the commit has what the one before had; raises
     LocalChanges, naming them, where they stand in the way, unless `force` gives them up. Other
-    files are left alone. Raises CommitOpen, FileNotFoundInCommit, StorageFull, OperationFailed.
+    files are left alone. One that is changed meanwhile is not replaced or deleted, but told with
+    Conflict (it is looked at once more right before). Raises CommitOpen, FileNotFoundInCommit,
+    StorageFull, OperationFailed.
     """
     if commit.finished is None:
         raise CommitOpen(commit.repo, commit.id, "be checked out")
@@ -107,8 +113,16 @@ def check_out(
             plan = _plan(origin, commit, path, directory, force=force)
             if plan.writes or plan.deletes or plan.empty:
                 write_record(directory, _in_flux(plan))
-                _delete(directory, plan)
-                _write(origin, commit, path, directory, plan, advance)
+                try:
+                    _delete(directory, plan)
+                    _write(origin, commit, path, directory, plan, advance)
+                except _Changed as changed:
+                    # The next checkout must not take it for something that this one wrote.
+                    write_record(directory, _in_flux(plan, but=changed.path))
+                    raise Conflict(
+                        f"'{changed.path}' in {directory} was changed while it was checked out, "
+                        "and is left as it is; save your change and repeat the checkout"
+                    ) from changed
             write_record(directory, plan.record)
     except OSError as error:
         raise unwritable(directory, error) from error
@@ -205,7 +219,7 @@ class _Planner:
         self._local = scan.files
         self._directories = scan.directories
         self._known = {path: (digest, look) for path, digest, look in before.files()}
-        self._plan = _Plan(record=after)
+        self._plan = _Plan(record=after, before=before, local=scan.files)
 
     def run(self, files: Iterable[tuple[str, int, bytes]]) -> _Plan:
         """The plan for a commit with these files: (path, size, digest)."""
@@ -329,7 +343,7 @@ class Scan:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(path)
                         self.directories.add(path)
-                    elif not path.startswith(CHECKOUT_RECORD):
+                    elif path != CHECKOUT_RECORD:
                         with suppress(FileNotFoundError):
                             self.files[path] = entry.stat(follow_symlinks=False)
 
@@ -339,8 +353,8 @@ class Scan:
 
 def tells_names_apart(directory: Path) -> bool:
     """Whether the file system has different files for names that differ in case alone."""
-    probe = directory / f"{CHECKOUT_RECORD}.É.{os.getpid()}"
-    probe.touch()
+    probe = directory / f"{ASIDE}É{secrets.token_hex(8)}"
+    probe.touch(exist_ok=False)  # through no link that somebody put there
     try:
         others = (probe.name.lower(), unicodedata.normalize("NFD", probe.name))
         return not any(os.path.lexists(directory / other) for other in others)
@@ -367,11 +381,33 @@ def check_names_differ(paths: Iterable[str]) -> None:
 # --- doing it -------------------------------------------------------------------------------------
 
 
-def _in_flux(plan: _Plan) -> Record:
-    """The record while the plan is carried out."""
+class _Changed(Exception):
+    """A file that the user changes while it is about to be replaced or deleted."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+def _guard(plan: _Plan) -> Guard:
+    """Leaves alone what does not look any more as when the plan was made."""
+
+    def ask(path: str, found: os.stat_result) -> None:
+        planned = plan.local.get(path)
+        if planned is None or seen(planned) != seen(found):
+            raise _Changed(path)
+
+    return ask
+
+
+def _in_flux(plan: _Plan, *, but: str | None = None) -> Record:
+    """The record while the plan is carried out, or has been but for one file."""
     after = plan.record
     record = Record(repo=after.repo, commit=after.commit, path=after.path, complete=False)
     files = [*after.files(), *((path, _NOTHING, UNKNOWN) for path in plan.deletes)]
+    if but is not None:
+        files = [file for file in files if file[0] != but]
+        files += [file for file in plan.before.files() if file[0] == but]
     for path, digest, look in sorted(files):
         record.add(path, digest, look)
     return record
@@ -379,7 +415,7 @@ def _in_flux(plan: _Plan) -> Record:
 
 def _delete(directory: Path, plan: _Plan) -> None:
     """Delete files, and the directories that are empty then."""
-    with Target(directory, 0) as target:
+    with Target(directory, 0, _guard(plan)) as target:
         for path in plan.deletes:
             target.remove(path)
             plan.empty |= _above(path)
@@ -400,7 +436,10 @@ def _write(
 
     if plan.writes:
         write_files(
-            origin, commit, path, directory, plan.writes.keys(), noted=note, advance=advance
+            *(origin, commit, path, directory, plan.writes.keys()),
+            noted=note,
+            guard=_guard(plan),
+            advance=advance,
         )
     if len(noted) != len(plan.writes):
         missing = min(plan.writes.keys() - noted)

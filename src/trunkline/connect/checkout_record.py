@@ -8,6 +8,7 @@ Format page: docs/formats/checkout.md (version 1).
 
 import json
 import os
+import secrets
 import struct
 import sys
 from array import array
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trunkline.errors import CheckoutNotFound, OperationFailed
+from trunkline.files.export import ASIDE
 from trunkline.model.names import CHECKOUT_RECORD
 from trunkline.store.digests import DIGEST_BYTES, Digest
 
@@ -113,9 +115,10 @@ def read_record(directory: Path) -> Record:
 
 def write_record(directory: Path, record: Record) -> None:
     """Replace the record in a directory in one step; raises OSError."""
-    aside = directory / f"{CHECKOUT_RECORD}.{os.getpid()}"
+    # A name that nobody can have put a link under; and if he had, it is not followed.
+    aside = directory / f"{ASIDE}{secrets.token_hex(8)}"
     try:
-        with open(aside, "wb") as file:
+        with open(aside, "xb", opener=_not_through_links) as file:
             file.write(encode(record))
             file.flush()
             os.fsync(file.fileno())

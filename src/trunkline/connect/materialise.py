@@ -23,7 +23,7 @@ from trunkline.errors import (
     OperationFailed,
     StorageFull,
 )
-from trunkline.files.export import Noted, Target, export_rows, export_slices, unwritable
+from trunkline.files.export import Guard, Noted, Target, export_rows, export_slices, unwritable
 from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
 from trunkline.files.view import Slice
@@ -142,16 +142,21 @@ def write_stream(
     advance: Advance,
     wanted: Callable[[str], bool] | None = None,
     noted: Noted | None = None,
+    guard: Guard | None = None,
 ) -> None:
     """Write the files of a stream of changes, those that are wanted, below a directory."""
     try:
-        with Target(directory, FILE_MODE) as target:
+        with Target(directory, FILE_MODE, guard) as target:
             for file in read_changes(stream):
                 # Names are checked: this is where a hostile server could leave the directory.
                 if not isinstance(file, PutFile) or check_path(file.path) != file.path:
                     raise InvalidInput("the server sent something else than files")
                 if wanted is None or wanted(file.path):
-                    _write_one(target, file, advance, noted)
+                    parent, _, name = file.path.rpartition("/")
+                    pieces = _told(file.content, advance)
+                    found = target.write(parent, name, pieces, stat=noted is not None)
+                    if noted is not None and found is not None:
+                        noted(file.path, found)
     except OSError as error:
         raise unwritable(directory, error) from error
 
@@ -186,11 +191,13 @@ def write_files(
     wanted: Collection[str],
     *,
     noted: Noted,
+    guard: Guard,
     advance: Advance,
 ) -> None:
     """Write the files at or below a path whose relative paths are wanted into a directory.
 
-    `noted` is told the relative path and the look of each.
+    `noted` is told the relative path and the look of each; `guard` is asked before one that is
+    there is replaced.
     """
     with direct_trees(origin, commit) as trees:
         if trees is not None:
@@ -204,6 +211,7 @@ def write_files(
                     strip=path,
                     mode=FILE_MODE,
                     noted=lambda full, found: noted(_below(full, path), found),
+                    guard=guard,
                     advance=told.advance,
                 )
             except Corrupt:
@@ -218,7 +226,9 @@ def write_files(
         )
     else:
         stream = files.read_tree(commit.repo, commit.id, path or "/")
-    write_stream(stream, directory, advance=advance, wanted=wanted.__contains__, noted=noted)
+    write_stream(
+        stream, directory, advance=advance, wanted=wanted.__contains__, noted=noted, guard=guard
+    )
 
 
 def _full(origin: Origin, commit: CommitInfo, path: str, name: str) -> str:
@@ -253,24 +263,11 @@ def _selected(parts: Iterable[Slice], path: str, wanted: Collection[str]) -> Ite
             yield Slice(rows=part.rows, start=start, end=part.end)
 
 
-def _write_one(target: Target, file: PutFile, advance: Advance, noted: Noted | None) -> None:
-    parent, _, name = file.path.rpartition("/")
-    fd, aside = target.create(parent, name)
-    try:
-        for piece in file.content:
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(fd, view) :]
-            advance(len(piece))
-    except BaseException:
-        target.discard(parent, aside or name)
-        raise
-    finally:
-        os.close(fd)
-    if aside is not None:
-        target.put_in_place(parent, aside, name)
-    if noted is not None:
-        noted(file.path, target.stat(parent, name))
+def _told(pieces: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
+    """The same pieces; each is told of when the next one is asked for."""
+    for piece in pieces:
+        yield piece
+        advance(len(piece))
 
 
 def _directly(origin: Origin, commit: CommitInfo, path: str, place: Path, advance: Advance) -> bool:

@@ -26,6 +26,9 @@ from trunkline.files.view import Slice
 from trunkline.store.chunks import ChunkStore
 
 Noted = Callable[[str, os.stat_result], None]
+# Told of each file, and what it is on the disk, just before it is replaced or removed; raises to
+# leave it as it is.
+Guard = Callable[[str, os.stat_result], None]
 
 ASIDE = ".trunkline-part-"  # what the names of unfinished files begin with
 _THREADS = 2
@@ -42,11 +45,10 @@ def export_rows(
     *,
     strip: str,
     mode: int,
-    noted: Noted | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> int:
     """Write files below a directory, which is made if need be; see `Trees.export`."""
-    export = _Export(chunks, directory, strip=strip, mode=mode, noted=noted, advance=advance)
+    export = _Export(chunks, directory, strip=strip, mode=mode, advance=advance)
     return export.run(map(item_of, rows))
 
 
@@ -58,10 +60,16 @@ def export_slices(
     strip: str = "",
     mode: int = 0o666,
     noted: Noted | None = None,
+    guard: Guard | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> int:
-    """The same for slices of a tree; `noted` is told of each file that was written."""
-    export = _Export(chunks, directory, strip=strip, mode=mode, noted=noted, advance=advance)
+    """The same for slices of a tree; `noted` is told of each file that was written.
+
+    `guard` is asked before one that is there is replaced.
+    """
+    export = _Export(
+        chunks, directory, strip=strip, mode=mode, noted=noted, guard=guard, advance=advance
+    )
     return export.run(items_of(chunks, parts))
 
 
@@ -74,9 +82,11 @@ class _Export:
         strip: str,
         mode: int,
         noted: Noted | None = None,
+        guard: Guard | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> None:
         self._chunks = chunks
+        self._guard = guard
         self._directory = directory
         self._strip = strip
         self._mode = mode
@@ -88,7 +98,7 @@ class _Export:
         """Write everything; returns the bytes."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            with Target(self._directory, self._mode) as target:
+            with Target(self._directory, self._mode, self._guard) as target:
                 large = _Large(self._chunks, target, self._done)
                 try:
                     for batch in batches(items):
@@ -108,7 +118,8 @@ class _Export:
         wanted = self._noted is not None
         for path, size, digest in files:
             parent, name = self._relative(path)
-            found = target.write(parent, name, contents[digest] if size else b"", stat=wanted)
+            content = (contents[digest],) if size else ()
+            found = target.write(parent, name, content, stat=wanted)
             self._done(path, size, found)
 
     def _done(self, path: str, size: int, found: os.stat_result | None) -> None:
@@ -145,8 +156,9 @@ def unwritable(directory: Path, error: OSError) -> StorageFull | OperationFailed
 class Target:
     """A directory that files are written into; keeps open the way to the latest one."""
 
-    def __init__(self, directory: Path, mode: int) -> None:
+    def __init__(self, directory: Path, mode: int, guard: Guard | None = None) -> None:
         self._mode = mode
+        self._guard = guard
         self._parent = ""
         self._names: list[str] = []
         self._fds = [os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
@@ -159,14 +171,15 @@ class Target:
             os.close(self._fds.pop())
 
     def write(
-        self, parent: str, name: str, data: bytes, *, stat: bool = False
+        self, parent: str, name: str, pieces: Iterable[bytes], *, stat: bool = False
     ) -> os.stat_result | None:
-        """Write a small file; with `stat`, say what it is on the disk."""
+        """Write a file; with `stat`, say what it is on the disk."""
         fd, aside = self.create(parent, name)
         try:
-            count = os.write(fd, data) if data else 0
-            while count < len(data):
-                count += os.write(fd, data[count:])
+            for piece in pieces:
+                count = os.write(fd, piece)
+                while count < len(piece):
+                    count += os.write(fd, memoryview(piece)[count:])
             found = os.fstat(fd) if stat else None
         except BaseException:
             self.discard(parent, aside or name)
@@ -193,6 +206,11 @@ class Target:
         """Give a file that was created aside the name that was taken."""
         self._enter(parent, name)
         try:
+            self._ask(parent, name)
+        except BaseException:
+            self.discard(parent, aside)
+            raise
+        try:
             os.rename(aside, name, src_dir_fd=self._fds[-1], dst_dir_fd=self._fds[-1])
         except (IsADirectoryError, NotADirectoryError) as error:
             self.discard(parent, aside)
@@ -209,6 +227,7 @@ class Target:
         parent, _, name = path.rpartition("/")
         with suppress(FileNotFoundError):
             self._enter(parent, name, make=False)
+            self._ask(parent, name)
             os.unlink(name, dir_fd=self._fds[-1])
 
     def remove_directory(self, path: str) -> None:
@@ -229,6 +248,13 @@ class Target:
             os.unlink(name, dir_fd=self._fds[-1])
         except OSError:
             pass  # whatever was wrong with the file is what the caller hears of
+
+    def _ask(self, parent: str, name: str) -> None:
+        """Let the guard see what has a name now; it is asked at the last moment."""
+        if self._guard is not None:
+            with suppress(FileNotFoundError):
+                found = os.stat(name, dir_fd=self._fds[-1], follow_symlinks=False)
+                self._guard(f"{parent}/{name}" if parent else name, found)
 
     def _enter(self, parent: str, name: str, *, make: bool = True) -> None:
         names = parent.split("/") if parent else []
