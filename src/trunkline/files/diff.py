@@ -104,9 +104,15 @@ class _Cursor:
         """Look into the node at the position."""
         self._cursor.descend()
 
-    def skip(self) -> None:
-        """Go behind the unit at the position."""
-        self._cursor.step()
+    @property
+    def ahead(self) -> tuple[list[ChunkId], int, int]:
+        """Names of units of a node, and which of them are ahead as wholes, inside."""
+        entries, at, end = self._cursor.siblings(self._high)
+        return entries.ids, at, end
+
+    def skip(self, count: int = 1) -> None:
+        """Go behind the unit at the position, or several of its node."""
+        self._cursor.step(count)
         self._settle()
 
     def open(self) -> None:
@@ -172,8 +178,9 @@ def _skip_shared(a: _Cursor, b: _Cursor) -> bool:
     """Skip what both trees have at their positions, or look closer; false if rows must be read."""
     while min(a.level, b.level) >= 0:
         if a.blob == b.blob:
-            a.skip()
-            b.skip()
+            count = common_run(a.ahead, b.ahead)
+            a.skip(count)
+            b.skip(count)
             return True
         if max(a.level, b.level) == 0:
             return False
@@ -182,6 +189,20 @@ def _skip_shared(a: _Cursor, b: _Cursor) -> bool:
             if cursor.level == higher:
                 cursor.descend()
     return False
+
+
+def common_run(ours: tuple[list[ChunkId], int, int], theirs: tuple[list[ChunkId], int, int]) -> int:
+    """How many names are equal from two places on; at least the first is."""
+    (a, at, a_end), (b, bt, b_end) = ours, theirs
+    most, equal, stride = min(a_end - at, b_end - bt), 1, 1
+    while stride and equal < most:
+        count = min(stride, most - equal)
+        if a[at + equal : at + equal + count] == b[bt + equal : bt + equal + count]:
+            equal += count
+            stride *= 2
+        else:
+            stride = count // 2
+    return equal
 
 
 def _are_alike(a: _Cursor, b: _Cursor) -> bool:

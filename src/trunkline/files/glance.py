@@ -74,7 +74,9 @@ class Glance:
         """
         text = self.text
         at = len(text) * i // self.count
-        missing = i - text.count(0, 0, at)  # separators from there on to the path
+        # Counted in the shorter part: how many separators are missing from there on to the path.
+        before = text.count(0, 0, at) if 2 * i < self.count else self.count - 1 - text.count(0, at)
+        missing = i - before
         if abs(missing) > _WALK_MAX:
             return self._paths[i]
         if missing > 0:

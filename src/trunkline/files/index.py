@@ -227,14 +227,16 @@ class Cursor:
         return self._loader.rows(self.to_range())
 
     def run(self, stop: str | None) -> tuple[Ranges, int, int]:
-        """The node around the position, and which of its units from there on end before `stop`.
-
-        The last unit of the tree is not among them.
-        """
-        entries, at = self._levels[-1], self._at[-1]
-        end = len(entries) if stop is None else bisect_left(entries.lasts, stop, at)
+        """As `siblings`, without the last unit of the tree."""
+        entries, at, end = self.siblings(stop)
         if end == len(entries) and entries.lasts[-1] == self._last:
             end -= 1
+        return entries, at, end
+
+    def siblings(self, stop: str | None) -> tuple[Ranges, int, int]:
+        """The node around the position, and which of its units from there on end before `stop`."""
+        entries, at = self._levels[-1], self._at[-1]
+        end = len(entries) if stop is None else bisect_left(entries.lasts, stop, at)
         return entries, at, end
 
     def step(self, count: int = 1) -> None:
