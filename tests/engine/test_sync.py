@@ -303,6 +303,28 @@ def test_putting_again_opens_directories_only_and_stores_nothing(
     assert engine.engine._services.chunks.appended - appended <= 1
 
 
+def test_what_waits_to_be_durable_is_bounded_where_contents_repeat(
+    engine: Driver, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.engine.repos.create_repo("data")
+    write(source, {f"d{n:02}/f": "the same everywhere" for n in range(50)})
+    monkeypatch.setattr(intake, "_BATCH_FILES_MAX", 1)
+    monkeypatch.setattr(intake, "_HELD_BYTES_MAX", 1000)
+    held: list[int] = []
+    save = intake._Contents._save
+
+    def noting(self: Any) -> None:
+        save(self)
+        held.append(sum(len(block) for _, block in self._stored))
+
+    monkeypatch.setattr(intake._Contents, "_save", noting)
+    put(engine, source)
+
+    assert len(held) >= 50
+    assert max(held) <= 1000
+    assert len(engine.tree("data")) == 50
+
+
 def test_a_put_that_nobody_wants_any_more_changes_nothing(
     engine: Driver, source: Path, reads: list[str]
 ) -> None:

@@ -34,6 +34,7 @@ from trunkline.store.digests import Digest
 BLOCK_FILES = 4096
 _BATCH_FILES_MAX = 512
 _BATCH_BYTES_MAX = 4 * 1024 * 1024
+_HELD_BYTES_MAX = 4 * 1024 * 1024  # of blocks whose contents are not durable yet
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
 _NO_STAMP = bytes(8 * STAMP)
@@ -315,6 +316,7 @@ class _Contents:
         self._size = 0
         self._unstored: list[bytes] = []  # blocks with contents in the batch
         self._stored: deque[tuple[int, bytes]] = deque()  # (chunks put before, block)
+        self._held_bytes = 0  # of `_stored`
 
     def add(self, fd: int, size: int, name: str, rows: Columns) -> bool:
         """Read an open file that should have this size, and add its row; false if it has not."""
@@ -404,7 +406,11 @@ class _Contents:
         if self._unstored:
             put = self._chunks.appended
             self._stored.extend((put, block) for block in self._unstored)
+            self._held_bytes += sum(map(len, self._unstored))
             self._unstored.clear()
+            if self._held_bytes > _HELD_BYTES_MAX and put > self._chunks.durable:
+                # Contents that are stored already put nothing, so no flush begins by itself.
+                self._chunks.flush()
             self._save()
 
     def _save(self) -> None:
@@ -413,7 +419,9 @@ class _Contents:
         durable = self._chunks.durable
         wrote = False
         while self._stored and self._stored[0][0] <= durable:
-            self._cache.add(self._stored.popleft()[1])
+            block = self._stored.popleft()[1]
+            self._held_bytes -= len(block)
+            self._cache.add(block)
             wrote = True
         if wrote and self._stored:
             self._cache.save()
