@@ -261,4 +261,4 @@ def test_a_link_to_a_directory_inside_a_tree_is_refused(cli, stub, data):
     result = cli("put", "file", "r@master:/p", "-r", "-f", "data")
 
     assert result.status == 2
-    assert "is a link to a directory" in result.err
+    assert "data/loop is a symbolic link to a directory" in result.err

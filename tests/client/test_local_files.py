@@ -1,7 +1,8 @@
 """Local files: read by the server where it sees the same, sent to it where it does not."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from memory_server import MemoryServer
 from trunkline.api.changes import DeleteFile, FileChange, PutFile, PutLocal
 from trunkline.client.local_files import put_local, with_content
 from trunkline.errors import InvalidInput, LocalFileNotFound, LocalPathDiffers, OperationFailed
+from trunkline.model.names import CHECKOUT_RECORD
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_a_file_that_vanished_meanwhile_fails_the_upload(
     client = server.client(tcp=True)
     client.repos.create_repo("r")
 
-    with pytest.raises(OperationFailed, match="can't read .*No such file"):
+    with pytest.raises(LocalFileNotFound, match="no file or directory"):
         client.files.modify_files("r", "master", [change])
 
     assert server.operations.trees == {"r": {}}
@@ -111,10 +113,86 @@ def test_a_file_that_vanished_meanwhile_fails_the_upload(
 
 def test_pipes_and_links_to_directories_are_refused(tree: Path) -> None:
     os.mkfifo(tree / "pipe")
-    with pytest.raises(InvalidInput, match="not a regular file"):
+    with pytest.raises(InvalidInput, match="pipe can't be stored: it is a named pipe"):
         list(with_content([put_local("d", tree)]))
     (tree / "pipe").unlink()
 
     (tree / "b" / "loop").symlink_to(tree)
-    with pytest.raises(InvalidInput, match="is a link to a directory"):
+    with pytest.raises(InvalidInput, match="b/loop is a symbolic link to a directory"):
         list(with_content([put_local("d", tree)]))
+
+
+def test_a_link_that_leads_out_is_not_sent(tree: Path) -> None:
+    (tree.parent / "secret").write_text("s")
+    (tree / "b" / "out").symlink_to(tree.parent / "secret")
+
+    with pytest.raises(InvalidInput, match="b/out is a symbolic link that leads out"):
+        list(with_content([put_local("d", tree)]))
+
+
+def into_a_pipe(place: Path) -> None:
+    place.unlink()
+    os.mkfifo(place)
+
+
+def into_a_link_out(place: Path) -> None:
+    place.unlink()
+    (place.parent.parent / "secret").write_text("s")
+    place.symlink_to(place.parent.parent / "secret")
+
+
+def into_nothing(place: Path) -> None:
+    place.unlink()
+
+
+@pytest.mark.parametrize("become", [into_a_pipe, into_a_link_out, into_nothing])
+def test_a_file_that_becomes_something_else_before_it_is_read_is_told(
+    tree: Path, become: Callable[[Path], None]
+) -> None:
+    changes = with_content([put_local("d", tree)])
+    first = next(changes)
+    assert isinstance(first, PutFile)
+
+    become(tree / "a.txt")
+
+    with pytest.raises(OperationFailed, match=r"a.txt"):
+        list(first.content)
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_a_file_that_grows_or_shrinks_is_sent_as_it_is_when_it_is_read(
+    tree: Path, size: int
+) -> None:
+    (tree / "a.txt").write_bytes(b"a" * 10)
+    changes = with_content([put_local("d", tree)])
+    first = next(changes)
+    assert isinstance(first, PutFile)
+
+    (tree / "a.txt").write_bytes(b"b" * size)
+
+    assert b"".join(first.content) == b"b" * size
+
+
+def test_a_directory_that_goes_while_the_tree_is_sent_is_told(tree: Path) -> None:
+    changes = with_content([put_local("d", tree)])
+    next(changes)
+    shutil.rmtree(tree / "b")
+
+    with pytest.raises(InvalidInput, match="b can't be stored: it changed while it was read"):
+        list(changes)
+
+
+def test_a_directory_that_becomes_a_link_out_is_not_entered(tree: Path) -> None:
+    changes = with_content([put_local("d", tree)])
+    next(changes)
+    (tree / "b").rename(tree.parent / "moved")
+    (tree / "b").symlink_to(tree.parent / "moved")
+
+    with pytest.raises(InvalidInput, match="b can't be stored: it changed while it was read"):
+        list(changes)
+
+
+def test_a_record_of_a_checkout_stays_at_home(tree: Path) -> None:
+    (tree / "b" / CHECKOUT_RECORD).write_text("x")
+
+    assert [change.path for change in with_content([put_local("d", tree)])] == sorted(WHOLE)

@@ -17,7 +17,8 @@ from trunkline.api.changes import DeleteFile, FileChange, PutFile, PutLocal, Put
 from trunkline.cli.arguments import is_url, read_document
 from trunkline.cli.output import note
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed, shown
-from trunkline.model.names import CHECKOUT_RECORD, check_path
+from trunkline.fetch.local import LocalFile, local_files
+from trunkline.model.names import check_path
 
 STDIN = "-"
 _PIECE_BYTES = 1024 * 1024
@@ -177,7 +178,7 @@ def total_bytes(sources: Sequence[Source]) -> int | None:
         if source.status is None or not source.can_be_read_again:
             return None
         if source.is_directory:
-            total += sum(os.path.getsize(path) for path, _ in _below(source))
+            total += sum(file.size_bytes for file in local_files(source.text))
         else:
             total += source.status.st_size
     return total
@@ -226,8 +227,9 @@ def streamed(
                 path=source.target, content=_pieces(sys.stdin.buffer.read, advance), append=append
             )
         elif source.is_directory:
-            for path, target in _below(source):
-                yield PutFile(path=target, content=_content(path, advance), append=append)
+            for file in local_files(source.text):
+                target = check_path(posixpath.join(source.target, file.path))
+                yield PutFile(path=target, content=_opened(file, advance), append=append)
         else:
             yield PutFile(path=source.target, content=_content(source.text, advance), append=append)
 
@@ -247,32 +249,6 @@ def _url(source: Source, placing: Placing, advance: Advance) -> Iterator[FileCha
     )
 
 
-def _below(source: Source) -> Iterator[tuple[str, str]]:
-    """Files below a directory with their targets, by name; links to directories are refused."""
-    for directory, names, files in os.walk(source.text, onerror=_raise):
-        names.sort()
-        for name in names:
-            if os.path.islink(os.path.join(directory, name)):
-                # Following it could leave the tree, or never end.
-                raise InvalidInput(
-                    f"'{os.path.join(directory, name)}' is a link to a directory; put that "
-                    "directory by itself"
-                )
-        for name in sorted(files):
-            if name == CHECKOUT_RECORD:
-                continue
-            path = os.path.join(directory, name)
-            if not stat.S_ISREG(_status(path).st_mode):
-                # Opening a pipe would wait for its other end; a device may have no end.
-                raise InvalidInput(f"'{path}' is not a regular file")
-            inside = os.path.relpath(path, source.text).replace(os.sep, "/")
-            yield path, check_path(posixpath.join(source.target, inside))
-
-
-def _raise(error: OSError) -> None:
-    raise OperationFailed(f"{error.filename} could not be read: {error.strerror}") from error
-
-
 def _content(path: str, advance: Advance) -> Iterator[bytes]:
     # Opened when it is its turn: a tree may have more files than a process may have open.
     try:
@@ -280,6 +256,14 @@ def _content(path: str, advance: Advance) -> Iterator[bytes]:
             yield from _pieces(file.read, advance)
     except OSError as error:
         raise OperationFailed(f"{path} could not be read: {error.strerror}") from error
+
+
+def _opened(file: LocalFile, advance: Advance) -> Iterator[bytes]:
+    with file.open() as opened:
+        try:
+            yield from _pieces(opened.read, advance)
+        except OSError as error:
+            raise OperationFailed(f"{file.path} could not be read: {error.strerror}") from error
 
 
 def _pieces(read: Callable[[int], bytes], advance: Advance) -> Iterator[bytes]:

@@ -1,13 +1,12 @@
 """Files of the caller's machine as changes, for the server to read or to be sent to it."""
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile, PutLocal
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed, shown
-from trunkline.model.names import CHECKOUT_RECORD
+from trunkline.fetch.local import LocalFile, local_files
 
 PIECE_BYTES = 1024 * 1024
 
@@ -48,81 +47,36 @@ def with_content(changes: Iterable[FileChange]) -> Iterator[FileChange]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalContent:
-    """The bytes of a local file; may be read any number of times."""
+    """The bytes of a local file; may be read until the next file is asked for."""
 
-    source: str
+    file: LocalFile
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
-            with open(self.source, "rb", buffering=0) as file:
-                while piece := file.read(PIECE_BYTES):
+        with self.file.open() as opened:
+            try:
+                while piece := opened.read(PIECE_BYTES):
                     yield piece
-        except OSError as error:
-            raise _unreadable(self.source, error) from error
+            except OSError as error:
+                raise _unreadable(self.file.path, error) from error
 
 
 def _contents(change: PutLocal) -> Iterator[FileChange]:
-    if not os.path.isdir(change.source):
-        _check_regular(change.source)
-        yield _put(change, change.path, change.source)
-        return
-    if change.unpack is not None:
+    directory = os.path.isdir(change.source)
+    if directory and change.unpack is not None:
         raise InvalidInput(
             f"{shown(change.source)} is a directory; name the archives to be unpacked"
         )
-    if change.mirror:
+    if directory and change.mirror:
         yield DeleteFile(path=change.path)
-    prefix = change.path.strip("/")
-    for relative, source in _files_below(change.source):
-        _check_regular(source)
-        yield _put(change, f"{prefix}/{relative}" if prefix else relative, source)
-
-
-def _files_below(directory: str) -> Iterator[tuple[str, str]]:
-    """All entries below a directory that are not directories: relative name, path; by name."""
-    waiting = [("", directory)]
-    while waiting:
-        relative, current = waiting.pop()
-        try:
-            with os.scandir(current) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
-        except OSError as error:
-            raise _unreadable(current, error) from error
-        below = []
-        for entry in entries:
-            if entry.name == CHECKOUT_RECORD:
-                continue
-            name = f"{relative}/{entry.name}" if relative else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                below.append((name, entry.path))
-            elif entry.is_symlink() and entry.is_dir():
-                # Following it could leave the tree, or never end.
-                raise InvalidInput(
-                    f"{shown(entry.path)} is a link to a directory; put that directory by itself"
-                )
-            else:
-                yield name, entry.path
-        waiting.extend(reversed(below))
-
-
-def _put(change: PutLocal, path: str, source: str) -> PutFile:
-    return PutFile(
-        path=path,
-        content=LocalContent(source=source),
-        append=change.append,
-        unpack=change.unpack,
-        split=change.split,
-    )
-
-
-def _check_regular(source: str) -> None:
-    try:
-        mode = os.stat(source).st_mode
-    except (OSError, ValueError) as error:
-        raise _unreadable(source, error) from error
-    if not stat.S_ISREG(mode):
-        # Opening a pipe would wait for its other end; a device may have no end.
-        raise InvalidInput(f"{shown(source)} is not a regular file")
+    base = change.path.strip("/") if directory else change.path
+    for file in local_files(change.source):
+        yield PutFile(
+            path="/".join(part for part in (base, file.path) if part),
+            content=LocalContent(file=file),
+            append=change.append,
+            unpack=change.unpack,
+            split=change.split,
+        )
 
 
 def _unreadable(source: str, error: Exception) -> OperationFailed:

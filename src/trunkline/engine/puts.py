@@ -21,10 +21,10 @@ from trunkline.engine.intakes import is_directory, taken_in
 from trunkline.engine.services import Services
 from trunkline.engine.urls import server_fetcher
 from trunkline.errors import FileNotFoundInCommit, InvalidInput, shown
+from trunkline.fetch.local import local_files
 from trunkline.files.archived import Limits
 from trunkline.files.delta import DeltaId, DeltaWriter
 from trunkline.files.intake import Counts
-from trunkline.files.local import local_files
 from trunkline.files.manifest import RootId
 from trunkline.files.numbering import Numbered, next_number, renumbered
 from trunkline.files.splitting import file_name, split_content
@@ -151,13 +151,13 @@ class Storing:
 
     def _put_local(self, change: PutLocal) -> None:
         base = check_path(change.path, root_allowed=True)
-        for relative, opened in local_files(change.source):
-            if relative and change.unpack is not None:
+        for file in local_files(change.source):
+            if file.path and change.unpack is not None:
                 raise InvalidInput(
                     f"{shown(change.source)} is a directory; name the archives to be unpacked"
                 )
-            path = "/".join(part for part in (base, relative) if part)
-            with opened() as content:
+            path = "/".join(part for part in (base, file.path) if part)
+            with file.open() as content:
                 if change.unpack is None and change.split is None:
                     self._writer.put_open(check_path(path), content.fileno(), append=change.append)
                 else:

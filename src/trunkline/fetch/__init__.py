@@ -1,4 +1,5 @@
-"""Bytes from elsewhere, by URL: http(s) and object stores, under a policy that says from where.
+"""Bytes from elsewhere: by URL (http(s) and object stores, under a policy that says from where) and
+out of directories of this machine.
 
 Knows nothing of repos, trees and commands.
 """

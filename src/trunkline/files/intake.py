@@ -20,12 +20,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from trunkline.errors import InvalidInput, OperationFailed, TrunklineError
+from trunkline.fetch.local import DEPTH_MAX, LocalLink, followed, translated
 from trunkline.files.columns import Columns, FileRow
 from trunkline.files.content import filled_from, store_filled
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.head import HeadRows
 from trunkline.files.listing import STAMP, Listing, changed, distrusted, list_directory
-from trunkline.files.local import DEPTH_MAX, LocalLink, followed, translated
 from trunkline.files.statcache import NOTHING, Block, Known, StatCache, encode_block
 from trunkline.store.chunker import CHUNK_MIN_BYTES
 from trunkline.store.chunks import ChunkId, ChunkStore
@@ -237,7 +237,7 @@ class Intake:
     def _read_link(self, fd: int, directory: str, name: str, rows: Columns) -> None:
         path = f"{directory}/{name}" if directory else name
         link = LocalLink(path=path, target=os.readlink(name, dir_fd=fd))
-        with followed(self._real, self._source.directory, link)() as file:
+        with followed(self._real, self._source.directory, link).open() as file:
             self._contents.add_any(file.fileno(), name, rows)
 
     def _unreadable(self, directory: str, name: str, error: OSError) -> OperationFailed:

@@ -14,6 +14,7 @@ from itertools import chain
 from operator import attrgetter
 
 from trunkline.errors import InvalidInput, InvalidPath, OperationFailed
+from trunkline.fetch.local import kind_of
 from trunkline.model.names import CHECKOUT_RECORD, check_path
 
 STAMP = 5  # numbers in a stamp: size, mtime, ctime (both ns), inode, device
@@ -168,18 +169,3 @@ def changed(name: str) -> OperationFailed:
 
 def _refused(shown: str, path: str, reason: str) -> InvalidInput:
     return InvalidInput(f"{os.path.join(shown, path)} can't be stored: {reason}")
-
-
-_KINDS = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a character device",
-    stat.S_IFBLK: "a block device",
-}
-
-
-def kind_of(mode: int) -> str:
-    """What a file is, in words."""
-    if stat.S_ISDIR(mode):
-        return "a directory"
-    return _KINDS.get(stat.S_IFMT(mode), "no regular file")

@@ -11,8 +11,8 @@ from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 
+from trunkline.fetch.local import LocalFile, LocalLink, LocalRefused, scan_directory
 from trunkline.files.delta import DeltaWriter
-from trunkline.files.local import LocalFile, LocalLink, LocalRefused, scan_directory
 from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs.segments import PlannedDatum

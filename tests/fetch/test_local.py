@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed
-from trunkline.files.local import (
+from trunkline.fetch.local import (
     DEPTH_MAX,
     LocalDirectory,
     LocalFile,
@@ -18,11 +18,19 @@ from trunkline.files.local import (
 )
 
 
+@pytest.fixture
+def empty_directory(tmp_path: Path) -> Path:
+    directory = tmp_path / "out"
+    directory.mkdir()
+    return directory
+
+
 def read(source: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    for path, opener in local_files(str(source)):
-        with opener() as file:
-            found[path] = file.read()
+    for item in local_files(str(source)):
+        with item.open() as file:
+            found[item.path] = file.read()
+            assert item.size_bytes == len(found[item.path])
     return found
 
 
@@ -145,7 +153,7 @@ def test_a_scan_reports_directories_files_and_links(empty_directory: Path) -> No
 def test_a_file_that_is_exchanged_for_another_is_noticed(empty_directory: Path) -> None:
     fill(empty_directory, {"a": b"public", "../secret": b"secret"})
     files = local_files(str(empty_directory))
-    _, opener = next(files)
+    opener = next(files).open
     os.unlink(empty_directory / "a")
     os.symlink("../secret", empty_directory / "a")
 

@@ -1,4 +1,4 @@
-"""Reads local directories: what `put -r` stores, and what a job left in its output directory.
+"""Reads local directories: what `put -r` sends or stores, and what a job left in its output.
 
 Nothing is followed blindly: every directory is opened relative to the one above it and never
 through a symbolic link, and a file is checked again once it is open. So a tree that changes while
@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from io import FileIO
 
 from trunkline.errors import InvalidInput, InvalidPath, LocalFileNotFound, OperationFailed
-from trunkline.files.listing import kind_of
-from trunkline.model.names import check_path
+from trunkline.model.names import CHECKOUT_RECORD, check_path
 
 DEPTH_MAX = 256  # directories inside of each other; each costs an open descriptor
 
@@ -70,11 +69,11 @@ def scan_directory(directory: str) -> Iterator[Found]:
             os.close(top)
 
 
-def local_files(source: str) -> Iterator[tuple[str, Callable[[], FileIO]]]:
-    """(relative path, opener) of each file to store for a local file or directory, by path.
+def local_files(source: str) -> Iterator[LocalFile]:
+    """Each file to store for a local file or directory, by path.
 
-    A file itself has the path "". An opener works until the next file is asked for. Symbolic links
-    to regular files inside of the directory count as these files. Raises LocalFileNotFound;
+    A file itself has the path "". Symbolic links to regular files inside of the directory count as
+    these files; records of checkouts are left out. Raises LocalFileNotFound;
     InvalidInput for links that lead out of the directory or to directories, for pipes, sockets and
     devices, and for names that no path can hold.
     """
@@ -85,16 +84,22 @@ def local_files(source: str) -> Iterator[tuple[str, Callable[[], FileIO]]]:
             return
         if not stat.S_ISREG(seen.st_mode):
             raise InvalidInput(f"{source} is {kind_of(seen.st_mode)}, which can't be stored")
-        yield "", lambda: _open(source, seen, shown=source, follow=True)
+        yield LocalFile(
+            path="",
+            size_bytes=seen.st_size,
+            open=lambda: _open(source, seen, shown=source, follow=True),
+        )
 
 
-def _files_below(real: str, shown: str) -> Iterator[tuple[str, Callable[[], FileIO]]]:
+def _files_below(real: str, shown: str) -> Iterator[LocalFile]:
     for found in scan_directory(real):
+        if found.path.rpartition("/")[2] == CHECKOUT_RECORD and type(found) is not LocalDirectory:
+            continue
         match found:
             case LocalFile():
-                yield found.path, found.open
+                yield found
             case LocalLink():
-                yield found.path, followed(real, shown, found)
+                yield followed(real, shown, found)
             case LocalRefused():
                 place = os.path.join(shown, found.path)
                 raise InvalidInput(f"{place} can't be stored: {found.reason}")
@@ -102,8 +107,8 @@ def _files_below(real: str, shown: str) -> Iterator[tuple[str, Callable[[], File
                 pass
 
 
-def followed(real: str, shown: str, link: LocalLink) -> Callable[[], FileIO]:
-    """Opens the file behind a link; raises InvalidInput unless it is a regular one inside."""
+def followed(real: str, shown: str, link: LocalLink) -> LocalFile:
+    """The file behind a link; raises InvalidInput unless it is a regular one inside."""
     name = os.path.join(shown, link.path)
     target = os.path.realpath(os.path.join(real, link.path))
     if os.path.commonpath([real, target]) != real:
@@ -116,9 +121,17 @@ def followed(real: str, shown: str, link: LocalLink) -> Callable[[], FileIO]:
     except OSError as error:
         raise InvalidInput(f"{name} is a symbolic link to nothing ({link.target})") from error
     if not stat.S_ISREG(seen.st_mode):
-        raise InvalidInput(f"{name} is a symbolic link to {kind_of(seen.st_mode)}, not to a file")
+        # Following one to a directory could never end.
+        raise InvalidInput(
+            f"{name} is a symbolic link to {kind_of(seen.st_mode)}, not to a file; put what is "
+            "behind it by itself, or remove the link"
+        )
     # `seen` is compared with what is open: a link that is moved meanwhile is noticed.
-    return lambda: _open(target, seen, shown=name)
+    return LocalFile(
+        path=link.path,
+        size_bytes=seen.st_size,
+        open=lambda: _open(target, seen, shown=name),
+    )
 
 
 def _scan(fd: int, prefix: str) -> Iterator[Found]:
@@ -210,3 +223,18 @@ def translated(source: str) -> Iterator[None]:
     except OSError as error:
         place = error.filename or source
         raise OperationFailed(f"can't read {place}: {error.strerror}") from error
+
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+def kind_of(mode: int) -> str:
+    """What a file is, in words."""
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    return _KINDS.get(stat.S_IFMT(mode), "no regular file")
