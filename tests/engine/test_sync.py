@@ -1,5 +1,6 @@
 """A directory that is put again is as if it were put for the first time, and only read in part."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -391,6 +392,35 @@ def test_a_link_is_followed_each_time_and_never_out(engine: Driver, source: Path
         put(engine, source)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_file_that_changes_while_it_is_read_is_right_the_next_time(
+    engine: Driver, source: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    engine.engine.repos.create_repo("data")
+    write(source, {"a": "1", "d/b": "old", "e": "2"})
+    read = intake.Intake._read
+
+    def edited(self: Any, fd: int, directory: str, name: str, *rest: Any) -> None:
+        place = source / directory / name
+        if name == "b" and when == "after":
+            read(self, fd, directory, name, *rest)
+        if name == "b":  # with the same size and the same time of its content
+            status = place.stat()
+            place.write_text("new")
+            os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+        if name != "b" or when == "before":
+            read(self, fd, directory, name, *rest)
+
+    monkeypatch.setattr(intake.Intake, "_read", edited)
+    put(engine, source)
+    first = engine.tree("data")
+    monkeypatch.setattr(intake.Intake, "_read", read)
+    put(engine, source)
+
+    assert first["d/b"] == ("old" if when == "after" else "new")
+    assert engine.tree("data") == {"a": "1", "d/b": "new", "e": "2"}
+
+
 NAMES = st.sampled_from(["a", "b", "a-b", "a.c", "d", "é", "a0"])
 PLACES = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
 TEXTS = st.sampled_from(["", "1", "2", "22", "x" * 300])
@@ -440,6 +470,25 @@ class Synced(RuleBasedStateMachine):
             (self.source / old).rename(self.source / new)
         except OSError:
             pass
+
+    @rule(old=PLACES, new=PLACES)
+    def link(self, old: str, new: str) -> None:
+        with contextlib.suppress(OSError):
+            os.link(self.source / old, self.source / new)
+
+    @rule(path=PLACES, mode=st.sampled_from([0o600, 0o644, 0o755]))
+    def set_mode(self, path: str, mode: int) -> None:
+        if (self.source / path).is_file():
+            (self.source / path).chmod(mode)
+
+    @rule(one=PLACES, other=PLACES)
+    def swap(self, one: str, other: str) -> None:
+        """Two files change places: each has an inode, a size and times that were there before."""
+        a, b, aside = self.source / one, self.source / other, self.source / "aside"
+        if a.is_file() and b.is_file():
+            a.rename(aside)
+            b.rename(a)
+            aside.rename(b)
 
     @rule(path=PLACES, seconds=st.integers(-(10**9), 10**9))
     def set_time(self, path: str, seconds: int) -> None:
