@@ -42,6 +42,7 @@ class Config:
     spec_bytes_max: int = 4 * 1024 * 1024  # of one text with pipeline specs
     gc_interval_s: float = 3600.0  # TRUNKLINE_GC_INTERVAL_S: between collections; 0: only on demand
     gc_grace_s: float = 3600.0  # TRUNKLINE_GC_GRACE_S: what is not needed is kept so long
+    retention_interval_s: float = 3600.0  # TRUNKLINE_RETENTION_INTERVAL_S; 0: only on demand
     results_kept_s: float = 30 * 86400.0  # TRUNKLINE_RESULTS_KEPT_S: of datums no job needs now
     file_sets_kept_s: float = 86400.0  # TRUNKLINE_FILE_SETS_KEPT_S: uploads that nothing uses
     output_bytes_max: int | None = None  # TRUNKLINE_OUTPUT_BYTES_MAX: per datum; None: the disk
@@ -99,6 +100,7 @@ def load(
         trash_s=_number(env, "TRUNKLINE_TRASH_S", 7 * 86400.0, zero=True),
         gc_interval_s=_number(env, "TRUNKLINE_GC_INTERVAL_S", 3600.0, zero=True),
         gc_grace_s=_number(env, "TRUNKLINE_GC_GRACE_S", 3600.0, zero=True),
+        retention_interval_s=_number(env, "TRUNKLINE_RETENTION_INTERVAL_S", 3600.0, zero=True),
         results_kept_s=_number(env, "TRUNKLINE_RESULTS_KEPT_S", 30 * 86400.0, zero=True),
         file_sets_kept_s=_number(env, "TRUNKLINE_FILE_SETS_KEPT_S", 86400.0),
         output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),

@@ -23,12 +23,14 @@ from trunkline.model.jobs import (
     JobInfo,
     JobState,
 )
+from trunkline.model.retention import RetentionInfo, RetentionReport
 from trunkline.model.versions import (
     CommitInfo,
     CommitName,
     FileInfo,
     FileSetInfo,
     FileType,
+    Retention,
     RunInfo,
 )
 
@@ -49,6 +51,8 @@ class Noun:
             failure = self._stub.failures.get(operation)
             if failure is not None:
                 raise failure
+            if self._name == "retention":
+                return _about_retention(operation, taken, arguments)
             return self._stub.answer(operation, taken, arguments)
 
         return call
@@ -65,6 +69,24 @@ def _as_data(argument: object) -> object:
         else change
         for change in argument
     ]
+
+
+def _rules(repo: str = "training", branch: str = "master") -> RetentionInfo:
+    return RetentionInfo(repo=repo, branch=branch, rules=Retention(last=10, daily=7), created=NOW)
+
+
+def _about_retention(operation: str, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
+    if operation == "apply_retention":
+        return RetentionReport(
+            repo=args[0],
+            branch=args[1],
+            dry_run=given["dry_run"],
+            kept=1,
+            removed=0,
+            commits=(),
+            deletions=(),
+        )
+    return [_rules(*args)] if operation == "list_retention" else _rules(*args)
 
 
 class StubOperations:

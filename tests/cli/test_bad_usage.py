@@ -16,7 +16,7 @@ import pytest
         ("frobnicate", "there is no command 'frobnicate'"),
         (
             "list",
-            "list what? project, repo, branch, tag, commit, file, pipeline, job, run, datum",
+            "list what? project, repo, branch, tag, retention, commit, file, pipeline, job, run",
         ),
         ("list repo --rwa", "there is no option '--rwa'; did you mean '--raw'?"),
         ("list-repo --rwa", "there is no option '--rwa'; did you mean '--raw'?"),

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from trunkline.cli.grammar import WORDS, all_spaced
-from trunkline.model.versions import UndeletedInfo
+from trunkline.model.versions import Retention, UndeletedInfo
 
 RUN = "5c0606144d234fa09d25e682589b0a8b"
 SPEC = '{"pipeline": {}}'
@@ -45,6 +45,15 @@ COMMANDS = [
     ("list branch a", "list_branches", ("p/a",), {}),
     ("inspect branch a@b", "inspect_branch", ("p/a", "b"), {}),
     ("delete branch a@b", "delete_branch", ("p/a", "b"), {}),
+    (
+        "set retention a@b --keep-last 2",
+        "set_retention",
+        ("p/a", "b"),
+        {"rules": Retention(last=2)},
+    ),
+    ("inspect retention a@b", "inspect_retention", ("p/a", "b"), {}),
+    ("delete retention a@b", "delete_retention", ("p/a", "b"), {}),
+    ("apply retention a@b", "apply_retention", ("p/a", "b"), {"dry_run": False}),
     ("create tag a@b v1", "create_tag", ("p/a", "v1"), {"commit": "b"}),
     ("inspect tag a@v1", "inspect_tag", ("p/a", "v1"), {}),
     ("list tag a", "list_tags", ("p/a",), {}),

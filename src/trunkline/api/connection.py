@@ -12,6 +12,7 @@ from trunkline.api.pipelines import Pipelines
 from trunkline.api.projects import Projects
 from trunkline.api.purges import Purges
 from trunkline.api.repos import Repos
+from trunkline.api.retention import Retention
 from trunkline.api.tags import Tags
 from trunkline.api.transactions import Transactions
 from trunkline.api.trash import Trash
@@ -21,6 +22,7 @@ NOUNS: dict[str, type] = {
     "repos": Repos,
     "branches": Branches,
     "tags": Tags,
+    "retention": Retention,
     "commits": Commits,
     "files": Files,
     "pipelines": Pipelines,
@@ -44,6 +46,8 @@ class Operations(Protocol):
     def branches(self) -> Branches: ...
     @property
     def tags(self) -> Tags: ...
+    @property
+    def retention(self) -> Retention: ...
     @property
     def commits(self) -> Commits: ...
     @property

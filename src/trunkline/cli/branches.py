@@ -6,11 +6,11 @@ import click
 
 from trunkline.cli.arguments import branch_of, commit_of, full_name
 from trunkline.cli.command import command
-from trunkline.cli.output import Table, show_all, show_one, timestamp, when
+from trunkline.cli.output import Table, show_all, show_one, span, timestamp, when
 from trunkline.cli.session import current, operations
 from trunkline.cli.trash import tell
 from trunkline.errors import InvalidInput
-from trunkline.model.versions import BranchInfo, BranchTrigger
+from trunkline.model.versions import BranchInfo, BranchTrigger, Retention
 
 _CLASSIC: Table[BranchInfo] = Table(
     titles=("BRANCH", "HEAD"), cells=lambda branch: (branch.name, branch.head or "-")
@@ -36,6 +36,17 @@ def trigger_text(trigger: BranchTrigger | None) -> str:
         *([f"Commits({trigger.commits})"] if trigger.commits else []),
     ]
     return f"{trigger.source} on {(' and ' if trigger.all else ' or ').join(conditions)}"
+
+
+def rules_text(rules: Retention) -> str:
+    """Retention rules as words: `last 10, within 30 days, daily 7`."""
+    counts = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+    words = [f"{name} {getattr(rules, name)}" for name in counts if getattr(rules, name)]
+    if rules.within_s:
+        words.append(f"within {span(rules.within_s).lower()}")
+    if rules.tagged:
+        words.append("tagged")
+    return ", ".join(words) + ("; what was made from the others goes too" if rules.derived else "")
 
 
 @command(
@@ -146,6 +157,8 @@ def _block(branch: BranchInfo) -> str:
         lines.append(f"Trigger: {trigger_text(branch.trigger)}")
     if branch.next_tick is not None:
         lines.append(f"Next Tick: {timestamp(branch.next_tick)}")
+    if branch.retention is not None:
+        lines.append(f"Keeps: {rules_text(branch.retention)}")
     return "\n".join([*lines, f"Created: {when(branch.created)}"])
 
 

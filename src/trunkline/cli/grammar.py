@@ -22,6 +22,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "repo": ("repos", ("create", "update", "inspect", "list", "delete")),
     "branch": ("branches", ("create", "set", "inspect", "list", "delete")),
     "tag": ("tags", ("create", "inspect", "list", "delete")),
+    "retention": ("retention", ("set", "inspect", "list", "delete", "apply")),
     "commit": (
         "commits",
         (
@@ -56,6 +57,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "repo",
         "branch",
         "tag",
+        "retention",
         "commit",
         "file",
         "transaction",

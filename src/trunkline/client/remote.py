@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from trunkline.api.projects import Projects
     from trunkline.api.purges import Purges
     from trunkline.api.repos import Repos
+    from trunkline.api.retention import Retention
     from trunkline.api.tags import Tags
     from trunkline.api.transactions import Transactions
     from trunkline.api.trash import Trash
@@ -74,6 +75,10 @@ class RemoteClient:
     @functools.cached_property
     def tags(self) -> Tags:
         return cast("Tags", self._noun("tags"))
+
+    @functools.cached_property
+    def retention(self) -> Retention:
+        return cast("Retention", self._noun("retention"))
 
     @functools.cached_property
     def commits(self) -> Commits:

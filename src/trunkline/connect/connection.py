@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trunkline.api.projects import Projects
     from trunkline.api.purges import Purges
     from trunkline.api.repos import Repos
+    from trunkline.api.retention import Retention
     from trunkline.api.tags import Tags
     from trunkline.api.transactions import Transactions
     from trunkline.api.trash import Trash
@@ -65,6 +66,10 @@ class Connection:
     @property
     def tags(self) -> Tags:
         return self._client.tags
+
+    @property
+    def retention(self) -> Retention:
+        return self._client.retention
 
     @property
     def commits(self) -> Commits:

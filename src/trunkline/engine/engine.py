@@ -25,6 +25,7 @@ from trunkline.engine.pipelines import EnginePipelines
 from trunkline.engine.projects import EngineProjects
 from trunkline.engine.purges import EnginePurges
 from trunkline.engine.repos import EngineRepos
+from trunkline.engine.retention import EngineRetention, RetentionDuty
 from trunkline.engine.services import Services
 from trunkline.engine.tags import EngineTags
 from trunkline.engine.transactions import EngineTransactions
@@ -84,6 +85,7 @@ class Engine:
         self.repos = EngineRepos(self._services)
         self.branches = EngineBranches(self._services)
         self.tags = EngineTags(self._services)
+        self.retention = EngineRetention(self._services)
         self.commits = EngineCommits(self._services)
         self.files = EngineFiles(self._services)
         self.pipelines = EnginePipelines(self._services)
@@ -94,7 +96,8 @@ class Engine:
         self.purges = EnginePurges(self._services)
         self.admin = EngineAdmin(self._services)
         self._clockwork = Clockwork(
-            [TriggerTicks(database, self._services.new_id)], clock=self._services.now
+            [TriggerTicks(database, self._services.new_id), RetentionDuty(self._services)],
+            clock=self._services.now,
         )
         self._clockwork.start()
         self.purges.resume()

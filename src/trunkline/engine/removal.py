@@ -61,8 +61,21 @@ def delete_run(change: Change, run: str) -> DeletedInfo:
     )
 
 
+def squash_kept_by_nothing(
+    change: Change, records: Sequence[CommitRecord], *, how: str
+) -> DeletedInfo:
+    """Squash these commits, with all that was made from them, as one deletion."""
+    return _remove(change, "squash", records, name=str(records[0].name), recursive=False, how=how)
+
+
 def _remove(
-    change: Change, way: Way, records: Sequence[CommitRecord], *, name: str, recursive: bool
+    change: Change,
+    way: Way,
+    records: Sequence[CommitRecord],
+    *,
+    name: str,
+    recursive: bool,
+    how: str = "",
 ) -> DeletedInfo:
     if not records:
         raise Conflict(f"run {name} has no commits")
@@ -75,7 +88,7 @@ def _remove(
             records,
             recursive=recursive,
             name=name,
-            how=f"{way} commit {name}{' -r' if recursive else ''}",
+            how=how or f"{way} commit {name}{' -r' if recursive else ''}",
             now=change.now,
             run_id=change.run_id,
             later=change.later,

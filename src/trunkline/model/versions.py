@@ -81,6 +81,31 @@ class BranchTrigger:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """The rules of one branch. A commit stays if any of them keeps it; 0 means no such rule.
+
+    Ages are those at the newest commit of the branch, periods are those of UTC. Of each of the
+    newest so many periods in which there are commits, the newest commit stays.
+    """
+
+    last: int = 0  # so many newest commits
+    within_s: float = 0.0  # all that are at most so much older than the newest one
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0  # of ISO 8601, from Monday on
+    monthly: int = 0
+    yearly: int = 0
+    tagged: bool = False  # tagged commits stay in any case; alone, it keeps nothing but them
+    derived: bool = False  # what was made from a commit goes with it, instead of keeping it
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no rule that could keep anything."""
+        rules = (self.last, self.within_s, self.hourly, self.daily, self.weekly, self.monthly)
+        return not any((*rules, self.yearly, self.tagged))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BranchInfo:
     repo: str
     name: str
@@ -89,6 +114,7 @@ class BranchInfo:
     created: datetime
     trigger: BranchTrigger | None = None
     next_tick: datetime | None = None  # of the trigger's schedule
+    retention: Retention | None = None  # None: all its commits stay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

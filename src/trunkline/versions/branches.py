@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from trunkline.db.database import Transaction
-from trunkline.errors import BranchNotFound, InvalidInput, ProvenanceLoop
+from trunkline.errors import BranchNotFound, Conflict, InvalidInput, ProvenanceLoop
 from trunkline.model.names import check_branch
 from trunkline.model.versions import BranchInfo, BranchName, BranchTrigger
 from trunkline.versions import tables, tags, triggers
@@ -84,6 +84,11 @@ def set_provenance(
     sources = [_source(tx, name) for name in dict.fromkeys(provenance)]
     if sources:
         triggers.refuse_trigger(tx, row)
+        if tables.retention_of(tx, row.number) is not None:
+            raise Conflict(
+                f"branch {row.name} has retention rules, and the commits of a derived branch go "
+                f"with those they were made from; `delete retention {row.name}` first"
+            )
     below = tables.flows_to(tx, row.number)
     if any(source.number in below for source in sources):
         raise ProvenanceLoop(repo, branch)
@@ -167,6 +172,7 @@ def _source(tx: Transaction, name: BranchName) -> BranchRow:
 def _info(tx: Transaction, row: BranchRow) -> BranchInfo:
     head = None if row.head is None else tables.commit_numbered(tx, row.head).id
     trigger = triggers.trigger_of(tx, row)
+    rules = tables.retention_of(tx, row.number)
     return BranchInfo(
         repo=row.repo.name,
         name=row.branch,
@@ -175,4 +181,5 @@ def _info(tx: Transaction, row: BranchRow) -> BranchInfo:
         created=row.created,
         trigger=None if trigger is None else trigger.trigger,
         next_tick=None if trigger is None else trigger.next_tick,
+        retention=None if rules is None else rules[0],
     )

@@ -57,6 +57,10 @@ def broken_rows(tx: Transaction) -> Iterator[Broken]:
         yield Broken(f"repo {repo}", problem, ())
     for problem, repo, branch in tables.heads_out_of_line(tx):
         yield Broken(f"branch {repo}@{branch}", problem, ())
+    for repo, branch in tables.rules_out_of_place(tx):
+        yield Broken(
+            f"branch {repo}@{branch}", "it has retention rules and is derived from others", ()
+        )
 
 
 def _told(problem: FileProblem, tx: Transaction) -> Broken:

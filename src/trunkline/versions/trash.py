@@ -68,6 +68,7 @@ def keep_branch(tx: Transaction, entry: int, name: BranchName) -> None:
         "branch = :branch OR source = :branch ORDER BY branch",
         branch=branch.number,
     )
+    tables.keep_where(tx, entry, "branch_retention", "branch = :branch", branch=branch.number)
     _keep_cuts(tx, entry, [branch.number])
 
 
@@ -215,6 +216,8 @@ def restore(tx: Transaction, entry: TrashEntry, *, now: datetime, run_id: str) -
     due += _restore_sources(tx, entry, notes)
     due += _restore_heads(tx, entry, notes)
     _restore_triggers(tx, entry, notes)
+    for row in tables.kept_rows(tx, entry.number, "branch_retention"):
+        tables.put_row(tx, "branch_retention", row)
     opened = propagate(tx, list(dict.fromkeys(due)), now=now, run_id=run_id)
     tables.delete_entry(tx, entry.number)
     return Restored(entry=entry, commits=count, opened=tuple(opened), notes=tuple(notes))
@@ -340,6 +343,8 @@ def _restore_sources(tx: Transaction, entry: TrashEntry, notes: list[str]) -> li
         tables.put_row(tx, "branch_provenance", row)
         changed[number] = derived
     for derived in changed.values():
+        if tables.remove_retention(tx, derived.number):  # set while it was derived from nothing
+            notes.append(f"branch {derived.name} is derived from others again: its rules are gone")
         below = {row.number for row in tables.downstream_of(tx, derived.number)}
         below.discard(derived.number)
         if any(s.number in below for s in tables.sources_of(tx, derived.number)):

@@ -14,6 +14,7 @@ from trunkline.versions.tables.numbers import *
 from trunkline.versions.tables.projects import *
 from trunkline.versions.tables.purges import *
 from trunkline.versions.tables.repos import *
+from trunkline.versions.tables.retention import *
 from trunkline.versions.tables.seals import *
 from trunkline.versions.tables.tags import *
 from trunkline.versions.tables.trash import *

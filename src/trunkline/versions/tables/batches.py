@@ -88,6 +88,12 @@ def steps_of(tx: Transaction, batch: int) -> list[StepRow]:
     ]
 
 
+def step_arguments(tx: Transaction) -> str:
+    """The arguments of all steps of all transactions, as one text."""
+    rows = tx.rows("SELECT arguments FROM batch_step ORDER BY batch, position")
+    return "\n".join(str(arguments) for (arguments,) in rows)
+
+
 def _batch(row: Row) -> BatchRow:
     number, batch_id, description, started_us = row
     return BatchRow(

@@ -138,6 +138,16 @@ def children_of(tx: Transaction, commit: int) -> list[CommitRecord]:
     return [commit_record(row) for row in rows]
 
 
+def open_children(tx: Transaction, repo: RepoRow) -> list[tuple[int, str]]:
+    """Commits of a repo that an open one was made on top of, and the id of that one."""
+    rows = tx.rows(
+        "SELECT parent, id FROM commit_record WHERE repo = :repo AND finished_us IS NULL "
+        "AND parent IS NOT NULL",
+        repo=repo.number,
+    )
+    return [(int(parent), str(commit)) for parent, commit in rows]
+
+
 def commits_newest_first(
     tx: Transaction, repo: RepoRow, *, before: int | None, down_to: int | None
 ) -> Iterator[CommitRecord]:

@@ -162,6 +162,16 @@ def heads_out_of_line(tx: Transaction) -> list[tuple[str, str, str]]:
     ]
 
 
+def rules_out_of_place(tx: Transaction) -> list[tuple[str, str]]:
+    """(repo, branch) of branches that have retention rules and are derived from others."""
+    rows = tx.rows(
+        "SELECT r.name, b.name FROM branch_retention t JOIN branch b ON b.number = t.branch"
+        " JOIN repo r ON r.number = b.repo WHERE EXISTS"
+        " (SELECT 1 FROM branch_provenance e WHERE e.derived = b.number)"
+    )
+    return [(str(repo), str(branch)) for repo, branch in rows]
+
+
 def has_derived_branch(tx: Transaction, repo: str) -> bool:
     """Whether a branch of the repo is derived from another."""
     row = tx.row(

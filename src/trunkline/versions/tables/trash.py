@@ -18,6 +18,10 @@ KEPT_COLUMNS: dict[str, tuple[str, ...]] = {
         *("branch", "source", "size", "commits", "cron", "all_of", "evaluated_us", "next_us"),
         "tick_due",
     ),
+    "branch_retention": (
+        *("branch", "last", "within_s", "hourly", "daily", "weekly", "monthly", "yearly"),
+        *("tagged", "derived", "created_us"),
+    ),
     "tag": ("number", "repo", "name", "commit_number", "created_us"),
     "commit_record": (
         *("number", "repo", "id", "branch", "origin", "parent", "line", "description"),
@@ -192,6 +196,7 @@ def keep_repo(tx: Transaction, entry: int, repo: int) -> None:
         repo=repo,
     )
     keep_where(tx, entry, "branch_trigger", f"branch IN {branches} ORDER BY branch", repo=repo)
+    keep_where(tx, entry, "branch_retention", f"branch IN {branches} ORDER BY branch", repo=repo)
     keep_where(tx, entry, "tag", "repo = :repo ORDER BY number", repo=repo)
     _shadow(tx, entry, "commit_record", "repo = :repo", repo=repo)
     _shadow(
