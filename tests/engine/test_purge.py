@@ -439,3 +439,29 @@ def test_names_are_forgotten_downstream_too_also_of_directories(engine: Any) -> 
     assert engine.job("down").state == "success"
     assert engine.tree("down") == {"joe/x": "2"}
     assert places_of(engine.home, "jane-doe") == []
+
+
+def test_deleting_everything_forgets_purges_and_tombstones(engine: Any) -> None:
+    engine.put("data", {"jane": SECRET})
+    purge(engine, "data:/jane")
+
+    engine.engine.admin.delete_all()
+
+    assert engine.engine.purges.list_purges() == []
+    assert engine.engine.admin.fsck().damages == ()
+
+
+def test_tombstones_of_commits_that_are_gone_for_good_go_too(
+    open_engine: Callable[..., Any],
+) -> None:
+    driver = open_engine(TRUNKLINE_TRASH_S="0")
+    driver.engine.repos.create_repo("data")
+    driver.put("data", {"jane": SECRET})
+    report = purge(driver, "data:/jane")
+    driver.engine.repos.delete_repo("data")
+
+    driver.engine.admin.gc(grace_s=0)
+
+    assert [found.id for found in driver.engine.purges.list_purges()] == [report.id]
+    with driver.engine._services.database.read() as tx:
+        assert tx.rows("SELECT * FROM tombstone") == []

@@ -104,6 +104,7 @@ class EnginePurges:
 
     def _loop(self) -> None:
         closing = self._services.closing
+        row: PurgeRow | None = None
         while not closing.is_set():
             try:
                 with self._turn, self._services.database.read() as tx:
