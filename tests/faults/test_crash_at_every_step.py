@@ -9,11 +9,12 @@ import hashlib
 from collections.abc import Callable, Iterator
 
 import pytest
-from crash_session import Recorder, judge, recorded, scratch
-from engine_state import without_workers
+from crash_session import EVERY, Recorder, judge, recorded, scratch
+from engine_state import open_engine, without_workers
 
 from trunkline.api.changes import CopyFile, DeleteFile, PutFile
 from trunkline.engine.engine import Engine
+from trunkline.model.versions import BranchTrigger
 from trunkline.store import packs
 
 Tally = Callable[..., None]
@@ -101,7 +102,65 @@ def lifetime(recorder: Recorder) -> None:
     recorder.run("gc again", lambda e: e.admin.gc(grace_s=0))
 
 
-SESSIONS = [first_puts, open_commits, branches, many_packs, lifetime]
+def transactions(recorder: Recorder) -> None:
+    """Changes that wait over a reopening, then happen at once, or are given up."""
+    recorder.run("create repo", repo("a"))
+    batch: list[str] = []
+    recorder.run("begin", lambda e: batch.append(e.transactions.start_transaction().id))
+    step = {"name": "b", "description": "made at once"}
+    recorder.run("add step", lambda e: e.transactions.add_step(batch[0], "create_repo", step))
+    for n in range(2):
+        recorder.run(
+            f"add files {n}",
+            lambda e, n=n: e.transactions.add_files(
+                batch[0], "a", "master", [put(f"t{n}", noise(n, 3000))]
+            ),
+        )
+    recorder.close()
+    recorder.run("finish", lambda e: e.transactions.finish_transaction(batch[0]))
+    recorder.run("begin again", lambda e: batch.append(e.transactions.start_transaction().id))
+    recorder.run(
+        "add files to it",
+        lambda e: e.transactions.add_files(batch[1], "a", "master", [put("given up")]),
+    )
+    recorder.run("give up", lambda e: e.transactions.delete_transaction(batch[1]))
+
+
+def names_that_stay(recorder: Recorder) -> None:
+    """Tags and triggers, and a put that fires one; a copy of a directory between repos."""
+    recorder.run("create repo", repo("a"))
+    recorder.run("create another", repo("b"))
+    recorder.run("put", modify(put("d/x"), put("d/y")))
+    recorder.run("tag", lambda e: e.tags.create_tag("a", "v1", commit="master"))
+    trigger = BranchTrigger(source="master", commits=1)
+    recorder.run("trigger", lambda e: e.branches.create_branch("a", "stable", trigger=trigger))
+    recorder.run("derive", lambda e: e.branches.create_branch("b", "out", provenance=["a@stable"]))
+    recorder.run("fire", modify(put("d/x", b"2")))
+    copy = CopyFile(path="c", source_repo="a", source_commit="v1", source_path="d")
+    recorder.run("copy", modify(copy, repo="b"))
+    recorder.run(
+        "move the tag", lambda e: e.tags.create_tag("a", "v1", commit="master", force=True)
+    )
+    recorder.run("delete the tag", lambda e: e.tags.delete_tag("a", "v1"))
+    recorder.run("undelete the tag", lambda e: e.trash.undelete("tag", "a@v1"))
+
+
+def compaction(recorder: Recorder) -> None:
+    """A collection that rewrites packs most of which is garbage, beside what stays."""
+    recorder.run("create repo", repo("a"))
+    recorder.run("put", modify(*[put(f"{n}", noise(n, 3000)) for n in range(3)], put("stay")))
+    recorder.run("delete most", modify(*[DeleteFile(path=f"{n}") for n in range(3)]))
+    recorder.run("forget", lambda e: e.commits.squash_commit("a", "master^"))
+    recorder.close()
+    recorder.run("forget the trash", lambda e: e.admin.gc(grace_s=0))
+    recorder.run("put after it", modify(put("new", noise(50, 3000))))
+    recorder.run("gc", lambda e: e.admin.gc(grace_s=0))
+
+
+SESSIONS = [
+    *(first_puts, open_commits, branches, many_packs, lifetime),
+    *(transactions, names_that_stay, compaction),
+]
 
 
 @pytest.mark.slow
@@ -110,8 +169,12 @@ def test_a_crash_at_any_step_loses_nothing_acknowledged_and_shows_nothing_half(
     session: Callable[[Recorder], None], tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packs, "PACK_BYTES", 8 * 1024)
-    with scratch() as place, recorded(place / "home") as recorder:
-        session(recorder)
+    with scratch() as place:
+        if session is not first_puts:  # which has every step of making a data directory
+            open_engine(place / "home").close()
+        with recorded(place / "home") as recorder:
+            session(recorder)
 
-    tally("crash images", judge(recorder.session))
+    every = EVERY if session is first_puts or EVERY == 1 else 2 * EVERY
+    tally("crash images", judge(recorder.session, every=every))
     tally("steps crashed at", len(recorder.session.recording.steps))

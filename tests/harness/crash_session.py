@@ -60,7 +60,7 @@ class Recorder:
         """One operation; the engine is opened for the first one."""
         if self.engine is None:
             self.engine = open_engine(self.home)
-            if self.disk.recording.base_files:
+            if self.disk.recording.base_files and not self.session.ends:
                 self.session.states[0] = state(self.engine)
         operation(self.engine)
         self.session.ends.append(len(self.disk.recording.steps))

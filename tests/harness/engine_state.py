@@ -50,10 +50,19 @@ def state(engine: Engine, *, open_trees: bool = True) -> dict[str, Any]:
     store that takes no more writes can't.
     """
     seen: dict[str, Any] = {}
+    for batch in engine.transactions.list_transactions():
+        found = engine.transactions.inspect_transaction(batch.id)
+        seen[f"transaction {batch.id}"] = [str(step) for step in found.steps]
     for repo in engine.repos.list_repos():
         seen[f"repo {repo.name}"] = (repo.description, repo.created, repo.size_bytes)
         for branch in engine.branches.list_branches(repo.name):
-            seen[f"branch {repo.name}@{branch.name}"] = (branch.head, branch.provenance)
+            seen[f"branch {repo.name}@{branch.name}"] = (
+                branch.head,
+                branch.provenance,
+                branch.trigger,
+            )
+        for tag in engine.tags.list_tags(repo.name):
+            seen[f"tag {repo.name}@{tag.name}"] = tag
         for commit in engine.commits.list_commits(repo.name):
             content: object = commit.root
             if open_trees or commit.finished:

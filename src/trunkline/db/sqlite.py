@@ -232,6 +232,20 @@ def reading(path: Path) -> Iterator[Transaction]:
             connection.close()
 
 
+def roll_back(path: Path) -> None:
+    """Undo what a crash left half-written in the file itself; the log is no part of this.
+
+    That happens before a new file has a log. Readers of `reading` can't do it.
+    """
+    if path.with_name(f"{path.name}-journal").exists():
+        with _translated(path):
+            connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
+            try:
+                connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+            finally:
+                connection.close()
+
+
 def _read_only_uri(path: Path) -> str:
     return f"file:{quote(str(path))}?mode=ro"
 
@@ -249,7 +263,7 @@ def _translated(path: Path) -> Iterator[None]:
             raise Corrupt(f"the database {path}", "a whole SQLite file", text) from error
         if "full" in text or "disk I/O" in text:
             raise StorageFull(str(path)) from error
-        if "locked" in text or "busy" in text or "unable to open" in text:
+        if any(word in text for word in ("locked", "busy", "unable to open", "readonly")):
             raise Unavailable(f"the database {path} can't be used now: {text}") from error
         raise
     except UnicodeDecodeError as error:  # the driver can't even read its own message about damage

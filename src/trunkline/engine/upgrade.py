@@ -19,7 +19,7 @@ from pathlib import Path
 
 from trunkline.db.database import Transaction, count_rows, quick_problems, tables_of
 from trunkline.db.migrate import Migration, apply, migrations, missing, numbers
-from trunkline.db.sqlite import SqliteDatabase, reading
+from trunkline.db.sqlite import SqliteDatabase, reading, roll_back
 from trunkline.engine import home as homes
 from trunkline.engine import kept_catalog
 from trunkline.engine.release import RELEASE
@@ -111,6 +111,7 @@ def bring_up_to_date(home: Path, *, now: datetime, automatic: bool) -> None:
     """
     catalog = home / homes.CATALOG
     said = homes.format_of(home)
+    roll_back(catalog)
     if not catalog.exists() or catalog.stat().st_size == 0:
         if said == 0:
             homes.write_format(home)
