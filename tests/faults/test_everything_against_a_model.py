@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from crash_session import scratch
@@ -24,6 +25,7 @@ from hypothesis.stateful import (
 )
 
 from trunkline.api.changes import CopyFile, DeleteFile, FileChange, PutFile
+from trunkline.engine.restore import restore
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 
 STEPS = int(os.environ.get("TRUNKLINE_MODEL_STEPS", "30"))
@@ -53,6 +55,7 @@ class Commit:
 class Repo:
     branches: dict[str, str | None] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
     def tree(self, commit: str | None) -> Tree:
         if commit is None:
@@ -92,6 +95,15 @@ def written(change: tuple[Any, ...]) -> Callable[[Tree], Tree]:
     return apply
 
 
+def as_sent(many: list[tuple[Any, ...]]) -> list[FileChange]:
+    return [
+        DeleteFile(path=c[1])
+        if c[0] == "delete"
+        else PutFile(path=c[1], content=[c[2]], append=c[3])
+        for c in many
+    ]
+
+
 class EverythingMachine(RuleBasedStateMachine):
     done = 0
 
@@ -102,6 +114,7 @@ class EverythingMachine(RuleBasedStateMachine):
         self.generations = itertools.count(1)
         self.engine = open_engine(self.home)
         self.model = {name: Repo() for name in ("a", "b")}
+        self.batches: dict[str, list[tuple[str, list[tuple[Any, ...]]]]] = {}
         self.roots: dict[str, frozenset[tuple[str, bytes]]] = {}
         self.trees: dict[frozenset[tuple[str, bytes]], str] = {}
         for name in self.model:
@@ -140,13 +153,7 @@ class EverythingMachine(RuleBasedStateMachine):
 
     @rule(repo=repos, branch=branches, many=changes)
     def modify(self, repo: str, branch: str, many: list[tuple[Any, ...]]) -> None:
-        sent: list[FileChange] = [
-            DeleteFile(path=c[1])
-            if c[0] == "delete"
-            else PutFile(path=c[1], content=[c[2]], append=c[3])
-            for c in many
-        ]
-        self.write(repo, branch, sent, [written(change) for change in many])
+        self.write(repo, branch, as_sent(many), [written(change) for change in many])
 
     @initialize(first=changes, second=changes, third=changes)
     def begin(self, first: Any, second: Any, third: Any) -> None:
@@ -172,6 +179,61 @@ class EverythingMachine(RuleBasedStateMachine):
 
         sent = CopyFile(path=to, source_repo=source, source_commit=head, source_path=path)
         self.write(repo, branch, [sent], [write])
+
+    @rule(repo=repos, branch=branches, many=changes)
+    def modify_if_changed(self, repo: str, branch: str, many: list[tuple[Any, ...]]) -> None:
+        """No commit is made for the tree that the head has already."""
+        it = self.model[repo]
+        head = it.branches.get(branch)
+        if head is None or it.commits[head].tree is None:
+            return
+        before = made = it.tree(head)
+        for change in many:
+            made = written(change)(made)
+        info = self.attempt(
+            lambda: self.engine.files.modify_files(repo, branch, as_sent(many), if_changed=True)
+        )
+        if info is not None:
+            assert (info.id == head) == (made == before)
+            it.commits.setdefault(info.id, Commit(parent=head, tree=made))
+            it.branches[branch] = info.id
+
+    # --- several changes at once ------------------------------------------------------------------
+
+    @rule(steps=st.lists(st.tuples(repos, changes), min_size=1, max_size=3), give_up=st.booleans())
+    def transaction(self, steps: list[tuple[str, list[tuple[Any, ...]]]], give_up: bool) -> None:
+        batch = self.engine.transactions.start_transaction().id
+        for repo, many in steps:
+            self.engine.transactions.add_files(batch, repo, "master", as_sent(many))
+        self.batches[batch] = steps
+        if give_up:
+            self.engine.transactions.delete_transaction(batch)
+            del self.batches[batch]
+
+    @rule(pick=picks)
+    def finish_transaction(self, pick: int) -> None:
+        """All steps on the heads that there are by then, or nothing."""
+        if not self.batches:
+            return
+        batch = list(self.batches)[pick % len(self.batches)]
+        call = lambda: self.engine.transactions.finish_transaction(batch)  # noqa: E731
+        if self.attempt(call) is None:
+            self.engine.transactions.delete_transaction(batch)
+            del self.batches[batch]
+            return
+        for repo, many in self.batches.pop(batch):
+            it = self.model[repo]
+            head = it.branches.get("master")
+            writes = [written(change) for change in many]
+            if head is None or (head != batch and it.commits[head].tree is not None):
+                it.commits[batch] = Commit(parent=head, tree=it.tree(head))
+                it.branches["master"] = head = batch
+            at = it.commits[head]
+            if at.tree is None:
+                at.writes += writes
+            else:
+                for write in writes:
+                    at.tree = write(at.tree)
 
     # --- history ----------------------------------------------------------------------------------
 
@@ -206,6 +268,29 @@ class EverythingMachine(RuleBasedStateMachine):
         if self.attempt(lambda: self.engine.branches.delete_branch(repo, branch)) is not None:
             del self.model[repo].branches[branch]
 
+    @rule(repo=repos, tag=st.sampled_from(["v1", "v2"]), pick=picks, force=st.booleans())
+    def tag(self, repo: str, tag: str, pick: int, force: bool) -> None:
+        it = self.model[repo]
+        if it.commits:
+            commit = list(it.commits)[pick % len(it.commits)]
+            create = self.engine.tags.create_tag
+            may = it.commits[commit].tree is not None
+            may &= force or it.tags.get(tag, commit) == commit
+            made = self.attempt(lambda: create(repo, tag, commit=commit, force=force))
+            assert (made is not None) == may
+            if may:
+                it.tags[tag] = commit
+
+    @rule(repo=repos, tag=st.sampled_from(["v1", "v2"]), back=st.booleans())
+    def delete_tag(self, repo: str, tag: str, back: bool) -> None:
+        it = self.model[repo]
+        if tag in it.tags:
+            self.engine.tags.delete_tag(repo, tag)
+            if back:
+                self.engine.trash.undelete("tag", f"{repo}@{tag}")
+            else:
+                del it.tags[tag]
+
     @rule(repo=repos, pick=picks, how=st.sampled_from(["delete", "squash", "drop"]))
     def remove_commit(self, repo: str, pick: int, how: str) -> None:
         it = self.model[repo]
@@ -214,6 +299,7 @@ class EverythingMachine(RuleBasedStateMachine):
             call = getattr(self.engine.commits, f"{how}_commit")
             if self.attempt(lambda: call(repo, commit)) is not None:
                 assert how != "squash" or commit not in it.branches.values()
+                assert commit not in it.tags.values()
                 it.forget(commit)
 
     @rule(repo=repos, pick=picks, kind=st.sampled_from(["commit", "branch", "repo"]))
@@ -238,9 +324,19 @@ class EverythingMachine(RuleBasedStateMachine):
 
     # --- lifetime ---------------------------------------------------------------------------------
 
+    @rule(grace_s=st.sampled_from([0, 0, None]))
+    def collect(self, grace_s: float | None) -> None:
+        self.engine.admin.gc(grace_s=grace_s)
+
     @rule()
-    def collect(self) -> None:
-        self.engine.admin.gc(grace_s=0)
+    def back_up_and_restore(self) -> None:
+        """What is restored is all there was; a second backup goes over the first."""
+        place = self.home.parent
+        assert self.engine.admin.backup(str(place / "backup")).problems == ()
+        self.engine.close()
+        self.home = place / f"home-{next(self.generations)}"
+        restore(place / "backup", self.home, force=False, now=datetime.now(UTC))
+        self.engine = open_engine(self.home)
 
     @rule()
     def crash(self) -> None:
@@ -263,6 +359,8 @@ class EverythingMachine(RuleBasedStateMachine):
         for name, it in self.model.items():
             heads = {b.name: b.head for b in self.engine.branches.list_branches(name)}
             assert heads == it.branches
+            tags = {t.name: t.commit for t in self.engine.tags.list_tags(name)}
+            assert tags == it.tags
             found = {c.id: c for c in self.engine.commits.list_commits(name)}
             assert found.keys() == it.commits.keys()
             for commit, wanted in it.commits.items():
