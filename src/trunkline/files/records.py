@@ -148,13 +148,16 @@ class CsvRows:
         return len(piece)
 
 
-# All up to the next bracket, whole strings included; what it took is never tried otherwise.
-_PLAIN = rb'(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+'
+# All up to the next bracket, or up to a string that ends in another piece; what it took is never
+# tried otherwise. So many strings at most, as the matcher remembers each. A group is made atomic by
+# (?>...), not by *+ behind it: up to Python 3.11.4 that forgets to go back where its last round
+# fails half-way.
+_PLAIN = rb'(?>(?:[^"\[\]{}]*+"[^"\\]*+(?>(?:\\.[^"\\]*+)*)"){0,4096}[^"\[\]{}]*+)'
 
 
 def _nested(inside: bytes) -> bytes:
-    """The pattern of a list or object that has only what `inside` matches, lists of them too."""
-    item = inside if inside.endswith(b")*+") else rb"%s(?:%s%s)*+" % (_PLAIN, inside, _PLAIN)
+    """The pattern of a list or object that has only `inside` between plain text."""
+    item = rb"(?>%s(?:%s%s){0,4096})" % (_PLAIN, inside, _PLAIN)
     return rb"(?:\[%s\]|\{%s\})" % (item, item)
 
 
@@ -167,7 +170,7 @@ class JsonValues:
 
     _SPACE = b" \t\r\n"
     _FLAT = re.compile(_PLAIN, re.DOTALL)
-    _SHALLOW = re.compile(_nested(_nested(_nested(_PLAIN))), re.DOTALL)  # most values, whole
+    _SHALLOW = re.compile(_nested(_nested(_nested(rb"(?!)"))), re.DOTALL)  # most values, whole
     _IN_STRING = re.compile(rb'[\\"]')
     _VALUE = re.compile(rb"[^ \t\r\n]")
     _WORD_END = re.compile(rb'[ \t\r\n\[\]{}"]')
