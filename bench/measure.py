@@ -24,6 +24,9 @@ def private_home() -> Iterator[Path]:
         for name in ("TRUNKLINE_ADDRESS", "PACHD_ADDRESS", "TRUNKLINE_CONFIG"):
             os.environ.pop(name, None)
         os.environ["TRUNKLINE_HOME"] = f"{place}/home"
+        # Commands as they are installed: with their bytecode, which installers write.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", f"{place}/bytecode")
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         try:
             yield Path(place)

@@ -19,6 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import commits
 import data
 import reading
 import scale
@@ -175,6 +176,7 @@ SCENARIOS = {
     "text": compressible,
     **reading.SCENARIOS,
     **scale.SCENARIOS,
+    "commits": commits.commits,
 }
 
 

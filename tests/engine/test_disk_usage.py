@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from trunkline.errors import CommitOpen, FileNotFoundInCommit, InvalidInput, RepoNotFound
+from trunkline.store.packs import ENTRY_BYTES
 
 
 def noise(name: str, size: int = 20_000) -> bytes:
@@ -44,7 +45,8 @@ def test_repos_are_told_with_what_they_share(filled: Any, du: Callable[..., list
     assert (two.stored_bytes, two.exclusive_bytes) == (about(40_000), about(20_000))
     assert (total.stored_bytes, total.exclusive_bytes) == (about(80_000), about(80_000))
     assert total.logical_bytes == 120_000
-    assert total.stored_bytes <= filled.engine.admin.status().stored_bytes
+    # The active pack gets its list of chunks when it is finished; their share of it counts already.
+    assert total.stored_bytes <= filled.engine.admin.status().stored_bytes + 16 * ENTRY_BYTES
 
 
 def test_one_repo_is_told_alone(filled: Any, du: Callable[..., list[Any]]) -> None:

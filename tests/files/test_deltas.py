@@ -3,7 +3,9 @@
 import pytest
 
 from trunkline.errors import Corrupt
+from trunkline.files import apply as apply_module
 from trunkline.files import delta as delta_module
+from trunkline.files.apply import LooseParts
 from trunkline.files.delta import DeltaId, DeltaWriter, delta_rows
 from trunkline.files.index import Loader
 from trunkline.files.manifest import EMPTY, Ranges, RootId, encode_node
@@ -144,3 +146,37 @@ def test_a_tree_made_by_one_process_is_read_by_another(
     assert b"".join(Trees(reading).read(row)) == b"content"
     writing.close()
     reading.close()
+
+
+@pytest.mark.parametrize("room", [0, 400, 256 * 1024])
+def test_parts_that_are_kept_in_memory_make_the_same_tree(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(apply_module, "_LOOSE_BYTES_MAX", room)
+    monkeypatch.setattr(delta_module, "_SEGMENT_CHANGES_MAX", 10)
+    loose = LooseParts(trees.chunks)
+    made: list[list[DeltaId]] = []
+    for writer in (DeltaWriter(trees), DeltaWriter(trees, loose=loose)):
+        for n in range(45):
+            writer.put(f"{n:02}", [b"x%d" % n])
+            writer.put("large", [b"%d" % n], append=True)
+        writer.delete("07")
+        made.append(writer.finish())
+
+    assert made[0] == made[1]
+    root = trees.apply(EMPTY, made[0])
+    assert trees.apply(EMPTY, made[1], loose=loose) == root
+
+
+def test_small_parts_are_stored_only_once_they_are_to_be_named(trees: Trees) -> None:
+    loose = LooseParts(trees.chunks)
+    writer = DeltaWriter(trees, loose=loose)
+    writer.put("a", [b"content"])
+    (delta,) = writer.finish()
+    stored = trees.chunks.appended
+
+    assert not trees.chunks.has(ChunkId(delta))
+    loose.store()
+
+    assert trees.chunks.appended == stored + 2
+    assert [row.path for row in delta_rows(trees, delta)] == ["a"]

@@ -25,6 +25,7 @@ from trunkline.errors import (
     OutputBranch,
     shown,
 )
+from trunkline.files.apply import LooseParts
 from trunkline.files.delta import DeltaId, DeltaWriter
 from trunkline.files.intake import Counts
 from trunkline.files.manifest import EMPTY, FileRow, RootId
@@ -111,7 +112,10 @@ class EngineFiles:
             if done is not None:
                 return done
         stored = self._store(
-            chain(first, rest), lambda: self._likely_base(repo, commit, target), counts
+            chain(first, rest),
+            lambda: self._likely_base(repo, commit, target),
+            counts,
+            loose=LooseParts(services.chunks) if target is None else None,
         )
         if target is not None:
             with services.turn(repo) if stored.numbered else nullcontext():
@@ -200,9 +204,15 @@ class EngineFiles:
         return stored.deltas
 
     def _store(
-        self, changes: Iterable[FileChange], base: Callable[[], RootId], counts: Counts
+        self,
+        changes: Iterable[FileChange],
+        base: Callable[[], RootId],
+        counts: Counts,
+        *,
+        loose: LooseParts | None = None,
     ) -> Stored:
-        return Storing(self._services, root_of=self._root, base=base, counts=counts).store(changes)
+        storing = Storing(self._services, root_of=self._root, base=base, counts=counts, loose=loose)
+        return storing.store(changes)
 
     def _likely_base(self, repo: str, commit: str, target: CommitRecord | None) -> RootId:
         """The tree that a put is likely to change; nothing depends on whether it is."""
@@ -234,6 +244,7 @@ class EngineFiles:
             raise HeadMoved(f"branch {repo}@{branch}")
         if head is not None and head.finished is None:
             deltas = stored.for_tree(services, lambda: self._root(repo, head.id)[0])
+            stored.keep()
             services.chunks.flush()
             with services.database.write() as tx:
                 try:
@@ -242,7 +253,8 @@ class EngineFiles:
                     raise HeadMoved(f"branch {repo}@{branch}") from error
                 return commits.commit_info(tx, head)
         before = RootId(head.root) if head is not None else EMPTY
-        root = services.trees.apply(before, stored.for_tree(services, lambda: before))
+        deltas = stored.for_tree(services, lambda: before)
+        root = services.trees.apply(before, deltas, loose=stored.loose)
         if if_changed and head is not None and root == before:
             with services.database.read() as tx:
                 return commits.commit_info(tx, head)
@@ -499,7 +511,7 @@ def _open_target(tx: Transaction, repo: str, ref: str) -> CommitRecord | None:
 
     Raises CommitFinished for a finished commit that was named by its id, and OutputBranch.
     """
-    repos.repo_info(tx, repo)
+    repos.require_repo(tx, repo)
     reference = parse_reference(ref)
     if reference.steps or is_commit_id(reference.base):
         record = commits.resolve(tx, repo, ref)
@@ -509,11 +521,11 @@ def _open_target(tx: Transaction, repo: str, ref: str) -> CommitRecord | None:
             raise OutputBranch(repo, record.branch or "", "write to a commit of")
         return record
     branch = check_branch(ref)
-    if branch not in {info.name for info in branches.list_branches(tx, repo)}:
+    found = branches.head_and_sources(tx, repo, branch)
+    if found is None:
         return None
-    head = branches.branch_head(tx, repo, branch)
-    waiting = head is not None and written_by_hand(tx, head)
-    if branches.branch_info(tx, repo, branch).provenance and not waiting:
+    head, derived = found
+    if derived and (head is None or not written_by_hand(tx, head)):
         raise OutputBranch(repo, branch)
     return head if head is not None and head.finished is None else None
 

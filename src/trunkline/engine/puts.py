@@ -22,6 +22,7 @@ from trunkline.engine.services import Services
 from trunkline.engine.urls import server_fetcher
 from trunkline.errors import FileNotFoundInCommit, InvalidInput, shown
 from trunkline.fetch.local import local_files
+from trunkline.files.apply import LooseParts
 from trunkline.files.archived import Limits
 from trunkline.files.delta import DeltaId, DeltaWriter
 from trunkline.files.intake import Counts
@@ -42,6 +43,7 @@ class Stored:
     """Changes whose contents are stored."""
 
     deltas: list[DeltaId]
+    loose: LooseParts | None = None  # parts of the deltas that are not stored
     numbered: tuple[Numbered, ...]  # files whose numbers depend on the tree that they are put into
 
     def for_tree(self, services: Services, root: Callable[[], RootId]) -> list[DeltaId]:
@@ -50,6 +52,8 @@ class Stored:
         To be called while nobody else appends (`Services.turn`).
         """
         deltas, found = self.deltas, self.numbered
+        if found:
+            self.keep()
         for n, numbered in enumerate(found):
             earlier = [one for one in found[:n] if one.directory == numbered.directory]
             first = next_number(services.trees, root(), numbered.directory)
@@ -57,6 +61,11 @@ class Stored:
             if first != numbered.first:
                 deltas = renumbered(services.trees, deltas, numbered, first)
         return deltas
+
+    def keep(self) -> None:
+        """Store the deltas whole, for a commit that will name them; the caller flushes."""
+        if self.loose is not None:
+            self.loose.store()
 
 
 class Storing:
@@ -69,13 +78,15 @@ class Storing:
         root_of: RootOf,
         base: Callable[[], RootId],
         counts: Counts,
+        loose: LooseParts | None = None,
     ) -> None:
         """`base` gives the tree that the changes are likely to be made to."""
         self._services = services
         self._root_of = root_of
         self._base = base
         self._counts = counts
-        self._writer = DeltaWriter(services.trees)
+        self._loose = loose
+        self._writer = DeltaWriter(services.trees, loose=loose)
         self._numbered: list[Numbered] = []
 
     def store(self, changes: Iterable[FileChange]) -> Stored:
@@ -95,7 +106,8 @@ class Storing:
                     self._writer.delete(check_path(change.path, root_allowed=True))
                 case CopyFile():
                     self._copy(change)
-        return Stored(deltas=self._writer.finish(), numbered=tuple(self._numbered))
+        deltas = self._writer.finish()
+        return Stored(deltas=deltas, loose=self._loose, numbered=tuple(self._numbered))
 
     def _put(
         self,

@@ -9,7 +9,7 @@ so only they are checked: against the changed files before them, and against the
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heapify, heappop, heappush, heapreplace
 
@@ -28,23 +28,67 @@ from trunkline.files.segments import (
     read_segment,
 )
 from trunkline.files.view import View
-from trunkline.store.chunks import ChunkId
+from trunkline.store.chunks import ChunkId, ChunkStore
+from trunkline.store.digests import Digest
+
+_LOOSE_BYTES_MAX = 256 * 1024
 
 _Place = tuple[Columns, int]  # a row, where it is
 
 
-def apply_deltas(loader: Loader, root: RootId, deltas: Sequence[DeltaId]) -> RootId:
+class LooseParts:
+    """Parts of deltas that are kept in memory as long as they are small, instead of being stored.
+
+    For changes that are applied at once: only what others are to find needs a place in the store.
+    For one thread.
+    """
+
+    def __init__(self, chunks: ChunkStore) -> None:
+        self._chunks = chunks
+        self._parts: dict[ChunkId, bytes] = {}
+        self._room_bytes = _LOOSE_BYTES_MAX
+
+    def put(self, data: bytes) -> ChunkId:
+        if len(data) > self._room_bytes:
+            return self._chunks.put(data)
+        self._room_bytes -= len(data)
+        part = ChunkId(Digest(data).hexdigest())
+        self._parts[part] = data
+        return part
+
+    def get(self, part: ChunkId) -> bytes:
+        """A part, wherever it is."""
+        loose = self._parts.get(part)
+        return self._chunks.get(part) if loose is None else loose
+
+    def store(self) -> None:
+        """Put into the store what is not there; durable after its next flush."""
+        for data in self._parts.values():
+            self._chunks.put(data)
+        self._parts.clear()
+
+
+def apply_deltas(
+    loader: Loader, root: RootId, deltas: Sequence[DeltaId], *, loose: LooseParts | None = None
+) -> RootId:
     """The root of the tree with all changes made, in order; see `Trees.apply`."""
     if not deltas:
         return root
-    return _Application(loader, root, deltas).run()
+    load = loader.chunks.get if loose is None else loose.get
+    return _Application(loader, root, deltas, load).run()
 
 
 class _Application:
-    def __init__(self, loader: Loader, root: RootId, deltas: Sequence[DeltaId]) -> None:
+    def __init__(
+        self,
+        loader: Loader,
+        root: RootId,
+        deltas: Sequence[DeltaId],
+        load: Callable[[ChunkId], bytes],
+    ) -> None:
         self._chunks = loader.chunks
-        segments = [read_segment(self._chunks.get(ChunkId(delta))) for delta in deltas]
-        self._cursors = [SegmentCursor(segment, self._chunks.get) for segment in segments]
+        segments = [read_segment(load(ChunkId(delta))) for delta in deltas]
+        self._cursors = [SegmentCursor(segment, load) for segment in segments]
         # Path: the latest segment that deletes it. A segment deletes before it changes.
         self._deleted = {path: n for n, segment in enumerate(segments) for path in segment.deletes}
         self._latest_delete = max(self._deleted.values(), default=-1)

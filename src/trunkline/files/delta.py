@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
+from trunkline.files.apply import LooseParts
 from trunkline.files.columns import Columns, FileRow
 from trunkline.files.content import Spans, filled_from, join_rows, store_content, store_filled
 from trunkline.files.renaming import renamed_segments
@@ -46,8 +47,10 @@ _Noted = tuple[str, int, int, FileRow]  # (path, when, kind, row): it sorts by p
 class DeltaWriter:
     """Changes to one tree. Later changes win over earlier ones; for one thread."""
 
-    def __init__(self, trees: Trees) -> None:
+    def __init__(self, trees: Trees, *, loose: LooseParts | None = None) -> None:
+        """`loose` takes the parts of segments that nobody may have to find in the store."""
         self._chunks = trees.chunks
+        self._save = trees.chunks.put if loose is None else loose.put
         self._done: list[DeltaId] = []
         self._changes: list[_Noted] = []
         self._deletes: dict[str, int] = {}  # path: when
@@ -208,7 +211,10 @@ class DeltaWriter:
             else:
                 changes += self._of_one_path(path, self._changes[start:end])
             start = end
-        self._done.append(write_segment(changes, sorted(self._deletes), self._chunks.put))
+        segment = write_segment(
+            changes, sorted(self._deletes), self._save, save_list=self._chunks.put
+        )
+        self._done.append(segment)
         self._changes, self._deletes, self._spans = [], {}, 0
 
     def _spill_sorted(self) -> None:

@@ -57,15 +57,22 @@ class Change:
 
 
 def write_segment(
-    changes: Sequence[Change], deletes: Sequence[str], save: Callable[[bytes], ChunkId]
+    changes: Sequence[Change],
+    deletes: Sequence[str],
+    save: Callable[[bytes], ChunkId],
+    *,
+    save_list: Callable[[bytes], ChunkId] | None = None,
 ) -> DeltaId:
-    """Store sorted changes and deletes; returns the name of the segment."""
+    """Store sorted changes and deletes; returns the name of the segment.
+
+    `save_list` stores what the rows of trees will name too: lists of very many chunks.
+    """
 
     def blocks() -> Iterator[Columns]:
         for start in range(0, len(changes), BLOCK_ROWS):
             rows = Columns()
             for change in changes[start : start + BLOCK_ROWS]:
-                rows.add(change.row, save, kind=change.kind)
+                rows.add(change.row, save_list or save, kind=change.kind)
             yield rows
 
     return write_blocks(blocks(), deletes, save)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from trunkline.errors import Corrupt
-from trunkline.files.apply import apply_deltas
+from trunkline.files.apply import LooseParts, apply_deltas
 from trunkline.files.batches import contents
 from trunkline.files.check import check_tree
 from trunkline.files.columns import FileRow
@@ -134,13 +134,15 @@ class Trees:
         """The content of a file from an offset; nothing past its end."""
         return read_content(self.chunks, row, offset=offset, size=size)
 
-    def apply(self, root: RootId, deltas: Sequence[DeltaId]) -> RootId:
-        """The tree after all changes, in order.
+    def apply(
+        self, root: RootId, deltas: Sequence[DeltaId], *, loose: LooseParts | None = None
+    ) -> RootId:
+        """The tree after all changes, in order; `loose` has parts of them that are not stored.
 
         Cost: the ranges that the changes fall in, and the index. Raises PathConflict if a path
         would be a file and a directory. Flush the chunk store to make the result durable.
         """
-        return apply_deltas(self._loader, root, deltas)
+        return apply_deltas(self._loader, root, deltas, loose=loose)
 
     def export(
         self, rows: Iterable[FileRow], directory: Path, *, strip: str = "", mode: int = 0o644

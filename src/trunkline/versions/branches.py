@@ -121,6 +121,21 @@ def branch_head(tx: Transaction, repo: str, branch: str) -> CommitRecord | None:
     return tables.commit_numbered(tx, row.head)
 
 
+def head_and_sources(
+    tx: Transaction, repo: str, branch: str
+) -> tuple[CommitRecord | None, bool] | None:
+    """The head of a branch, and whether the branch is derived from others; None if it is missing.
+
+    What every put asks first: as many statements, however many branches there are. Raises
+    RepoNotFound.
+    """
+    row = tables.find_branch(tx, require_repo(tx, repo), branch)
+    if row is None:
+        return None
+    head = None if row.head is None else tables.commit_numbered(tx, row.head)
+    return head, bool(tables.sources_of(tx, row.number))
+
+
 def feeds_others(tx: Transaction, repo: str, branch: str) -> bool:
     """Whether any branch is derived from this one."""
     row = require_branch(tx, require_repo(tx, repo), branch)

@@ -25,7 +25,7 @@ from trunkline.versions.provenance import (
     refuse_second,
     settle,
 )
-from trunkline.versions.records import BranchRow, CommitRecord, NewCommit, RunRecord
+from trunkline.versions.records import BranchRow, CommitRecord, NewCommit, RepoRow, RunRecord
 from trunkline.versions.repos import require_repo
 
 __all__ = ["CommitRecord", "RunRecord"]
@@ -122,8 +122,32 @@ def start_commit(
         base = resolve(tx, repo, parent)
     elif target is not None and target.head is not None:
         base = tables.commit_numbered(tx, target.head)
+    return _start(
+        tx,
+        target or require_repo(tx, repo, now=now),
+        base,
+        branch=branch,
+        description=description,
+        now=now,
+        run_id=run_id,
+        later=later,
+    )
+
+
+def _start(
+    tx: Transaction,
+    place: BranchRow | RepoRow,
+    base: CommitRecord | None,
+    *,
+    branch: str | None,
+    description: str,
+    now: datetime,
+    run_id: str,
+    later: list[BranchName] | None,
+) -> Started:
+    """Open a commit on a branch, or in a repo without one, behind a finished `base`."""
     if base is not None and base.finished is None:
-        raise CommitOpen(repo, base.id, "start a commit on top of it")
+        raise CommitOpen(base.repo, base.id, "start a commit on top of it")
     new = NewCommit(
         id=run_id,
         branch=branch,
@@ -131,14 +155,13 @@ def start_commit(
         parent=None if base is None else base.number,
         description=description,
     )
-    if target is not None:
-        commit = add_commit(tx, target, new, now=now)
-        opened = settle(tx, [target.name], now=now, run_id=run_id, later=later)
+    if isinstance(place, BranchRow):
+        commit = add_commit(tx, place, new, now=now)
+        opened = settle(tx, [place.name], now=now, run_id=run_id, later=later)
         return Started(commit=commit, opened=tuple(opened))
-    owner = require_repo(tx, repo, now=now)
-    refuse_second(tx, repo, run_id)
-    commit = tables.insert_commit(tx, owner, new, now)
-    tables.touch_repos(tx, [owner.number])
+    refuse_second(tx, place, run_id)
+    commit = tables.insert_commit(tx, place, new, now)
+    tables.touch_repos(tx, [place.number])
     return Started(commit=commit, opened=())
 
 
@@ -208,11 +231,11 @@ def put_commit(
         raise HeadMoved(f"branch {target.name}")
     if head is not None and expected_root is not None and head.root != expected_root:
         raise HeadMoved(f"branch {target.name}")
-    started = start_commit(
+    started = _start(
         tx,
-        repo,
+        target,
+        head,
         branch=branch,
-        parent=None,
         description=description,
         now=now,
         run_id=run_id,
@@ -228,6 +251,7 @@ def put_commit(
         error=None,
         now=now,
         later=later,
+        touched=not started.opened,
     )
     return Started(commit=finished.commit, opened=started.opened + finished.opened)
 
@@ -277,7 +301,9 @@ def _close(
     error: str | None,
     now: datetime,
     later: list[BranchName] | None,
+    touched: bool = False,
 ) -> Finished:
+    """`touched` says that the repo is known as the one that was changed last."""
     assert root, "a finished commit has a tree"
     assert error is None or (root, files, size_bytes) == (EMPTY, 0, 0), "a failed commit is empty"
     closed = tables.close_commit(
@@ -290,7 +316,8 @@ def _close(
         error=error,
         now=now,
     )
-    tables.touch_repos(tx, [require_repo(tx, commit.repo).number])
+    if not touched:
+        tables.touch_repos(tx, [require_repo(tx, commit.repo).number])
     names = {branch.name for branch in tables.branches_at(tx, commit.number)}
     if commit.branch is not None:  # a later commit may be its head already
         names.add(BranchName(repo=commit.repo, branch=commit.branch))

@@ -19,7 +19,14 @@ from trunkline.db.database import Transaction
 from trunkline.errors import CommitNotFound, Conflict
 from trunkline.model.versions import BranchName, CommitName, Origin, is_spec_repo
 from trunkline.versions import tables
-from trunkline.versions.records import BranchRow, CommitRecord, NewCommit, OpenedCommit, Source
+from trunkline.versions.records import (
+    BranchRow,
+    CommitRecord,
+    NewCommit,
+    OpenedCommit,
+    RepoRow,
+    Source,
+)
 from trunkline.versions.repos import require_repo
 
 __all__ = ["OpenedCommit"]
@@ -194,17 +201,19 @@ def add_commit(
     tx: Transaction, branch: BranchRow, new: NewCommit, *, now: datetime
 ) -> CommitRecord:
     """Insert a commit and make it the head of a branch."""
-    refuse_second(tx, branch.repo.name, new.id)
+    refuse_second(tx, branch.repo, new.id)
     commit = tables.insert_commit(tx, branch.repo, new, now)
     tables.move_branch(tx, branch.number, commit.number)
     tables.touch_repos(tx, [branch.repo.number])
     return commit
 
 
-def refuse_second(tx: Transaction, repo: str, run_id: str) -> None:
+def refuse_second(tx: Transaction, repo: RepoRow, run_id: str) -> None:
     """Raise Conflict if a run already has a commit in a repo."""
-    if tables.find_commit(tx, require_repo(tx, repo), run_id) is not None:
-        raise Conflict(f"run {run_id} already has a commit in repo '{repo}', and can have only one")
+    if tables.find_commit(tx, repo, run_id) is not None:
+        raise Conflict(
+            f"run {run_id} already has a commit in repo '{repo.name}', and can have only one"
+        )
 
 
 def refuse_shared_runs(tx: Transaction, branch: BranchRow) -> None:
