@@ -1,5 +1,6 @@
 """Checkouts: a directory holds a commit, and no change of the user is ever lost without a word."""
 
+import errno
 import fcntl
 import os
 import random
@@ -48,6 +49,36 @@ def test_a_commit_is_checked_out_whole(world: World, out: Any, tmp_path: Path) -
     assert on_disk(tmp_path / "not" / "there") == FIRST
     assert (done.written, done.deleted, done.unchanged, done.kept) == (5, 0, 0, 0)
     assert shown(tmp_path / "not" / "there") == set()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_copy_of_what_is_checked_out_is_cloned_from_it(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    first, directory = world.commit(FIRST), tmp_path / "out"
+    world.out(first, directory)
+    while True:  # until the record is so much younger than the file that its look is proof
+        world.out(first, directory)
+        record = read_record(directory)
+        look = {path: look for path, _, look in record.files()}["big"]
+        if record.surely(look, (directory / "big").stat()):
+            break
+    asked: list[str] = []
+
+    def clone(target: int, request: int, source: int) -> int:
+        if request != 0x40049409:
+            raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
+        asked.append(os.path.basename(os.readlink(f"/proc/self/fd/{source}")))
+        return os.pwrite(target, os.pread(source, os.fstat(source).st_size, 0), 0)
+
+    monkeypatch.setattr(fcntl, "ioctl", clone)
+    if changed:
+        (directory / "big").write_bytes(bytes(len(FIRST["big"])))
+    done = world.out(world.commit({**FIRST, "z/copy": FIRST["big"]}), directory)
+
+    assert (directory / "z" / "copy").read_bytes() == FIRST["big"]
+    assert (done.written, done.kept) == (1, int(changed))
+    assert asked == ["big"] * (not changed)
 
 
 def test_another_commit_changes_what_differs_and_nothing_else(

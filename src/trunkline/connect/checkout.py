@@ -38,6 +38,7 @@ from trunkline.errors import (
     LocalChanges,
     OperationFailed,
 )
+from trunkline.files.cloning import Clones
 from trunkline.files.export import ASIDE, Guard, Target, unwritable
 from trunkline.model.names import CHECKOUT_RECORD
 from trunkline.model.versions import CommitInfo
@@ -423,6 +424,22 @@ def _delete(directory: Path, plan: _Plan) -> None:
             target.remove_directory(path)
 
 
+def _clones(plan: _Plan) -> Clones:
+    """What is to be written and is in the directory under another name, which keeps it."""
+    known = Clones()
+    digests = bytes(plan.record.digests)
+    wanted = {digests[n * DIGEST_BYTES : (n + 1) * DIGEST_BYTES] for n in plan.writes.values()}
+    gone = set(plan.deletes)
+    for path, digest, look in plan.before.files():
+        if known.wants(look.size) and digest in wanted:
+            found = plan.local.get(path)
+            stays = path not in plan.writes and path not in gone
+            if stays and found is not None and plan.before.surely(look, found):
+                parent, _, name = path.rpartition("/")
+                known.remember(digest, parent, name, found)
+    return known
+
+
 def _write(
     origin: Origin, commit: CommitInfo, path: str, directory: Path, plan: _Plan, advance: Advance
 ) -> None:
@@ -440,6 +457,7 @@ def _write(
             noted=note,
             guard=_guard(plan),
             advance=advance,
+            clones=_clones(plan),
         )
     if len(noted) != len(plan.writes):
         missing = min(plan.writes.keys() - noted)

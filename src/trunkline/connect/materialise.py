@@ -23,6 +23,7 @@ from trunkline.errors import (
     OperationFailed,
     StorageFull,
 )
+from trunkline.files.cloning import Clones
 from trunkline.files.export import Guard, Noted, Target, export_rows, export_slices, unwritable
 from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
@@ -193,11 +194,13 @@ def write_files(
     noted: Noted,
     guard: Guard,
     advance: Advance,
+    clones: Clones,
 ) -> None:
     """Write the files at or below a path whose relative paths are wanted into a directory.
 
     `noted` is told the relative path and the look of each; `guard` is asked before one that is
-    there is replaced.
+    there is replaced; `clones` knows what is there already, and is used where the store can be
+    read from here.
     """
     with direct_trees(origin, commit) as trees:
         if trees is not None:
@@ -213,6 +216,7 @@ def write_files(
                     noted=lambda full, found: noted(_below(full, path), found),
                     guard=guard,
                     advance=told.advance,
+                    clones=clones,
                 )
             except Corrupt:
                 advance(-told.bytes)

@@ -6,21 +6,23 @@ once; small files are read from the store in batches; the chunks of large ones a
 threads, since hashing, reading and writing let go of the interpreter. Nothing is synced.
 
 A file that is not there yet is written in place; one that is there is replaced only when the new
-one is whole.
+one is whole. A large content that has just been written, or is known to be there, is cloned where
+the file system can do that: see `files.cloning`.
 """
 
 import errno
 import os
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from trunkline.errors import AlreadyExists, InvalidPath, OperationFailed, StorageFull
 from trunkline.files.batches import Item, Small, batches, item_of, items_of, small_contents
+from trunkline.files.cloning import Clones, Original
 from trunkline.files.columns import FileRow
 from trunkline.files.view import Slice
 from trunkline.store.chunks import ChunkStore
@@ -35,6 +37,7 @@ _THREADS = 2
 _AHEAD = 4  # chunks that are being copied, or wait for a thread
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_ORIGINAL = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -62,13 +65,20 @@ def export_slices(
     noted: Noted | None = None,
     guard: Guard | None = None,
     advance: Callable[[int], None] | None = None,
+    clones: Clones | None = None,
 ) -> int:
     """The same for slices of a tree; `noted` is told of each file that was written.
 
-    `guard` is asked before one that is there is replaced.
+    `guard` is asked before one that is there is replaced. `clones` knows what is there already.
     """
     export = _Export(
-        chunks, directory, strip=strip, mode=mode, noted=noted, guard=guard, advance=advance
+        *(chunks, directory),
+        strip=strip,
+        mode=mode,
+        noted=noted,
+        guard=guard,
+        advance=advance,
+        clones=clones,
     )
     return export.run(items_of(chunks, parts))
 
@@ -84,8 +94,10 @@ class _Export:
         noted: Noted | None = None,
         guard: Guard | None = None,
         advance: Callable[[int], None] | None = None,
+        clones: Clones | None = None,
     ) -> None:
         self._chunks = chunks
+        self._clones = Clones() if clones is None else clones
         self._guard = guard
         self._directory = directory
         self._strip = strip
@@ -99,7 +111,7 @@ class _Export:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with Target(self._directory, self._mode, self._guard) as target:
-                large = _Large(self._chunks, target, self._done)
+                large = _Large(self._chunks, target, self._clones, self._done)
                 try:
                     for batch in batches(items):
                         self._small(target, [item for item in batch if isinstance(item, Small)])
@@ -114,12 +126,27 @@ class _Export:
         return self._written
 
     def _small(self, target: "Target", files: Sequence[Small]) -> None:
-        contents = small_contents(self._chunks, files)
-        wanted = self._noted is not None
-        for path, size, digest in files:
+        clones = self._clones
+        contents = small_contents(
+            self._chunks, [one for one in files if clones.original(one.digest, one.size) is None]
+        )
+        for file in files:
+            path, size, digest = file
             parent, name = self._relative(path)
-            content = (contents[digest],) if size else ()
-            found = target.write(parent, name, content, stat=wanted)
+            cloned = target.clone(clones, digest, size, parent, name)
+            if cloned is not None:
+                self._done(path, size, cloned)
+                continue
+            if size and digest not in contents:  # it was to be cloned, and could not be
+                contents |= small_contents(self._chunks, [file])
+            wanted = clones.wants(size)
+            found = target.write(
+                *(parent, name),
+                (contents[digest],) if size else (),
+                stat=wanted or self._noted is not None,
+            )
+            if wanted and found is not None:
+                clones.remember(digest, parent, name, found)
             self._done(path, size, found)
 
     def _done(self, path: str, size: int, found: os.stat_result | None) -> None:
@@ -180,7 +207,7 @@ class Target:
                 count = os.write(fd, piece)
                 while count < len(piece):
                     count += os.write(fd, memoryview(piece)[count:])
-            found = os.fstat(fd) if stat else None
+            found = mine = os.fstat(fd) if stat else None
         except BaseException:
             self.discard(parent, aside or name)
             raise
@@ -188,9 +215,50 @@ class Target:
             os.close(fd)
         if aside is not None:
             self.put_in_place(parent, aside, name)
-            if stat:  # the renaming counts as a change
-                found = os.stat(name, dir_fd=self._fds[-1], follow_symlinks=False)
+            if mine is not None:  # the renaming counts as a change
+                found = self.look(parent, name, mine)
         return found
+
+    def clone(
+        self, clones: Clones, digest: bytes, size: int, parent: str, name: str
+    ) -> os.stat_result | None:
+        """Make a file a clone of one that has the same content; None if it has to be written."""
+        original = clones.original(digest, size)
+        if original is None:
+            return None
+        with self._opened(original) as source:
+            if source is None:
+                clones.forget(digest)
+                return None
+            fd, aside = self.create(parent, name)
+            try:
+                whole = clones.clone(digest, source, fd)
+                found = os.fstat(fd)
+            except BaseException:
+                self.discard(parent, aside or name)
+                raise
+            finally:
+                os.close(fd)
+        if not whole:
+            self.discard(parent, aside or name)
+            return None
+        if aside is None:
+            return found
+        self.put_in_place(parent, aside, name)
+        return self.look(parent, name, found)
+
+    @contextmanager
+    def _opened(self, original: Original) -> Iterator[int | None]:
+        """An original, open to be read; None if it can't be had any more."""
+        fd = None
+        with suppress(OSError, AlreadyExists):
+            self._enter(original.parent, original.name, make=False)
+            fd = os.open(original.name, _OPEN_ORIGINAL, dir_fd=self._fds[-1])
+        try:
+            yield fd
+        finally:
+            if fd is not None:
+                os.close(fd)
 
     def create(self, parent: str, name: str) -> tuple[int, str | None]:
         """A new file to write to; if the name is taken, under another name, which is told."""
@@ -217,10 +285,19 @@ class Target:
             path = f"{parent}/{name}" if parent else name
             raise AlreadyExists("directory", path, "a file has to be there") from error
 
-    def stat(self, parent: str, name: str) -> os.stat_result:
-        """What a file is on the disk."""
+    def look(self, parent: str, name: str, mine: os.stat_result) -> os.stat_result:
+        """What a file is on the disk that was `mine` when it was written and got its name.
+
+        If somebody has changed it or taken its place since, what it was then.
+        """
         self._enter(parent, name)
-        return os.stat(name, dir_fd=self._fds[-1], follow_symlinks=False)
+        found = os.stat(name, dir_fd=self._fds[-1], follow_symlinks=False)
+        changed = (
+            found.st_ino != mine.st_ino
+            or found.st_size != mine.st_size
+            or found.st_mtime_ns != mine.st_mtime_ns
+        )
+        return mine if changed else found
 
     def remove(self, path: str) -> None:
         """Delete a file; one that is gone is no error."""
@@ -309,10 +386,12 @@ class _Large:
         self,
         chunks: ChunkStore,
         target: Target,
+        clones: Clones,
         done: Callable[[str, int, os.stat_result | None], None],
     ) -> None:
         self._chunks = chunks
         self._target = target
+        self._clones = clones
         self._done = done
         self._pool: ThreadPoolExecutor | None = None
         self._copies: deque[tuple[Future[None], _Open | None]] = deque()  # file: ends with it
@@ -320,6 +399,13 @@ class _Large:
 
     def write(self, row: FileRow, place: tuple[str, str]) -> None:
         """Begin a file; it is whole after `finish` at the latest."""
+        content, size = bytes.fromhex(row.digest), row.size_bytes
+        if self._clones.wants(size) and any(one.row.digest == row.digest for one in self._opened):
+            self.finish()  # it is being written under another name
+        cloned = self._target.clone(self._clones, content, size, *place)
+        if cloned is not None:
+            self._done(row.path, size, cloned)
+            return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="export")
         digests = [bytes.fromhex(chunk) for chunk, _ in row.chunks]
@@ -328,10 +414,10 @@ class _Large:
         file = _Open(row, *place, fd, aside)
         self._opened.append(file)
         offset = 0
-        for n, (digest, (_, size)) in enumerate(zip(digests, row.chunks, strict=True), start=1):
+        for n, (digest, (_, length)) in enumerate(zip(digests, row.chunks, strict=True), start=1):
             copy = self._pool.submit(self._chunks.copy_chunk, places[digest], fd, offset)
             self._copies.append((copy, file if n == len(digests) else None))
-            offset += size
+            offset += length
             while len(self._copies) > _AHEAD:
                 self._take()
 
@@ -355,8 +441,11 @@ class _Large:
         if file is None:
             return
         self._opened.remove(file)
+        found = os.fstat(file.fd)
         os.close(file.fd)
         if file.aside is not None:
             self._target.put_in_place(file.parent, file.aside, file.name)
-        found = self._target.stat(file.parent, file.name)
+            found = self._target.look(file.parent, file.name, found)
+        digest = bytes.fromhex(file.row.digest)
+        self._clones.remember(digest, file.parent, file.name, found)
         self._done(file.row.path, file.row.size_bytes, found)
