@@ -13,7 +13,7 @@ def test_the_report_says_what_is_gone_and_what_is_kept_elsewhere(cli, stub) -> N
     assert result.status == 0
     assert "data: 3 files in 2 commits, 4KiB together" in result.out
     assert "Erased: 1 of 2 pieces of content, 2KiB given back" in result.out
-    assert "in 1 other files, which stay:" in result.out
+    assert "in 1 other file; kept there:" in result.out
     assert f"b@{stub.answers.purge.id}:/y, in 2 commits" in result.out
     assert "Note: say so to whoever has a copy" in result.out
     [(words, named)] = stub.all_called("purge")

@@ -221,7 +221,8 @@ def report_block(report: PurgeReport) -> str:
 def _kept_lines(report: PurgeReport) -> Iterator[str]:
     if not report.kept_total:
         return
-    yield f"The same content is also in {report.kept_total:,} other files, which stay:"
+    others = "1 other file" if report.kept_total == 1 else f"{report.kept_total:,} other files"
+    yield f"The same content is also in {others}; kept there:"
     for kept in report.kept[:_SHOWN]:
         deleted = "" if kept.what == "commit" else f" ({kept.what})"
         yield (
