@@ -8,6 +8,8 @@ from trunkline.db.guards import guard_problems, guard_rows, lift_guards
 from trunkline.db.migrate import migrate
 from trunkline.db.seals import row_seal, same_head
 from trunkline.db.sqlite import SqliteDatabase
+from trunkline.db.times import from_microseconds
+from trunkline.errors import Corrupt
 
 APART = {"repo": ("system",)}
 
@@ -116,3 +118,9 @@ def test_a_seal_tells_which_half_was_changed() -> None:
     assert same_head(seal, row_seal(2, "root", 7, "Described"))
     assert not same_head(seal, row_seal(2, "root", 8, "described"))
     assert row_seal(2, "root", 7, "Described") != seal
+
+
+@pytest.mark.parametrize("value", [None, "soon", 2**63])
+def test_what_is_no_time_is_damage(value: object) -> None:
+    with pytest.raises(Corrupt, match="a row of the database is damaged: expected a time"):
+        from_microseconds(value)  # type: ignore[arg-type]

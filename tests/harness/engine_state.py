@@ -43,14 +43,14 @@ def tree(engine: Engine, repo: str, commit: str) -> dict[str, bytes]:
     return found
 
 
-def state(engine: Engine, *, open_trees: bool = True) -> dict[str, Any]:
+def state(engine: Engine, *, open_trees: bool = True, names: bool = True) -> dict[str, Any]:
     """All repos, branches and commits, with all trees: equal for equal histories only.
 
     Without `open_trees`, those of open commits are left out: to read them makes a tree, which a
-    store that takes no more writes can't.
+    store that takes no more writes can't. Without `names`, tags, triggers and transactions are.
     """
     seen: dict[str, Any] = {}
-    for batch in engine.transactions.list_transactions():
+    for batch in engine.transactions.list_transactions() if names else ():
         found = engine.transactions.inspect_transaction(batch.id)
         seen[f"transaction {batch.id}"] = [str(step) for step in found.steps]
     for repo in engine.repos.list_repos():
@@ -59,9 +59,9 @@ def state(engine: Engine, *, open_trees: bool = True) -> dict[str, Any]:
             seen[f"branch {repo.name}@{branch.name}"] = (
                 branch.head,
                 branch.provenance,
-                branch.trigger,
+                branch.trigger if names else None,
             )
-        for tag in engine.tags.list_tags(repo.name):
+        for tag in engine.tags.list_tags(repo.name) if names else ():
             seen[f"tag {repo.name}@{tag.name}"] = tag
         for commit in engine.commits.list_commits(repo.name):
             content: object = commit.root

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from trunkline.errors import Corrupt
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -11,4 +13,8 @@ def to_microseconds(time: datetime) -> int:
 
 
 def from_microseconds(value: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=value)
+    """Raises Corrupt for what is no time, as a changed byte can make it."""
+    try:
+        return _EPOCH + timedelta(microseconds=value)
+    except (TypeError, OverflowError) as error:
+        raise Corrupt("a row of the database", "a time", repr(value)) from error

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from trunkline.db.database import Row, Transaction
 from trunkline.db.times import from_microseconds, to_microseconds
+from trunkline.errors import Corrupt
 from trunkline.versions.tables.numbers import next_number
 
 
@@ -72,20 +73,24 @@ def append_step(tx: Transaction, batch: int, step: StepRow) -> None:
 
 
 def steps_of(tx: Transaction, batch: int) -> list[StepRow]:
+    """The steps in their order; raises Corrupt for a row that is none."""
     rows = tx.rows(
         "SELECT operation, arguments, deltas, roots FROM batch_step WHERE batch = :batch "
         "ORDER BY position",
         batch=batch,
     )
-    return [
-        StepRow(
-            operation=operation,
-            arguments=json.loads(arguments),
-            deltas=tuple(filter(None, deltas.split(","))),
-            roots=tuple(filter(None, roots.split(","))),
-        )
-        for operation, arguments, deltas, roots in rows
-    ]
+    try:
+        return [
+            StepRow(
+                operation=operation,
+                arguments=dict(json.loads(arguments)),
+                deltas=tuple(filter(None, deltas.split(","))),
+                roots=tuple(filter(None, roots.split(","))),
+            )
+            for operation, arguments, deltas, roots in rows
+        ]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Corrupt("the catalog", "steps of transactions that can be", str(error)) from error
 
 
 def step_arguments(tx: Transaction) -> str:

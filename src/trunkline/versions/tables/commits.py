@@ -198,7 +198,7 @@ def commits_as_they_lie(
     )
     found = []
     for row in rows:
-        with contextlib.suppress(ValueError, TypeError, OverflowError):
+        with contextlib.suppress(Corrupt, ValueError, TypeError, OverflowError):
             found.append(_commit_record(row))
     return found, rows[-1][0] if len(rows) == most else None
 
