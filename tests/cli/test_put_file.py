@@ -106,6 +106,20 @@ def test_what_a_content_is_goes_with_it(cli, stub, data, words, unpack, split):
     }
 
 
+def test_what_is_behind_links_is_sent_and_links_that_are_left_out_are_not(cli, stub, data):
+    (data / "data" / "link").symlink_to("iris.csv")
+    for links in ("skip", "follow", "refuse", "inside"):
+        cli("put", "file", "r@m:/", "-r", "-f", "data", "--links", links)
+    cli.local = False
+    cli("put", "file", "r@m:/", "-r", "-f", "data", "--links", "skip")
+
+    found = [args[2] for args, _ in stub.all_called("modify_files")]
+    handed = [changes[0].links for changes in found if isinstance(changes[0], PutLocal)]
+    sent = [[change.path for change in changes] for changes in found if len(changes) > 1]
+    assert handed == ["skip", "refuse", "inside"]
+    assert ["link" in paths for paths in sent] == [True, False]
+
+
 def test_all_archives_of_one_command_go_to_one_place(cli, stub, data):
     cli("put", "file", "r@m", "--extract", "-f", "data/iris.csv", "-f", "data/more/a.csv")
     cli("put", "file", "r@m:/x/", "--extract", "-f", "data/iris.csv", "-f", "data/more/a.csv")
@@ -222,7 +236,9 @@ def test_an_input_file_may_come_from_standard_input(cli, stub, data):
         ("put file r@master:/x -f data/iris.csv --split rows", 2, "'rows' is not one of"),
         ("put file r@master:/x -f data/iris.csv --split csv --untar", 2, "use one of --extract"),
         ("put file r@master:/x -f data/iris.csv --header-records 1", 2, "need --split"),
-        ("put file r@master:/x -r -f data --links skip", 2, "--links is for archives"),
+        ("put file r@master:/x -f data/iris.csv --links skip", 2, "--links is for archives"),
+        ("put file r@master:/x -r -f data --links all", 2, "'all' is not one of"),
+        ("put file r@master:/x -f data/iris.csv --untar --links inside", 2, "is for directories"),
         ("put file r@master:/x -f data/iris.csv --untar --links all", 2, "'all' is not one of"),
         ("put file r@m:/x -f data/iris.csv --split json --header-records 1", 2, "no header"),
         ("put file r@m:/x -f data/iris.csv --split csv --target-file-bytes -1", 2, "negative"),

@@ -177,3 +177,20 @@ def test_any_header_is_a_change_or_refused(fields: dict[str, object]) -> None:
     with contextlib.suppress(InvalidInput):
         for change in read_changes([data]):
             assert isinstance(change.path, str)
+
+
+@pytest.mark.parametrize("links", ["inside", "refuse", "skip", "follow"])
+def test_what_is_done_about_links_travels_if_it_must(links: str) -> None:
+    change = PutLocal(path="d", source="/d", device=1, inode=2, links=links)
+    body = b"".join(write_changes([change]))
+
+    assert list(read_changes([body])) == [change]
+    assert (b"links" in body) == (links != "inside")
+
+
+@pytest.mark.parametrize("links", ["", "all", "Follow"])
+def test_another_word_about_links_is_refused(links: str) -> None:
+    body = write_changes([PutLocal(path="d", source="/d", device=1, inode=2, links=links)])
+
+    with pytest.raises(InvalidInput, match="what to do about links"):
+        list(read_changes(body))

@@ -88,6 +88,19 @@ def test_what_could_be_read_only_once_is_not_sent_twice(server: MemoryServer, tr
     assert server.operations.trees == {"r": {}}
 
 
+def test_what_links_mean_is_sent_also_to_a_server_on_the_same_machine(
+    server: MemoryServer, tree: Path
+) -> None:
+    (tree.parent / "beside").write_bytes(b"beside")
+    (tree / "beside").symlink_to("../beside")
+    client = server.client()
+    client.repos.create_repo("r")
+
+    client.files.modify_files("r", "master", [put_local("d", tree, links="follow")])
+
+    assert content_of(server)["d/beside"] == b"beside"
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(LocalFileNotFound, match=r"no file or directory '.*nothing'"):
         put_local("x", tmp_path / "nothing")

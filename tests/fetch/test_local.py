@@ -25,9 +25,9 @@ def empty_directory(tmp_path: Path) -> Path:
     return directory
 
 
-def read(source: Path) -> dict[str, bytes]:
+def read(source: Path, links: str = "inside") -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    for item in local_files(str(source)):
+    for item in local_files(str(source), links=links):
         with item.open() as file:
             found[item.path] = file.read()
             assert item.size_bytes == len(found[item.path])
@@ -92,6 +92,101 @@ def test_any_other_link_is_refused(empty_directory: Path, target: str, reason: s
         read(empty_directory)
 
     assert "link" in str(refused.value)
+
+
+def test_links_that_are_followed_count_as_what_they_mean(empty_directory: Path) -> None:
+    fill(empty_directory, {"d/x": b"1", "d/sub/y": b"2", "../other/z": b"3", "../other/e/f": b"4"})
+    for name, target in {
+        "link": "d/x",
+        "d-": "d/sub",  # sorts before what is in d, as a directory behind it
+        "d/out": "../../other/z",
+        "e": str(empty_directory.parent / "other"),
+        "twice": "e",
+    }.items():
+        os.symlink(target, empty_directory / name)
+
+    found = read(empty_directory, "follow")
+
+    assert found == {
+        "d/x": b"1",
+        "d/sub/y": b"2",
+        "link": b"1",
+        "d-/y": b"2",
+        "d/out": b"3",
+        "e/z": b"3",
+        "e/e/f": b"4",
+        "twice/z": b"3",
+        "twice/e/f": b"4",
+    }
+    assert list(found) == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        (".", "'?link.* directory that it lies in"),
+        ("d", None),
+        ("/", "directory that it lies in"),
+        ("nothing", "a symbolic link to nothing \\(nothing\\)"),
+        ("link", "a symbolic link in a circle \\(link\\)"),
+        ("link/below", "a symbolic link in a circle"),
+        ("pipe", "a symbolic link to a named pipe"),
+        ("/dev/null", "a symbolic link to a character device"),
+        ("../loop", "link/back can't be stored: .* directory that it lies in"),
+        ("d/up", "directory that it lies in"),
+    ],
+)
+def test_what_can_not_be_followed_is_refused_by_name(
+    empty_directory: Path, target: str, reason: str | None
+) -> None:
+    fill(empty_directory, {"d/x": b"", "../loop/x": b""})
+    os.symlink(empty_directory.parent / "loop", empty_directory.parent / "loop" / "back")
+    if target == "pipe":
+        os.mkfifo(empty_directory.parent / "zz")
+        target = "../zz"
+    if target == "d/up":
+        os.symlink("..", empty_directory / "d" / "up")
+    if target == "/":
+        target = str(empty_directory.parent)
+    os.symlink(target, empty_directory / "link")
+
+    if reason is None:
+        assert read(empty_directory, "follow") == {"d/x": b"", "link/x": b""}
+        return
+    with pytest.raises(InvalidInput, match=reason) as refused:
+        read(empty_directory, "follow")
+    assert str(empty_directory) in str(refused.value)
+
+
+@pytest.mark.parametrize("target", ["x", "d", "nothing", "link", "/etc/passwd", ".", "/"])
+def test_links_can_be_left_out_or_refused_whatever_they_mean(
+    empty_directory: Path, target: str
+) -> None:
+    fill(empty_directory, {"x": b"1", "d/y": b"2"})
+    os.symlink(target, empty_directory / "d" / "link")
+
+    assert read(empty_directory, "skip") == {"x": b"1", "d/y": b"2"}
+    with pytest.raises(InvalidInput, match="d/link is a symbolic link; --links skip"):
+        read(empty_directory, "refuse")
+
+
+def test_a_followed_link_that_is_moved_meanwhile_is_noticed(empty_directory: Path) -> None:
+    fill(empty_directory, {"a": b"a", "../secret": b"secret", "d/x": b"x"})
+    os.symlink("a", empty_directory / "b")
+    files = local_files(str(empty_directory), links="follow")
+    next(files)
+    opener = next(files).open
+    os.unlink(empty_directory / "b")
+    os.symlink("../secret", empty_directory / "b")
+
+    with pytest.raises(OperationFailed, match="b changed while it was read"):
+        opener()
+
+    # What was no link is not followed either when it has become one.
+    (empty_directory / "d").rename(empty_directory.parent / "moved")
+    os.symlink("../moved", empty_directory / "d")
+    with pytest.raises(InvalidInput, match="d can't be stored: it changed"):
+        next(files)
 
 
 def test_pipes_sockets_and_bad_names_are_refused_by_name(

@@ -13,7 +13,7 @@ from memory_server import MemoryServer
 from trunkline.api.changes import MEDIA_TYPE, PutFile, PutLocal, PutUrl, write_changes
 from trunkline.api.waiting import check_wanted
 from trunkline.client.local_files import put_local
-from trunkline.errors import InvalidInput, NotAllowed, RepoNotFound, Unavailable
+from trunkline.errors import InvalidInput, LocalPathDiffers, NotAllowed, RepoNotFound, Unavailable
 from trunkline.server.rest.routes import PREFIX
 
 TARGET = f"{PREFIX}/repos/r/files/master"
@@ -139,6 +139,15 @@ def test_a_local_file_that_is_another_one_to_the_server_is_refused(
     assert status == 403
     assert answer["error"]["code"] == "local-path-differs"
     assert filled.operations.trees == {"r": {}}
+
+
+def test_what_links_mean_is_for_the_caller_to_see(filled: MemoryServer, tmp_path: Path) -> None:
+    change = put_local("d", tmp_path, links="follow")
+
+    status, answer = sent(filled, b"".join(write_changes([change])))
+
+    assert (status, answer["error"]["code"]) == (403, LocalPathDiffers.code)
+    assert filled.operations.trees["r"] == {}
 
 
 def test_a_relative_local_path_is_refused(filled: MemoryServer) -> None:

@@ -81,6 +81,10 @@ class PutLocal:
     Only for a server on the same machine, reached over its private socket. `device` and `inode` are
     what the client sees behind `source`: a server that sees something else there refuses. With
     `mirror`, all that is below `path` and not in the source (a directory) is removed.
+
+    `links` says what is done about symbolic links in a directory: `inside` takes those to files of
+    the same directory as these files and refuses all others, `refuse` refuses all, `skip` leaves
+    all out, `follow` stores what they mean, be it files or directories, inside or not.
     """
 
     path: str
@@ -91,6 +95,7 @@ class PutLocal:
     unpack: Unpack | None = None
     split: Split | None = None
     mirror: bool = False
+    links: str = "inside"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +139,8 @@ _KINDS: dict[str, type[FileChange]] = {
     "delete": DeleteFile,
     "copy": CopyFile,
 }
-_LEFT_OUT = {"mirror"}  # fields that came later: who doesn't know them gets none without need
+# Fields that came later: who doesn't know them gets none without need.
+_LEFT_OUT: dict[str, object] = {"mirror": False, "links": "inside"}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _TREATMENTS: dict[str, type] = {"unpack": Unpack, "split": Split}
 
@@ -148,7 +154,7 @@ def write_changes(changes: Iterable[FileChange]) -> Iterator[bytes]:
             if name in _TREATMENTS:
                 if value is not None:
                     header[name] = asdict(value)
-            elif name != "content" and (value or name not in _LEFT_OUT):
+            elif name != "content" and (name not in _LEFT_OUT or value != _LEFT_OUT[name]):
                 header[name] = value
         yield _frame(_HEADER, json.dumps(header).encode("utf-8"))
         if isinstance(change, PutFile):
@@ -217,6 +223,8 @@ def _typed(kind: type, given: dict[str, Any]) -> dict[str, Any]:
 
 def _check_treatments(given: dict[str, Any]) -> None:
     unpack, split = given.get("unpack"), given.get("split")
+    if "links" in given:
+        check_choice("what to do about links", given["links"], TREE_LINKS)
     if unpack is not None:
         if split is not None:
             raise InvalidInput("a content is unpacked or split, not both")

@@ -138,8 +138,15 @@ def put_file(
             "--delete makes a directory of the repo equal to one here: put directories only, with "
             "-r and without -a; nothing was changed"
         )
-    placing = Placing(append=append, mirror=mirror, by_server=server_fetch)
-    with noting_interruption(resumes=recursive and current().link.local):
+    if how.links and not any(source.is_directory for source in sources):
+        raise InvalidInput(
+            "--links is for archives (with --extract, --untar or --unzip) and for directories "
+            "(with -r); nothing was changed"
+        )
+    links = how.links or "inside"
+    placing = Placing(append=append, mirror=mirror, by_server=server_fetch, links=links)
+    resumes = recursive and current().link.local and links != "follow"
+    with noting_interruption(resumes=resumes):
         _send(
             repo,
             ref,
@@ -182,7 +189,7 @@ def _send(
             return
         except LocalPathDiffers:
             pass  # another mount namespace or user: the bytes have to travel
-    size = total_bytes(sources) if progress != "none" else None
+    size = total_bytes(sources, placing) if progress != "none" else None
     with sending(f"{repo}@{ref}", size, progress) as advance:
         deeds().files.modify_files(
             repo,

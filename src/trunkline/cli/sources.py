@@ -31,6 +31,7 @@ class Placing:
     append: bool
     mirror: bool  # those that the source, a directory, has not are removed
     by_server: bool = False  # the server fetches URLs
+    links: str = "inside"  # what is done about those in directories; see `PutLocal`
 
 
 Advance = Callable[[int], None]
@@ -171,14 +172,14 @@ def read_list(name: str) -> list[str]:
     return found
 
 
-def total_bytes(sources: Sequence[Source]) -> int | None:
+def total_bytes(sources: Sequence[Source], placing: Placing) -> int | None:
     """How much will be sent, or None when that is not known beforehand."""
     total = 0
     for source in sources:
         if source.status is None or not source.can_be_read_again:
             return None
         if source.is_directory:
-            total += sum(file.size_bytes for file in local_files(source.text))
+            total += sum(file.size_bytes for file in local_files(source.text, links=placing.links))
         else:
             total += source.status.st_size
     return total
@@ -188,9 +189,11 @@ def handed_over(sources: Sequence[Source], placing: Placing) -> list[FileChange]
     """The changes for a server that reads the files itself; None when it can't read some of them.
 
     Mixed streams are not made: if the server refuses a path, all is sent again, and what came from
-    a pipe could not be.
+    a pipe could not be. What is behind links of a directory may look otherwise to the server.
     """
     for source in sources:
+        if source.is_directory and placing.links == "follow":
+            return None
         if not source.can_be_handed_over and not (placing.by_server and is_url(source.text)):
             return None
     changes: list[FileChange] = []
@@ -206,6 +209,7 @@ def handed_over(sources: Sequence[Source], placing: Placing) -> list[FileChange]
                 inode=source.status.st_ino,
                 append=placing.append,
                 mirror=placing.mirror,
+                links=placing.links if source.is_directory else "inside",
             )
         )
     return changes
@@ -227,7 +231,7 @@ def streamed(
                 path=source.target, content=_pieces(sys.stdin.buffer.read, advance), append=append
             )
         elif source.is_directory:
-            for file in local_files(source.text):
+            for file in local_files(source.text, links=placing.links):
                 target = check_path(posixpath.join(source.target, file.path))
                 yield PutFile(path=target, content=_opened(file, advance), append=append)
         else:

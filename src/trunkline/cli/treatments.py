@@ -20,6 +20,7 @@ class Treatment:
 
     unpack: "Unpack | None" = None
     split: "Split | None" = None
+    links: str = ""  # what is done about links in directories, if something was said
 
     def applied(self, changes: "Iterable[FileChange]") -> "Iterator[FileChange]":
         """The changes with the treatment written into those that have a content."""
@@ -45,8 +46,8 @@ _OPTIONS = (
     click.option("--unzip", is_flag=True, help="The same, for zip alone."),
     click.option(
         "--links",
-        type=click.Choice(["refuse", "skip", "follow"]),
-        help="Of an archive: refuse it (default), leave links out, or store their files.",
+        type=click.Choice(["inside", "refuse", "skip", "follow"]),
+        help="Of an archive or directory: refuse it, leave links out, or store what they mean.",
     ),
     click.option(
         "--split",
@@ -74,20 +75,21 @@ def treatment_of(**given: Any) -> Treatment:
         raise InvalidInput(
             "--target-file-datums, --target-file-bytes and --header-records need --split"
         )
-    if given["links"] and not forms:
+    links = given["links"] or ""
+    if forms and links == "inside":
         raise InvalidInput(
-            "--links is for archives; of a directory, links to files inside of it are followed and "
-            "all others refused"
+            "--links inside is for directories; of an archive, --links follow stores the file of "
+            "the same archive that a link means"
         )
     if forms:
         from trunkline.api.changes import Unpack
 
-        return Treatment(unpack=Unpack(format=forms[0], links=given["links"] or "refuse"))
+        return Treatment(unpack=Unpack(format=forms[0], links=links or "refuse"))
     if way:
         from trunkline.api.changes import Split, check_split
 
         records, size, header = numbers
         split = Split(by=way, file_records=records, file_bytes=size, header_records=header)
         check_split(split)
-        return Treatment(split=split)
-    return Treatment()
+        return Treatment(split=split, links=links)
+    return Treatment(links=links)

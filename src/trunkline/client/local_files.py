@@ -4,7 +4,14 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from trunkline.api.changes import DeleteFile, FileChange, PutFile, PutLocal
+from trunkline.api.changes import (
+    TREE_LINKS,
+    DeleteFile,
+    FileChange,
+    PutFile,
+    PutLocal,
+    check_choice,
+)
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed, shown
 from trunkline.fetch.local import LocalFile, local_files
 
@@ -12,13 +19,19 @@ PIECE_BYTES = 1024 * 1024
 
 
 def put_local(
-    path: str, source: str | os.PathLike[str], *, append: bool = False, mirror: bool = False
+    path: str,
+    source: str | os.PathLike[str],
+    *,
+    append: bool = False,
+    mirror: bool = False,
+    links: str = "inside",
 ) -> PutLocal:
     """The change that writes a local file or directory tree to `path`; see `PutLocal`.
 
-    Raises LocalFileNotFound. Over TCP, or when the server sees another file there, the client
-    sends the content in its place.
+    Raises LocalFileNotFound. Over TCP, when the server sees another file there, or where links are
+    to be followed, the client sends the content in its place.
     """
+    check_choice("what to do about links", links, TREE_LINKS)
     absolute = os.path.abspath(os.fspath(source))
     try:
         seen = os.stat(absolute)
@@ -33,6 +46,7 @@ def put_local(
         inode=seen.st_ino,
         append=append,
         mirror=mirror,
+        links=links,
     )
 
 
@@ -69,7 +83,7 @@ def _contents(change: PutLocal) -> Iterator[FileChange]:
     if directory and change.mirror:
         yield DeleteFile(path=change.path)
     base = change.path.strip("/") if directory else change.path
-    for file in local_files(change.source):
+    for file in local_files(change.source, links=change.links):
         yield PutFile(
             path="/".join(part for part in (base, file.path) if part),
             content=LocalContent(file=file),

@@ -105,18 +105,27 @@ class CommitWriter:
         self.delete(path)
 
     def put(
-        self, path: str, content: Content, *, append: bool = False, mirror: bool = False
+        self,
+        path: str,
+        content: Content,
+        *,
+        append: bool = False,
+        mirror: bool = False,
+        links: str = "inside",
     ) -> None:
         """Write a file: bytes, text, a binary or text file object, a table, or a local path.
 
         A `pathlib.Path` stands for a local file or directory tree; with `mirror`, what is below
-        `path` and not in that directory is removed. A pandas or polars table is
+        `path` and not in that directory is removed. `links` says what is done about symbolic links
+        in it: `inside` (those to its own files count as these, others are refused), `refuse`,
+        `skip`, or `follow`, which stores what they mean. A pandas or polars table is
         written in the format that the path ends in (.csv, .tsv, .json, .jsonl or .parquet).
         """
         spool = self._opened()
         if isinstance(content, os.PathLike):
             name = _checked(path, root=True)
-            self._changes.append(put_local(name, content, append=append, mirror=mirror))
+            change = put_local(name, content, append=append, mirror=mirror, links=links)
+            self._changes.append(change)
             return
         name = _checked(path)
         taken = spool.take(name, content)

@@ -39,7 +39,7 @@ def taken_in(
     intake = Intake(
         writer,
         services.chunks,
-        Source(directory=change.source, target=target, mirror=change.mirror),
+        Source(directory=change.source, target=target, mirror=change.mirror, links=change.links),
         head=None if base is None else services.trees.head_rows(base, target),
         cache=_cache_of(services.config.home / "cache" / "sync", change.source),
         counts=counts,
@@ -61,7 +61,11 @@ def counted(services: Services, token: str, changes: Sequence[object]) -> Iterat
         yield counts
         return
     done = threading.Event()
-    sources = [change.source for change in changes if isinstance(change, PutLocal)]
+    sources = [
+        (change.source, change.links == "skip")
+        for change in changes
+        if isinstance(change, PutLocal)
+    ]
     counting = threading.Thread(target=_count, args=(sources, counts, done), name="count")
     services.puts[token] = counts
     counting.start()
@@ -74,18 +78,19 @@ def counted(services: Services, token: str, changes: Sequence[object]) -> Iterat
         counting.join()
 
 
-def _count(sources: Sequence[str], counts: Counts, done: threading.Event) -> None:
+def _count(sources: Sequence[tuple[str, bool]], counts: Counts, done: threading.Event) -> None:
     """Find out how much there is, once somebody has asked; stops when the put is over."""
     counts.asked.wait()
     files = size = 0
     waiting = list(sources)
     while waiting and not done.is_set():
         try:
-            with os.scandir(waiting.pop()) as entries:
+            source, without_links = waiting.pop()
+            with os.scandir(source) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    else:
+                        waiting.append((entry.path, without_links))
+                    elif not (without_links and entry.is_symlink()):
                         files += 1
                         size += entry.stat().st_size
         except OSError:
@@ -95,10 +100,14 @@ def _count(sources: Sequence[str], counts: Counts, done: threading.Event) -> Non
 
 
 def is_directory(change: object) -> bool:
-    """Whether a change puts the files of a local directory as they are."""
+    """Whether a change puts the files of a local directory as they are.
+
+    Not with what links mean: only what lies in the directory itself is compared with what is known.
+    """
     return (
         isinstance(change, PutLocal)
         and not (change.append or change.unpack or change.split)
+        and change.links != "follow"
         and os.path.isdir(change.source)
     )
 

@@ -4,6 +4,7 @@ One content may be a file, an archive whose files go below a directory, or a tex
 files. It may arrive with the change, lie in a local file, or be fetched from a URL.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import FileIO
@@ -163,7 +164,9 @@ class Storing:
 
     def _put_local(self, change: PutLocal) -> None:
         base = check_path(change.path, root_allowed=True)
-        for file in local_files(change.source):
+        if change.mirror and os.path.isdir(change.source):
+            self._writer.delete(base)
+        for file in local_files(change.source, links=change.links):
             if file.path and change.unpack is not None:
                 raise InvalidInput(
                     f"{shown(change.source)} is a directory; name the archives to be unpacked"

@@ -2,7 +2,8 @@
 
 Nothing is followed blindly: every directory is opened relative to the one above it and never
 through a symbolic link, and a file is checked again once it is open. So a tree that changes while
-it is read can lead nowhere else, and a pipe can't make the reader wait.
+it is read can lead nowhere else, and a pipe can't make the reader wait. Where links are to be
+followed, that is true of all that was no link when it was seen.
 """
 
 import errno
@@ -64,23 +65,31 @@ def scan_directory(directory: str) -> Iterator[Found]:
     with translated(directory):
         top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield from _scan(top, "")
+            yield from _scan(top, "", None)
         finally:
             os.close(top)
 
 
-def local_files(source: str) -> Iterator[LocalFile]:
+def local_files(source: str, *, links: str = "inside") -> Iterator[LocalFile]:
     """Each file to store for a local file or directory, by path.
 
-    A file itself has the path "". Symbolic links to regular files inside of the directory count as
-    these files; records of checkouts are left out. Raises LocalFileNotFound;
-    InvalidInput for links that lead out of the directory or to directories, for pipes, sockets and
-    devices, and for names that no path can hold.
+    A file itself has the path "". Records of checkouts are left out. `links` says what is done
+    about symbolic links below a directory:
+
+    * `inside`: one to a regular file inside of the directory counts as this file; others, to
+      directories or outside, are refused;
+    * `refuse`: all are refused;
+    * `skip`: all are left out;
+    * `follow`: each counts as what it means; refused if that is nothing, or a directory that it
+      lies in itself, where the way would never end.
+
+    Raises LocalFileNotFound; InvalidInput for what is refused, for pipes, sockets and devices, and
+    for names that no path can hold.
     """
     with translated(source):
         seen = os.stat(source)
         if stat.S_ISDIR(seen.st_mode):
-            yield from _files_below(os.path.realpath(source), source)
+            yield from _files_below(os.path.realpath(source), source, links)
             return
         if not stat.S_ISREG(seen.st_mode):
             raise InvalidInput(f"{source} is {kind_of(seen.st_mode)}, which can't be stored")
@@ -91,13 +100,17 @@ def local_files(source: str) -> Iterator[LocalFile]:
         )
 
 
-def _files_below(real: str, shown: str) -> Iterator[LocalFile]:
-    for found in scan_directory(real):
+def _files_below(real: str, shown: str, links: str) -> Iterator[LocalFile]:
+    for found in _everything(real) if links == "follow" else scan_directory(real):
         if found.path.rpartition("/")[2] == CHECKOUT_RECORD and type(found) is not LocalDirectory:
             continue
         match found:
             case LocalFile():
                 yield found
+            case LocalLink() if links == "skip":
+                pass
+            case LocalLink() if links == "refuse":
+                raise InvalidInput(link_refused(os.path.join(shown, found.path)))
             case LocalLink():
                 yield followed(real, shown, found)
             case LocalRefused():
@@ -107,6 +120,24 @@ def _files_below(real: str, shown: str) -> Iterator[LocalFile]:
                 pass
 
 
+def link_refused(name: str) -> str:
+    """What to tell who wants no links and has one."""
+    return (
+        f"{name} is a symbolic link; --links skip leaves links out, --links follow stores what "
+        "they mean"
+    )
+
+
+def _everything(directory: str) -> Iterator[Found]:
+    """The same as `scan_directory`, with what links mean in place of the links."""
+    with translated(directory):
+        top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield from _scan(top, "", (_identity(os.fstat(top)),))
+        finally:
+            os.close(top)
+
+
 def followed(real: str, shown: str, link: LocalLink) -> LocalFile:
     """The file behind a link; raises InvalidInput unless it is a regular one inside."""
     name = os.path.join(shown, link.path)
@@ -114,17 +145,16 @@ def followed(real: str, shown: str, link: LocalLink) -> LocalFile:
     if os.path.commonpath([real, target]) != real:
         raise InvalidInput(
             f"{name} is a symbolic link that leads out of {shown} (to {link.target}); "
-            "store its target by itself, or remove the link"
+            "store its target by itself, remove the link, or say --links skip or follow"
         )
     try:
         seen = os.lstat(target)
     except OSError as error:
         raise InvalidInput(f"{name} is a symbolic link to nothing ({link.target})") from error
     if not stat.S_ISREG(seen.st_mode):
-        # Following one to a directory could never end.
         raise InvalidInput(
             f"{name} is a symbolic link to {kind_of(seen.st_mode)}, not to a file; put what is "
-            "behind it by itself, or remove the link"
+            "behind it by itself, remove the link, or say --links skip or follow"
         )
     # `seen` is compared with what is open: a link that is moved meanwhile is noticed.
     return LocalFile(
@@ -134,15 +164,24 @@ def followed(real: str, shown: str, link: LocalLink) -> LocalFile:
     )
 
 
-def _scan(fd: int, prefix: str) -> Iterator[Found]:
-    """What is below an open directory; `prefix` is its path with a slash behind it."""
+_Trail = tuple[tuple[int, int], ...]  # (device, inode) of each directory from the top to here
+
+
+def _scan(fd: int, prefix: str, trail: _Trail | None) -> Iterator[Found]:
+    """What is below an open directory; `prefix` is its path with a slash behind it.
+
+    With a `trail`, links are followed.
+    """
     if prefix.count("/") > DEPTH_MAX:
         yield LocalRefused(path=prefix[:-1], reason=f"it lies deeper than {DEPTH_MAX} directories")
         return
     with os.scandir(fd) as entries:
-        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        found = [
+            (entry.name, _is_directory(entry, follow=trail is not None), entry.is_symlink())
+            for entry in entries
+        ]
     # Canonical paths sort as if every directory had its slash behind it.
-    for name, is_directory in sorted(found, key=lambda item: item[0] + "/" * item[1]):
+    for name, is_directory, is_link in sorted(found, key=lambda item: item[0] + "/" * item[1]):
         path = prefix + name
         try:
             check_path(path)
@@ -150,24 +189,72 @@ def _scan(fd: int, prefix: str) -> Iterator[Found]:
             yield LocalRefused(path=_printable(path), reason=str(error))
             continue
         if is_directory:
-            yield from _subdirectory(fd, name, path)
+            flags = _DIRECTORY & ~os.O_NOFOLLOW if is_link else _DIRECTORY
+            yield from _subdirectory(fd, name, path, trail, flags)
+        elif is_link and trail is not None:
+            yield _behind(fd, name, path)
         else:
             yield from _leaf(fd, name, path)
 
 
-def _subdirectory(parent: int, name: str, path: str) -> Iterator[Found]:
+def _is_directory(entry: "os.DirEntry[str]", *, follow: bool) -> bool:
     try:
-        fd = os.open(name, _DIRECTORY, dir_fd=parent)
+        return entry.is_dir(follow_symlinks=follow)
+    except OSError:  # links in a circle, or to where we may not look
+        return False
+
+
+def _identity(seen: os.stat_result) -> tuple[int, int]:
+    return seen.st_dev, seen.st_ino
+
+
+def _subdirectory(
+    parent: int, name: str, path: str, trail: _Trail | None, flags: int
+) -> Iterator[Found]:
+    try:
+        fd = os.open(name, flags, dir_fd=parent)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             yield LocalRefused(path=path, reason="it changed while it was read")
             return
         raise
     try:
+        if trail is not None:
+            here = _identity(os.fstat(fd))
+            if here in trail:
+                yield LocalRefused(
+                    path=path,
+                    reason="it is a symbolic link to a directory that it lies in, so that "
+                    "following it would never end; remove it, or say --links skip",
+                )
+                return
+            trail = (*trail, here)
         yield LocalDirectory(path=path)
-        yield from _scan(fd, path + "/")
+        yield from _scan(fd, path + "/", trail)
     finally:
         os.close(fd)
+
+
+def _behind(parent: int, name: str, path: str) -> Found:
+    """The file that a link means."""
+    target = ""
+    try:
+        target = os.readlink(name, dir_fd=parent)
+        seen = os.stat(name, dir_fd=parent)
+    except OSError as error:
+        if not target:
+            return LocalRefused(path=path, reason="it changed while it was read")
+        why = {errno.ENOENT: "to nothing", errno.ELOOP: "in a circle"}.get(error.errno or 0)
+        why = why or f"that can't be followed: {error.strerror}"
+        return LocalRefused(path=path, reason=f"it is a symbolic link {why} ({_printable(target)})")
+    if not stat.S_ISREG(seen.st_mode):
+        return LocalRefused(path=path, reason=f"it is a symbolic link to {kind_of(seen.st_mode)}")
+    # `seen` is compared with what is open: a link that is moved meanwhile is noticed.
+    return LocalFile(
+        path=path,
+        size_bytes=seen.st_size,
+        open=lambda: _open(name, seen, shown=path, parent=parent, follow=True),
+    )
 
 
 def _leaf(parent: int, name: str, path: str) -> Iterator[Found]:

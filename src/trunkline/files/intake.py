@@ -60,6 +60,7 @@ class Source:
     directory: str  # absolute
     target: str  # canonical; "" is the root
     mirror: bool  # what is below the target and not in the directory is removed
+    links: str = "inside"  # or `refuse` or `skip`; see `api.changes.PutLocal`
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,7 +127,8 @@ class Intake:
             )
         self._wanted()
         prefix = directory + "/" if directory else ""
-        listing = list_directory(fd, prefix, self._source.directory)
+        source = self._source
+        listing = list_directory(fd, prefix, source.directory, keep=source.links)
         taken = self._take(fd, directory, listing)
         at = 0
         for name in listing.directories:
@@ -286,7 +288,8 @@ class Intake:
             if n in missing:
                 name = rows.paths[n]
                 status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                links = frozenset([name] if stat.S_ISLNK(status.st_mode) else [])
+                is_link = stat.S_ISLNK(status.st_mode) and self._source.links == "inside"
+                links = frozenset([name] if is_link else [])
                 self._read(fd, prefix[:-1], name, status.st_size, links, again)
             else:
                 again.copy_rows(rows, n, n + 1)

@@ -14,7 +14,7 @@ from itertools import chain
 from operator import attrgetter
 
 from trunkline.errors import InvalidInput, InvalidPath, OperationFailed
-from trunkline.fetch.local import kind_of
+from trunkline.fetch.local import kind_of, link_refused
 from trunkline.model.names import CHECKOUT_RECORD, check_path
 
 STAMP = 5  # numbers in a stamp: size, mtime, ctime (both ns), inode, device
@@ -40,9 +40,10 @@ class Listing:
     links: frozenset[str]  # those of the names that are symbolic links
 
 
-def list_directory(fd: int, prefix: str, shown: str) -> Listing:
+def list_directory(fd: int, prefix: str, shown: str, *, keep: str = "inside") -> Listing:
     """List an open directory; `prefix` is its path with a slash behind it, "" for the top.
 
+    `keep` is what to do about links: note them (`inside`), `refuse` or `skip` them.
     Raises InvalidInput, with a name below `shown`, for what can't be stored.
     """
     with os.scandir(fd) as entries:
@@ -62,7 +63,9 @@ def list_directory(fd: int, prefix: str, shown: str) -> Listing:
         except FileNotFoundError as error:
             raise changed(os.path.join(shown, prefix + part[len(status)].name)) from error
         if CHECKOUT_RECORD in map(_by_name, part) or not _all_regular(status):
-            part, status = _files(part, status, directories, links, shown=shown, prefix=prefix)
+            part, status = _files(
+                *(part, status, directories, links), shown=shown, prefix=prefix, keep=keep
+            )
         names += map(_by_name, part)
         stamps += _stamps(part, status, links)
     _check_names(names + directories, prefix, shown)
@@ -87,6 +90,7 @@ def _files(
     *,
     prefix: str,
     shown: str,
+    keep: str,
 ) -> "tuple[list[os.DirEntry[str]], list[os.stat_result]]":
     """What is a file or a link; directories and links are noted."""
     kept: list[tuple[os.DirEntry[str], os.stat_result]] = []
@@ -98,6 +102,10 @@ def _files(
             directories.append(name)
             continue
         if stat.S_ISLNK(mode):
+            if keep == "skip":
+                continue
+            if keep == "refuse":
+                raise InvalidInput(link_refused(os.path.join(shown, prefix + name)))
             links.add(name)
         elif not stat.S_ISREG(mode):
             raise _refused(shown, prefix + name, f"it is {kind_of(mode)}")

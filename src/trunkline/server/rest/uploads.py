@@ -62,6 +62,9 @@ def _check_local(change: PutLocal, *, private: bool) -> None:
     if (seen.st_dev, seen.st_ino) != (change.device, change.inode):
         # The caller lives in another mount namespace: same name, other file.
         raise LocalPathDiffers(change.source)
+    if change.links == "follow":
+        # The directory is the same, but what its links lead to need not be.
+        raise LocalPathDiffers(change.source)
 
 
 def _check_url(url: str) -> None:
