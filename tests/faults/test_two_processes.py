@@ -93,8 +93,10 @@ def test_killed_processes_that_follow_each_other_lose_no_put_and_repeat_none(hom
     acknowledged: list[tuple[str, str]] = []
     waiting = writer(home, "w0")
     for turn in range(1, ROUNDS + 1):
-        active, waiting = waiting, writer(home, f"w{turn}")
-        said = lines_until(active, "put", 5)
+        active = waiting
+        said = lines_until(active, "open")  # before the next one could open it
+        waiting = writer(home, f"w{turn}")
+        said += lines_until(active, "put", 5)
         os.kill(active.pid, signal.SIGKILL)
         rest, _ = active.communicate()
         for line in [*said, *rest.splitlines(keepends=True)]:
