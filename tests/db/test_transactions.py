@@ -93,7 +93,7 @@ def test_a_reader_does_not_see_what_is_not_committed(database: SqliteDatabase) -
 
 
 def test_writing_in_a_read_is_refused(database: SqliteDatabase) -> None:
-    with pytest.raises(sqlite3.OperationalError, match="readonly"), database.read() as tx:
+    with pytest.raises(Unavailable, match="readonly"), database.read() as tx:
         tx.execute(PUT, name="a", value=1)
 
     assert content(database) == []
