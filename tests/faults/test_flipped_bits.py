@@ -115,6 +115,8 @@ def outcomes(
     counts: Counter[str] = Counter()
     with scratch() as place, without_workers():
         work = place / "home"
+        shutil.copytree(home, work)
+        assert _outcome(work, expected) == "harmless"  # as long as nothing is changed
         for _ in range(flips):
             path, block = chance.choice(list(blocks))
             at = chance.choice(blocks[path, block])
@@ -140,17 +142,20 @@ def _outcome(home: Path, expected: dict[str, Any]) -> str:
     except TrunklineError:
         return "refused"
     try:
-        seen = state(engine, names=False)
-        read = "right" if seen.items() <= expected.items() else "wrong"
-    except Corrupt:
-        read = "found"
-    except TrunklineError:
-        seen, read = {}, "refused"
-    try:
-        found = read == "found" or damages(engine)
-    except TrunklineError:
-        found = True
-    engine.close()
+        seen: dict[str, Any] = {}
+        try:
+            seen = state(engine, names=False)
+            read = "right" if seen.items() <= expected.items() else "wrong"
+        except Corrupt:
+            read = "found"
+        except TrunklineError:
+            read = "refused"
+        try:
+            found = read == "found" or damages(engine)
+        except TrunklineError:
+            found = True
+    finally:
+        engine.close()  # its threads would outlive the test
     if found:
         return "found"
     if read == "right":  # what is not used, or mended by what is known twice

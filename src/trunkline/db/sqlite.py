@@ -19,7 +19,10 @@ from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 BUSY_TIMEOUT_S = 60.0  # for writers in other processes
 # What the driver says of a file that a changed byte has reached, its schema included: all of our
 # own statements are known to fit the schema.
-_DAMAGED = ("decode", "unsupported file format", "no such column", "no such table", "syntax error")
+_DAMAGED = (
+    *("decode", "unsupported file format", "no such column", "no such table", "syntax error"),
+    "user-defined function",  # ours raise nothing; text that is none can't be given to them
+)
 SCRUB_TIMEOUT_S = 5.0  # for the end of reads that still need the log
 READERS_KEPT = 8  # connections that wait for the next reader; more are closed after use
 
