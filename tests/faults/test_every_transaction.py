@@ -5,46 +5,24 @@ gets through.
 """
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-KILLED = 137
+from dying import KILLED, run_dying
 
 # One person's session, which can be repeated after a crash at any point of it.
 SESSION = """
-import os
 import sys
-from contextlib import contextmanager
 from pathlib import Path
+
+from dying import die_at
 
 from trunkline.api.changes import PutFile
 from trunkline.config import load
-from trunkline.db.sqlite import SqliteDatabase
 from trunkline.engine.engine import Engine
 from trunkline.errors import AlreadyExists
 
-crash_at, moment = int(sys.argv[2]), sys.argv[3]
-count = 0
-real_write = SqliteDatabase.write
-
-
-@contextmanager
-def write(self):
-    global count
-    count += 1
-    mine = count
-    with real_write(self) as tx:
-        yield tx
-        if mine == crash_at and moment == "before":
-            os._exit(137)
-    if mine == crash_at and moment == "after":
-        os._exit(137)
-
-
-SqliteDatabase.write = write
+die_at(int(sys.argv[2]), sys.argv[3])
 engine = Engine(load(home=Path(sys.argv[1])))
 try:
     try:
@@ -73,11 +51,6 @@ finally:
 """
 
 
-def session(home: Path, *, crash_at: int, moment: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-c", SESSION, str(home), str(crash_at), moment]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_crash_at_any_transaction_is_healed_by_the_next_start(
@@ -87,11 +60,11 @@ def test_a_crash_at_any_transaction_is_healed_by_the_next_start(
     while True:
         home = tmp_path / f"home-{crash_at}"
 
-        crashed = session(home, crash_at=crash_at, moment=moment)
+        crashed = run_dying(SESSION, home, crash_at=crash_at, moment=moment)
         if crashed.returncode == 0:
             break
         assert crashed.returncode == KILLED, crashed.stderr
-        healed = session(home, crash_at=0, moment=moment)
+        healed = run_dying(SESSION, home, crash_at=0, moment=moment)
 
         assert healed.returncode == 0, f"after transaction {crash_at}: {healed.stderr}"
         lines = healed.stdout.splitlines()

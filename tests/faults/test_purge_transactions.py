@@ -6,57 +6,33 @@ gets through. Those of the scratch databases count too.
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dying import KILLED, run_dying
 from engine_state import damages, open_engine, tree, without_workers
 from stored_bytes import places_of
 
 from trunkline.api.changes import PutFile
 from trunkline.engine.engine import Engine
 
-KILLED = 137
 SECRET = "jane-doe-4711"
 EVERY = int(os.environ.get("TRUNKLINE_FAULT_EVERY", "7"))  # try each n-th transaction only
 
 PURGE = """
 import os
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
+from dying import die_at
 from engine_state import open_engine, without_workers
-
-from trunkline.db.sqlite import SqliteDatabase
-from trunkline.errors import NotFound
-
-crash_at, moment = int(sys.argv[2]), sys.argv[3]
-count = 0
-real_write = SqliteDatabase.write
-
-
-@contextmanager
-def write(self):
-    global count
-    count += 1
-    mine = count
-    with real_write(self) as tx:
-        yield tx
-        if mine == crash_at and moment == "before":
-            os._exit(137)
-    if mine == crash_at and moment == "after":
-        os._exit(137)
-
 
 with without_workers():
     engine = open_engine(Path(sys.argv[1]))
-    SqliteDatabase.write = write
+    die_at(int(sys.argv[2]), sys.argv[3])
     engine.purges.purge(["data:/jane*"], forget_names=True, rerun=False)
-    print(count)
     os._exit(0)
 """
 
@@ -87,18 +63,6 @@ def prepared(home: Path) -> dict[str, list[str]]:
     return commits
 
 
-def purged(home: Path, *, crash_at: int, moment: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-c", PURGE, str(home), str(crash_at), moment]
-    harness = Path(__file__).parent.parent / "harness"
-    return subprocess.run(
-        words,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(harness)},
-    )
-
-
 def ended(engine: Engine) -> bool:
     return all(purge.state == "done" for purge in engine.purges.list_purges())
 
@@ -114,7 +78,7 @@ def test_a_crash_at_any_transaction_of_a_purge_is_healed_by_the_next_start(
         shutil.copytree(tmp_path / "home", home, ignore=shutil.ignore_patterns("*.sock"))
         moment = ("before", "after")[crash_at // EVERY % 2]
 
-        crashed = purged(home, crash_at=crash_at, moment=moment)
+        crashed = run_dying(PURGE, home, crash_at=crash_at, moment=moment)
         assert crashed.returncode in (0, KILLED), crashed.stderr
         with without_workers():
             engine = open_engine(home)

@@ -21,7 +21,8 @@ _MARK = "__operation__"
 _VOCABULARY = (
     "trunkline.api.changes",
     *("trunkline.model.versions", "trunkline.model.differences", "trunkline.model.jobs"),
-    *("trunkline.model.pipelines", "trunkline.model.admin"),
+    *("trunkline.model.pipelines", "trunkline.model.admin", "trunkline.model.purges"),
+    "trunkline.model.retention",
 )
 
 

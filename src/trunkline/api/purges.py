@@ -1,10 +1,14 @@
 """Operations that erase files from all history, and tell of it afterwards."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.purges import PurgedFile, PurgeReport
+
+if TYPE_CHECKING:
+    from trunkline.model.purges import PurgedFile, PurgeReport
 
 
 class Purges(Protocol):

@@ -1,10 +1,14 @@
 """Operations on the rules that say which commits of a branch stay."""
 
-from typing import Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
-from trunkline.model.retention import RetentionInfo, RetentionReport
-from trunkline.model.versions import Retention as Rules
+from trunkline.model.versions import Retention as Rules  # by this name it is nowhere else
+
+if TYPE_CHECKING:
+    from trunkline.model.retention import RetentionInfo, RetentionReport
 
 
 class Retention(Protocol):

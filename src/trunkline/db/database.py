@@ -60,6 +60,12 @@ class Database(Protocol):
         """Close all connections; open transactions are rolled back."""
 
 
+def among(values: Iterable[Value]) -> tuple[str, dict[str, Value]]:
+    """A list of values for `IN` in a query, and its parameters; some hundred at a time, please."""
+    named = {f"n{i}": value for i, value in enumerate(values)}
+    return f"({', '.join(f':{name}' for name in named)})", named
+
+
 def tables_of(tx: Transaction) -> list[str]:
     """The names of the tables there are."""
     rows = tx.rows(

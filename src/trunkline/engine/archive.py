@@ -104,14 +104,8 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
         "digest": Digest(_canonical(body)).hexdigest(),
         "backup": body,
     }
-    aside = directory / f".{MANIFEST}.new"
     with writing(directory):
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(aside, directory / MANIFEST)
-        sync_directory(directory)
+        replace_text(directory / MANIFEST, json.dumps(document, indent=1))
 
 
 def _canonical(body: object) -> bytes:
@@ -137,6 +131,17 @@ def _checked(value: Checked) -> Checked:
     if isinstance(value, Archived) and value.size_bytes < 0:
         raise TypeError("a size can't be negative")
     return value
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Give a small file this content in one step, durably; raises OSError."""
+    aside = path.with_name(f".{path.name}.new")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(aside, path)
+    sync_directory(path.parent)
 
 
 def copy(source: Path, target: Path, *, size_bytes: int, pace: Callable[[], None]) -> str:

@@ -17,8 +17,6 @@ from trunkline.store.packs import sync_directory
 from trunkline.versions import purges
 from trunkline.versions.purges import HeldCommit
 
-__all__ = ["KeptContent"]
-
 ELSEWHERE = (
     "backups made before now, checkouts, and what was copied out still have it: erase it there, "
     "and after restoring an older backup purge again",
@@ -127,7 +125,7 @@ def kept_content(
             f"{len(missing):,} pieces of the content are also in open commits, transactions, logs, "
             "remembered results or code of pipelines, and stay there"
         ]
-        if missing and left
+        if missing
         else []
     )
     return tuple(kept[:_KEPT_MAX]), len(kept), others

@@ -5,14 +5,15 @@ import os
 import time
 from pathlib import Path
 
+from trunkline.engine.archive import replace_text
 from trunkline.engine.release import FORMAT
 from trunkline.errors import StorageFull, StoreInUse, StoreTooNew, Unavailable
 from trunkline.store.packs import sync_directory
 
 FORMAT_FILE = "FORMAT"
 CATALOG = "catalog.db"
+LOCK = "engine.lock"
 
-_LOCK = "engine.lock"
 _LOCK_WAIT_S = 0.2  # somebody who only looks holds it for a moment
 _TICK_S = 0.01
 
@@ -25,7 +26,7 @@ def lock(home: Path) -> int:
     """
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Unavailable(
             f"the data directory {home} can't be used: {error.strerror}; "
@@ -53,7 +54,7 @@ def holder(home: Path) -> str:
     Changes nothing, and needs no right to write.
     """
     try:
-        fd = os.open(home / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(home / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
     try:
@@ -91,14 +92,8 @@ def write_format(home: Path) -> None:
 
     The name of the data directory has to be durable too, or all of it could be gone.
     """
-    aside = home / f".{FORMAT_FILE}.new"
     try:
-        with aside.open("w", encoding="ascii") as file:
-            file.write(f"trunkline {FORMAT}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(home / FORMAT_FILE)
-        sync_directory(home)
+        replace_text(home / FORMAT_FILE, f"trunkline {FORMAT}\n")
         sync_directory(home.parent)
     except OSError as error:
         raise StorageFull(str(home)) from error

@@ -172,13 +172,8 @@ def _index_numbers(home: Path) -> tuple[int, ...]:
 
 
 def _write(directory: Path, record: Kept) -> None:
-    aside = directory / f".{_RECORD}.new"
-    with aside.open("w", encoding="utf-8") as file:
-        json.dump({"trunkline_upgrade": _VERSION, **asdict(record)}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(aside, directory / _RECORD)
-    sync_directory(directory)
+    document = {"trunkline_upgrade": _VERSION, **asdict(record)}
+    archive.replace_text(directory / _RECORD, json.dumps(document, indent=1))
 
 
 def _remove_database(path: Path) -> None:

@@ -28,7 +28,7 @@ from trunkline.engine.services import Services
 from trunkline.errors import Conflict, NotFound, TrunklineError, Unavailable
 from trunkline.jobs.records import open_jobs
 from trunkline.model.names import check_path
-from trunkline.model.purges import PurgedFile, PurgeReport
+from trunkline.model.purges import KeptContent, PurgedFile, PurgeReport
 from trunkline.versions import branches, commits, invariants, purges, repos
 from trunkline.versions.purges import PurgeRow
 
@@ -255,16 +255,16 @@ class EnginePurges:
                 runs.append(started.commit.id)
         return runs
 
-    def _erase(self, row: PurgeRow) -> tuple[erasure.KeptContent, ...] | None:
+    def _erase(self, row: PurgeRow) -> tuple[KeptContent, ...] | None:
         """The bytes; returns where the content is kept, None as long as they are not all gone."""
         services = self._services
         with services.database.read() as tx:
             doomed = purges.chunks_of(tx, row.number)
         remarks = erasure.let_workers_go(services, self._pipelines)
         erased = erasure.erase(services, doomed)
-        report = report_of(row)
         if not erased.whole:
             return None
+        report = report_of(row)
         self._pipelines = set()
         contents = [digest for digest, content in doomed.items() if content]
         left = erasure.stored(services, contents)

@@ -406,20 +406,12 @@ class Rewriting:
         if purge is not None:
             files, size = self._trees.totals(root)
             purges.replace_root(tx, commit, root=root, files=files, size_bytes=size)
-            self._bury(tx, commit, purge, names, chosen.paths, chosen.size_bytes)
-
-    def _bury(
-        self,
-        tx: Transaction,
-        commit: HeldCommit,
-        purge: int,
-        names: RootId,
-        paths: tuple[str, ...],
-        size_bytes: int,
-    ) -> None:
-        purges.put_tombstone(
-            tx, commit.number, purge, names=names, files=len(paths), size_bytes=size_bytes
-        )
+            purges.put_tombstone(
+                *(tx, commit.number, purge),
+                names=names,
+                files=len(chosen.paths),
+                size_bytes=chosen.size_bytes,
+            )
 
     def _failed(self, tx: Transaction, commit: HeldCommit, *, write: bool) -> None:
         """A commit that its job could not make: the reason may name a datum."""
@@ -460,8 +452,10 @@ class Rewriting:
                 if purge is not None:
                     purges.replace_delta(tx, held, rest.delta)
         if purge is not None and paths:
-            told = tuple(sorted(paths))
-            self._bury(tx, commit, purge, self._names_of(told), told, size)
+            names = self._names_of(tuple(sorted(paths)))
+            purges.put_tombstone(
+                tx, commit.number, purge, names=names, files=len(paths), size_bytes=size
+            )
 
     def _without(self, held: HeldDelta, repo: str, found: Found) -> _Rest:
         place = (held.deltas, repo, self._version)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from trunkline.engine import archive
 from trunkline.engine.archive import Archived, Manifest
+from trunkline.engine.home import LOCK
 from trunkline.engine.release import FORMAT
 from trunkline.errors import Conflict, Corrupt, StorageFull, StoreInUse, StoreTooNew
 from trunkline.model.admin import RestoreReport
@@ -74,7 +75,7 @@ def _unused(home: Path) -> Iterator[None]:
     if not home.is_dir():
         yield
         return
-    with archive.locked(home / "engine.lock", lambda: _in_use(home)):
+    with archive.locked(home / LOCK, lambda: _in_use(home)):
         yield
 
 

@@ -116,10 +116,6 @@ def bring_up_to_date(home: Path, *, now: datetime, automatic: bool) -> None:
         if said == 0:
             homes.write_format(home)
         return
-    journal = catalog.with_name(f"{catalog.name}-journal")
-    if journal.exists() and journal.stat().st_size:
-        # Left by a crash while the catalog was made: who only reads may not settle it.
-        SqliteDatabase(catalog).close()
     with reading(catalog) as tx:
         steps = _missing(tx, home, said)
         pristine = unfinished.is_pristine(tx)

@@ -56,16 +56,16 @@ class LocalRefused:
 Found = LocalFile | LocalDirectory | LocalLink | LocalRefused
 
 
-def scan_directory(directory: str) -> Iterator[Found]:
+def scan_directory(directory: str, *, follow: bool = False) -> Iterator[Found]:
     """Everything below a directory, in the order of canonical paths; nothing raises but I/O.
 
-    A directory comes before what is in it. For the output of a job: the caller decides what to do
-    about links and refusals.
+    A directory comes before what is in it. The caller decides what to do about refusals, and about
+    links, unless they are followed: then there is what they mean in their place.
     """
     with translated(directory):
         top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield from _scan(top, "", None)
+            yield from _scan(top, "", (_identity(os.fstat(top)),) if follow else None)
         finally:
             os.close(top)
 
@@ -101,7 +101,7 @@ def local_files(source: str, *, links: str = "inside") -> Iterator[LocalFile]:
 
 
 def _files_below(real: str, shown: str, links: str) -> Iterator[LocalFile]:
-    for found in _everything(real) if links == "follow" else scan_directory(real):
+    for found in scan_directory(real, follow=links == "follow"):
         if found.path.rpartition("/")[2] == CHECKOUT_RECORD and type(found) is not LocalDirectory:
             continue
         match found:
@@ -126,16 +126,6 @@ def link_refused(name: str) -> str:
         f"{name} is a symbolic link; --links skip leaves links out, --links follow stores what "
         "they mean"
     )
-
-
-def _everything(directory: str) -> Iterator[Found]:
-    """The same as `scan_directory`, with what links mean in place of the links."""
-    with translated(directory):
-        top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            yield from _scan(top, "", (_identity(os.fstat(top)),))
-        finally:
-            os.close(top)
 
 
 def followed(real: str, shown: str, link: LocalLink) -> LocalFile:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
-from trunkline.errors import Corrupt
+from trunkline.errors import Conflict, Corrupt
 from trunkline.files.columns import Columns, decode_columns, encode_columns
 from trunkline.files.listing import STAMP
+from trunkline.store.locks import alone
 
 _MAGIC = b"TLSTAT\r\n"
 _HEAD = struct.Struct("<8sB3x32s")  # magic, version, digest of what the source is
@@ -166,16 +167,13 @@ def forget_all(directory: Path) -> int:
     """Remove the caches of all sources; returns how many stay because a put has them open."""
     in_use = 0
     for path in sorted(directory.glob("*.lock")):
-        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for cache in directory.glob(f"{path.stem}.*"):
-                if cache != path:
-                    cache.unlink(missing_ok=True)
-        except BlockingIOError:
+            with alone(path, lambda: Conflict("it is being put")):
+                for cache in directory.glob(f"{path.stem}.*"):
+                    if cache != path:
+                        cache.unlink(missing_ok=True)
+        except Conflict:
             in_use += 1
-        finally:
-            os.close(lock)
     return in_use
 
 

@@ -29,7 +29,6 @@ _NO_DIGEST = "0" * 64
 _GONE = "what it read has been purged"
 
 held_jobs = tables.held_jobs
-repos_written = tables.repos_written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from trunkline.db.database import Transaction, Value
+from trunkline.db.database import Transaction, among
 from trunkline.jobs.tables.records import SegmentRecord
 from trunkline.model.jobs import JobState
 from trunkline.versions.counter import next_number
@@ -37,14 +37,11 @@ def held_jobs(tx: Transaction, outputs: Iterable[str]) -> list[HeldJob]:
     wanted = list(outputs)
     found: list[HeldJob] = []
     for start in range(0, len(wanted), _PAGE):
-        values: dict[str, Value] = {
-            f"n{i}": name for i, name in enumerate(wanted[start : start + _PAGE])
-        }
-        marks = ", ".join(f":{name}" for name in values)
+        marks, values = among(wanted[start : start + _PAGE])
         for table, deleted in (("job", False), ("trash_job", True)):
             rows = tx.rows(
                 f"SELECT number, pipeline, id, version, output_repo, state, reason FROM {table} "
-                f"WHERE output_repo IN ({marks})",
+                f"WHERE output_repo IN {marks}",
                 **values,
             )
             found += [
@@ -146,8 +143,8 @@ def held_results(tx: Transaction) -> Iterator[HeldResult]:
         after = str(rows[-1][0])
 
 
-def restart_job(tx: Transaction, number: int) -> int:
-    """Begin an open job again from nothing, under a new number; returns that.
+def restart_job(tx: Transaction, number: int) -> None:
+    """Begin an open job again from nothing, under a new number.
 
     What a worker or thread is still about to say of the old one is not heard any more.
     """
@@ -163,4 +160,3 @@ def restart_job(tx: Transaction, number: int) -> int:
         state=JobState.STARTING,
     )
     tx.execute("UPDATE result SET job = :fresh WHERE job = :number", fresh=fresh, number=number)
-    return fresh

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from trunkline.db.database import Row, Transaction
+from trunkline.db.database import Row, Transaction, among
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.names import DEFAULT_PROJECT
@@ -547,11 +547,9 @@ def results_of(tx: Transaction, keys: Sequence[str]) -> dict[str, ResultRecord]:
     """The remembered results of some keys (those that have one)."""
     found: dict[str, ResultRecord] = {}
     for start in range(0, len(keys), 500):
-        part = keys[start : start + 500]
-        names = {f"k{i}": key for i, key in enumerate(part)}
-        marks = ", ".join(f":{name}" for name in names)
+        marks, names = among(keys[start : start + 500])
         rows = tx.rows(
-            f"SELECT key, output, files, size_bytes, log FROM result WHERE key IN ({marks})",
+            f"SELECT key, output, files, size_bytes, log FROM result WHERE key IN {marks}",
             **names,
         )
         for key, output, files, size, log in rows:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from trunkline.db.database import Row, Transaction, Value
+from trunkline.db.database import Row, Transaction, among
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.versions.tables.numbers import next_number
 from trunkline.versions.tables.seals import seal_over
@@ -243,7 +243,7 @@ def held_repos(tx: Transaction) -> dict[int, str]:
 
 def held_commits(tx: Transaction, repos: dict[int, str]) -> Iterator[HeldCommit]:
     """All commits of some repos, those in the trash too, by number, page by page."""
-    numbers, values = _among(repos)
+    numbers, values = among(repos)
     after = 0
     while True:
         rows = tx.rows(
@@ -268,7 +268,7 @@ def direct_derivations(
     found: dict[int, HeldCommit] = {}
     wanted = list(sources)
     for start in range(0, len(wanted), _PAGE):
-        marks, values = _among(wanted[start : start + _PAGE])
+        marks, values = among(wanted[start : start + _PAGE])
         edges = (
             f"(SELECT derived FROM commit_provenance WHERE source IN {marks} UNION "
             f"SELECT derived FROM trash_provenance WHERE source IN {marks})"
@@ -282,12 +282,6 @@ def direct_derivations(
         )
         found.update({int(row[0]): _held(row, repos) for row in rows if int(row[1]) in repos})
     return [found[number] for number in sorted(found)]
-
-
-def _among(numbers: Iterable[int]) -> tuple[str, dict[str, Value]]:
-    """A list of numbers for a query, and its parameters."""
-    values: dict[str, Value] = {f"n{i}": number for i, number in enumerate(numbers)}
-    return f"({', '.join(f':{name}' for name in values)})", values
 
 
 def _held(row: Row, repos: dict[int, str]) -> HeldCommit:
