@@ -207,6 +207,8 @@ class StubOperations:
                 return ServerVersion(version="0.1.0", format=1)
             case "status":
                 return STATUS
+            case "disk_usage":
+                return []
             case "fsck":
                 return found.report
             case _:

@@ -51,6 +51,7 @@ COMMANDS = [
         ("p/a", "b"),
         {"rules": Retention(last=2)},
     ),
+    ("du a b@c:/d q/a", "disk_usage", (), {"targets": ["p/a", "p/b@c:/d", "q/a"]}),
     ("inspect retention a@b", "inspect_retention", ("p/a", "b"), {}),
     ("delete retention a@b", "delete_retention", ("p/a", "b"), {}),
     ("apply retention a@b", "apply_retention", ("p/a", "b"), {"dry_run": False}),
@@ -109,7 +110,18 @@ IDS = [line for line, *_ in COMMANDS]
 
 # Arguments (as functions call them) that name a repo, pipeline or job, or something in one.
 NAMING = {
-    *("repo", "branch", "commit", "commits", "pipeline", "job", "file", "source", "target"),
+    *(
+        "repo",
+        "branch",
+        "commit",
+        "commits",
+        "pipeline",
+        "job",
+        "file",
+        "source",
+        "target",
+        "targets",
+    ),
     *("directory", "pattern", "path", "new"),
 }
 ELSEWHERE = {"checkout", "status", "backup", "restore"}  # they name directories of the machine

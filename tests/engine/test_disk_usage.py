@@ -49,6 +49,18 @@ def test_repos_are_told_with_what_they_share(filled: Any, du: Callable[..., list
     assert total.stored_bytes <= filled.engine.admin.status().stored_bytes + 16 * ENTRY_BYTES
 
 
+def test_repos_of_projects_are_told_by_their_full_names(
+    filled: Any, du: Callable[..., list[Any]]
+) -> None:
+    filled.engine.projects.create_project("p")
+    filled.engine.repos.create_repo("p/one")
+    filled.put("p/one", {"mine": noise("mine")})
+
+    assert {use.name for use in du()} == {"one", "p/one", "two", "total"}
+    assert [(use.name, use.logical_bytes) for use in du("p/one")] == [("p/one", 20_000)]
+    assert [(use.name, use.logical_bytes) for use in du("one/master")] == [("one/master", 40_000)]
+
+
 def test_one_repo_is_told_alone(filled: Any, du: Callable[..., list[Any]]) -> None:
     [one] = du("one")
 

@@ -2,7 +2,7 @@
 
 import click
 
-from trunkline.cli.arguments import seconds
+from trunkline.cli.arguments import full_name, seconds
 from trunkline.cli.command import command
 from trunkline.cli.output import Table, show_all, show_one, size, span
 from trunkline.cli.progress import waiting
@@ -75,8 +75,14 @@ def du(targets: tuple[str, ...]) -> None:
     once), EXCLUSIVE the part of it that nothing else has.
     """
     with waiting("adding up"):
-        uses = operations().admin.disk_usage(targets=list(targets))
+        uses = operations().admin.disk_usage(targets=list(map(_in_full, targets)))
     show_all(uses, _USAGE)
+
+
+def _in_full(target: str) -> str:
+    """The target with the full name of its repo."""
+    name, at, rest = target.partition("@")
+    return f"{full_name(name)}{at}{rest}"
 
 
 @command(shows=True, examples=["fsck", "fsck --read-data-subset 5%", "fsck --repair"])

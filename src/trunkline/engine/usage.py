@@ -42,7 +42,11 @@ def usage(services: Services, names: list[str]) -> list[DiskUsage]:
     with services.database.read() as tx:
         known = [*repos.repo_names(tx), *repos.spec_repos(tx)]
         listed = names or list(repos.repo_names(tx))
-    targets = [_target(services, name) for name in dict.fromkeys(listed)]
+    targets = [
+        # What is the full name of a repo is not taken for one of 1.7's, repo/commit.
+        _Target(name=name, repo=name) if name in known else _target(services, name)
+        for name in dict.fromkeys(listed)
+    ]
     if not targets:
         return []
     if any(target.record is not None for target in targets):
