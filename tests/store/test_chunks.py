@@ -203,7 +203,8 @@ def test_what_is_likely_to_be_read_soon_is_not_read_from_the_disk(
     open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store()
-    kept, other = store.put(b"kept", read_soon=True), store.put(b"other")
+    kept, other = store.put(b"kept"), store.put(b"other")
+    store.remember(kept, b"kept")
     store.flush()
     read: list[bytes] = []
     really = store._read_anywhere

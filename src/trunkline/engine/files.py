@@ -23,6 +23,7 @@ from trunkline.errors import (
     NotFound,
     NotSupported,
     OutputBranch,
+    TrunklineError,
     shown,
 )
 from trunkline.files.apply import LooseParts
@@ -104,8 +105,10 @@ class EngineFiles:
         if_changed: bool,
     ) -> CommitInfo:
         services = self._services
-        with services.database.read() as tx:
-            target = _open_target(tx, repo, commit)
+        target = None
+        if services.heads.of(repo, commit) is None:
+            with services.database.read() as tx:
+                target = _open_target(tx, repo, commit)
         if target is None and len(first) == 1 and is_directory(first[0]):
             assert isinstance(first[0], PutLocal)
             done = self._sync(repo, commit, first[0], description, counts, if_changed=if_changed)
@@ -119,18 +122,20 @@ class EngineFiles:
         )
         if target is not None:
             with services.turn(repo) if stored.numbered else nullcontext():
-                deltas = stored.for_tree(services, lambda: self._root(repo, target.id)[0])
-                services.chunks.flush()
-                with services.database.write() as tx:
-                    by_hand = written_by_hand(tx, commits.get_commit(tx, repo, target.id))
-                    commits.add_deltas(tx, repo, target.id, deltas, output=by_hand)
-                    return commits.commit_info(tx, commits.get_commit(tx, repo, target.id))
+                return self._add(repo, target, stored)
         with services.turn(repo):
-            while True:
-                try:
-                    return self._commit(repo, commit, stored, description, if_changed=if_changed)
-                except HeadMoved:  # by a start or finish, or a branch move, of somebody else
-                    continue
+            return self._commit_stored(repo, commit, stored, description, if_changed=if_changed)
+
+    def _add(self, repo: str, target: CommitRecord, stored: Stored) -> CommitInfo:
+        """Add the changes to an open commit; to be called in a turn where they are numbered."""
+        services = self._services
+        deltas = stored.for_tree(services, lambda: self._root(repo, target.id)[0])
+        stored.keep()
+        services.chunks.flush()
+        with services.database.write() as tx:
+            by_hand = written_by_hand(tx, commits.get_commit(tx, repo, target.id))
+            commits.add_deltas(tx, repo, target.id, deltas, output=by_hand)
+            return commits.commit_info(tx, commits.get_commit(tx, repo, target.id))
 
     def _sync(
         self,
@@ -151,8 +156,7 @@ class EngineFiles:
         services = self._services
 
         def once(turn: AbstractContextManager[None]) -> CommitInfo | None:
-            with services.database.read() as tx:
-                head = branches.branch_head(tx, repo, branch)
+            head = self._head(repo, branch)
             if head is not None and head.finished is None:
                 return None
             base = EMPTY if head is None else RootId(head.root)
@@ -161,8 +165,11 @@ class EngineFiles:
                 stored = Stored(deltas=writer.finish(), numbered=())
                 try:
                     with turn:
+                        now = self._head(repo, branch)
+                        if base != _finished_root(now):
+                            raise HeadMoved(f"branch {repo}@{branch}")
                         return self._commit(
-                            repo, branch, stored, description, base=base, if_changed=if_changed
+                            repo, branch, stored, description, head=now, if_changed=if_changed
                         )
                 except HeadMoved as error:
                     services.chunks.flush()  # what was read is remembered
@@ -218,9 +225,44 @@ class EngineFiles:
         """The tree that a put is likely to change; nothing depends on whether it is."""
         if target is not None:
             return self._root(repo, target.id)[0]
-        with self._services.database.read() as tx:
-            head = branches.branch_head(tx, repo, commit)
+        head = self._head(repo, commit)
         return EMPTY if head is None or head.finished is None else RootId(head.root)
+
+    def _head(self, repo: str, branch: str) -> CommitRecord | None:
+        with self._services.database.read() as tx:
+            return branches.branch_head(tx, repo, branch)
+
+    def _commit_stored(
+        self, repo: str, branch: str, stored: Stored, description: str, *, if_changed: bool
+    ) -> CommitInfo:
+        """Add the changes to the branch, whatever its head is; to be called in a turn.
+
+        First to the head that is known from the last put, which it nearly always still is.
+        """
+        heads = self._services.heads
+        known = heads.of(repo, branch)
+        if known is not None:
+            try:
+                return self._commit(
+                    repo, branch, stored, description, head=known, if_changed=if_changed
+                )
+            except TrunklineError as error:
+                heads.forget(repo, branch)
+                # Of another head than there is, any error may be untrue.
+                if not isinstance(error, HeadMoved) and self._head(repo, branch) == known:
+                    raise
+            with self._services.database.read() as tx:
+                target = _open_target(tx, repo, branch)
+            if target is not None:
+                return self._add(repo, target, stored)
+        while True:
+            head = self._head(repo, branch)
+            try:
+                return self._commit(
+                    repo, branch, stored, description, head=head, if_changed=if_changed
+                )
+            except HeadMoved:  # by a start or finish, or a branch move, of somebody else
+                continue
 
     def _commit(
         self,
@@ -229,19 +271,16 @@ class EngineFiles:
         stored: Stored,
         description: str,
         *,
-        base: RootId | None = None,
+        head: CommitRecord | None,
         if_changed: bool,
     ) -> CommitInfo:
         """Add the changes to the branch as one finished commit; raises HeadMoved to try again.
 
-        With `base` the changes are for a finished head with that tree only. With `if_changed`, a
-        commit that would have the same tree as the head is not made: the head is returned.
+        That is when `head` is not its head in the end. With `if_changed`, a commit that would have
+        the same tree as the head is not made: the head is returned.
         """
         services = self._services
-        with services.database.read() as tx:
-            head = branches.branch_head(tx, repo, branch)
-        if base is not None and base != _finished_root(head):
-            raise HeadMoved(f"branch {repo}@{branch}")
+        era = services.heads.era
         if head is not None and head.finished is None:
             deltas = stored.for_tree(services, lambda: self._root(repo, head.id)[0])
             stored.keep()
@@ -257,6 +296,8 @@ class EngineFiles:
         root = services.trees.apply(before, deltas, loose=stored.loose)
         if if_changed and head is not None and root == before:
             with services.database.read() as tx:
+                if branches.branch_head(tx, repo, branch) != head:
+                    raise HeadMoved(f"branch {repo}@{branch}")
                 return commits.commit_info(tx, head)
         files, size = services.trees.totals(root)
         services.chunks.flush()
@@ -277,7 +318,8 @@ class EngineFiles:
                 run_id=services.new_id(),
             )
             open_jobs(tx, started.opened, now=now)
-            return commits.commit_info(tx, started.commit)
+        services.heads.remember(repo, branch, started.commit, era=era)
+        return commits.info_of_put(started.commit)
 
     # --- reading ----------------------------------------------------------------------------------
 

@@ -258,6 +258,7 @@ class EnginePurges:
     def _erase(self, row: PurgeRow) -> tuple[KeptContent, ...] | None:
         """The bytes; returns where the content is kept, None as long as they are not all gone."""
         services = self._services
+        services.heads.forget_all()  # trees with what was purged
         with services.database.read() as tx:
             doomed = purges.chunks_of(tx, row.number)
         remarks = erasure.let_workers_go(services, self._pipelines)

@@ -12,6 +12,7 @@ from trunkline.api.waiting import check_wanted
 from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.engine.collector import Collector
+from trunkline.engine.heads import Heads
 from trunkline.errors import TimedOut, Unavailable
 from trunkline.files.intake import Counts
 from trunkline.files.tree import Trees
@@ -36,6 +37,7 @@ class Services:
     collector: Collector
     closing: threading.Event
     started: float  # monotonic seconds
+    heads: Heads = field(default_factory=Heads)
     puts: dict[str, Counts] = field(default_factory=dict)  # by the words their callers chose
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
     _locks_lock: threading.Lock = field(default_factory=threading.Lock)

@@ -9,8 +9,7 @@ so only they are checked: against the changed files before them, and against the
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 
 from trunkline.errors import PathConflict
@@ -36,17 +35,50 @@ _LOOSE_BYTES_MAX = 256 * 1024
 _Place = tuple[Columns, int]  # a row, where it is
 
 
+class _Gathered:
+    """Small chunks that are stored together, which takes one look-up for all of them."""
+
+    def __init__(self, chunks: ChunkStore) -> None:
+        self._chunks = chunks
+        self._pieces: dict[bytes, bytes] = {}
+        self._size_bytes = 0
+        self._soon: list[bytes] = []
+
+    def add(self, digest: bytes, piece: bytes, *, read_soon: bool = False) -> None:
+        self._pieces[digest] = piece
+        self._size_bytes += len(piece)
+        if read_soon:
+            self._soon.append(digest)
+        if self._size_bytes > _LOOSE_BYTES_MAX:
+            self.store()
+
+    def take(self, other: "_Gathered") -> None:
+        """Everything that another one has; it has nothing any more."""
+        self._pieces.update(other._pieces)
+        other._pieces = {}
+
+    def store(self) -> None:
+        """Durable after the next flush of the store."""
+        pieces, soon = self._pieces, self._soon
+        self._pieces, self._soon, self._size_bytes = {}, [], 0
+        if pieces:
+            self._chunks.put_hashed(list(pieces), list(pieces.values()))
+        for digest in soon:
+            self._chunks.remember(ChunkId(digest.hex()), pieces[digest])
+
+
 class LooseParts:
     """Parts of deltas that are kept in memory as long as they are small, instead of being stored.
 
     For changes that are applied at once: only what others are to find needs a place in the store.
-    For one thread.
+    Small contents wait here too, to be stored together with the tree. For one thread.
     """
 
     def __init__(self, chunks: ChunkStore) -> None:
         self._chunks = chunks
         self._parts: dict[ChunkId, bytes] = {}
         self._room_bytes = _LOOSE_BYTES_MAX
+        self.contents = _Gathered(chunks)
 
     def put(self, data: bytes) -> ChunkId:
         if len(data) > self._room_bytes:
@@ -63,6 +95,7 @@ class LooseParts:
 
     def store(self) -> None:
         """Put into the store what is not there; durable after its next flush."""
+        self.contents.store()
         for data in self._parts.values():
             self._chunks.put(data)
         self._parts.clear()
@@ -74,8 +107,7 @@ def apply_deltas(
     """The root of the tree with all changes made, in order; see `Trees.apply`."""
     if not deltas:
         return root
-    load = loader.chunks.get if loose is None else loose.get
-    return _Application(loader, root, deltas, load).run()
+    return _Application(loader, root, deltas, loose).run()
 
 
 class _Application:
@@ -84,9 +116,12 @@ class _Application:
         loader: Loader,
         root: RootId,
         deltas: Sequence[DeltaId],
-        load: Callable[[ChunkId], bytes],
+        loose: LooseParts | None,
     ) -> None:
         self._chunks = loader.chunks
+        self._loose = loose
+        self._nodes = _Gathered(loader.chunks)
+        load = loader.chunks.get if loose is None else loose.get
         segments = [read_segment(load(ChunkId(delta))) for delta in deltas]
         self._cursors = [SegmentCursor(segment, load) for segment in segments]
         # Path: the latest segment that deletes it. A segment deletes before it changes.
@@ -94,7 +129,7 @@ class _Application:
         self._latest_delete = max(self._deleted.values(), default=-1)
         self._removed: set[str] = set()  # files of the old tree that went one by one
         self._new_files = NewFiles()
-        self._writer = RangeWriter(partial(self._chunks.put, read_soon=True))
+        self._writer = RangeWriter(self._save)
         self._basis = Basis(
             View(loader, root), holes_of(self._deleted), self._writer, self._new_files
         )
@@ -115,7 +150,17 @@ class _Application:
             else:
                 heapreplace(heap, (head, n))
         self._basis.copy_until(None)
-        return self._writer.finish()
+        root = self._writer.finish()
+        if self._loose is not None:
+            self._nodes.take(self._loose.contents)
+        self._nodes.store()
+        return root
+
+    def _save(self, data: bytes) -> ChunkId:
+        """A part of the new tree."""
+        digest = Digest(data).digest()
+        self._nodes.add(digest, data, read_soon=True)
+        return ChunkId(digest.hex())
 
     # --- many new files at once -------------------------------------------------------------------
 
@@ -188,6 +233,8 @@ class _Application:
         places = [now, *appended] if now else list(appended)
         if len(places) == 1:
             return places[0]
+        if self._loose is not None:
+            self._loose.contents.store()  # they are read again
         rows: list[FileRow] = [place.row(i, self._chunks.get) for place, i in places]
         joined = Columns()
         joined.add(join_rows(self._chunks, rows), self._chunks.put)

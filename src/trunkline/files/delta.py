@@ -39,6 +39,7 @@ _SEGMENT_CHANGES_MAX = 32 * 1024
 _SEGMENT_SPANS_MAX = 128 * 1024
 _BATCH_FILES_MAX = 512
 _BATCH_BYTES_MAX = 4 * 1024 * 1024
+_LOOSE_CONTENTS_MAX = 16  # small contents that wait for the tree, which is a batch of its own
 
 
 _Noted = tuple[str, int, int, FileRow]  # (path, when, kind, row): it sorts by path, then by time
@@ -51,6 +52,7 @@ class DeltaWriter:
         """`loose` takes the parts of segments that nobody may have to find in the store."""
         self._chunks = trees.chunks
         self._save = trees.chunks.put if loose is None else loose.put
+        self._loose = loose
         self._done: list[DeltaId] = []
         self._changes: list[_Noted] = []
         self._deletes: dict[str, int] = {}  # path: when
@@ -190,7 +192,11 @@ class DeltaWriter:
         return size, name, ((ChunkId(name), size),)
 
     def _store_small(self) -> None:
-        self._chunks.put_hashed(self._small_digests, self._small)
+        if self._loose is None or len(self._small) > _LOOSE_CONTENTS_MAX:
+            self._chunks.put_hashed(self._small_digests, self._small)
+        else:
+            for digest, data in zip(self._small_digests, self._small, strict=True):
+                self._loose.contents.add(digest, data)
         self._small_digests, self._small, self._small_bytes = [], [], 0
 
     # --- segments ---------------------------------------------------------------------------------
@@ -247,6 +253,8 @@ class DeltaWriter:
                 if latest.datum == row.datum:
                     start, conditions, appended = gone, [], []
         if appended:
+            if self._loose is not None:
+                self._loose.contents.store()  # they are read again
             return self._appended(start, conditions, appended)
         if start is None:
             return conditions

@@ -84,12 +84,9 @@ class ChunkStore:
         self._index = self._open_index()
         self.epochs = Epochs(directory)
 
-    def put(self, data: bytes, *, read_soon: bool = False) -> ChunkId:
-        """Store one chunk; it is durable after the next flush. `read_soon`: kept in memory too."""
-        chunk = self.put_many([data])[0]
-        if read_soon:
-            self._remember(chunk, data)
-        return chunk
+    def put(self, data: bytes) -> ChunkId:
+        """Store one chunk; it is durable after the next flush."""
+        return self.put_many([data])[0]
 
     def put_many(self, pieces: Sequence[bytes]) -> list[ChunkId]:
         """Store chunks with one look-up; returns their ids in the same order.
@@ -167,7 +164,7 @@ class ChunkStore:
             for place in sorted(places.values(), key=_position):
                 chunk = missing[place.digest]
                 found[chunk] = self._read_anywhere(place)
-                self._remember(chunk, found[chunk])
+                self.remember(chunk, found[chunk])
             for digest in missing.keys() - places.keys():
                 raise Corrupt(f"chunk {digest.hex()}", "a stored chunk", "none")
         return found
@@ -552,7 +549,8 @@ class ChunkStore:
                 self._readers.popitem(last=False)
         return reader
 
-    def _remember(self, chunk: ChunkId, data: bytes) -> None:
+    def remember(self, chunk: ChunkId, data: bytes) -> None:
+        """Keep the bytes of a stored chunk in memory, because they will be read soon."""
         if len(data) > _CACHED_CHUNK_BYTES_MAX:
             return
         with self._lock:

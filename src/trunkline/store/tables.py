@@ -33,7 +33,7 @@ _ADD = (
     "WITH RECURSIVE each (n) AS ("
     " SELECT 0 UNION ALL SELECT n + 1 FROM each WHERE (n + 1) * 32 < length(:digests))"
     " INSERT INTO chunk (digest, pack, start_bytes, stored_bytes, size_bytes)"
-    " SELECT substr(:digests, n * 32 + 1, 32), :pack,"
+    " SELECT substr(:digests, n * 32 + 1, 32), (SELECT number FROM pack WHERE name = :pack),"
     " CAST(CAST(substr(:numbers, n * 40 + 1, 20) AS TEXT) AS INTEGER),"
     " CAST(CAST(substr(:numbers, n * 40 + 21, 10) AS TEXT) AS INTEGER),"
     " CAST(CAST(substr(:numbers, n * 40 + 31, 10) AS TEXT) AS INTEGER)"
@@ -100,7 +100,7 @@ def add(tx: Transaction, places: Iterable[Location]) -> None:
     for place in sorted(places):
         by_pack.setdefault(place.pack, []).append(place)
     for pack, listed in by_pack.items():
-        number = _number(tx, pack)
+        _know(tx, pack)
         for start in range(0, len(listed), _BATCH):
             batch = listed[start : start + _BATCH]
             numbers = "".join(
@@ -110,12 +110,16 @@ def add(tx: Transaction, places: Iterable[Location]) -> None:
                 _ADD,
                 digests=b"".join([place.digest for place in batch]),
                 numbers=numbers.encode("ascii"),
-                pack=number,
+                pack=pack,
             )
 
 
-def _number(tx: Transaction, pack: str) -> int:
+def _know(tx: Transaction, pack: str) -> None:
     tx.execute("INSERT INTO pack (name) VALUES (:n) ON CONFLICT (name) DO NOTHING", n=pack)
+
+
+def _number(tx: Transaction, pack: str) -> int:
+    _know(tx, pack)
     row = tx.row("SELECT number FROM pack WHERE name = :n", n=pack)
     assert row is not None
     return int(row[0])

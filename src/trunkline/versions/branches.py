@@ -115,10 +115,8 @@ def branch_head(tx: Transaction, repo: str, branch: str) -> CommitRecord | None:
 
     Raises RepoNotFound.
     """
-    row = tables.find_branch(tx, require_repo(tx, repo), branch)
-    if row is None or row.head is None:
-        return None
-    return tables.commit_numbered(tx, row.head)
+    found = head_and_sources(tx, repo, branch)
+    return None if found is None else found[0]
 
 
 def head_and_sources(
@@ -126,14 +124,13 @@ def head_and_sources(
 ) -> tuple[CommitRecord | None, bool] | None:
     """The head of a branch, and whether the branch is derived from others; None if it is missing.
 
-    What every put asks first: as many statements, however many branches there are. Raises
-    RepoNotFound.
+    One statement where it is there. Raises RepoNotFound.
     """
-    row = tables.find_branch(tx, require_repo(tx, repo), branch)
-    if row is None:
+    found = tables.find_target(tx, repo, branch)
+    if found is None:
+        require_repo(tx, repo)
         return None
-    head = None if row.head is None else tables.commit_numbered(tx, row.head)
-    return head, bool(tables.sources_of(tx, row.number))
+    return found.head, found.derived
 
 
 def feeds_others(tx: Transaction, repo: str, branch: str) -> bool:

@@ -15,7 +15,7 @@ from trunkline.errors import (
 )
 from trunkline.files.manifest import EMPTY
 from trunkline.model.names import Ancestry, is_commit_id, parse_reference
-from trunkline.model.versions import BranchName, CommitInfo, Origin
+from trunkline.model.versions import BranchName, CommitInfo, CommitName, Origin, PurgeMark
 from trunkline.versions import purges, tables, triggers
 from trunkline.versions.branches import ensure_branch, require_branch
 from trunkline.versions.provenance import (
@@ -23,9 +23,18 @@ from trunkline.versions.provenance import (
     add_commit,
     provenance_of,
     refuse_second,
+    second_of_run,
     settle,
 )
-from trunkline.versions.records import BranchRow, CommitRecord, NewCommit, RepoRow, RunRecord
+from trunkline.versions.records import (
+    BranchRow,
+    CommitRecord,
+    NewCommit,
+    NewTree,
+    RepoRow,
+    RunRecord,
+    Target,
+)
 from trunkline.versions.repos import require_repo
 
 __all__ = ["CommitRecord", "RunRecord"]
@@ -146,8 +155,7 @@ def _start(
     later: list[BranchName] | None,
 ) -> Started:
     """Open a commit on a branch, or in a repo without one, behind a finished `base`."""
-    if base is not None and base.finished is None:
-        raise CommitOpen(base.repo, base.id, "start a commit on top of it")
+    _refuse_open(base)
     new = NewCommit(
         id=run_id,
         branch=branch,
@@ -163,6 +171,11 @@ def _start(
     commit = tables.insert_commit(tx, place, new, now)
     tables.touch_repos(tx, [place.number])
     return Started(commit=commit, opened=())
+
+
+def _refuse_open(base: CommitRecord | None) -> None:
+    if base is not None and base.finished is None:
+        raise CommitOpen(base.repo, base.id, "start a commit on top of it")
 
 
 def finish_commit(
@@ -225,35 +238,47 @@ def put_commit(
     HeadMoved if it is another one by now, or has another tree than `expected_root`, because some of
     it has been purged. Otherwise like `start_commit`.
     """
-    target = _writable(tx, repo, branch, now)
-    head = None if target.head is None else tables.commit_numbered(tx, target.head)
+    assert root, "a finished commit has a tree"
+    target = _target(tx, repo, branch, run_id, now)
+    place, head = target.branch, target.head
+    if target.derived:
+        raise OutputBranch(repo, branch)
     if expected_head != (None if head is None else head.id):
-        raise HeadMoved(f"branch {target.name}")
+        raise HeadMoved(f"branch {place.name}")
     if head is not None and expected_root is not None and head.root != expected_root:
-        raise HeadMoved(f"branch {target.name}")
-    started = _start(
-        tx,
-        target,
-        head,
+        raise HeadMoved(f"branch {place.name}")
+    _refuse_open(head)
+    if target.taken:
+        raise second_of_run(place.repo, run_id)
+    new = NewCommit(
+        id=run_id,
         branch=branch,
+        origin=Origin.USER,
+        parent=place.head,
         description=description,
-        now=now,
-        run_id=run_id,
-        later=later,
     )
-    finished = _close(
-        tx,
-        started.commit,
-        root=root,
-        files=files,
-        size_bytes=size_bytes,
-        description=description,
-        error=None,
-        now=now,
-        later=later,
-        touched=not started.opened,
-    )
-    return Started(commit=finished.commit, opened=started.opened + finished.opened)
+    tree = NewTree(root=root, files=files, size_bytes=size_bytes)
+    commit = tables.insert_finished(tx, place.repo, new, head, tree, now)
+    tables.move_branch(tx, place.number, commit.number, changed=commit.number)
+    tables.touch_repos(tx, [place.repo.number], changed=commit.number)
+    opened: list[OpenedCommit] = []
+    if target.feeds or later is not None:  # what is derived from it may still come, until `later`
+        opened += settle(tx, [place.name], now=now, run_id=run_id, later=later)
+    if opened:
+        tables.touch_repos(tx, [place.repo.number])  # listed before what follows from it
+    if target.triggers:
+        opened += triggers.fire(tx, [place.name], now=now, run_id=run_id, later=later)
+    return Started(commit=commit, opened=tuple(opened))
+
+
+def _target(tx: Transaction, repo: str, branch: str, run_id: str, now: datetime) -> Target:
+    """What a put into a branch has to know; the branch is made if it is missing."""
+    found = tables.find_target(tx, repo, branch, run=run_id)
+    if found is None:
+        ensure_branch(tx, repo, branch, now=now)
+        found = tables.find_target(tx, repo, branch, run=run_id)
+        assert found is not None, "it was just made"
+    return found
 
 
 def add_deltas(
@@ -301,9 +326,7 @@ def _close(
     error: str | None,
     now: datetime,
     later: list[BranchName] | None,
-    touched: bool = False,
 ) -> Finished:
-    """`touched` says that the repo is known as the one that was changed last."""
     assert root, "a finished commit has a tree"
     assert error is None or (root, files, size_bytes) == (EMPTY, 0, 0), "a failed commit is empty"
     closed = tables.close_commit(
@@ -316,8 +339,7 @@ def _close(
         error=error,
         now=now,
     )
-    if not touched:
-        tables.touch_repos(tx, [require_repo(tx, commit.repo).number])
+    tables.touch_repos(tx, [require_repo(tx, commit.repo).number])
     names = {branch.name for branch in tables.branches_at(tx, commit.number)}
     if commit.branch is not None:  # a later commit may be its head already
         names.add(BranchName(repo=commit.repo, branch=commit.branch))
@@ -377,6 +399,17 @@ def _cut(found: Iterator[CommitRecord], last: int | None, number: int) -> Iterat
 
 def commit_info(tx: Transaction, record: CommitRecord) -> CommitInfo:
     """A commit with its full provenance."""
+    return _info(record, provenance_of(tx, record), purges.marks_of(tx, record.number))
+
+
+def info_of_put(record: CommitRecord) -> CommitInfo:
+    """`commit_info` of what `put_commit` has just made: it was made from nothing."""
+    return _info(record, (), ())
+
+
+def _info(
+    record: CommitRecord, provenance: Sequence[CommitName], purged: Sequence[PurgeMark]
+) -> CommitInfo:
     return CommitInfo(
         repo=record.repo,
         id=record.id,
@@ -390,8 +423,8 @@ def commit_info(tx: Transaction, record: CommitRecord) -> CommitInfo:
         files=record.files,
         root=record.root,
         error=record.error,
-        provenance=tuple(provenance_of(tx, record)),
-        purged=purges.marks_of(tx, record.number),
+        provenance=tuple(provenance),
+        purged=tuple(purged),
     )
 
 

@@ -211,9 +211,13 @@ def add_commit(
 def refuse_second(tx: Transaction, repo: RepoRow, run_id: str) -> None:
     """Raise Conflict if a run already has a commit in a repo."""
     if tables.find_commit(tx, repo, run_id) is not None:
-        raise Conflict(
-            f"run {run_id} already has a commit in repo '{repo.name}', and can have only one"
-        )
+        raise second_of_run(repo, run_id)
+
+
+def second_of_run(repo: RepoRow, run_id: str) -> Conflict:
+    return Conflict(
+        f"run {run_id} already has a commit in repo '{repo.name}', and can have only one"
+    )
 
 
 def refuse_shared_runs(tx: Transaction, branch: BranchRow) -> None:

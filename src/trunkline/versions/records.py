@@ -88,6 +88,27 @@ class BranchRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A branch that a user writes to, and what has to be known for that."""
+
+    branch: BranchRow
+    head: CommitRecord | None
+    derived: bool  # it is made from other branches
+    feeds: bool  # other branches are made from it
+    triggers: bool  # it has a trigger, or is the source of one
+    taken: bool  # its repo has a commit of the run already
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTree:
+    """The tree that a commit is finished with."""
+
+    root: str
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerRow:
     """The trigger of a branch as the catalog holds it, and how far its schedule was followed."""
 

@@ -8,9 +8,9 @@ from trunkline.db.database import Row, Transaction
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.errors import Corrupt
 from trunkline.model.versions import Origin
-from trunkline.versions.records import CommitRecord, NewCommit, RepoRow
+from trunkline.versions.records import CommitRecord, NewCommit, NewTree, RepoRow
 from trunkline.versions.tables.numbers import next_number
-from trunkline.versions.tables.seals import SEALED, seal_of, seal_over
+from trunkline.versions.tables.seals import seal_of, seal_over
 
 PAGES = (16, 64, 256, 500)  # rows held at once while a long list is walked: few are often enough
 FIELDS = (
@@ -24,47 +24,95 @@ LINE_BELOW = (
     "(SELECT 1 FROM commit_record c WHERE c.line = p.line AND c.number > p.number)"
 )
 COMMIT_ROW = f"SELECT {FIELDS} FROM commit_record c {JOINS}"
-_SEAL_OF_NEW = seal_over(*SEALED)
+_INSERT = (
+    "INSERT INTO commit_record (number, repo, id, branch, origin, parent, line, description, "
+    "started_us, finished_us, root, size_bytes, files, seal) VALUES "
+    f"(:number, :repo, :id, :branch, :origin, :parent, COALESCE(({LINE_BELOW}), :number), "
+    ":description, :started_us, :finished_us, :root, :size_bytes, :files, :seal)"
+)
 _SEAL_OF_CLOSED = seal_over("finished_us", "root", "size_bytes", "files", "error", "description")
 
 
 def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime) -> CommitRecord:
+    """An open commit."""
+    return commit_numbered(tx, _insert(tx, repo, new, None, now))
+
+
+def insert_finished(
+    tx: Transaction,
+    repo: RepoRow,
+    new: NewCommit,
+    parent: CommitRecord | None,
+    tree: NewTree,
+    now: datetime,
+) -> CommitRecord:
+    """A commit that has its tree from the beginning; `parent` is the one that `new` names."""
+    assert new.parent == (None if parent is None else parent.number), "the record of its parent"
+    return CommitRecord(
+        repo=repo.name,
+        id=new.id,
+        branch=new.branch,
+        origin=new.origin,
+        parent=None if parent is None else parent.id,
+        description=new.description,
+        started=now,
+        finished=now,
+        root=tree.root,
+        size_bytes=tree.size_bytes,
+        files=tree.files,
+        error=None,
+        number=_insert(tx, repo, new, tree, now),
+    )
+
+
+def _insert(
+    tx: Transaction, repo: RepoRow, new: NewCommit, tree: NewTree | None, now: datetime
+) -> int:
+    """Insert a commit, an open one without a tree; returns its number."""
     number = next_number(tx)
+    at = to_microseconds(now)
     tx.execute(
         "INSERT INTO run (number, id, created_us) VALUES (:number, :id, :now) "
         "ON CONFLICT (id) DO NOTHING",
         number=number,
         id=new.id,
-        now=to_microseconds(now),
+        now=at,
     )
+    root, size_bytes, files = ("", 0, 0) if tree is None else _facts(tree)
+    origin, finished_us = new.origin.value, None if tree is None else at
     tx.execute(
-        "INSERT INTO commit_record "
-        "(number, repo, id, branch, origin, parent, line, description, started_us, seal) VALUES "
-        f"(:number, :repo, :id, :branch, :origin, :parent, COALESCE(({LINE_BELOW}), :number), "
-        f":description, :started_us, {_SEAL_OF_NEW})",
+        _INSERT,
         number=number,
         repo=repo.number,
         id=new.id,
         branch=new.branch,
-        origin=new.origin.value,
+        origin=origin,
         parent=new.parent,
         description=new.description,
-        started_us=to_microseconds(now),
-        finished_us=None,
-        root="",
-        size_bytes=0,
-        files=0,
-        error=None,
+        started_us=at,
+        finished_us=finished_us,
+        root=root,
+        size_bytes=size_bytes,
+        files=files,
+        seal=seal_of(
+            *(number, root, size_bytes, files, new.id, new.branch, origin, new.description),
+            *(at, finished_us, None),
+        ),
     )
-    tx.execute_many(
-        "INSERT INTO commit_provenance (derived, source, branch, position) "
-        "VALUES (:number, :source, :branch, :position)",
-        [
-            {"number": number, "source": s.commit, "branch": s.branch, "position": position}
-            for position, s in enumerate(new.sources)
-        ],
-    )
-    return commit_numbered(tx, number)
+    if new.sources:
+        tx.execute_many(
+            "INSERT INTO commit_provenance (derived, source, branch, position) "
+            "VALUES (:number, :source, :branch, :position)",
+            [
+                {"number": number, "source": s.commit, "branch": s.branch, "position": position}
+                for position, s in enumerate(new.sources)
+            ],
+        )
+    return number
+
+
+def _facts(tree: NewTree) -> tuple[str, int, int]:
+    return tree.root, tree.size_bytes, tree.files
 
 
 def close_commit(

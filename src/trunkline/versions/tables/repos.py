@@ -67,9 +67,10 @@ def describe_repo(tx: Transaction, repo: RepoRow, description: str) -> None:
     )
 
 
-def touch_repos(tx: Transaction, repos: Sequence[int]) -> None:
-    """Mark repos as changed now, all at once."""
-    changed = next_number(tx)
+def touch_repos(tx: Transaction, repos: Sequence[int], *, changed: int | None = None) -> None:
+    """Mark repos as changed now, all at once; `changed` as in `move_branch`."""
+    if changed is None:
+        changed = next_number(tx)
     for repo in repos:
         tx.execute(
             "UPDATE repo SET changed = :changed WHERE number = :repo", repo=repo, changed=changed
