@@ -1,18 +1,23 @@
 """The content of single files: reading a part of it, and putting contents behind one another."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 
 from trunkline.files.columns import FileRow
 from trunkline.store.chunker import CHUNK_MAX_BYTES, cuts, split
 from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.digests import Digest
 
-WINDOW_BYTES = 3 * CHUNK_MAX_BYTES  # cut at a time; there are two
+WINDOWS = 3  # in which contents are on their way
+WINDOW_BYTES = 2 * CHUNK_MAX_BYTES
+STEP_BYTES = 4 * 1024 * 1024  # read, cut and handed on at a time
 
 Fill = Callable[[memoryview], int]  # writes the next bytes of a content there; 0 at its end
 Spans = tuple[tuple[ChunkId, int], ...]  # (chunk, its size) in order
+Content = tuple[int, str, Spans]  # size, digest and chunks
 
 
 def read_content(
@@ -32,50 +37,113 @@ def read_content(
         at += chunk_size
 
 
-def store_content(chunks: ChunkStore, pieces: Iterable[bytes]) -> tuple[int, str, Spans]:
-    """Store a content of any length; returns its size, digest and chunks."""
+def store_content(chunks: ChunkStore, pieces: Iterable[bytes]) -> Content:
+    """Store a content of any length."""
     return store_filled(chunks, _filler(pieces))
 
 
-def store_filled(chunks: ChunkStore, fill: Fill) -> tuple[int, str, Spans]:
-    """Store a content that is read into the memory it is given; see `store_content`.
+def store_filled(chunks: ChunkStore, fill: Fill) -> Content:
+    """Store a content that is read into the memory it is given; see `store_content`."""
+    return next(_stored(chunks, iter([fill]), alone=True))
 
-    In two stages that run beside each other, each on a window of its own: read, cut and hash the
-    chunks of one, while those of the one before are hashed as a whole, compressed and written.
+
+def store_each(chunks: ChunkStore, fills: Iterable[Fill]) -> Iterator[Content]:
+    """Store large contents one behind the other; gives them in order, each some time later.
+
+    The next is asked for when the one before has been read to its end. Worth its threads for
+    contents of more than one chunk.
     """
-    whole = Digest()
-    spans: list[tuple[ChunkId, int]] = []
-    windows = [memoryview(bytearray(WINDOW_BYTES)) for _ in range(2)]  # untouched pages are free
-    tail = windows[1][:0]
-    last = False
-    with ThreadPoolExecutor(1, "store") as second:
-        before: Future[None] | None = None
-        while not last:
-            window = windows[0]
-            window[: len(tail)] = tail
-            size, last = _filled(window, len(tail), fill)
-            parts: list[memoryview] = []
-            start = 0
-            for end in cuts(window[:size], last=last):
-                parts.append(window[start:end])
-                start = end
-            digests = [Digest(part).digest() for part in parts]
-            spans += (
-                (ChunkId(digest.hex()), len(part))
-                for digest, part in zip(digests, parts, strict=True)
-            )
-            if before is not None:
-                before.result()
-            elif last:  # all of it is in one window
-                _keep(chunks, whole, digests, parts)
-                break
-            before = second.submit(_keep, chunks, whole, digests, parts)
-            tail = window[start:size]
-            windows.reverse()
-        if before is not None:
-            before.result()
-    digest = spans[0][0] if len(spans) == 1 else whole.hexdigest()
-    return sum(size for _, size in spans), digest, tuple(spans)
+    return _stored(chunks, iter(fills), alone=False)
+
+
+def _stored(chunks: ChunkStore, fills: Iterator[Fill], *, alone: bool) -> Iterator[Content]:
+    """Store contents in three stages that run beside one another, each in its own thread.
+
+    The caller's reads and cuts; the second one hashes, the third one compresses and writes. They
+    hand on what is in the windows, of which the reader takes the next one as soon as all of it is
+    written. What is `alone` and small is not worth a thread.
+    """
+    windows = [_Window() for _ in range(WINDOWS)]
+    begun: deque[_Coming] = deque()
+    with ThreadPoolExecutor(1, "hash") as hashing, ThreadPoolExecutor(1, "store") as storing:
+        for fill in fills:
+            coming = _Coming()
+            begun.append(coming)
+            tail = windows[0].memory[:0]
+            last = False
+            while not last:
+                window = windows.pop(0)
+                windows.append(window)
+                window.wait()
+                memory = window.memory
+                memory[: len(tail)] = tail
+                start, size = 0, len(tail)
+                while not last and size < WINDOW_BYTES:
+                    room = memory[: min(WINDOW_BYTES, size + STEP_BYTES)]
+                    size, last = _filled(room, size, fill)
+                    ends = [start + end for end in cuts(memory[start:size], last=last)]
+                    parts = [memory[a:b] for a, b in pairwise([start, *ends])]
+                    if not parts:
+                        continue
+                    if alone and last and not coming.stored:
+                        chunks.put_hashed(coming.hash(parts), parts)
+                        break
+                    hashed = hashing.submit(coming.hash, parts)
+                    stored = storing.submit(_put, chunks, hashed, parts)
+                    window.users.append(stored)
+                    coming.stored = stored
+                    start = ends[-1]
+                tail = memory[start:size]
+            while begun and begun[0].done:
+                yield begun.popleft().content()
+        for coming in begun:
+            yield coming.content()
+
+
+class _Window:
+    """Memory in which contents are read, cut and hashed, and out of which they are written."""
+
+    def __init__(self) -> None:
+        self.memory = memoryview(bytearray(WINDOW_BYTES))  # untouched pages are free
+        self.users: list[Future[None]] = []
+
+    def wait(self) -> None:
+        """Until nobody needs what is in it; raises what kept that from being stored."""
+        while self.users:
+            self.users.pop().result()
+
+
+class _Coming:
+    """A content on its way into the store."""
+
+    def __init__(self) -> None:
+        self._whole = Digest()
+        self._spans: list[tuple[ChunkId, int]] = []
+        self.stored: Future[None] | None = None  # of the latest part
+
+    @property
+    def done(self) -> bool:
+        return self.stored is None or self.stored.done()
+
+    def hash(self, parts: list[memoryview]) -> list[bytes]:
+        """The digests of the next chunks."""
+        digests = [Digest(part).digest() for part in parts]
+        for digest, part in zip(digests, parts, strict=True):
+            self._whole.update(part)
+            self._spans.append((ChunkId(digest.hex()), len(part)))
+        return digests
+
+    def content(self) -> Content:
+        """Wait until all of it is stored; raises what kept it from being so."""
+        if self.stored is not None:
+            self.stored.result()
+        spans = tuple(self._spans)
+        digest = spans[0][0] if len(spans) == 1 else self._whole.hexdigest()
+        return sum(size for _, size in spans), digest, spans
+
+
+def _put(chunks: ChunkStore, hashed: "Future[list[bytes]]", parts: list[memoryview]) -> None:
+    chunks.put_hashed(hashed.result(), parts)
 
 
 def filled_from(begin: bytes, fd: int) -> Fill:
@@ -102,12 +170,6 @@ def _filled(window: memoryview, size: int, fill: Fill) -> tuple[int, bool]:
             return size, True
         size += count
     return size, False
-
-
-def _keep(chunks: ChunkStore, whole: Digest, digests: list[bytes], parts: list[memoryview]) -> None:
-    for part in parts:
-        whole.update(part)
-    chunks.put_hashed(digests, parts)
 
 
 def _filler(pieces: Iterable[bytes]) -> Fill:

@@ -16,13 +16,14 @@ import time
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from trunkline.errors import InvalidInput, OperationFailed, TrunklineError
 from trunkline.fetch.local import DEPTH_MAX, LocalLink, followed, translated
 from trunkline.files.columns import Columns, FileRow
-from trunkline.files.content import filled_from, store_filled
+from trunkline.files.content import Fill, filled_from, store_each, store_filled
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.head import HeadRows
 from trunkline.files.listing import STAMP, Listing, changed, distrusted, list_directory
@@ -193,11 +194,28 @@ class Intake:
                 self._count(known.rows.sizes[there : there + same - at], known=True)
                 at = same
                 continue
+            if large := self._large_ones(listing, range(at, part.stop), known):
+                self._read_large(fd, directory, names[at : at + large], block)
+                at += large
+                continue
             before = len(block)
             self._read(fd, directory, names[at], stamps[at * STAMP], listing.links, block)
             self._count(block.sizes[before:], known=False)
             at += 1
         return flags
+
+    def _large_ones(self, listing: Listing, part: range, known: Known) -> int:
+        """How many large files that must be read come first, if there are several."""
+        count = 0
+        for n in part:
+            name, start = listing.names[n], n * STAMP
+            if listing.stamps[start] <= CHUNK_MIN_BYTES or name in listing.links:
+                break
+            there = known.position.get(name, -1)
+            if there >= 0 and _stamp(known.stamps, there) == _stamp(listing.stamps, n):
+                break
+            count += 1
+        return count if count > 1 else 0
 
     def _count(self, sizes: "array[int]", *, known: bool) -> None:
         counts = self._counts
@@ -235,6 +253,32 @@ class Intake:
             raise self._unreadable(directory, name, error) from error
         finally:
             os.close(file)
+
+    def _read_large(self, fd: int, directory: str, names: list[str], rows: Columns) -> None:
+        """Read large files, each while the one before is being stored, and add their rows."""
+        with contextlib.closing(self._fills(fd, directory, names)) as fills:
+            for size in self._contents.add_large(names, fills, rows):
+                self._count(array("Q", [size]), known=False)
+
+    def _fills(self, fd: int, directory: str, names: list[str]) -> Generator[Fill]:
+        for name in names:
+            try:
+                file = os.open(name, _FILE, dir_fd=fd)
+            except OSError as error:
+                raise self._unreadable(directory, name, error) from error
+            try:
+                if not stat.S_ISREG(os.fstat(file).st_mode):
+                    raise changed(os.path.join(self._source.directory, directory, name))
+                yield partial(self._fill, file, directory, name)
+            finally:
+                os.close(file)
+
+    def _fill(self, file: int, directory: str, name: str, window: memoryview) -> int:
+        self._wanted()
+        try:
+            return os.readv(file, [window])
+        except OSError as error:
+            raise self._unreadable(directory, name, error) from error
 
     def _read_link(self, fd: int, directory: str, name: str, rows: Columns) -> None:
         path = f"{directory}/{name}" if directory else name
@@ -355,6 +399,14 @@ class _Contents:
         size, digest, spans = store_filled(self._chunks, filled_from(begin, fd))
         row = FileRow(path=name, size_bytes=size, digest=digest, chunks=spans)
         rows.add(row, self._chunks.put)
+
+    def add_large(self, names: list[str], fills: Iterable[Fill], rows: Columns) -> Iterator[int]:
+        """Store large contents and add their rows; gives the size of each that has its row."""
+        contents = store_each(self._chunks, fills)
+        for name, (size, digest, spans) in zip(names, contents, strict=True):
+            row = FileRow(path=name, size_bytes=size, digest=digest, chunks=spans)
+            rows.add(row, self._chunks.put)
+            yield size
 
     def missing(self, rows: Columns) -> set[int]:
         """The rows of which a chunk is not stored (any more)."""

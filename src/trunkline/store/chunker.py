@@ -19,20 +19,19 @@ _WINDOW_BYTES = 2 * CHUNK_MAX_BYTES  # joined before cutting, so that each byte 
 def cuts(window: bytes | memoryview, *, last: bool) -> list[int]:
     """Where the chunks end that begin a part of a content, which begins at a cut itself.
 
-    Unless it is the `last` part, up to `CHUNK_MAX_BYTES` at its end are left to the next one: where
-    they are cut depends on bytes still to come.
+    Unless it is the `last` part, less than `CHUNK_MAX_BYTES` at its end are left to the next one: a
+    chunk that reaches the end of the part may go on behind it.
     """
     size = len(window)
-    if last and size <= CHUNK_MIN_BYTES:
-        return [size] if size else []
+    if size <= CHUNK_MIN_BYTES:
+        return [size] if size and last else []
     ends: list[int] = []
     at = 0
     cutter = FastCDC(CHUNK_AVG_BYTES, min_size=CHUNK_MIN_BYTES, max_size=CHUNK_MAX_BYTES)
     for chunk in cutter.cut_buf(window):
-        if not last and size - at < CHUNK_MAX_BYTES:
-            break
         at += chunk.length
-        ends.append(at)
+        if at < size or last or chunk.length == CHUNK_MAX_BYTES:
+            ends.append(at)
     return ends
 
 
