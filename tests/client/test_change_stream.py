@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from trunkline.api.changes import (
     PutLocal,
     PutUrl,
     Split,
+    StreamedContent,
     Unpack,
     read_changes,
     write_changes,
@@ -86,6 +87,80 @@ def test_content_that_was_read_in_part_is_skipped_from_there(size: int) -> None:
         seen.append((change.path, next(iter(change.content))[:1]))
 
     assert seen == [(f"{n}", b"\0") for n in range(3)]
+
+
+class Filling:
+    """A body that gives pieces, or fills memory that it is given."""
+
+    def __init__(self, data: bytes, most: int) -> None:
+        self._data = data
+        self._most = most
+        self._at = 0
+
+    def _next(self, size: int) -> bytes:
+        part = self._data[self._at : self._at + min(size, self._most)]
+        self._at += len(part)
+        return part
+
+    def __iter__(self) -> Iterator[bytes]:
+        while part := self._next(self._most):
+            yield part
+
+    def readinto(self, view: memoryview) -> int:
+        part = self._next(len(view))
+        view[: len(part)] = part
+        return len(part)
+
+
+@given(
+    contents=st.lists(st.lists(st.binary(max_size=50), max_size=5), max_size=5),
+    most=st.integers(1, 60),
+    wants=st.lists(st.integers(0, 40), min_size=1),
+    fills=st.booleans(),
+)
+def test_contents_are_the_same_in_pieces_and_where_they_are_wanted(
+    contents: list[list[bytes]], most: int, wants: list[int], fills: bool
+) -> None:
+    changes = [PutFile(path=f"{n}", content=content) for n, content in enumerate(contents)]
+    stream = b"".join(write_changes(changes))
+    parts = [stream[at : at + most] for at in range(0, len(stream), most)]
+    body = Filling(stream, most) if fills else [b"", *parts, b""]
+
+    read = []
+    turn = 0
+    for change in read_changes(body):
+        assert isinstance(change, PutFile)
+        assert isinstance(change.content, StreamedContent)
+        seen = b""
+        while True:
+            wanted = wants[turn % len(wants)]
+            turn += 1
+            view = memoryview(bytearray(wanted))
+            piece = (
+                bytes(view[: change.content.readinto(view)])
+                if wanted
+                else next(iter(change.content), b"")
+            )
+            if not piece:
+                break
+            seen += piece
+        read.append(seen)
+
+    assert read == [b"".join(content) for content in contents]
+
+
+@pytest.mark.parametrize("length", range(0, len(GOLDEN.read_bytes()), 7))
+def test_a_stream_that_broke_off_fills_nothing_up(length: int) -> None:
+    changes = read_changes(Filling(GOLDEN.read_bytes()[:length], 30))
+
+    def fill_all() -> None:
+        for change in changes:
+            while isinstance(change, PutFile) and change.content.readinto(memory):
+                pass
+
+    memory = memoryview(bytearray(20))
+    with pytest.raises(InvalidInput, match="nothing was changed"):
+        fill_all()
 
 
 @given(st.binary(max_size=200))

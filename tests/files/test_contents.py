@@ -8,6 +8,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trunkline.api.changes import PutFile, read_changes, write_changes
 from trunkline.files import columns
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import EMPTY, FileRow, RootId
@@ -55,6 +56,21 @@ def test_a_part_of_a_file_is_that_part_of_its_bytes(
     read = b"".join(trees.read(row, offset, size))
 
     assert read == (NOISE[offset:] if size is None else NOISE[offset : offset + size])
+
+
+@pytest.mark.parametrize("size", [0, CHUNK_MIN_BYTES, CHUNK_MIN_BYTES + 1, 12 * 1024 * 1024])
+def test_a_content_that_arrives_in_a_stream_makes_the_same_file(trees: Trees, size: int) -> None:
+    pieces = [NOISE[at : min(at + 700_000, size)] for at in range(0, size, 700_000)]
+    stream = write_changes([PutFile(path="f", content=pieces)])
+
+    [row] = [
+        DeltaWriter(trees).put("f", change.content)
+        for change in read_changes(stream)
+        if isinstance(change, PutFile)
+    ]
+
+    assert row == row_of(trees, put(trees, EMPTY, NOISE[:size]))
+    assert b"".join(trees.read(row)) == NOISE[:size]
 
 
 def test_pieces_of_any_size_make_the_same_file(trees: Trees) -> None:

@@ -10,7 +10,7 @@ Format page: docs/formats/change-stream.md (version 1).
 
 import json
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, field
 from typing import Any
 
@@ -174,6 +174,9 @@ def read_changes(body: Iterable[bytes]) -> Iterator[FileChange]:
 
     Each change must be used (its content read) before the next one is asked for; content that was
     not read is skipped. Raises InvalidInput for a malformed or unfinished stream.
+
+    Contents are `StreamedContent`. If the body too has `readinto` beside its pieces, what is wanted
+    of them by that method comes straight from it.
     """
     frames = _Frames(body)
     while True:
@@ -201,7 +204,7 @@ def _change(payload: bytes, frames: "_Frames") -> FileChange:
         raise InvalidInput("the stream of changes has a malformed header") from error
     _check_treatments(given)
     if kind is PutFile:
-        return PutFile(content=frames.content(), **given)
+        return PutFile(content=StreamedContent(frames), **given)
     return kind(**given)
 
 
@@ -253,6 +256,20 @@ def _frame(kind: bytes, payload: bytes) -> bytes:
     return _FRAME.pack(kind, len(payload)) + payload
 
 
+class StreamedContent:
+    """The content of the change that was read last: once, in order."""
+
+    def __init__(self, frames: "_Frames") -> None:
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._frames.content()
+
+    def readinto(self, view: memoryview) -> int:
+        """Some of the next bytes, written to this memory; 0 at the end."""
+        return self._frames.readinto(view)
+
+
 class _Frames:
     """Reads frames off a body that arrives in pieces of any size; one head can be put back.
 
@@ -261,6 +278,7 @@ class _Frames:
 
     def __init__(self, body: Iterable[bytes]) -> None:
         self._body = iter(body)
+        self._into: Callable[[memoryview], int] | None = getattr(body, "readinto", None)
         self._piece = b""
         self._at = 0
         self.left = 0  # bytes of a frame that are still to be read
@@ -282,12 +300,35 @@ class _Frames:
     def content(self) -> Iterator[bytes]:
         """The data up to the next head."""
         while True:
+            yield from self.some()
             kind, size = self.next()
             if kind != _DATA:
                 self._pushed = kind, size
                 return
             self.left = size
-            yield from self.some()
+
+    def readinto(self, view: memoryview) -> int:
+        """Some of the data up to the next head, straight to where it is wanted; 0 at its end."""
+        while not self.left:
+            kind, size = self.next()
+            if kind != _DATA:
+                self._pushed = kind, size
+                return 0
+            self.left = size
+        view = view[: self.left]
+        while self._at == len(self._piece):
+            if self._into is not None:
+                count = self._into(view)
+                if not count:
+                    raise _broken_off()
+                self.left -= count
+                return count
+            self._fetch()
+        part = self._piece[self._at : self._at + len(view)]
+        view[: len(part)] = part
+        self._at += len(part)
+        self.left -= len(part)
+        return len(part)
 
     def some(self) -> Iterator[bytes]:
         """What is left of the frame, in pieces."""
@@ -316,7 +357,9 @@ class _Frames:
     def _fetch(self) -> None:
         piece = next(self._body, None)
         if piece is None:
-            raise InvalidInput(
-                "the stream of changes broke off before its end; nothing was changed"
-            )
+            raise _broken_off()
         self._piece, self._at = piece, 0
+
+
+def _broken_off() -> InvalidInput:
+    return InvalidInput("the stream of changes broke off before its end; nothing was changed")

@@ -37,6 +37,7 @@ REVIVAL_PAUSE_S = 0.05
 KEPT_MAX = 8  # idle connections
 KEPT_FOR_S = 30.0  # the server closes them after 75
 TARGET_BYTES_MAX = 60 * 1024  # what the server reads of a request line
+SEND_BYTES = 1024 * 1024  # on their way through a Unix socket, as those of the server
 PIECE_BYTES = 256 * 1024  # least that is sent at a time of an upload
 PIECES_MAX = 1000  # sent at once; systems take 1,024 buffers
 ERROR_BYTES_MAX = 1024 * 1024
@@ -303,6 +304,8 @@ def _open(address: ServerAddress) -> Wire:
     try:
         if isinstance(address, SocketAddress):
             sock.settimeout(CONNECT_TIMEOUT_S)
+            # Fewer changes between the two processes while much is sent; the system has a limit.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
             sock.connect(str(address.path))
             wire = Wire(sock, host="localhost")
         else:

@@ -146,20 +146,25 @@ def _put(chunks: ChunkStore, hashed: "Future[list[bytes]]", parts: list[memoryvi
     chunks.put_hashed(hashed.result(), parts)
 
 
-def filled_from(begin: bytes, fd: int) -> Fill:
-    """Gives what has been read of an open file already, and then the rest of it."""
+def filled_from(begin: bytes, onward: Fill) -> Fill:
+    """Gives what has been read of a content already, and then the rest of it."""
     rest = memoryview(begin)
 
     def fill(window: memoryview) -> int:
         nonlocal rest
         if not rest:
-            return os.readv(fd, [window])
+            return onward(window)
         count = min(len(rest), len(window))
         window[:count] = rest[:count]
         rest = rest[count:]
         return count
 
     return fill
+
+
+def from_open(fd: int) -> Fill:
+    """Gives what is left of an open file."""
+    return lambda window: os.readv(fd, [window])
 
 
 def _filled(window: memoryview, size: int, fill: Fill) -> tuple[int, bool]:

@@ -9,9 +9,17 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
+from trunkline.api.changes import StreamedContent
 from trunkline.files.apply import LooseParts
 from trunkline.files.columns import Columns, FileRow
-from trunkline.files.content import Spans, filled_from, join_rows, store_content, store_filled
+from trunkline.files.content import (
+    Spans,
+    filled_from,
+    from_open,
+    join_rows,
+    store_content,
+    store_filled,
+)
 from trunkline.files.renaming import renamed_segments
 from trunkline.files.segments import (
     APPEND,
@@ -110,7 +118,7 @@ class DeltaWriter:
             pieces = chain([begin], iter(lambda: os.read(fd, CHUNK_MIN_BYTES), b""))
             self.put(path, pieces, append=append)
             return
-        size, digest, spans = store_filled(self._chunks, filled_from(begin, fd))
+        size, digest, spans = store_filled(self._chunks, filled_from(begin, from_open(fd)))
         row = FileRow(path=path, size_bytes=size, digest=digest, chunks=spans)
         self.put_row(row, append=append)
 
@@ -178,6 +186,9 @@ class DeltaWriter:
             pieces.append(piece)
             size += len(piece)
             if size > CHUNK_MIN_BYTES:
+                if isinstance(content, StreamedContent):  # the rest of it needs no pieces
+                    fill = filled_from(b"".join(pieces), content.readinto)
+                    return store_filled(self._chunks, fill)
                 return store_content(self._chunks, chain(pieces, rest))
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         digest = Digest(data).digest()

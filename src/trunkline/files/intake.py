@@ -23,7 +23,7 @@ from functools import partial
 from trunkline.errors import InvalidInput, OperationFailed, TrunklineError
 from trunkline.fetch.local import DEPTH_MAX, LocalLink, followed, translated
 from trunkline.files.columns import Columns, FileRow
-from trunkline.files.content import Fill, filled_from, store_each, store_filled
+from trunkline.files.content import Fill, filled_from, from_open, store_each, store_filled
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.head import HeadRows
 from trunkline.files.listing import STAMP, Listing, changed, distrusted, list_directory
@@ -396,7 +396,7 @@ class _Contents:
                 self._store()
 
     def _large(self, begin: bytes, fd: int, name: str, rows: Columns) -> None:
-        size, digest, spans = store_filled(self._chunks, filled_from(begin, fd))
+        size, digest, spans = store_filled(self._chunks, filled_from(begin, from_open(fd)))
         row = FileRow(path=name, size_bytes=size, digest=digest, chunks=spans)
         rows.add(row, self._chunks.put)
 

@@ -16,13 +16,12 @@ import re
 import socket
 import struct
 from collections.abc import Iterable
-from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from trunkline.errors import NotAllowed, TokenRefused, TrunklineError
 from trunkline.server.rest.reports import report, send_json
+from trunkline.server.withholding import WithholdingProtocol
 
 SEND_BYTES = 1024 * 1024  # on their way through the private socket
 HEALTH = "/healthz"
@@ -31,7 +30,7 @@ HEAD_S = 60.0  # within which the head of a request must have come
 _HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 
 
-class Protocol(H11Protocol):
+class Protocol(WithholdingProtocol):
     """Marks requests from the private socket, and hangs up on other users there.
 
     Requests know their transport too, for bodies that are worth a way of their own. Connections
@@ -52,7 +51,7 @@ class Protocol(H11Protocol):
             if not _is_own_user(peer):
                 transport.abort()
         # Each request gets a copy of this as scope["state"].
-        self.app_state: dict[str, Any] = {
+        self.app_state = {
             **self.app_state,
             "private": private,
             "transport": transport,

@@ -15,10 +15,12 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
+from trunkline.api.changes import FileChange
 from trunkline.api.operation import Operation
-from trunkline.errors import InvalidInput, NotAllowed
+from trunkline.errors import InvalidInput, NotAllowed, Unavailable
 from trunkline.server.rest.arguments import Shape, read_body, read_query, shape_of
 from trunkline.server.rest.bodies import DIRECT_FROM_BYTES, DirectBody
+from trunkline.server.rest.inbound import DirectUpload
 from trunkline.server.rest.reports import LINES, OCTETS, encode, report, send_json
 from trunkline.server.rest.threads import Inflow, Outflow, Threads
 from trunkline.server.rest.uploads import brief_changes, received_changes
@@ -100,7 +102,13 @@ class Endpoint:
             body = await read_whole(receive, scope, self._limits.body_bytes_max)
             arguments = in_path | read_body(operation, self._names, body)
         if operation.upload is not None:
-            await self._serve_upload(receive, send, arguments, scope.get("state", {}))
+            state = scope.get("state", {})
+            direct = state["take_upload"]() if "take_upload" in state else None
+            if direct is None:
+                await self._serve_upload(receive, send, arguments, state)
+            else:
+                private = bool(state.get("private"))
+                await self._serve_direct(direct, receive, send, arguments, private=private)
         elif operation.streams_bytes or operation.streams_values:
             # Older callers get no chunks.
             state = scope.get("state", {}) if scope.get("http_version") == "1.1" else {}
@@ -145,6 +153,47 @@ class Endpoint:
         finally:
             feeding.cancel()
             inflow.end()
+
+    async def _serve_direct(
+        self,
+        body: DirectUpload,
+        receive: Receive,
+        send: Send,
+        arguments: dict[str, Any],
+        *,
+        private: bool,
+    ) -> None:
+        upload = self._operation.upload
+        assert upload is not None
+
+        def changes() -> Iterator[FileChange]:
+            yield from received_changes(body, private=private)
+            body.finish()
+
+        def work(outflow: Outflow) -> None:
+            with body:
+                answer = self._answer({**arguments, upload: changes()})
+            outflow.put(answer)
+
+        try:
+            outflow = self._threads.start(work, patient=False)
+        except Unavailable:
+            body.leave()
+            await body.returned()
+            raise
+        try:
+            with _hanging_up(receive, outflow):
+                answer = await outflow.take()
+                if answer is not None:
+                    await body.returned()
+                    await send_json(send, 200, b"".join(answer))
+        except Exception as error:
+            await body.returned()
+            if not body.broken:
+                raise
+            await send_json(send, *report(error), headers=[(b"connection", b"close")])
+        finally:
+            body.end()
 
     async def _serve_stream(
         self,
