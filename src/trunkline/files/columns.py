@@ -257,13 +257,16 @@ class Reader:
         self.check(found == version, f"version {version}", f"version {found}")
         return tuple(numbers)
 
-    def take(self, size: int) -> bytes:
-        end = self._at + size
-        left = len(self._data) - self._at
+    def skip(self, size: int) -> int:
+        """Pass a part by; returns where it begins."""
+        at, left = self._at, len(self._data) - self._at
         self.check(size <= left, f"{size} more bytes", f"{left}")
-        taken = self._data[self._at : end]
-        self._at = end
-        return taken
+        self._at = at + size
+        return at
+
+    def take(self, size: int) -> bytes:
+        at = self.skip(size)
+        return self._data[at : at + size]
 
     def text(self, size: int) -> str:
         try:

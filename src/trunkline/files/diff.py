@@ -219,7 +219,7 @@ def _changed(a: _Cursor, b: _Cursor) -> Iterator[tuple[Side, FileRow]]:
     If their paths differ after all, nothing is said, and their rows are opened.
     """
     ours, theirs = a.glance(), b.glance()
-    if ours.text != theirs.text:
+    if not ours.has_paths_of(theirs):
         a.open()
         b.open()
         return

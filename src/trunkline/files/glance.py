@@ -15,11 +15,13 @@ from trunkline.store.digests import DIGEST_BYTES
 _SIZE_BYTES = 8
 _ASKED_MAX = 4  # paths that are looked for one by one, before all are made
 _WALK_MAX = 64  # paths passed on the way to one
-_COMPARED_ROWS = 64  # digests compared at once before they are looked at one by one
 
 
 class Glance:
-    """One stored range. Raises Corrupt where the lengths that it states don't fit."""
+    """One stored range. Raises Corrupt where the lengths that it states don't fit.
+
+    Its columns stay where they are: a copy of them costs more than what most questions need.
+    """
 
     def __init__(self, data: bytes) -> None:
         reader = Reader(data, RANGE_MAGIC)
@@ -30,9 +32,29 @@ class Glance:
         self._rows: Columns | None = None
         self._asked = 0
         self.count = head.rows
-        self.text = reader.take(head.path_bytes)  # all paths, with NUL between them
-        self._sizes = reader.take(self.count * _SIZE_BYTES)
-        self._digests = reader.take(self.count * DIGEST_BYTES)
+        self._text = reader.skip(head.path_bytes)  # where all paths are, with NUL between them
+        self._text_end = self._sizes = reader.skip(self.count * _SIZE_BYTES)
+        self._digests = reader.skip(self.count * DIGEST_BYTES)
+        self._digests_end = self._digests + self.count * DIGEST_BYTES
+
+    @property
+    def text(self) -> bytes:
+        """All paths, with NUL between them."""
+        return self._data[self._text : self._text_end]
+
+    def reaches(self, first: bytes, last: bytes) -> bool:
+        """Whether these are its first and its last path."""
+        data, start, end = self._data, self._text, self._text_end
+        behind = data.find(0, start, end)
+        before = data.rfind(0, start, end)
+        whole = data[start : end if behind < 0 else behind], data[max(start, before + 1) : end]
+        return whole == (first, last)
+
+    def has_paths_of(self, other: "Glance") -> bool:
+        """Whether another range has the same paths."""
+        theirs = memoryview(other._data)[other._text : other._text_end]
+        same_length = self._text_end - self._text == len(theirs)
+        return same_length and self._data.startswith(theirs, self._text)
 
     def path(self, i: int) -> str:
         """The path of a row."""
@@ -48,48 +70,54 @@ class Glance:
         if self._refs or self._datums:
             self._rows = self._rows or decode_columns(RANGE_MAGIC, self._data)
             return self._rows, i
-        at = i * DIGEST_BYTES
-        size = int.from_bytes(self._sizes[i * _SIZE_BYTES : (i + 1) * _SIZE_BYTES], "little")
+        data, at = self._data, self._digests + i * DIGEST_BYTES
+        place = self._sizes + i * _SIZE_BYTES
+        size = int.from_bytes(data[place : place + _SIZE_BYTES], "little")
         rows = Columns()
-        rows.add_small(path, size, self._digests[at : at + DIGEST_BYTES])
+        rows.add_small(path, size, data[at : at + DIGEST_BYTES])
         return rows, 0
 
     def differing(self, other: "Glance") -> Iterator[int]:
         """The rows whose content another range with the same paths has otherwise."""
-        ours, theirs = self._digests, other._digests
-        if ours == theirs:
-            return
-        step = _COMPARED_ROWS * DIGEST_BYTES
-        for start in range(0, len(ours), step):
-            if ours[start : start + step] == theirs[start : start + step]:
+        there = memoryview(other._data)[other._digests : other._digests_end]
+        left = [(0, self.count)] if self.count == other.count else []
+        while left:
+            start, end = left.pop()
+            at, until = start * DIGEST_BYTES, end * DIGEST_BYTES
+            if self._data.startswith(there[at:until], self._digests + at):
                 continue
-            for at in range(start, min(start + step, len(ours)), DIGEST_BYTES):
-                if ours[at : at + DIGEST_BYTES] != theirs[at : at + DIGEST_BYTES]:
-                    yield at // DIGEST_BYTES
+            if end - start == 1:
+                yield start
+            else:
+                middle = (start + end) // 2
+                left += (middle, end), (start, middle)
 
     def _near(self, i: int) -> bytes:
         """A path by its number: from where it is if all are about as long, past the ones between.
 
         Counting separators costs a tenth of cutting the text at them.
         """
-        text = self.text
-        at = len(text) * i // self.count
+        data, low, high = self._data, self._text, self._text_end
+        at = low + (high - low) * i // self.count
         # Counted in the shorter part: how many separators are missing from there on to the path.
-        before = text.count(0, 0, at) if 2 * i < self.count else self.count - 1 - text.count(0, at)
+        if 2 * i < self.count:
+            before = data.count(0, low, at)
+        else:
+            before = self.count - 1 - data.count(0, at, high)
         missing = i - before
         if abs(missing) > _WALK_MAX:
             return self._paths[i]
         if missing > 0:
             at -= 1
             for _ in range(missing):
-                at = text.find(0, at + 1)
+                at = data.find(0, at + 1, high)
                 if at < 0:
                     raise Corrupt("a stored range", f"{self.count} paths", "fewer")
         else:
             for _ in range(1 - missing):
-                at = text.rfind(0, 0, at)
-        end = text.find(0, at + 1)
-        return text[at + 1 : len(text) if end < 0 else end]
+                at = max(data.rfind(0, low, at), low - 1)
+        end = data.find(0, at + 1, high)
+        return data[at + 1 : high if end < 0 else end]
 
     @cached_property
     def _paths(self) -> list[bytes]:

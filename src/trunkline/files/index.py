@@ -129,14 +129,8 @@ class Loader:
 
 
 def _checked(found: Glance, unit: Unit) -> Glance:
-    first, last = unit.first.encode("utf-8"), unit.last.encode("utf-8")
-    text = found.text
-    if (
-        found.count != unit.rows
-        or not text.startswith(first)
-        or text[len(first) : len(first) + 1] not in (b"", b"\0")
-        or text[text.rfind(0) + 1 :] != last
-    ):
+    ends = unit.first.encode("utf-8"), unit.last.encode("utf-8")
+    if found.count != unit.rows or not found.reaches(*ends):
         raise Corrupt(
             f"range {unit.blob}",
             f"{unit.rows} rows from '{unit.first}' to '{unit.last}'",
