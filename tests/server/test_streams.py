@@ -237,7 +237,7 @@ def test_many_values_come_through_in_order(server: MemoryServer) -> None:
 
 
 def replace_operation(server: MemoryServer, name: str, call: Callable[..., object]) -> None:
-    for route in server.app.asgi.routes:
-        for _, _, endpoint in getattr(route, "_table", ()):
+    for routes in server.app.rest.table.values():
+        for _, _, endpoint in routes:
             if endpoint._operation.name == name:
                 endpoint._call = call

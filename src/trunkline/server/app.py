@@ -1,14 +1,13 @@
-"""The ASGI application: a guard, the REST door, and the two routes that belong to no operation."""
+"""The ASGI application: a guard, the REST door, and the routes that belong to no operation."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.api.connection import Operations
 from trunkline.errors import NotAllowed
@@ -19,6 +18,8 @@ from trunkline.server.rest.reports import JSON, encode, method_not_allowed, no_s
 from trunkline.server.rest.routes import PREFIX, RestDoor
 from trunkline.server.rest.threads import Threads
 
+OPENAPI = f"{PREFIX}/openapi.json"
+SHUTDOWN = f"{PREFIX}/shutdown"
 SLACK_BYTES = 1024 * 1024  # in a JSON body, beside the spec in it
 
 
@@ -27,6 +28,8 @@ class App:
     """The application and what its owner needs to end it well."""
 
     asgi: ASGIApp
+    rest: RestDoor  # every path below its prefix
+    others: tuple[str, ...]  # paths
     threads: Threads
 
 
@@ -65,17 +68,24 @@ def build_app(
         shut_down()
         return Response(b"null", media_type=JSON)
 
+    others = {
+        HEALTH: Route(HEALTH, healthz, methods=["GET"]),
+        OPENAPI: Route(OPENAPI, describe, methods=["GET"]),
+        SHUTDOWN: Route(SHUTDOWN, shutdown, methods=["POST"]),
+    }
+    rest, inner = RestDoor(operations, threads, limits), f"{PREFIX}/".encode()
     application = Starlette(
-        routes=[
-            Route(HEALTH, healthz, methods=["GET"]),
-            Route(f"{PREFIX}/openapi.json", describe, methods=["GET"]),
-            Route(f"{PREFIX}/shutdown", shutdown, methods=["POST"]),
-            RestDoor(operations, threads, limits),
-        ],
-        middleware=[Middleware(Guard, token=token, hosts=tuple(hosts))],
+        routes=[*others.values()],
         exception_handlers={404: _not_found, 405: _method_not_allowed},
     )
-    return App(asgi=application, threads=threads)
+
+    async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+        # Past the framework, whose layers take longer than finding the operation.
+        operation = scope["raw_path"].startswith(inner) and scope["path"] not in others
+        await (rest if operation else application)(scope, receive, send)
+
+    guarded = Guard(inside, token, hosts)
+    return App(asgi=guarded, rest=rest, others=tuple(others), threads=threads)
 
 
 def _not_found(request: Request, _: Exception) -> Response:

@@ -8,7 +8,6 @@ called `path` at the end of a route takes all the rest, slashes included.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from trunkline.api.connection import NOUNS, Operations
@@ -60,33 +59,24 @@ def declared() -> Iterator[tuple[str, Operation]]:
             yield noun, operation
 
 
-class RestDoor(BaseRoute):
-    """Everything below the prefix."""
+class RestDoor:
+    """Everything below the prefix, as an ASGI application."""
 
     def __init__(self, operations: Operations, threads: Threads, limits: Limits) -> None:
-        self._table = [
-            (
-                operation.method,
-                pattern_of(operation.path),
-                Endpoint(
-                    operation,
-                    getattr(getattr(operations, noun), operation.name),
-                    threads,
-                    limits,
-                ),
+        # By the first segment, which is a word in every path.
+        self.table: dict[bytes | str, list[tuple[str, Pattern, Endpoint]]] = {}
+        for noun, operation in declared():
+            call = getattr(getattr(operations, noun), operation.name)
+            pattern = pattern_of(operation.path)
+            self.table.setdefault(pattern.segments[0], []).append(
+                (operation.method, pattern, Endpoint(operation, call, threads, limits))
             )
-            for noun, operation in declared()
-        ]
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        inside = scope["type"] == "http" and _raw_path(scope).startswith(f"{PREFIX}/".encode())
-        return (Match.FULL if inside else Match.NONE), {}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = _raw_path(scope)
         below = raw[len(PREFIX) + 1 :]
         allowed: list[str] = []
-        for method, pattern, endpoint in self._table:
+        for method, pattern, endpoint in self.table.get(below.partition(b"/")[0], ()):
             found = pattern.match(below)
             if found is None:
                 continue

@@ -15,10 +15,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import anyio.to_thread
-
 from trunkline.api.waiting import wanted_while
 from trunkline.errors import Unavailable
+from trunkline.server.rest.pool import Pool, call_in_loop
 
 SHORT_MAX = 32  # operations at a time on the pool; more wait their turn
 BRIEF_MAX = 64  # small uploads at a time on their pool; more wait their turn
@@ -57,7 +56,7 @@ class Outflow:
             self._size_bytes += len(piece)
             wake, self._sleeping = self._sleeping, False
         if wake:
-            _call_in_loop(self._loop, self._arrived.set)
+            call_in_loop(self._loop, self._arrived.set)
 
     def finish(self, error: BaseException | None = None) -> None:
         """Called by the thread when it is done, with the error that ended it if there was one."""
@@ -65,7 +64,7 @@ class Outflow:
             self._finished = True
             if self._error is None:
                 self._error = error
-        _call_in_loop(self._loop, self._arrived.set)
+        call_in_loop(self._loop, self._arrived.set)
 
     def abandon(self, error: BaseException | None = None) -> None:
         """Tell both sides that this is over: the thread stops, `take` raises the error."""
@@ -75,7 +74,7 @@ class Outflow:
             self._abandoned = True
             self._error = error
             self._changed.notify_all()
-        _call_in_loop(self._loop, self._arrived.set)
+        call_in_loop(self._loop, self._arrived.set)
 
     def wanted(self) -> bool:
         return not self._abandoned
@@ -144,7 +143,7 @@ class Inflow:
                 was_full = self._size_bytes >= BUFFER_BYTES_MAX
                 self._size_bytes = 0
             if was_full:
-                _call_in_loop(self._loop, self._drained.set)
+                call_in_loop(self._loop, self._drained.set)
             yield from pieces
 
 
@@ -152,8 +151,8 @@ class Threads:
     """The threads of one door."""
 
     def __init__(self, *, short_max: int = SHORT_MAX, long_max: int = LONG_MAX) -> None:
-        self._short = anyio.CapacityLimiter(short_max)
-        self._brief = anyio.CapacityLimiter(BRIEF_MAX)
+        self._short = Pool("short", short_max)
+        self._brief = Pool("brief", BRIEF_MAX)
         self._long_max = long_max
         self._lock = threading.Lock()
         self._running: dict[Outflow, bool] = {}  # to whether it is patient
@@ -161,7 +160,7 @@ class Threads:
 
     async def short(self, work: Callable[[], Result]) -> Result:
         """Run work that ends soon."""
-        return await anyio.to_thread.run_sync(work, limiter=self._short, abandon_on_cancel=True)
+        return await self._short.run(work)
 
     async def brief(self, work: Callable[[], Result], *, wanted: Callable[[], bool]) -> Result:
         """Run work that ends soon once it has its turn, which may take a while."""
@@ -170,7 +169,7 @@ class Threads:
             with wanted_while(wanted):
                 return work()
 
-        return await anyio.to_thread.run_sync(run, limiter=self._brief, abandon_on_cancel=True)
+        return await self._brief.run(run)
 
     def start(self, work: Callable[[Outflow], None], *, patient: bool) -> Outflow:
         """Run work that can last; what it puts is taken from the result.
@@ -205,6 +204,8 @@ class Threads:
             patient = [outflow for outflow, waits in self._running.items() if waits]
         for outflow in patient:
             outflow.abandon(Unavailable("the server is stopping"))
+        self._short.close()
+        self._brief.close()
 
     @property
     def running(self) -> int:
@@ -222,11 +223,3 @@ class Threads:
             with self._lock:
                 del self._running[outflow]
             outflow.finish(error)
-
-
-def _call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
-    try:
-        loop.call_soon_threadsafe(function)
-    except RuntimeError:
-        if not loop.is_closed():  # the server is gone; nobody is left to be told
-            raise
