@@ -575,3 +575,26 @@ def test_finishing_tells_what_was_opened(data) -> None:
     )
 
     assert [opened.commit.repo for opened in finished.opened] == ["out"]
+
+
+@pytest.mark.parametrize("order", [("mid", "master"), ("master", "mid")])
+def test_one_tick_moves_a_whole_chain_whichever_branch_was_made_first(data, order) -> None:
+    for branch in order:
+        follow(data, branch, {"mid": "staging", "master": "mid"}[branch], cron="@every 1h")
+    newest = data.put("data", "staging").commit.id
+
+    tick(data, data.now + 2 * HOUR)
+
+    assert (head(data, "mid"), head(data, "master")) == (newest, newest)
+
+
+def test_what_comes_back_is_looked_at_like_what_was_put(data) -> None:
+    data.put("data", "staging")
+    second = data.put("data", "staging").commit
+    data.drop(f"data@{second.id}")
+    follow(data, "master", "staging", commits=2)
+    before = head(data, "master")
+
+    data.undelete("commit", f"data@{second.id}")
+
+    assert (before, head(data, "master")) == (None, second.id)

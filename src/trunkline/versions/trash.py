@@ -17,10 +17,11 @@ from trunkline.model.names import is_commit_id, project_of
 from trunkline.model.versions import BranchName
 from trunkline.versions import tables
 from trunkline.versions.branches import require_branch
-from trunkline.versions.provenance import OpenedCommit, propagate, refuse_shared_runs
+from trunkline.versions.provenance import OpenedCommit, refuse_shared_runs
 from trunkline.versions.records import BranchRow
 from trunkline.versions.repos import require_repo
 from trunkline.versions.tables import TrashEntry
+from trunkline.versions.triggers import settle
 
 __all__ = ["TrashEntry"]
 
@@ -202,10 +203,10 @@ def roots_and_deltas(tx: Transaction) -> Iterator[tuple[str, str]]:
 def restore(tx: Transaction, entry: TrashEntry, *, now: datetime, run_id: str) -> Restored:
     """Bring back what an entry holds and forget the entry.
 
-    A branch whose head the deletion moved gets it back, unless it has moved on since. Where a
-    branch downstream is due for a commit then, that is opened in the run `run_id`. Raises
-    Conflict for a name that is taken again, or where something that it hangs on has been deleted
-    too (naming the command that brings that back), and ProvenanceLoop.
+    A branch whose head the deletion moved gets it back, unless it has moved on since. Triggers are
+    looked at then, and where a branch downstream is due for a commit, that is opened in the run
+    `run_id`. Raises Conflict for a name that is taken again, or where something that it hangs on
+    has been deleted too (naming the command that brings that back), and ProvenanceLoop.
     """
     count = tables.commits_in(tx, entry.number)
     notes: list[str] = []
@@ -218,7 +219,7 @@ def restore(tx: Transaction, entry: TrashEntry, *, now: datetime, run_id: str) -
     _restore_triggers(tx, entry, notes)
     for row in tables.kept_rows(tx, entry.number, "branch_retention"):
         tables.put_row(tx, "branch_retention", row)
-    opened = propagate(tx, list(dict.fromkeys(due)), now=now, run_id=run_id)
+    opened = settle(tx, list(dict.fromkeys(due)), now=now, run_id=run_id, later=None)
     tables.delete_entry(tx, entry.number)
     return Restored(entry=entry, commits=count, opened=tuple(opened), notes=tuple(notes))
 

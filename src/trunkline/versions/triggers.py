@@ -152,18 +152,27 @@ def fire(
 ) -> list[OpenedCommit]:
     """Move what is triggered now that these branches have changed, and open what becomes due.
 
-    Chains are followed to their ends. The commits downstream belong to the run `run_id`, where that
-    has none yet in their repos (a run has one commit per repo); otherwise each move makes a run of
-    its own, whose id comes from that of the other. With `later` they are only noted there.
+    Chains are followed to their ends, each trigger being looked at once, after that of the branch
+    that it follows: so what comes of it does not depend on which branch was made first. The commits
+    downstream belong to the run `run_id`, where that has none yet in their repos (a run has one
+    commit per repo); otherwise each move makes a run of its own, whose id comes from that of the
+    other. With `later` they are only noted there.
     """
-    waiting = [row.number for name in branches if (row := _find(tx, name)) is not None]
+    waiting: dict[int, TriggerRow] = {}
+    for name in branches:
+        if (row := _find(tx, name)) is not None:
+            waiting |= {t.branch.number: t for t in tables.triggers_around(tx, row.number)}
     moved: dict[int, BranchRow] = {}
+    depths = {number: _depth(tx, trigger) for number, trigger in waiting.items()}
     while waiting:
-        for trigger in tables.triggers_around(tx, waiting.pop(0)):
-            target = trigger.branch
-            if target.number not in moved and _moved(tx, trigger):
-                moved[target.number] = target
-                waiting.append(target.number)
+        number = min(waiting, key=lambda n: (depths[n], n))
+        trigger = waiting.pop(number)
+        if _moved(tx, trigger):
+            moved[number] = trigger.branch
+            for follower in tables.triggers_around(tx, number):
+                if follower.source.number == number:
+                    waiting[follower.branch.number] = follower
+                    depths[follower.branch.number] = depths[number] + 1
     opened: list[OpenedCommit] = []
     for number, target in moved.items():
         tables.touch_repos(tx, [target.repo.number])
@@ -198,6 +207,14 @@ def next_tick(tx: Transaction, now: datetime) -> datetime | None:
     if tables.triggers_due(tx, now, now + schedules.SET_BACK_MAX):
         return now
     return tables.next_tick(tx)
+
+
+def _depth(tx: Transaction, trigger: TriggerRow) -> int:
+    """How many triggers lead to the branch that one looks at."""
+    depth = 0
+    while (above := tables.trigger_of(tx, trigger.source.number)) is not None:
+        trigger, depth = above, depth + 1
+    return depth
 
 
 def _moved(tx: Transaction, row: TriggerRow) -> bool:
