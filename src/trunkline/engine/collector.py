@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from collections.abc import Collection as Collection_
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from trunkline.config import Config
 from trunkline.db.database import Database
@@ -53,12 +53,19 @@ class Collector:
     """The collector of one engine. One cycle at a time, over all threads and processes."""
 
     def __init__(
-        self, config: Config, database: Database, chunks: ChunkStore, plans: Plans
+        self,
+        config: Config,
+        database: Database,
+        chunks: ChunkStore,
+        plans: Plans,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._config = config
         self._database = database
         self._chunks = chunks
         self._plans = plans
+        self._clock = clock
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="trunkline-collector", daemon=True)
 
@@ -135,7 +142,7 @@ class Collector:
 
         Also which of the doomed chunks are needed.
         """
-        now = _now()
+        now = self._clock()
         with self._database.write() as tx:
             kept_s = timedelta(seconds=self._config.file_sets_kept_s)
             sets = versions.forget_file_sets(tx, before=now - kept_s)
@@ -186,7 +193,7 @@ class Collector:
         doomed: Collection_[bytes],
     ) -> "_Swept":
         """Mark, sift, compact."""
-        now = _now()
+        now = self._clock()
         drained = collection.drained()  # asked before the catalog is read: who ended has named all
         with self._database.write() as tx:
             watched = versions.watch(tx, now=now)
@@ -322,7 +329,3 @@ class _Gentle:
         if worked >= _WORK_S:
             time.sleep(min(worked, _PAUSE_MAX_S))
             self._since = time.monotonic()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

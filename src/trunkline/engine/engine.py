@@ -6,7 +6,6 @@ import os
 import shutil
 import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from trunkline.config import Config
@@ -26,7 +25,7 @@ from trunkline.engine.projects import EngineProjects
 from trunkline.engine.purges import EnginePurges
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.retention import EngineRetention, RetentionDuty
-from trunkline.engine.services import Services
+from trunkline.engine.services import Clock, Services, wall_clock
 from trunkline.engine.tags import EngineTags
 from trunkline.engine.transactions import EngineTransactions
 from trunkline.engine.trash import EngineTrash
@@ -45,14 +44,15 @@ class Engine:
     """All operations on one data directory. Only one engine can have it open.
 
     Everything that a crash left half-done is taken up or cleared on opening. Raises StoreInUse,
-    StoreTooNew or StoreTooOld (nothing is changed then), Unavailable.
+    StoreTooNew or StoreTooOld (nothing is changed then), Unavailable. The clock says when things
+    were made and deleted, and what schedules and grace periods make of it; jobs have their own.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, clock: Clock = wall_clock) -> None:
         server_fetcher(config)  # a list of hosts that can't be read is told before anything else
         self._lock = home.lock(config.home)
         try:
-            bring_up_to_date(config.home, now=datetime.now(UTC), automatic=config.upgrade == "auto")
+            bring_up_to_date(config.home, now=clock(), automatic=config.upgrade == "auto")
             marker = hashlib.blake2b(os.fsencode(config.home), digest_size=8).hexdigest()
             kill_leftovers(marker)
             _clear_scratch(config.home)
@@ -65,7 +65,7 @@ class Engine:
             live = LiveLogs()
             scheduler = Scheduler(config, database, trees, live, marker=marker)
             scheduler.start()
-            collector = Collector(config, database, chunks, scheduler.plans)
+            collector = Collector(config, database, chunks, scheduler.plans, clock=clock)
             collector.start()
         except BaseException:
             os.close(self._lock)
@@ -80,6 +80,7 @@ class Engine:
             collector=collector,
             closing=threading.Event(),
             started=time.monotonic(),
+            clock=clock,
         )
         self.projects = EngineProjects(self._services)
         self.repos = EngineRepos(self._services)
@@ -97,7 +98,7 @@ class Engine:
         self.admin = EngineAdmin(self._services)
         self._clockwork = Clockwork(
             [TriggerTicks(database, self._services.new_id), RetentionDuty(self._services)],
-            clock=self._services.now,
+            clock=clock,
         )
         self._clockwork.start()
         self.purges.resume()

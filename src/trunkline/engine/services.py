@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,12 @@ from trunkline.store.chunks import ChunkStore
 
 _WAIT_S = 0.5  # a waiter looks at least this often whether its caller still wants it
 
+Clock = Callable[[], datetime]
+
+
+def wall_clock() -> datetime:
+    return datetime.now(UTC)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
@@ -38,12 +44,13 @@ class Services:
     closing: threading.Event
     started: float  # monotonic seconds
     heads: Heads = field(default_factory=Heads)
+    clock: Clock = wall_clock
     puts: dict[str, Counts] = field(default_factory=dict)  # by the words their callers chose
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
     _locks_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return self.clock()
 
     def new_id(self) -> RunId:
         return RunId(uuid.uuid4().hex)
