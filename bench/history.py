@@ -5,7 +5,8 @@ usage: history.py [--lengths 1000,100000] [--repetitions 3] [--squash 1000]
 For each length a data directory is made whose repo `data` has so many commits (written into the
 catalog in large transactions, all with the same small tree), and `master` is followed by a trigger.
 Prints the median time of each piece of work and its ratio to the shortest history; what walks over
-all commits by its nature is divided by how many there are.
+all commits by its nature is divided by how many there are. The histories take turns, after a first
+round that is not counted: right after one was made, the disk is still busy with it.
 """
 
 import argparse
@@ -25,7 +26,8 @@ from trunkline.model.versions import BranchTrigger
 from trunkline.versions import commits, removal
 
 BATCH = 2000
-PUTS = 20  # for one figure
+PUTS = 100  # for one figure
+TRIGGER = 1000  # commits that it waits for: a put counts at most so many
 NOW = datetime.now(UTC)
 
 
@@ -107,20 +109,33 @@ def pieces(
     }
 
 
-def measured(home: Path, length: int, squash: int, repetitions: int) -> list[tuple[str, float]]:
+def opened(home: Path, length: int) -> Engine:
+    """A data directory whose repo has so many commits."""
     engine = Engine(load({"HOME": str(home.parent)}, home=home))
-    try:
-        engine.repos.create_repo("data")
-        put(engine)
-        took = seconds(lambda: lengthen(engine, length))
-        trigger = BranchTrigger(source="master", commits=10**6)
-        engine.branches.create_branch("data", "follows", trigger=trigger)
-        print(f"{length:,} commits made in {took:.0f} s", flush=True)
-        work = pieces(engine, length, squash)
-        times = [[seconds(do) / share for do, share in work.values()] for _ in range(repetitions)]
-    finally:
-        engine.close()
-    return list(zip(work, map(statistics.median, zip(*times, strict=True)), strict=True))
+    engine.repos.create_repo("data")
+    put(engine)
+    took = seconds(lambda: lengthen(engine, length))
+    trigger = BranchTrigger(source="master", commits=TRIGGER)
+    engine.branches.create_branch("data", "follows", trigger=trigger)
+    print(f"{length:,} commits made in {took:.0f} s", flush=True)
+    return engine
+
+
+def measured(
+    engines: dict[int, Engine], squash: int, repetitions: int
+) -> list[list[tuple[str, float]]]:
+    """For each history the work and its median time in seconds."""
+    work = {length: pieces(engine, length, squash) for length, engine in engines.items()}
+    times: dict[int, list[list[float]]] = {length: [] for length in engines}
+    for turn in range(repetitions + 1):
+        for length in engines:
+            found = [seconds(do) / share for do, share in work[length].values()]
+            if turn:
+                times[length].append(found)
+    return [
+        list(zip(work[length], map(statistics.median, zip(*found, strict=True)), strict=True))
+        for length, found in times.items()
+    ]
 
 
 def main() -> None:
@@ -132,10 +147,10 @@ def main() -> None:
     lengths = [int(n) for n in given.lengths.split(",")]
     squash = given.squash or lengths[0] // 10
     with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as place:
-        found = [
-            measured(Path(place) / f"home{length}", length, squash, given.repetitions)
-            for length in lengths
-        ]
+        engines = {length: opened(Path(place) / f"home{length}", length) for length in lengths}
+        found = measured(engines, squash, given.repetitions)
+        for engine in engines.values():
+            engine.close()
     print(f"\n{'':44}" + "".join(f"{length:>14,}" for length in lengths) + "   growth")
     for rows in zip(*found, strict=True):
         figures = "".join(f"{time * 1000:>11.3f} ms" for _, time in rows)
