@@ -9,10 +9,11 @@ import hashlib
 from collections.abc import Callable, Iterator
 
 import pytest
+from archives import tar_of, zip_of
 from crash_session import EVERY, Recorder, judge, recorded, scratch
 from engine_state import open_engine, without_workers
 
-from trunkline.api.changes import CopyFile, DeleteFile, PutFile
+from trunkline.api.changes import CopyFile, DeleteFile, PutFile, Unpack
 from trunkline.engine.engine import Engine
 from trunkline.model.versions import BranchTrigger
 from trunkline.store import packs
@@ -157,9 +158,21 @@ def compaction(recorder: Recorder) -> None:
     recorder.run("gc", lambda e: e.admin.gc(grace_s=0))
 
 
+def archives(recorder: Recorder) -> None:
+    """Archives that become files, alone and beside other changes, over a reopening."""
+    recorder.run("create repo", repo("a"))
+    files = {f"dir/{n}": noise(n, 2500) for n in range(5)}
+    for name, content in (("tar", tar_of(files)), ("zip", zip_of(files))):
+        packed = PutFile(path=name, content=[content[:3000], content[3000:]], unpack=Unpack())
+        recorder.run(f"put {name}", modify(packed, put(f"beside {name}")))
+    recorder.close()
+    packed = PutFile(path="tar", content=[zip_of({"dir/0": b"+"})], append=True, unpack=Unpack())
+    recorder.run("add to it", modify(packed))
+
+
 SESSIONS = [
     *(first_puts, open_commits, branches, many_packs, lifetime),
-    *(transactions, names_that_stay, compaction),
+    *(transactions, names_that_stay, compaction, archives),
 ]
 
 

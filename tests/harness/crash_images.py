@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from recorded_disk import Recording, Step
+from recorded_disk import Recording, Step, exchanged
 
 SECTOR = 512
 
@@ -184,6 +184,12 @@ def _rename(names: dict[str, int], directories: set[str], step: Step) -> None:
             directories.discard(step.path)
         case "unlink":
             names.pop(step.path, None)
+        case "exchange":
+            for path, file in [(p, names.pop(p)) for p in list(names)]:
+                names[exchanged(path, step.path, step.target)] = file
+            there = {exchanged(path, step.path, step.target) for path in directories}
+            directories.clear()
+            directories |= there
         case "rename":
             for path in [p for p in names if p == step.path or p.startswith(step.path + "/")]:
                 names[step.target + path[len(step.path) :]] = names.pop(path)

@@ -31,12 +31,20 @@ _real_open = io.open
 class Step:
     """One change of the file system; `file` is a number that names and renames keep."""
 
-    kind: str  # create write truncate sync name-sync mkdir rmdir rename unlink link
+    kind: str  # create write truncate sync name-sync mkdir rmdir rename exchange unlink link
     path: str = ""
     file: int = -1
     offset: int = 0
     data: bytes = b""
     target: str = ""
+
+
+def exchanged(path: str, one: str, other: str) -> str:
+    """What a path is called after two directories have changed places."""
+    for before, after in ((one, other), (other, one)):
+        if path == before or path.startswith(before + "/"):
+            return after + path[len(before) :]
+    return path
 
 
 @dataclass
@@ -328,6 +336,17 @@ class RecordedDisk(sqlite_steps.Listener):
                 self._files[after + path[len(before) :]] = self._files.pop(path)
             self._add(Step("rename", path=before, target=after))
 
+    def note_exchange(self, one: Path, other: Path) -> None:
+        """Two directories have changed places, by a call that is not of `os`."""
+        first, second = self._relative(one), self._relative(other)
+        if first is None or second is None:
+            return
+        with self._lock:
+            self._files = {
+                exchanged(path, first, second): number for path, number in self._files.items()
+            }
+            self._add(Step("exchange", path=first, target=second))
+
     def os_rename(self, source: Any, target: Any, **more: Any) -> None:
         self._renaming("rename", source, target, **more)
 
@@ -382,10 +401,10 @@ class RecordedDisk(sqlite_steps.Listener):
         writes = any(letter in mode for letter in "wax+")
         ours = file in self._fds if isinstance(file, int) else self._relative(file) is not None
         passing = not isinstance(file, int) and os.fsdecode(file).endswith(PASSING)
-        if not writes or not ours or passing or more.get("opener"):
+        if not writes or not ours or passing:
             return _real_open(file, mode, buffering, *rest, **more)
         raw_mode = mode.replace("b", "").replace("t", "")
-        opener = None if isinstance(file, int) else self._opener
+        opener = None if isinstance(file, int) else more.get("opener") or self._opener
         raw = _RecordedFile(file, raw_mode, closefd=more.get("closefd", True), opener=opener)
         raw.disk = self
         if buffering == 0:

@@ -209,6 +209,17 @@ def writing(directory: Path) -> Iterator[None]:
         raise OperationFailed(f"can't write to {directory}: {error.strerror or error}") from error
 
 
+def make_directory(directory: Path) -> None:
+    """Make a directory and what is missing above it, so that a power cut takes none of them away.
+
+    Raises OSError.
+    """
+    missing = [d for d in (directory, *directory.parents) if not d.exists()]
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for made in missing or [directory]:  # whoever made it may have died before this
+        sync_directory(made.parent)
+
+
 @contextmanager
 def locked(path: Path, taken: Callable[[], TrunklineError]) -> Iterator[None]:
     """Hold the lock on a file, or raise what `taken` gives; see `store.locks`."""

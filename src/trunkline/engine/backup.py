@@ -78,7 +78,7 @@ def back_up(services: Services, target: Path, *, verify: bool) -> BackupReport:
 def _prepared(target: Path) -> Manifest | None:
     """The backup that is there already; raises InvalidInput for a directory of something else."""
     with archive.writing(target):
-        target.mkdir(parents=True, exist_ok=True, mode=0o700)
+        archive.make_directory(target)
         previous = archive.read_manifest(target)
         ours = {archive.MANIFEST, archive.PACKS, _LOCK}
         others = [

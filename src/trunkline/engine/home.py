@@ -25,6 +25,7 @@ def lock(home: Path) -> int:
     can't be written to.
     """
     try:
+        put_back(home)
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -46,6 +47,18 @@ def lock(home: Path) -> int:
     os.ftruncate(fd, 0)
     os.pwrite(fd, str(os.getpid()).encode(), 0)
     return fd
+
+
+def between(home: Path) -> Path:
+    """Where a data directory is for a moment while a restored one takes its place."""
+    return home.with_name(f".{home.name}.between")
+
+
+def put_back(home: Path) -> None:
+    """Give a data directory its name again if a restore died in that moment; raises OSError."""
+    if not home.exists() and between(home).is_dir():
+        os.rename(between(home), home)
+        sync_directory(home.parent)
 
 
 def holder(home: Path) -> str:

@@ -1,6 +1,7 @@
 """Makes a data directory of a backup. Needs no server, and none may have the directory open.
 
 Everything is copied and checked beside the data directory first, and takes its place in one step.
+Until that is over it has a mark in it, which tells it from the data that it replaces.
 """
 
 import ctypes
@@ -10,19 +11,21 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from trunkline.engine import archive
 from trunkline.engine.archive import Archived, Manifest
-from trunkline.engine.home import LOCK
+from trunkline.engine.home import LOCK, between, put_back
 from trunkline.engine.release import FORMAT
 from trunkline.errors import Conflict, Corrupt, StorageFull, StoreInUse, StoreTooNew
 from trunkline.model.admin import RestoreReport
 from trunkline.store.packs import sync_directory
 
 _FORMAT_FILE = "FORMAT"
+_MARK = "restoring"
 # What a data directory has before anything was ever stored in it.
 _NOTHING = {"engine.lock", "start.lock", "server.lock", "log"}
 _AT_FDCWD = -100
@@ -35,27 +38,28 @@ def restore(source: Path, home: Path, *, force: bool, now: datetime) -> RestoreR
     Every file is checked before anything is replaced: raises Corrupt, naming the damaged one. A
     data directory with something in it is refused with Conflict; with `force` it is kept aside.
     Raises NotFound where there is no backup, StoreInUse, StoreTooNew, StorageFull. A crash leaves
-    what was there, or all of what was restored.
+    what was there, or all of what was restored; the next restore clears up what else is left.
     """
     started = time.monotonic()
     source, home = source.absolute(), home.absolute()
     manifest = archive.require_manifest(source)
     if manifest.format > FORMAT:
         raise StoreTooNew(str(source), manifest.format, FORMAT)
+    with archive.writing(home.parent):
+        archive.make_directory(home.parent)
+        put_back(home)
     with _unused(home):
+        _clear_up(home, now)
         if _has_data(home) and not force:
             raise Conflict(
                 f"{home} has data already; add --force to set it aside and restore in its place, "
                 "or name another directory with --to"
             )
         needed = sum(entry.size_bytes for entry in manifest.files)
-        new = home.with_name(f".{home.name}.restoring-{secrets.token_hex(4)}")
-        try:
+        new = home.with_name(f"{_unfinished(home)}{secrets.token_hex(4)}")
+        with _made(new):
             _fill(new, source, manifest, free_needed=needed)
             aside = _take_place(new, home, now)
-        except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
-            raise
     return RestoreReport(
         source=str(source),
         home=str(home),
@@ -70,8 +74,6 @@ def restore(source: Path, home: Path, *, force: bool, now: datetime) -> RestoreR
 @contextmanager
 def _unused(home: Path) -> Iterator[None]:
     """Hold the lock of the data directory, if there is one, so that nobody opens it meanwhile."""
-    with archive.writing(home.parent):
-        home.parent.mkdir(parents=True, exist_ok=True)
     if not home.is_dir():
         yield
         return
@@ -87,6 +89,47 @@ def _has_data(home: Path) -> bool:
     return home.exists() and bool(set(os.listdir(home)) - _NOTHING)
 
 
+def _unfinished(home: Path) -> str:
+    """How the names begin of what restores to a data directory are making."""
+    return f".{home.name}.restoring-"
+
+
+@contextmanager
+def _made(new: Path) -> Iterator[None]:
+    """Make a directory with the mark in it, and hold its lock so that nobody clears it up."""
+    try:
+        with archive.writing(new.parent):
+            new.mkdir(mode=0o700)
+            (new / _MARK).touch()
+        with archive.locked(new / LOCK, lambda: _in_use(new)):
+            yield
+    except BaseException:
+        if (new / _MARK).exists():  # else it is by now what was there before
+            shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def _clear_up(home: Path, now: datetime) -> None:
+    """Remove what restores that died have left; data that they replaced is set aside."""
+    with archive.writing(home.parent):
+        for left in sorted(home.parent.iterdir()):
+            if left == between(home):
+                os.rename(left, _aside(home, now))
+            elif left.name.startswith(_unfinished(home)) and left.is_dir():
+                with suppress(StoreInUse), _unused(left):  # unless another restore is at work
+                    if (left / _MARK).exists() or not _has_data(left):
+                        shutil.rmtree(left)
+                    else:
+                        os.rename(left, _aside(home, now))
+
+
+def _aside(home: Path, now: datetime) -> Path:
+    """A free name for the data that was there before."""
+    stem = f"{home.name}.before-restore-{now:%Y%m%dT%H%M%S%f}"
+    names = (f"{stem}-{n}" if n else stem for n in count())
+    return next(path for path in map(home.with_name, names) if not path.exists())
+
+
 def _fill(new: Path, source: Path, manifest: Manifest, *, free_needed: int) -> None:
     """Copy and check all files of the backup into a new directory, durably."""
     if shutil.disk_usage(new.parent).free < free_needed:
@@ -94,7 +137,6 @@ def _fill(new: Path, source: Path, manifest: Manifest, *, free_needed: int) -> N
     packs = new / "store" / "packs"
     with archive.writing(new.parent):
         packs.mkdir(parents=True, mode=0o700)
-        os.chmod(new, 0o700)
     _copy(source, manifest.catalog, new / "catalog.db")
     for entry in manifest.packs:
         _copy(source, entry, packs / entry.pack)
@@ -122,25 +164,25 @@ def _copy(source: Path, entry: Archived, target: Path) -> None:
 
 def _take_place(new: Path, home: Path, now: datetime) -> Path | None:
     """Put a whole directory in the place of another; returns where that one is now."""
+    aside: Path | None = None
     with archive.writing(home.parent):
         if not home.exists():
             os.rename(new, home)
-            sync_directory(home.parent)
-            return None
-        if not _has_data(home):
+        else:
             _exchange(new, home)
             sync_directory(home.parent)
-            shutil.rmtree(new, ignore_errors=True)
-            return None
-        aside = home.with_name(f"{home.name}.before-restore-{now:%Y%m%dT%H%M%S%f}")
-        _exchange(new, home)
-        os.rename(new, aside)
+            if _has_data(new):
+                aside = _aside(home, now)
+                os.rename(new, aside)
+            else:
+                shutil.rmtree(new, ignore_errors=True)
         sync_directory(home.parent)
-        return aside
+        (home / _MARK).unlink()
+    return aside
 
 
 def _exchange(new: Path, home: Path) -> None:
-    """Let two directories change places in one step, or in two where the system has no such."""
+    """Let two directories change places in one step, or in three where the system has no such."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     names = (os.fsencode(new), os.fsencode(home))
     if rename is not None:
@@ -149,7 +191,6 @@ def _exchange(new: Path, home: Path) -> None:
         code = ctypes.get_errno()
         if code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
             raise OSError(code, os.strerror(code), str(home))
-    between = home.with_name(f".{home.name}.between")
-    os.rename(home, between)
+    os.rename(home, between(home))
     os.rename(new, home)
-    os.rename(between, new)
+    os.rename(between(home), new)
