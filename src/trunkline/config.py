@@ -5,10 +5,13 @@ Order: built-in default < environment (`TRUNKLINE_*`) < argument. Every field na
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trunkline.errors import InvalidInput
+from trunkline.values import dataclass
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Where S3 and Azure are, in the variables of their own tools.
 _ENDPOINTS = (
@@ -24,8 +27,9 @@ _ENDPOINTS = (
 class Config:
     """Where things are and how much of everything is allowed."""
 
-    home: Path  # data directory (TRUNKLINE_HOME, else the XDG data directory)
-    config_file: Path  # contexts (TRUNKLINE_CONFIG, else in the XDG config directory)
+    # Texts, as most commands have no other use for them, and path objects take time to load.
+    home_path: str  # data directory (TRUNKLINE_HOME, else the XDG data directory)
+    config_path: str  # contexts (TRUNKLINE_CONFIG, else in the XDG config directory)
     address: str | None  # where clients connect (TRUNKLINE_ADDRESS or PACHD_ADDRESS); None: local
     token: str | None  # for a remote server (TRUNKLINE_TOKEN)
     project: str | None  # of commands that name none (TRUNKLINE_PROJECT); None: the context's
@@ -55,16 +59,37 @@ class Config:
     archive_entries_max: int = 10_000_000  # TRUNKLINE_ARCHIVE_ENTRIES_MAX: of one archive or split
 
     @property
-    def socket(self) -> Path:
+    def home(self) -> "Path":
+        """The data directory."""
+        from pathlib import Path
+
+        return Path(self.home_path)
+
+    @property
+    def config_file(self) -> "Path":
+        """The file of contexts."""
+        from pathlib import Path
+
+        return Path(self.config_path)
+
+    @property
+    def socket(self) -> "Path":
+        """Where the private socket of the local server is."""
+        from pathlib import Path
+
+        return Path(self.socket_path)
+
+    @property
+    def socket_path(self) -> str:
         """The private socket of the local server; a Unix path can't exceed 107 bytes."""
-        inside = self.home / "server.sock"
+        inside = os.path.join(self.home_path, "server.sock")
         if len(os.fsencode(inside)) <= 100:
             return inside
         import hashlib
         import tempfile
 
-        key = hashlib.blake2b(os.fsencode(self.home), digest_size=8).hexdigest()
-        return Path(tempfile.gettempdir()) / f"trunkline-{os.getuid()}" / f"{key}.sock"
+        key = hashlib.blake2b(os.fsencode(self.home_path), digest_size=8).hexdigest()
+        return os.path.join(tempfile.gettempdir(), f"trunkline-{os.getuid()}", f"{key}.sock")
 
 
 def load(
@@ -72,12 +97,10 @@ def load(
 ) -> Config:
     """The settings in force; raises InvalidInput for a variable that can't be read."""
     env = os.environ if environment is None else environment
-    user = Path(env.get("HOME") or os.path.expanduser("~"))
-    data = Path(env.get("XDG_DATA_HOME") or user / ".local" / "share")
-    conf = Path(env.get("XDG_CONFIG_HOME") or user / ".config")
-    chosen = (
-        Path(home) if home is not None else Path(env.get("TRUNKLINE_HOME") or data / "trunkline")
-    )
+    user = env.get("HOME") or os.path.expanduser("~")
+    data = env.get("XDG_DATA_HOME") or os.path.join(user, ".local", "share")
+    conf = env.get("XDG_CONFIG_HOME") or os.path.join(user, ".config")
+    chosen = (os.fspath(home) or ".") if home is not None else env.get("TRUNKLINE_HOME")
     isolation = env.get("TRUNKLINE_ISOLATION") or "auto"
     if isolation not in ("auto", "namespace", "rewrite"):
         raise InvalidInput(
@@ -87,8 +110,8 @@ def load(
     if upgrade not in ("auto", "never"):
         raise InvalidInput(f"TRUNKLINE_UPGRADE is {upgrade!r}; it must be auto or never")
     return Config(
-        home=Path(os.path.abspath(chosen)),
-        config_file=Path(env.get("TRUNKLINE_CONFIG") or conf / "trunkline" / "config.toml"),
+        home_path=os.path.abspath(chosen or os.path.join(data, "trunkline")),
+        config_path=env.get("TRUNKLINE_CONFIG") or os.path.join(conf, "trunkline", "config.toml"),
         address=env.get("TRUNKLINE_ADDRESS") or env.get("PACHD_ADDRESS") or None,
         token=env.get("TRUNKLINE_TOKEN") or None,
         project=env.get("TRUNKLINE_PROJECT") or None,
@@ -140,4 +163,4 @@ def _whole(env: Mapping[str, str], name: str, of: str = " of bytes") -> int | No
 
 def environment_for(config: Config) -> dict[str, str]:
     """The environment of a process that must work on the same data directory."""
-    return {**os.environ, "TRUNKLINE_HOME": str(config.home)}
+    return {**os.environ, "TRUNKLINE_HOME": config.home_path}

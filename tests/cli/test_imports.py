@@ -106,18 +106,26 @@ os.environ["TRUNKLINE_CONFIG"] = home + "/none.toml"
 door = socket.socket(socket.AF_UNIX)
 door.bind(home + "/server.sock")
 door.listen()
+from trunkline.cli.start import prepare
 def serve():
     caller = door.accept()[0]
     assert b"/repos/r/files/master" in caller.recv(65536)
     caller.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n{{}}")
 threading.Thread(target=serve, daemon=True).start()
+prepare()
 from trunkline.cli import main
 sys.argv = ["trunkline", "put", "file", "r@master:/f", "-f", "-"]
 assert main.run() == 0
 """
     )
 
-    needed_elsewhere = {"msgspec", "secrets", "hashlib", "trunkline.cli.classic"}
+    needed_elsewhere = {
+        *("msgspec", "secrets", "hashlib", "dataclasses", "pathlib", "urllib.parse", "copy"),
+        *("fcntl", "signal", "tempfile", "shutil", "concurrent.futures"),
+        *("ast", "dis", "tokenize"),  # of `inspect`, in whose place another module may stand
+        *("trunkline.cli.classic", "trunkline.client.local_files", "trunkline.connect.local"),
+        *("trunkline.connect.connection", "trunkline.connect.contexts", "trunkline.fetch"),
+    }
     assert imported.isdisjoint({*HEAVY, *needed_elsewhere})
     assert {name for name in imported if name.startswith("trunkline.model")} == {
         "trunkline.model",
@@ -127,6 +135,24 @@ assert main.run() == 0
         "files",
         "sources",
     }
+
+
+def test_what_is_loaded_later_is_loaded_when_it_is_used():
+    found = modules_after(
+        """
+from trunkline.cli.start import prepare
+prepare()
+import inspect
+import sys
+assert "ast" not in sys.modules and inspect.__name__ == "inspect"
+assert inspect.cleandoc("  a") == "a"
+from inspect import signature
+import inspect as again
+assert again.signature is inspect.signature is signature and isinstance(signature(len), object)
+"""
+    )
+
+    assert "ast" in found
 
 
 def test_a_terminal_gets_its_tables_from_rich():

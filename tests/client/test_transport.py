@@ -23,7 +23,7 @@ class Script:
     """A server that answers each connection with the next of some functions."""
 
     def __init__(self, path: Path, *acts: Callable[[socket.socket], None]) -> None:
-        self.address = SocketAddress(path=path)
+        self.address = SocketAddress(path=str(path))
         self.requests: list[bytes] = []
         self._acts = acts
         self._socket = socket.socket(socket.AF_UNIX)
@@ -213,7 +213,7 @@ def test_nobody_at_the_address_is_said_with_what_to_do(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    missing = RemoteClient(Transport(SocketAddress(path=tmp_path / "none")))
+    missing = RemoteClient(Transport(SocketAddress(path=str(tmp_path / "none"))))
     refused = RemoteClient(Transport(HttpAddress(host="127.0.0.1", port=port)))
     unknown = RemoteClient(Transport(HttpAddress(host="no-such-host.invalid", port=1)))
 
@@ -233,7 +233,7 @@ def test_a_server_that_is_not_there_is_revived_once(server: MemoryServer, tmp_pa
         revived.append(1)
         link.symlink_to(server.path)
 
-    client = RemoteClient(Transport(SocketAddress(path=link), revive=revive))
+    client = RemoteClient(Transport(SocketAddress(path=str(link)), revive=revive))
 
     assert client.repos.list_repos() == []
     assert client.repos.list_repos() == []

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from trunkline.config import Config, load
-from trunkline.connect.local import ensure_server, local_client, running_server, stop_server
+from trunkline.connect.local import ensure_server, running_server, stop_server
+from trunkline.connect.opening import local_client
 from trunkline.errors import StoreInUse, TimedOut, Unavailable
 
 FIRST_COMMAND = """
 import sys
 from trunkline.config import load
-from trunkline.connect.local import local_client
+from trunkline.connect.opening import local_client
 client = local_client(load(), command=sys.argv[2:])
 client.repos.create_repo(sys.argv[1])
 client.close()

@@ -11,7 +11,8 @@ from trunkline.api.changes import DeleteFile, FileChange, PutFile
 from trunkline.api.connection import Operations
 from trunkline.config import load
 from trunkline.connect.checkout import CheckedOut
-from trunkline.connect.local import local_client, stop_server
+from trunkline.connect.local import stop_server
+from trunkline.connect.opening import local_client
 from trunkline.engine.engine import Engine
 from trunkline.model.jobs import JobInfo
 from trunkline.model.versions import CommitInfo

@@ -8,7 +8,8 @@ import pytest
 
 from trunkline.api.changes import PutUrl, Split
 from trunkline.config import load
-from trunkline.connect.local import local_client, stop_server
+from trunkline.connect.local import stop_server
+from trunkline.connect.opening import local_client
 from trunkline.errors import InvalidInput, NotAllowed, NotFound
 
 

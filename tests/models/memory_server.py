@@ -64,7 +64,7 @@ class MemoryServer:
             address = HttpAddress(host="127.0.0.1", port=self.port)
             transport = Transport(address, token=self.token)
         else:
-            transport = Transport(SocketAddress(path=self.path))
+            transport = Transport(SocketAddress(path=str(self.path)))
         client = RemoteClient(transport)
         self._clients.append(client)
         return client

@@ -47,7 +47,7 @@ def start(home: Path) -> Iterator[Start]:
 
 
 def local(home: Path) -> RemoteClient:
-    return RemoteClient(Transport(SocketAddress(path=load(home=home).socket)))
+    return RemoteClient(Transport(SocketAddress(path=load(home=home).socket_path)))
 
 
 def test_a_server_says_ready_once_it_answers(home: Path, start: Start) -> None:

@@ -11,10 +11,10 @@ Format page: docs/formats/change-stream.md (version 1).
 import json
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import MISSING, asdict, dataclass, field
 from typing import Any
 
 from trunkline.errors import InvalidInput, shown
+from trunkline.values import dataclass, field
 
 MEDIA_TYPE = "application/vnd.trunkline.changes.v1"
 
@@ -149,11 +149,11 @@ def write_changes(changes: Iterable[FileChange]) -> Iterator[bytes]:
     """The bytes of a stream of changes, its end frame included, in pieces of any size."""
     for change in changes:
         header: dict[str, object] = {"kind": _NAMES[type(change)]}
-        for name in change.__dataclass_fields__:
+        for name in change.__slots__:
             value = getattr(change, name)
             if name in _TREATMENTS:
                 if value is not None:
-                    header[name] = asdict(value)
+                    header[name] = {field: getattr(value, field) for field in value.__slots__}
             elif name != "content" and (name not in _LEFT_OUT or value != _LEFT_OUT[name]):
                 header[name] = value
         yield _frame(_HEADER, json.dumps(header).encode("utf-8"))
@@ -210,6 +210,8 @@ def _change(payload: bytes, frames: "_Frames") -> FileChange:
 
 def _typed(kind: type, given: dict[str, Any]) -> dict[str, Any]:
     """The same fields, each seen to have the type that is declared; raises TypeError."""
+    from dataclasses import MISSING  # who only writes changes pays nothing for it
+
     declared = kind.__dataclass_fields__  # type: ignore[attr-defined]
     for name, value in given.items():
         if name == "content" or type(value) not in (declared[name].type, _TREATMENTS.get(name)):

@@ -6,12 +6,15 @@ when it asks: most commands use one operation of a dozen, and not all of them it
 """
 
 import builtins
-import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from trunkline.values import dataclass, field
+
+if TYPE_CHECKING:
+    import inspect
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -49,6 +52,27 @@ class Operation:
     def arguments(self) -> dict[str, Any]:
         """The types of the arguments by their names."""
         return {name: kind for name, kind in self._types.items() if name != "return"}
+
+    @property
+    def signature(self) -> "inspect.Signature":
+        """As it is called on a connection: without `self`."""
+        import inspect  # nothing takes longer to import, and only who documents needs it
+
+        declared = inspect.signature(self.function)
+        return declared.replace(parameters=list(declared.parameters.values())[1:])
+
+    def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by their names; raises TypeError as a call does."""
+        code = self.function.__code__
+        names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+        given = dict(zip(_places(self.function), args, strict=False)) | kwargs
+        if len(given) == len(args) + len(kwargs) and all(
+            name in given or name in self.defaults for name in names
+        ):
+            named = {name: given[name] for name in names if name in given}
+            if len(named) == len(given):
+                return named
+        return dict(self.signature.bind(*args, **kwargs).arguments)
 
     @property
     def result(self) -> Any:
@@ -92,17 +116,29 @@ def operation_of(protocol: type, name: str) -> Operation | None:
     if function is None or not hasattr(function, _MARK):
         return None
     method, path, upload, private = getattr(function, _MARK)
-    parameters = inspect.signature(function).parameters
     return Operation(
         name=name,
         method=method,
         path=path,
-        defaults={p.name: p.default for p in parameters.values() if p.default is not p.empty},
+        defaults=_defaults(function),
         upload=upload,
         private=private,
-        summary=(inspect.getdoc(function) or "").split("\n", 1)[0],
+        summary=(function.__doc__ or "").strip().split("\n", 1)[0],
         function=function,
     )
+
+
+def _defaults(function: Any) -> dict[str, Any]:
+    placed, given = _places(function), function.__defaults__ or ()
+    return dict(zip(placed[len(placed) - len(given) :], given, strict=True)) | (
+        function.__kwdefaults__ or {}
+    )
+
+
+def _places(function: Any) -> tuple[str, ...]:
+    """The names of the arguments that may be given without their names, `self` apart."""
+    names: tuple[str, ...] = function.__code__.co_varnames
+    return names[1 : function.__code__.co_argcount]
 
 
 class _Vocabulary(dict[str, Any]):

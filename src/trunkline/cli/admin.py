@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, note, show_all, show_one, size, span, write
 from trunkline.cli.session import Shape, current, operations
@@ -18,7 +18,7 @@ _SERVER_NAMES = {"pachctl": "pachd"}  # as scripts written for Pachyderm look fo
 
 
 @command(shows=True, examples=["version", "version --client-only"])
-@click.option("--client-only", is_flag=True, help="Print the version of this program alone.")
+@option("--client-only", is_flag=True, help="Print the version of this program alone.")
 def version(client_only: bool) -> None:
     """Print the versions of this program and of the server."""
     from trunkline.cli.release import program_version
@@ -55,7 +55,7 @@ def server_block(server: ServerStatus) -> str:
 
 
 @command(examples=["delete all", "delete all --yes"])
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@option("-y", "--yes", is_flag=True, help="Do not ask.")
 def delete_all(yes: bool) -> None:
     """Delete all projects, pipelines, jobs, repos and data."""
     confirm("This deletes all projects, repos, commits, files, pipelines and jobs.", yes=yes)
@@ -82,20 +82,20 @@ def down() -> None:
 @command(
     examples=["serve --listen 127.0.0.1:30650 --token-file token", "serve --listen 0.0.0.0:30650"]
 )
-@click.option(
+@option(
     "--listen",
     multiple=True,
     metavar="HOST:PORT",
     help="Listen on TCP besides the private socket; repeatable.",
 )
-@click.option("--token", metavar="TOKEN", help="What clients must show (visible in `ps`).")
-@click.option(
+@option("--token", metavar="TOKEN", help="What clients must show (visible in `ps`).")
+@option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
     help="Read the token there.",
 )
-@click.option("--ready-fd", type=int, metavar="FD", hidden=True)
+@option("--ready-fd", type=int, metavar="FD", hidden=True)
 def serve(
     listen: tuple[str, ...], token: str | None, token_file: str | None, ready_fd: int | None
 ) -> None:

@@ -3,11 +3,11 @@
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from trunkline.cli.command import option
 from trunkline.cli.output import note
 from trunkline.cli.session import current
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed
@@ -48,9 +48,7 @@ def of_project() -> str:
     return "" if project == DEFAULT_PROJECT else f" of project '{project}'"
 
 
-all_projects = click.option(
-    "-A", "--all-projects", "everywhere", is_flag=True, help="Of all projects."
-)
+all_projects = option("-A", "--all-projects", "everywhere", is_flag=True, help="Of all projects.")
 
 
 def job_name(text: str) -> str:
@@ -161,7 +159,7 @@ def _read_bytes(source: str, most: int) -> bytes:
     if is_url(source):
         return _fetch(source, most)
     try:
-        with Path(source).open("rb") as file:
+        with open(source, "rb") as file:
             return file.read(most)
     except FileNotFoundError as error:
         raise LocalFileNotFound(source) from error

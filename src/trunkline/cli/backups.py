@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import show_one, size, span
 from trunkline.cli.progress import waiting
 from trunkline.cli.session import operations
@@ -15,7 +15,7 @@ from trunkline.model.admin import BackupReport, RestoreReport
 
 @command(shows=True, examples=["backup /mnt/backups/trunkline", "backup backups --verify"])
 @click.argument("target", metavar="DIRECTORY", type=click.Path(file_okay=False))
-@click.option("--verify", is_flag=True, help="Read all of it again at the end.")
+@option("--verify", is_flag=True, help="Read all of it again at the end.")
 def backup(target: str, verify: bool) -> None:
     """Copy everything into a directory, beside all other work; exit status 7 if something is lost.
 
@@ -47,14 +47,14 @@ def _backup_block(report: BackupReport) -> str:
     examples=["restore /mnt/backups/trunkline", "restore backups --to /srv/trunkline --force"],
 )
 @click.argument("source", metavar="DIRECTORY", type=click.Path(file_okay=False))
-@click.option(
+@option(
     "--to",
     "home",
     metavar="DATA_DIRECTORY",
     type=click.Path(file_okay=False),
     help="Restore there instead of into the data directory in force.",
 )
-@click.option("-f", "--force", is_flag=True, help="Set aside what is there.")
+@option("-f", "--force", is_flag=True, help="Set aside what is there.")
 def restore(source: str, home: str | None, force: bool) -> None:
     """Make a data directory of a backup; no server may have it open.
 

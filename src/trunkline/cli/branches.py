@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from trunkline.cli.arguments import branch_of, commit_of, full_name
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, show_all, show_one, span, timestamp, when
 from trunkline.cli.session import current, operations
 from trunkline.cli.trash import tell
@@ -59,25 +59,25 @@ def rules_text(rules: Retention) -> str:
     ]
 )
 @click.argument("branch")
-@click.option("--head", metavar="REF", help="A branch or commit of the same repo.")
-@click.option(
+@option("--head", metavar="REF", help="A branch or commit of the same repo.")
+@option(
     "-p",
     "--provenance",
     multiple=True,
     metavar="REPO@BRANCH",
     help="A branch that it is derived from; repeat for more.",
 )
-@click.option(
+@option(
     "-t",
     "--trigger",
     metavar="BRANCH",
     help="Follow this branch of the repo when a condition is met.",
 )
-@click.option("--trigger-size", metavar="SIZE", help="Once it has grown by so much (100MB).")
-@click.option("--trigger-commits", type=int, metavar="N", help="Once it has so many new commits.")
-@click.option("--trigger-cron", metavar="SCHEDULE", help="At these times, in UTC (@hourly).")
-@click.option("--trigger-all", is_flag=True, help="Only when all conditions are met.")
-@click.option("--no-trigger", is_flag=True, help="Remove the trigger it has.")
+@option("--trigger-size", metavar="SIZE", help="Once it has grown by so much (100MB).")
+@option("--trigger-commits", type=int, metavar="N", help="Once it has so many new commits.")
+@option("--trigger-cron", metavar="SCHEDULE", help="At these times, in UTC (@hourly).")
+@option("--trigger-all", is_flag=True, help="Only when all conditions are met.")
+@option("--no-trigger", is_flag=True, help="Remove the trigger it has.")
 def create_branch(
     branch: str,
     head: str | None,
@@ -174,7 +174,7 @@ def list_branch(repo: str) -> None:
 
 @command(examples=["delete branch training@staging"])
 @click.argument("branch")
-@click.option("-f", "--force", is_flag=True, help="Even if others are derived from it.")
+@option("-f", "--force", is_flag=True, help="Even if others are derived from it.")
 def delete_branch(branch: str, force: bool) -> None:
     """Delete a branch; its commits stay."""
     tell(operations().branches.delete_branch(*branch_of(branch), force=force))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trunkline.cli.arguments import file_of, local_files
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, note, show_all, show_one
 from trunkline.cli.progress import transfer
 from trunkline.cli.session import Shape, current, operations
@@ -33,7 +33,7 @@ _CHANGES: "Table[LocalChange]" = Table(
 )
 @click.argument("source", metavar="REPO@REF[:/PATH]")
 @click.argument("directory", metavar="DIR", shell_complete=local_files)
-@click.option("-f", "--force", is_flag=True, help="Give up local changes that stand in the way.")
+@option("-f", "--force", is_flag=True, help="Give up local changes that stand in the way.")
 def checkout(source: str, directory: str, force: bool) -> None:
     """Make a directory hold the files of a commit.
 
@@ -66,8 +66,8 @@ def checkout(source: str, directory: str, force: bool) -> None:
 
 @command(shows=True, examples=["status", "status data --exit-code", "status --server"])
 @click.argument("directory", metavar="[DIR]", required=False, shell_complete=local_files)
-@click.option("--exit-code", is_flag=True, help="Exit with 10 if there is a difference.")
-@click.option("--server", is_flag=True, help="Show the server, also inside of a checkout.")
+@option("--exit-code", is_flag=True, help="Exit with 10 if there is a difference.")
+@option("--server", is_flag=True, help="Show the server, also inside of a checkout.")
 def status(directory: str | None, exit_code: bool, server: bool) -> None:
     """Show what was changed in a checkout since; elsewhere, show the server.
 

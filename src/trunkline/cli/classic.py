@@ -6,9 +6,10 @@ the table adds the option that asks for it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 import click
+
+from trunkline.values import dataclass, field
 
 _GLUE = ("", "@", ":")  # repo@ref:path
 

@@ -7,9 +7,9 @@ do. Options that only say how to print write into the session, not into the func
 from __future__ import annotations
 
 import contextlib
-import copy
+import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,14 +20,57 @@ if TYPE_CHECKING:
     from trunkline.cli.classic import Classic
 
 
+class Option(click.Option):
+    """An option whose help is taken as it stands: click's own would load `inspect` to clean it."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        taken = attributes.pop("help", None)
+        super().__init__(*args, **attributes)
+        self.help = taken
+
+
+_HELP = "trunkline.help"  # in what all contexts of a command line share
+
+option = functools.partial(click.option, cls=Option)
+
+
+def help_option(asked: click.Command, ctx: click.Context) -> click.Option | None:
+    """`get_help_option` of every class of commands: click's would look for a translation of it."""
+
+    def show(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+        if given and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+
+    kept: click.Option | None = ctx.meta.get(_HELP)
+    names = asked.get_help_option_names(ctx)
+    if kept is not None and set(kept.opts) == set(
+        names
+    ):  # one and the same: click compares by identity
+        return kept
+    if names:
+        ctx.meta[_HELP] = kept = Option(
+            [*names, "_help_is_asked_for"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=show,
+            help="Show this message and exit.",
+        )
+    return kept
+
+
 class Command(click.Command):
     """A click command with examples at its end, callable in the words of 1.7 as well."""
 
     examples: tuple[str, ...] = ()
     classic: Classic | None = None
+    get_help_option = help_option
 
     def in_classic_words(self, classic: Classic) -> Command:
         """The same command, taking the positional arguments and options that 1.7 took."""
+        import copy
+
         twin = copy.copy(self)
         twin.classic = classic
         others = {
@@ -113,7 +156,7 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
     return [
         _setting(["-v", "--verbose"], "verbose", "Show the traceback of an error.", hidden),
         _setting(["--no-color"], "color", "No colours on a terminal.", hidden, value=False),
-        click.Option(
+        Option(
             ["--context", "context_name"],
             metavar="NAME",
             expose_value=False,
@@ -121,8 +164,8 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
             callback=_set_context,
             help="Use this context instead of the active one.",
         ),
-        click.Option(["--no-metrics"], is_flag=True, expose_value=False, hidden=True),
-        click.Option(
+        Option(["--no-metrics"], is_flag=True, expose_value=False, hidden=True),
+        Option(
             ["--project", "project_name"],
             metavar="NAME",
             expose_value=False,
@@ -135,14 +178,14 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
 
 def _printing_options() -> list[click.Parameter]:
     return [
-        click.Option(
+        Option(
             ["--raw"],
             is_flag=True,
             expose_value=False,
             callback=_set_raw,
             help="Print JSON values, one after another.",
         ),
-        click.Option(
+        Option(
             ["-o", "--output"],
             type=click.Choice(["json", "yaml"]),
             expose_value=False,
@@ -160,7 +203,7 @@ def _setting(
         if given:
             setattr(session_of(ctx), attribute, value)
 
-    return click.Option(
+    return Option(
         names, is_flag=True, expose_value=False, callback=callback, help=words, hidden=hidden
     )
 
@@ -189,6 +232,8 @@ def _with_default_told(param: click.Parameter, classic: Classic) -> click.Parame
     """The option, its help saying what happens when nothing is said in the old words."""
     assert isinstance(param, click.Option), "what a table adds are options"
     told = (param.help or "").removesuffix(".").removesuffix(" (default)")
+    import copy
+
     twin = copy.copy(param)
     twin.help = f"{told} (default)." if set(param.opts) & set(classic.added) else f"{told}."
     return twin

@@ -11,7 +11,7 @@ from trunkline.cli.arguments import (
     repo_of,
     seconds,
 )
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import (
     Table,
     lasted,
@@ -53,14 +53,14 @@ def _size(commit: CommitInfo) -> str:
     return "-" if commit.finished is None else size(commit.size_bytes)
 
 
-_message = click.option(
+_message = option(
     "-m", "--message", "--description", default="", metavar="TEXT", help="What the commit is for."
 )
 
 
 @command(examples=["start commit training@master", "start commit training -p 4f2a…"])
 @click.argument("branch")
-@click.option("-p", "--parent", metavar="REF", help="The parent, if not the branch's head.")
+@option("-p", "--parent", metavar="REF", help="The parent, if not the branch's head.")
 @_message
 def start_commit(branch: str, parent: str | None, message: str) -> None:
     """Open a commit on BRANCH (repo@branch, or only a repo); prints its id."""
@@ -74,7 +74,7 @@ def start_commit(branch: str, parent: str | None, message: str) -> None:
 @command(examples=["finish commit training@master"])
 @click.argument("commit")
 @_message
-@click.option("-f", "--force", is_flag=True, hidden=True)
+@option("-f", "--force", is_flag=True, hidden=True)
 def finish_commit(commit: str, message: str, force: bool) -> None:
     """Finish an open commit; it never changes again."""
     operations().commits.finish_commit(*commit_of(commit), description=message or None)
@@ -84,7 +84,7 @@ def finish_commit(commit: str, message: str, force: bool) -> None:
     shows=True, examples=["inspect commit inference@master", "inspect commit training@master^"]
 )
 @click.argument("commit")
-@click.option("-w", "--wait", is_flag=True, help="Wait until it is finished.")
+@option("-w", "--wait", is_flag=True, help="Wait until it is finished.")
 def inspect_commit(commit: str, wait: bool) -> None:
     """Show a commit with all it was made from (an id alone: the whole run)."""
     commits = operations().commits
@@ -122,16 +122,16 @@ def commit_block(commit: CommitInfo) -> str:
     examples=["list commit training", "list commit training@master -n 5", "list commit"],
 )
 @click.argument("source", metavar="[REPO[@REF]|REPO@FROM..TO|ID]", required=False)
-@click.option("-f", "--from", "after", metavar="REF", help="Leave out this one and its ancestors.")
-@click.option("--to", metavar="REF", help="This commit and its ancestors, as REPO@REF does.")
-@click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
-@click.option(
+@option("-f", "--from", "after", metavar="REF", help="Leave out this one and its ancestors.")
+@option("--to", metavar="REF", help="This commit and its ancestors, as REPO@REF does.")
+@option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
+@option(
     "--origin",
     type=click.Choice(["user", "auto"], case_sensitive=False),
     help="What people made (user) or pipelines and derived branches (auto).",
 )
-@click.option("-x", "--expand", is_flag=True, help="All commits of all repos instead of runs.")
-@click.option("--all", "everything", is_flag=True, help="With the specs of pipelines (for -x).")
+@option("-x", "--expand", is_flag=True, help="All commits of all repos instead of runs.")
+@option("--all", "everything", is_flag=True, help="With the specs of pipelines (for -x).")
 def list_commit(
     source: str | None,
     after: str | None,
@@ -183,9 +183,7 @@ def _range(ref: str | None, after: str | None, to: str | None) -> tuple[str | No
     return newest, after
 
 
-_timeout = click.option(
-    "--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m."
-)
+_timeout = option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")
 
 
 @command(shows=True, examples=["wait commit inference@master --timeout 5m", "wait commit 4f2a…"])
@@ -220,7 +218,7 @@ def _leave_with_the_outcome(commits: list[CommitInfo]) -> None:
 
 @command(shows=True, examples=["flush commit training@master -r inference"])
 @click.argument("commits", metavar="COMMIT...", nargs=-1, required=True)
-@click.option("-r", "--repos", multiple=True, metavar="REPO", help="Wait for these repos only.")
+@option("-r", "--repos", multiple=True, metavar="REPO", help="Wait for these repos only.")
 @_timeout
 def flush_commit(commits: tuple[str, ...], repos: tuple[str, ...], timeout: str | None) -> None:
     """Wait for all that is derived from the commits, and print each commit as it finishes.
@@ -244,8 +242,8 @@ def flush_commit(commits: tuple[str, ...], repos: tuple[str, ...], timeout: str 
 
 @command(shows=True, examples=["subscribe commit training@master --new --timeout 5m"])
 @click.argument("branch")
-@click.option("--from", "after", metavar="REF", help="Begin behind this commit.")
-@click.option("--new", is_flag=True, help="Leave out the commits that there are now.")
+@option("--from", "after", metavar="REF", help="Begin behind this commit.")
+@option("--new", is_flag=True, help="Leave out the commits that there are now.")
 @_timeout
 def subscribe_commit(branch: str, after: str | None, new: bool, timeout: str | None) -> None:
     """Print the commits of a branch, oldest first, and then each new one as it finishes.
@@ -268,9 +266,7 @@ def subscribe_commit(branch: str, after: str | None, new: bool, timeout: str | N
     )
 
 
-_recursive = click.option(
-    "-r", "--recursive", is_flag=True, help="Take along what was made from it."
-)
+_recursive = option("-r", "--recursive", is_flag=True, help="Take along what was made from it.")
 
 
 @command(examples=["delete commit training@4f2a…", "delete commit 4f2a…"])

@@ -1,12 +1,10 @@
 """Commands on contexts: the named addresses of servers."""
 
-from dataclasses import dataclass
-
 import click
 
 from trunkline import config as settings
 from trunkline.cli.arguments import read_document
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, note, show_all, show_one, write
 from trunkline.cli.session import current, operations
 from trunkline.connect.contexts import (
@@ -19,6 +17,7 @@ from trunkline.connect.contexts import (
 )
 from trunkline.errors import InvalidInput
 from trunkline.model.names import DEFAULT_PROJECT
+from trunkline.values import dataclass
 
 _TOKEN_BYTES_MAX = 64 * 1024
 
@@ -131,9 +130,9 @@ def delete_context(context: str) -> None:
     ]
 )
 @click.argument("address")
-@click.option("--name", metavar="NAME", help="Name of the context; the host if not given.")
-@click.option("--token", metavar="TOKEN", help="What the server asks for (visible in `ps`).")
-@click.option("--token-file", metavar="FILE|-", help="Read the token there.")
+@option("--name", metavar="NAME", help="Name of the context; the host if not given.")
+@option("--token", metavar="TOKEN", help="What the server asks for (visible in `ps`).")
+@option("--token-file", metavar="FILE|-", help="Read the token there.")
 def connect(address: str, name: str | None, token: str | None, token_file: str | None) -> None:
     """Use the server at ADDRESS from now on; `connect local` goes back to this machine's."""
     file = settings.load().config_file

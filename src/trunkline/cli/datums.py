@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from trunkline.cli.arguments import NUMBER_MAX, full_name, seconds
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.job_names import job_names, one_job
 from trunkline.cli.output import (
     Table,
@@ -55,8 +55,8 @@ def _file(given: DatumInput) -> str:
 
 @command(shows=True, examples=["list datum inference@4f2a…"])
 @click.argument("job")
-@click.option("--pageSize", "--page-size", "page_size", default=0, help="So many on a page.")
-@click.option("--page", default=0, help="Which page, from 0.")
+@option("--pageSize", "--page-size", "page_size", default=0, help="So many on a page.")
+@option("--page", default=0, help="Which page, from 0.")
 def list_datum(job: str, page_size: int, page: int) -> None:
     """List the datums of a job, failed ones first."""
     if page < 0 or page_size < 0:
@@ -119,15 +119,15 @@ def restart_datum(job: str, paths: str) -> None:
         "logs --pipeline train --since 1h -t 20",
     ]
 )
-@click.option("-p", "--pipeline", metavar="PIPELINE", help="What the code of a pipeline printed.")
-@click.option("-j", "--job", metavar="JOB", help="Of one job; an id alone: of the whole run.")
-@click.option("--datum", metavar="DATUM", help="Of one datum.")
-@click.option("--inputs", metavar="PATH,...", help="Of the datums that have all these inputs.")
-@click.option("-f", "--follow", is_flag=True, help="Wait for more.")
-@click.option("-t", "--tail", default=0, metavar="N", help="Only the last N lines (0: all).")
-@click.option("--since", metavar="TIME", help="Nothing older, e.g. 90s or 24h.")
-@click.option("--raw", is_flag=True, help="JSON with all that is known of each line.")
-@click.option("--master", "--worker", "everything", is_flag=True, help="The workers' lines too.")
+@option("-p", "--pipeline", metavar="PIPELINE", help="What the code of a pipeline printed.")
+@option("-j", "--job", metavar="JOB", help="Of one job; an id alone: of the whole run.")
+@option("--datum", metavar="DATUM", help="Of one datum.")
+@option("--inputs", metavar="PATH,...", help="Of the datums that have all these inputs.")
+@option("-f", "--follow", is_flag=True, help="Wait for more.")
+@option("-t", "--tail", default=0, metavar="N", help="Only the last N lines (0: all).")
+@option("--since", metavar="TIME", help="Nothing older, e.g. 90s or 24h.")
+@option("--raw", is_flag=True, help="JSON with all that is known of each line.")
+@option("--master", "--worker", "everything", is_flag=True, help="The workers' lines too.")
 def logs(
     pipeline: str | None,
     job: str | None,

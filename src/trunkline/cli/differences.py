@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from trunkline.cli.arguments import at_most, file_of
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.files import slashed
 from trunkline.cli.output import Table, note, show_all, size, when, write
 from trunkline.cli.session import Shape, current, operations
@@ -64,25 +64,23 @@ _VERSIONS: Table[FileVersion] = Table(
 )
 @click.argument("new", metavar="REPO@REF[:/PATH]")
 @click.argument("old", metavar="[REPO@REF[:/PATH]]", required=False)
-@click.option("-s", "--shallow", is_flag=True, help="Compare only the entries of the directories.")
-@click.option("--name-only", is_flag=True, help="Only which files differ, not what in them.")
-@click.option("--content", is_flag=True, help="With --raw or -o: what differs in the files.")
-@click.option("--stat", is_flag=True, help="How many lines or rows differ, file by file.")
-@click.option("--key", multiple=True, metavar="COLUMN", help="Pair the rows of tables by this.")
-@click.option(
+@option("-s", "--shallow", is_flag=True, help="Compare only the entries of the directories.")
+@option("--name-only", is_flag=True, help="Only which files differ, not what in them.")
+@option("--content", is_flag=True, help="With --raw or -o: what differs in the files.")
+@option("--stat", is_flag=True, help="How many lines or rows differ, file by file.")
+@option("--key", multiple=True, metavar="COLUMN", help="Pair the rows of tables by this.")
+@option(
     "--as",
     "kind",
     type=click.Choice([kind.value for kind in ContentKind]),
     help="Compare as this, whatever the name.",
 )
-@click.option(
+@option(
     "--lines", type=click.IntRange(0, 100_000), metavar="N", help="List at most so many of a file."
 )
-@click.option(
-    "--files", type=click.IntRange(0), metavar="N", help="Compare at most so many (0: all)."
-)
-@click.option("--diff-command", metavar="COMMAND", help="Run this on the old and new file.")
-@click.option("--exit-code", is_flag=True, help="Exit with 10 if there is a difference.")
+@option("--files", type=click.IntRange(0), metavar="N", help="Compare at most so many (0: all).")
+@option("--diff-command", metavar="COMMAND", help="Run this on the old and new file.")
+@option("--exit-code", is_flag=True, help="Exit with 10 if there is a difference.")
 def diff_file(
     new: str,
     old: str | None,
@@ -270,7 +268,7 @@ def _download(file: FileInfo | None, target: Path) -> None:
 
 @command(shows=True, examples=["log training@master:/iris.csv", "log images@master:/2024 -n 10"])
 @click.argument("path", metavar="REPO@REF:/PATH")
-@click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
+@option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
 def log(path: str, number: int) -> None:
     """Show which commits changed a file or directory, newest first."""
     repo, ref, place = file_of(path)

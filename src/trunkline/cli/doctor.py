@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from trunkline.cli.release import program_version
 from trunkline.cli.session import operations
 from trunkline.config import Config, load
 from trunkline.errors import TrunklineError
+from trunkline.values import dataclass
 
 _FREE_BYTES_MIN = 1024**3
 

@@ -10,7 +10,7 @@ import click
 
 from trunkline.api.changes import CopyFile, DeleteFile, FileChange
 from trunkline.cli.arguments import file_of, local_files, may_be_pattern
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, show_all, show_one, size
 from trunkline.cli.putting import noting_interruption, sending, watched
 from trunkline.cli.session import current, deeds, operations
@@ -33,9 +33,7 @@ _SPACED: Table[FileInfo] = Table(
 )
 
 
-_message = click.option(
-    "-m", "--message", "--description", default="", metavar="TEXT", help="What for."
-)
+_message = option("-m", "--message", "--description", default="", metavar="TEXT", help="What for.")
 
 
 def slashed(file: FileInfo) -> str:
@@ -62,31 +60,31 @@ def slashed(file: FileInfo) -> str:
     ]
 )
 @click.argument("target", metavar="REPO@BRANCH[:/PATH]")
-@click.option(
+@option(
     *("-f", "--file", "files"),
     multiple=True,
     metavar="FILE|URL|-",
     shell_complete=local_files,
     help="What to put; repeatable.",
 )
-@click.option(
+@option(
     *("-i", "--input-file", "lists"),
     multiple=True,
     metavar="FILE|URL|-",
     shell_complete=local_files,
     help="A list of them.",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Put all that is in a directory.")
-@click.option("-a", "--append", "append", flag_value=True, default=False, help="Add to a file.")
-@click.option("-o", "--overwrite", "append", flag_value=False, help="Replace a file (default).")
-@click.option("--delete", "mirror", is_flag=True, help="Remove what is not in the directory.")
-@click.option("--if-changed", is_flag=True, help="Make no commit if no file would change.")
-@click.option("--full-path", is_flag=True, help="Keep the directories of a source in its name.")
-@click.option("--server-fetch", is_flag=True, help="URLs are fetched by the server, not here.")
+@option("-r", "--recursive", is_flag=True, help="Put all that is in a directory.")
+@option("-a", "--append", "append", flag_value=True, default=False, help="Add to a file.")
+@option("-o", "--overwrite", "append", flag_value=False, help="Replace a file (default).")
+@option("--delete", "mirror", is_flag=True, help="Remove what is not in the directory.")
+@option("--if-changed", is_flag=True, help="Make no commit if no file would change.")
+@option("--full-path", is_flag=True, help="Keep the directories of a source in its name.")
+@option("--server-fetch", is_flag=True, help="URLs are fetched by the server, not here.")
 @_message
-@click.option("-p", "--parallelism", type=int, hidden=True)
-@click.option("-c", "--compress", is_flag=True, hidden=True)
-@click.option(
+@option("-p", "--parallelism", type=int, hidden=True)
+@option("-c", "--compress", is_flag=True, hidden=True)
+@option(
     "--progress",
     type=click.Choice(["auto", "plain", "json", "none"]),
     is_flag=False,
@@ -211,18 +209,18 @@ def _send(
     ]
 )
 @click.argument("file", metavar="REPO@REF:/PATH")
-@click.option("-r", "--recursive", is_flag=True, help="Get all that is in a directory.")
-@click.option(
+@option("-r", "--recursive", is_flag=True, help="Get all that is in a directory.")
+@option(
     *("-o", "--output"),
     metavar="PATH",
     shell_complete=local_files,
     help="Write there instead of to stdout.",
 )
-@click.option("--offset", default=0, metavar="BYTES", help="Begin there.")
-@click.option("--size", type=int, metavar="BYTES", help="Get no more than that.")
-@click.option("--tar", is_flag=True, help="With -r: as a tar archive, to stdout or PATH.")
-@click.option("-p", "--parallelism", type=int, hidden=True)
-@click.option("--retry", is_flag=True, hidden=True)
+@option("--offset", default=0, metavar="BYTES", help="Begin there.")
+@option("--size", type=int, metavar="BYTES", help="Get no more than that.")
+@option("--tar", is_flag=True, help="With -r: as a tar archive, to stdout or PATH.")
+@option("-p", "--parallelism", type=int, hidden=True)
+@option("--retry", is_flag=True, hidden=True)
 def get_file(
     file: str,
     recursive: bool,
@@ -284,11 +282,11 @@ def get_file(
 @command(examples=["copy file training@master:/iris.csv archive@master:/2024/iris.csv"])
 @click.argument("source", metavar="REPO@REF:/PATH")
 @click.argument("target", metavar="REPO@BRANCH[:/PATH]")
-@click.option("-a", "--append", "append", flag_value=True, default=False, help="Add to a file.")
-@click.option("-o", "--overwrite", "append", flag_value=False, help="Replace a file (default).")
+@option("-a", "--append", "append", flag_value=True, default=False, help="Add to a file.")
+@option("-o", "--overwrite", "append", flag_value=False, help="Replace a file (default).")
 @_message
-@click.option("--src-project", metavar="NAME", help="The project of the source.")
-@click.option("--dest-project", metavar="NAME", help="The project of the target.")
+@option("--src-project", metavar="NAME", help="The project of the source.")
+@option("--dest-project", metavar="NAME", help="The project of the target.")
 def copy_file(
     source: str,
     target: str,
@@ -319,8 +317,8 @@ def copy_file(
     ]
 )
 @click.argument("file", metavar="REPO@BRANCH:/PATH")
-@click.option("-r", "--recursive", is_flag=True, help="Directories that a pattern matches too.")
-@click.option("--dry-run", is_flag=True, help="List the files instead of deleting them.")
+@option("-r", "--recursive", is_flag=True, help="Directories that a pattern matches too.")
+@option("--dry-run", is_flag=True, help="List the files instead of deleting them.")
 @_message
 def delete_file(file: str, recursive: bool, dry_run: bool, message: str) -> None:
     """Delete a file, or a directory with all that is in it, or what a pattern matches."""
@@ -369,8 +367,8 @@ def _block(file: FileInfo) -> str:
     ],
 )
 @click.argument("directory", metavar="REPO@REF[:/PATH]")
-@click.option("-r", "--recursive", is_flag=True, help="All files below, not only the entries.")
-@click.option("--name-only", "names", is_flag=True, help="Print nothing but paths, one a line.")
+@option("-r", "--recursive", is_flag=True, help="All files below, not only the entries.")
+@option("--name-only", "names", is_flag=True, help="Print nothing but paths, one a line.")
 def list_file(directory: str, recursive: bool, names: bool) -> None:
     """List the entries of a directory, or what a pattern matches."""
     repo, ref, path = file_of(directory)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trunkline.cli.command import Command
+from trunkline.cli.command import Command, help_option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -147,6 +147,8 @@ def classic(name: str) -> Command:
 class VerbGroup(click.Group):
     """The commands of one verb; each is imported when it is asked for."""
 
+    get_help_option = help_option
+
     def __init__(self, verb: str) -> None:
         super().__init__(verb, help=f"{verb.capitalize()} {_any_of(VERBS[verb])}.")
         self.verb = verb
@@ -175,6 +177,8 @@ class VerbGroup(click.Group):
 
 class RootGroup(click.Group):
     """The whole command line: verbs, single words and the hyphenated forms."""
+
+    get_help_option = help_option
 
     def list_commands(self, _: click.Context) -> list[str]:
         return [*VERBS, *WORDS]

@@ -12,7 +12,7 @@ from trunkline.cli.arguments import (
     full_names,
     seconds,
 )
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.job_names import job_names
 from trunkline.cli.output import (
     Table,
@@ -76,11 +76,11 @@ def _state(job: JobInfo) -> str:
     examples=["list job", "list job -p inference", "list job 4f2a…", "list job -n 5 -o json"],
 )
 @click.argument("run", metavar="[RUN]", required=False)
-@click.option("-p", "--pipeline", metavar="PIPELINE", help="The jobs of this pipeline.")
-@click.option("-i", "--input", "inputs", multiple=True, metavar="COMMIT", help="That read it.")
-@click.option("--output-commit", metavar="COMMIT", help="The job that wrote it (list-job: -o too).")
-@click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
-@click.option("-x", "--expand", is_flag=True, hidden=True)
+@option("-p", "--pipeline", metavar="PIPELINE", help="The jobs of this pipeline.")
+@option("-i", "--input", "inputs", multiple=True, metavar="COMMIT", help="That read it.")
+@option("--output-commit", metavar="COMMIT", help="The job that wrote it (list-job: -o too).")
+@option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
+@option("-x", "--expand", is_flag=True, hidden=True)
 @all_projects
 def list_job(
     run: str | None,
@@ -114,7 +114,7 @@ def list_job(
 
 @command(shows=True, examples=["inspect job inference@4f2a…", "inspect job 4f2a… --wait"])
 @click.argument("job")
-@click.option("-w", "-b", "--wait", "--block", "wait", is_flag=True, help="Wait for its end.")
+@option("-w", "-b", "--wait", "--block", "wait", is_flag=True, help="Wait for its end.")
 def inspect_job(job: str, wait: bool) -> None:
     """Show a job; an id alone shows all jobs of the run."""
     names = job_names(job)
@@ -138,9 +138,7 @@ def _block(job: JobInfo) -> str:
     return job_block(job, [worker for worker in workers if worker.job.endswith(f"@{job.id}")])
 
 
-_timeout = click.option(
-    "--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m."
-)
+_timeout = option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")
 
 
 @command(shows=True, examples=["wait job inference@4f2a…", "wait job 4f2a… --timeout 10m"])
@@ -170,7 +168,7 @@ def _leave_with_the_outcome(jobs: list[JobInfo]) -> None:
 
 @command(shows=True, examples=["flush job training@master", "flush job training@master -p train"])
 @click.argument("commits", metavar="COMMIT...", nargs=-1, required=True)
-@click.option(
+@option(
     "-p", "--pipeline", "pipelines", multiple=True, metavar="PIPELINE", help="Wait for these only."
 )
 @_timeout
@@ -216,7 +214,7 @@ def delete_job(job: str) -> None:
 
 
 @command(shows=True, examples=["list worker", "list worker -p inference"])
-@click.option("-p", "--pipeline", metavar="PIPELINE", help="The workers of this pipeline.")
+@option("-p", "--pipeline", metavar="PIPELINE", help="The workers of this pipeline.")
 def list_worker(pipeline: str | None) -> None:
     """List the workers there are now, as `kubectl get pods` would."""
     name = full_name(pipeline) if pipeline else None

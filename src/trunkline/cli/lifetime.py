@@ -3,7 +3,7 @@
 import click
 
 from trunkline.cli.arguments import full_name, seconds
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, show_all, show_one, size, span
 from trunkline.cli.progress import waiting
 from trunkline.cli.session import operations
@@ -22,13 +22,13 @@ _USAGE: Table[DiskUsage] = Table(
 
 
 @command(shows=True, examples=["gc", "gc --dry-run", "gc --grace 0s"])
-@click.option("--dry-run", is_flag=True, help="Only say how much is not needed.")
-@click.option(
+@option("--dry-run", is_flag=True, help="Only say how much is not needed.")
+@option(
     "--grace",
     metavar="TIME",
     help="Remove what is not needed for so long (0s: at once). Default: the server's setting.",
 )
-@click.option("-m", "--memory", hidden=True)  # of 1.x: how much the collector may use
+@option("-m", "--memory", hidden=True)  # of 1.x: how much the collector may use
 def gc(dry_run: bool, grace: str | None, memory: str | None) -> None:
     """Remove stored bytes that nothing needs; the server does so by itself from time to time.
 
@@ -86,15 +86,15 @@ def _in_full(target: str) -> str:
 
 
 @command(shows=True, examples=["fsck", "fsck --read-data-subset 5%", "fsck --repair"])
-@click.option("--quick", is_flag=True, help="Check structure and presence, read no data.")
-@click.option(
+@option("--quick", is_flag=True, help="Check structure and presence, read no data.")
+@option(
     "--read-data-subset",
     "subset",
     metavar="PERCENT",
     help="Read the data of so much of the store only, chosen by chance, as in 5%.",
 )
-@click.option("--repair", is_flag=True, help="Heal what can be healed, and say what can't.")
-@click.option("-f", "--fix", "repair", is_flag=True, hidden=True)  # the name in 2.x
+@option("--repair", is_flag=True, help="Heal what can be healed, and say what can't.")
+@option("-f", "--fix", "repair", is_flag=True, hidden=True)  # the name in 2.x
 def fsck(quick: bool, subset: str | None, repair: bool) -> None:
     """Check every commit, file and stored byte; exit status 7 if damage is there and stays."""
     percent = 100.0 if subset is None else _percent(subset)

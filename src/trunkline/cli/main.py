@@ -6,11 +6,10 @@ Every error ends here as one sentence on stderr and the exit status of its class
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import PurePath
 
 import click
 
-from trunkline.cli.command import global_options
+from trunkline.cli.command import Option, global_options
 from trunkline.cli.grammar import OutputClosed, RootGroup
 from trunkline.cli.session import Session, open_link
 from trunkline.errors import TrunklineError, meant, plain, shown
@@ -25,7 +24,7 @@ def run() -> int:
         # A file name that is no text in this locale must not break a listing.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    name = PurePath(sys.argv[0]).name
+    name = os.path.basename(sys.argv[0])
     session = Session(
         program="pachctl" if name.startswith("pachctl") else "trunkline",
         open_link=open_link,
@@ -59,7 +58,7 @@ def _root(session: Session) -> RootGroup:
     root = RootGroup(
         session.program,
         params=[
-            click.Option(
+            Option(
                 ["--version"],
                 is_flag=True,
                 is_eager=True,

@@ -6,13 +6,13 @@ gets a rich table instead. Only data goes to stdout, notes and warnings go to st
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from itertools import islice
 from typing import Generic, TypeVar
 
 from trunkline.cli.session import Session, Shape, current
+from trunkline.values import dataclass
 
 T = TypeVar("T")
 
@@ -237,6 +237,8 @@ def _show_table(values: Iterable[T], table: Table[T], session: Session) -> None:
 
 def plain(value: object) -> object:
     """A value as JSON knows it: dataclasses are objects, moments RFC 3339 texts."""
+    from dataclasses import fields, is_dataclass
+
     if is_dataclass(value):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, datetime):

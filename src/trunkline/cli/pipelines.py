@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trunkline.cli.arguments import all_projects, full_name, local_files, of_project
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, show_all, show_one, to_json, warn, when, write
 from trunkline.cli.pipeline_text import pipeline_block
@@ -45,7 +45,7 @@ def _states(pipeline: PipelineInfo) -> str:
     return f"{pipeline.state.value} / {last.state.value if last else '-'}"
 
 
-_file = click.option(
+_file = option(
     "-f",
     "--file",
     "file",
@@ -58,13 +58,13 @@ _file = click.option(
 
 def _image_options(function: click.decorators.FC) -> click.decorators.FC:
     """Flags of pachctl that push images to a registry; accepted, and answered with a note."""
-    for option in (
-        click.option("-p", "--push-images", "push", is_flag=True, hidden=True),
-        click.option("-r", "--registry", hidden=True),
-        click.option("-u", "--username", hidden=True),
-        click.option("--password", hidden=True),
+    for add in (
+        option("-p", "--push-images", "push", is_flag=True, hidden=True),
+        option("-r", "--registry", hidden=True),
+        option("-u", "--username", hidden=True),
+        option("--password", hidden=True),
     ):
-        function = option(function)
+        function = add(function)
     return function
 
 
@@ -90,8 +90,8 @@ def create_pipeline(
     ]
 )
 @_file
-@click.option("--reprocess", is_flag=True, help="Compute everything again.")
-@click.option("--keep-results", is_flag=True, help="Keep all results though the code changed.")
+@option("--reprocess", is_flag=True, help="Compute everything again.")
+@option("--keep-results", is_flag=True, help="Keep all results though the code changed.")
 @_image_options
 def update_pipeline(
     file: str,
@@ -159,7 +159,7 @@ def validate_pipeline(file: str) -> None:
 
 @command(shows=True, examples=["inspect pipeline inference"])
 @click.argument("pipeline")
-@click.option("--version", type=int, metavar="N", help="As of this version.")
+@option("--version", type=int, metavar="N", help="As of this version.")
 def inspect_pipeline(pipeline: str, version: int | None) -> None:
     """Show one pipeline."""
     show_one(
@@ -170,7 +170,7 @@ def inspect_pipeline(pipeline: str, version: int | None) -> None:
 
 @command(shows=True, examples=["list pipeline", "list pipeline -A"])
 @all_projects
-@click.option("-s", "--spec", is_flag=True, help="Print the specs instead.")
+@option("-s", "--spec", is_flag=True, help="Print the specs instead.")
 def list_pipeline(everywhere: bool, spec: bool) -> None:
     """List the pipelines of the project, last changed first."""
     project = None if everywhere else current().project
@@ -183,7 +183,7 @@ def list_pipeline(everywhere: bool, spec: bool) -> None:
 
 @command(examples=["extract pipeline inference > inference.json", "extract pipeline --all"])
 @click.argument("pipeline", required=False)
-@click.option("--all", "everything", is_flag=True, help="The specs of all in the project.")
+@option("--all", "everything", is_flag=True, help="The specs of all in the project.")
 def extract_pipeline(pipeline: str | None, everything: bool) -> None:
     """Print the spec that `create pipeline` would make the pipeline from."""
     if everything == (pipeline is not None):
@@ -201,8 +201,8 @@ def _write_specs(pipelines: Sequence[PipelineInfo]) -> None:
 
 @command(examples=["edit pipeline inference --editor nano"])
 @click.argument("pipeline")
-@click.option("--editor", metavar="COMMAND", help="Use it instead of $VISUAL or $EDITOR.")
-@click.option("--reprocess", is_flag=True, help="Compute everything again.")
+@option("--editor", metavar="COMMAND", help="Use it instead of $VISUAL or $EDITOR.")
+@option("--reprocess", is_flag=True, help="Compute everything again.")
 def edit_pipeline(pipeline: str, editor: str | None, reprocess: bool) -> None:
     """Change the spec of a pipeline in an editor; its code stays as it is."""
     pipelines = operations().pipelines
@@ -241,10 +241,10 @@ def stop_pipeline(pipeline: str) -> None:
 
 @command(examples=["delete pipeline inference", "delete pipeline --all --yes"])
 @click.argument("pipeline", required=False)
-@click.option("--all", "everything", is_flag=True, help="Delete all pipelines of the project.")
-@click.option("-f", "--force", is_flag=True, help="Even if others read its output.")
-@click.option("--keep-repo", is_flag=True, help="Keep its output repo.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before deleting all.")
+@option("--all", "everything", is_flag=True, help="Delete all pipelines of the project.")
+@option("-f", "--force", is_flag=True, help="Even if others read its output.")
+@option("--keep-repo", is_flag=True, help="Keep its output repo.")
+@option("-y", "--yes", is_flag=True, help="Do not ask before deleting all.")
 def delete_pipeline(
     pipeline: str | None, everything: bool, force: bool, keep_repo: bool, yes: bool
 ) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, note, show_all, show_one, when
 from trunkline.cli.session import current, operations
 from trunkline.model.versions import ProjectInfo
@@ -16,9 +16,7 @@ _PROJECTS: Table[ProjectInfo] = Table(
     width=0,
     padding=1,
 )
-_description = click.option(
-    "-d", "--description", default="", metavar="TEXT", help="What it is for."
-)
+_description = option("-d", "--description", default="", metavar="TEXT", help="What it is for.")
 
 
 @command(examples=["create project vision -d 'street scenes'"])
@@ -61,7 +59,7 @@ def list_project() -> None:
 
 @command(examples=["delete project vision", "delete project vision --force"])
 @click.argument("project")
-@click.option("-f", "--force", is_flag=True, help="With all its pipelines and repos.")
+@option("-f", "--force", is_flag=True, help="With all its pipelines and repos.")
 def delete_project(project: str, force: bool) -> None:
     """Delete a project, which must be empty."""
     operations().projects.delete_project(project, force=force)

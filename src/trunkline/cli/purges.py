@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from trunkline.cli.arguments import commit_of, file_of
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import (
     Table,
@@ -59,7 +59,7 @@ _FILES: Table[PurgedFile] = Table(
     ],
 )
 @click.argument("targets", metavar="[REPO:/GLOB]...", nargs=-1)
-@click.option(
+@option(
     "--from",
     "lists",
     metavar="FILE",
@@ -67,13 +67,13 @@ _FILES: Table[PurgedFile] = Table(
     type=click.Path(allow_dash=True),
     help="Take more of them from a file, one a line (- for stdin).",
 )
-@click.option("-m", "--reason", default="", metavar="TEXT", help="Kept with each commit.")
-@click.option("--forget-names", is_flag=True, help="Keep digests of the paths, not the paths.")
-@click.option("--copies", is_flag=True, help="Files of the same content too, in all repos.")
-@click.option("--no-rerun", is_flag=True, help="Begin no runs that make anew what is downstream.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go, and where copies are.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--report", metavar="FILE", help="Write the report as JSON there as well.")
+@option("-m", "--reason", default="", metavar="TEXT", help="Kept with each commit.")
+@option("--forget-names", is_flag=True, help="Keep digests of the paths, not the paths.")
+@option("--copies", is_flag=True, help="Files of the same content too, in all repos.")
+@option("--no-rerun", is_flag=True, help="Begin no runs that make anew what is downstream.")
+@option("--dry-run", is_flag=True, help="Only say what would go, and where copies are.")
+@option("-y", "--yes", is_flag=True, help="Do not ask.")
+@option("--report", metavar="FILE", help="Write the report as JSON there as well.")
 def purge(
     targets: tuple[str, ...],
     lists: tuple[str, ...],

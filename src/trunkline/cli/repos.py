@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trunkline.cli.arguments import all_projects, full_name, of_project
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, show_all, show_one, size, when
 from trunkline.cli.session import current, deeds, operations
@@ -35,7 +35,7 @@ _SPACED: Table[RepoInfo] = Table(
 
 @command(examples=["create repo training -d 'measured flowers'"])
 @click.argument("repo")
-@click.option("-d", "--description", default="", metavar="TEXT", help="What is in it.")
+@option("-d", "--description", default="", metavar="TEXT", help="What is in it.")
 def create_repo(repo: str, description: str) -> None:
     """Create a repo."""
     deeds().repos.create_repo(full_name(repo), description=description)
@@ -43,7 +43,7 @@ def create_repo(repo: str, description: str) -> None:
 
 @command(examples=["update repo training -d 'measured flowers'"])
 @click.argument("repo")
-@click.option("-d", "--description", default="", metavar="TEXT", help="What is in it.")
+@option("-d", "--description", default="", metavar="TEXT", help="What is in it.")
 def update_repo(repo: str, description: str) -> None:
     """Change the description of a repo."""
     deeds().repos.create_repo(full_name(repo), description=description, update=True)
@@ -74,9 +74,9 @@ def list_repo(everywhere: bool) -> None:
 
 @command(examples=["delete repo training", "delete repo --all --yes"])
 @click.argument("repo", required=False)
-@click.option("--all", "everything", is_flag=True, help="Delete all repos of the project.")
-@click.option("-f", "--force", is_flag=True, help="Even if others are derived from it.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before deleting all.")
+@option("--all", "everything", is_flag=True, help="Delete all repos of the project.")
+@option("-f", "--force", is_flag=True, help="Even if others are derived from it.")
+@option("-y", "--yes", is_flag=True, help="Do not ask before deleting all.")
 def delete_repo(repo: str | None, everything: bool, force: bool, yes: bool) -> None:
     """Delete a repo with its commits."""
     if everything and repo is not None:

@@ -4,7 +4,7 @@ import click
 
 from trunkline.cli.arguments import branch_of, seconds
 from trunkline.cli.branches import rules_text
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, note, show_all, show_one, size, when, write
 from trunkline.cli.progress import waiting
 from trunkline.cli.session import Shape, current, operations
@@ -47,19 +47,17 @@ def _goes(judged: Judged) -> str:
     ]
 )
 @click.argument("branch", metavar="REPO@BRANCH")
-@click.option("--keep-last", type=int, default=0, metavar="N", help="The newest N commits.")
-@click.option(
-    "--keep-within", metavar="TIME", help="What is at most so much older than the newest: 30d."
-)
-@click.option(
+@option("--keep-last", type=int, default=0, metavar="N", help="The newest N commits.")
+@option("--keep-within", metavar="TIME", help="What is at most so much older than the newest: 30d.")
+@option(
     "--keep-hourly", type=int, default=0, metavar="N", help="The newest of each hour, N of them."
 )
-@click.option("--keep-daily", type=int, default=0, metavar="N", help="The newest of each day.")
-@click.option("--keep-weekly", type=int, default=0, metavar="N", help="The newest of each week.")
-@click.option("--keep-monthly", type=int, default=0, metavar="N", help="The newest of each month.")
-@click.option("--keep-yearly", type=int, default=0, metavar="N", help="The newest of each year.")
-@click.option("--keep-tagged", is_flag=True, help="What has a tag (which stays in any case).")
-@click.option("--derived", is_flag=True, help="What pipelines made from the others goes with them.")
+@option("--keep-daily", type=int, default=0, metavar="N", help="The newest of each day.")
+@option("--keep-weekly", type=int, default=0, metavar="N", help="The newest of each week.")
+@option("--keep-monthly", type=int, default=0, metavar="N", help="The newest of each month.")
+@option("--keep-yearly", type=int, default=0, metavar="N", help="The newest of each year.")
+@option("--keep-tagged", is_flag=True, help="What has a tag (which stays in any case).")
+@option("--derived", is_flag=True, help="What pipelines made from the others goes with them.")
 def set_retention(
     branch: str,
     keep_last: int,
@@ -124,7 +122,7 @@ def delete_retention(branch: str) -> None:
     examples=["apply retention training@master --dry-run", "apply retention training@master"],
 )
 @click.argument("branch", metavar="REPO@BRANCH")
-@click.option("--dry-run", is_flag=True, help="Only show which commits stay, and why.")
+@option("--dry-run", is_flag=True, help="Only show which commits stay, and why.")
 def apply_retention(branch: str, dry_run: bool) -> None:
     """Squash the commits of a branch that nothing keeps; the server does so by itself."""
     with waiting("applying"):

@@ -3,7 +3,7 @@
 import click
 
 from trunkline.cli.arguments import at_most, seconds
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, note, show_all, show_one, when
 from trunkline.cli.progress import waiting
 from trunkline.cli.session import operations
@@ -23,7 +23,7 @@ RUNS: Table[RunInfo] = Table(
 
 
 @command(shows=True, examples=["list run -n 10"])
-@click.option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
+@option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
 def list_run(number: int) -> None:
     """List the runs, newest first."""
     show_all(operations().commits.list_runs(number=at_most(number)), RUNS)
@@ -31,7 +31,7 @@ def list_run(number: int) -> None:
 
 @command(shows=True, examples=["inspect run 4f2a…"])
 @click.argument("run")
-@click.option("-w", "--wait", is_flag=True, help="Wait until all of it is finished.")
+@option("-w", "--wait", is_flag=True, help="Wait until all of it is finished.")
 def inspect_run(run: str, wait: bool) -> None:
     """Show the commits and jobs of a run."""
     show_one(operations().commits.inspect_run(run, wait=wait), run_block)
@@ -49,7 +49,7 @@ def run_block(run: RunInfo) -> str:
 
 @command(shows=True, examples=["wait run 4f2a…"])
 @click.argument("run")
-@click.option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")
+@option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")
 def wait_run(run: str, timeout: str | None) -> None:
     """Wait until all commits of a run are finished.
 

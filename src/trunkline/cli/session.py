@@ -4,16 +4,19 @@ The connection is opened at the first operation, so that `--help`, `--version` a
 start a server.
 """
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from trunkline.values import dataclass, field
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from trunkline.api.connection import Operations
 
 
@@ -30,15 +33,23 @@ class Shape(StrEnum):
 class Link:
     """An open connection; `local` means that the server reads this machine's files itself.
 
-    `home` is the server's data directory, if it is this user's own and this process may read it.
+    `home_path` is the server's data directory, if it is this user's own and this process may read
+    it.
     """
 
     operations: "Operations"
     local: bool
     unheard: "Operations | None" = None  # the same, whose answers are not read; None: no such way
-    home: Path | None = None
+    home_path: str | None = None
     transaction: str | None = None  # the one that commands take part in
     remember: Callable[[str | None], None] = lambda _: None  # which one those to come do
+
+    @property
+    def home(self) -> "Path | None":
+        """`home_path`, for whoever goes there."""
+        from pathlib import Path
+
+        return None if self.home_path is None else Path(self.home_path)
 
 
 def _utc_now() -> datetime:
@@ -128,7 +139,9 @@ def open_link(context: str | None) -> Link:
     address = client.transport.address
     chosen: Operations = client
     transaction = None
-    if settings.config_file.with_name("transactions.json").exists():  # few ever have one
+    if os.path.exists(
+        os.path.join(os.path.dirname(settings.config_path), "transactions.json")
+    ):  # few ever have one
         from trunkline.connect.transactions import active_transaction, queued
 
         transaction = active_transaction(settings.config_file, str(address))
@@ -145,5 +158,7 @@ def open_link(context: str | None) -> Link:
         transaction=transaction,
         remember=remember,
         local=isinstance(address, SocketAddress),
-        home=settings.home if address == SocketAddress(path=settings.socket) else None,
+        home_path=settings.home_path
+        if address == SocketAddress(path=settings.socket_path)
+        else None,
     )

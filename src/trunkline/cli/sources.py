@@ -9,16 +9,17 @@ import posixpath
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile, PutLocal, PutUrl
 from trunkline.cli.arguments import is_url, read_document
 from trunkline.cli.output import note
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed, shown
-from trunkline.fetch.local import LocalFile, local_files
 from trunkline.model.names import check_path
+from trunkline.values import dataclass
+
+if TYPE_CHECKING:
+    from trunkline.fetch.local import LocalFile
 
 STDIN = "-"
 _PIECE_BYTES = 1024 * 1024
@@ -131,6 +132,8 @@ def _place(name: str, target: str | None, *, alone: bool, directory: bool, full:
 
 def _name_of_url(url: str) -> str:
     if url.lower().startswith(("http://", "https://")):
+        from urllib.parse import unquote, urlsplit
+
         return unquote(urlsplit(url).path)
     from trunkline.cli.urls import own_name
 
@@ -179,6 +182,8 @@ def total_bytes(sources: Sequence[Source], placing: Placing) -> int | None:
         if source.status is None or not source.can_be_read_again:
             return None
         if source.is_directory:
+            from trunkline.fetch.local import local_files
+
             total += sum(file.size_bytes for file in local_files(source.text, links=placing.links))
         else:
             total += source.status.st_size
@@ -231,6 +236,8 @@ def streamed(
                 path=source.target, content=_pieces(sys.stdin.buffer.read, advance), append=append
             )
         elif source.is_directory:
+            from trunkline.fetch.local import local_files
+
             for file in local_files(source.text, links=placing.links):
                 target = check_path(posixpath.join(source.target, file.path))
                 yield PutFile(path=target, content=_opened(file, advance), append=append)
@@ -256,13 +263,13 @@ def _url(source: Source, placing: Placing, advance: Advance) -> Iterator[FileCha
 def _content(path: str, advance: Advance) -> Iterator[bytes]:
     # Opened when it is its turn: a tree may have more files than a process may have open.
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb") as file:
             yield from _pieces(file.read, advance)
     except OSError as error:
         raise OperationFailed(f"{path} could not be read: {error.strerror}") from error
 
 
-def _opened(file: LocalFile, advance: Advance) -> Iterator[bytes]:
+def _opened(file: "LocalFile", advance: Advance) -> Iterator[bytes]:
     with file.open() as opened:
         try:
             yield from _pieces(opened.read, advance)

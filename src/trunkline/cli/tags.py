@@ -3,7 +3,7 @@
 import click
 
 from trunkline.cli.arguments import branch_of, commit_of, full_name
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, show_all, show_one, when
 from trunkline.cli.session import operations
 from trunkline.cli.trash import tell
@@ -20,7 +20,7 @@ _TAGS: Table[TagInfo] = Table(
 @command(examples=["create tag training@master v1", "create tag training@master^ v1 --force"])
 @click.argument("commit")
 @click.argument("tag")
-@click.option("-f", "--force", is_flag=True, help="Move a tag that names another commit.")
+@option("-f", "--force", is_flag=True, help="Move a tag that names another commit.")
 def create_tag(commit: str, tag: str, force: bool) -> None:
     """Name a finished commit; it can't be deleted while it has a tag."""
     repo, ref = commit_of(commit)

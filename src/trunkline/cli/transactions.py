@@ -2,7 +2,7 @@
 
 import click
 
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, note, show_all, show_one, when, write
 from trunkline.cli.runs import run_block
 from trunkline.cli.session import current, operations
@@ -26,9 +26,7 @@ def _meant(transaction: str | None) -> str:
 
 
 @command(examples=["start transaction"])
-@click.option(
-    "-m", "--message", "--description", default="", metavar="TEXT", help="What it is for."
-)
+@option("-m", "--message", "--description", default="", metavar="TEXT", help="What it is for.")
 def start_transaction(message: str) -> None:
     """Begin a transaction: the commands to come wait until `finish transaction`.
 

@@ -2,7 +2,7 @@
 
 import click
 
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, note, show_all, span, warn, when
 from trunkline.cli.session import current, operations
 from trunkline.model.versions import DeletedInfo
@@ -40,7 +40,7 @@ def list_deleted() -> None:
     show_all(operations().trash.list_deleted(), _DELETED)
 
 
-_number = click.option(
+_number = option(
     "--number", type=int, metavar="N", help="Which deletion of that name (default: the newest)."
 )
 

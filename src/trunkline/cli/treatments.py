@@ -1,12 +1,13 @@
 """Options of `put file` that say what a content is: an archive to unpack, a text to split."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from trunkline.cli.command import option
 from trunkline.errors import InvalidInput
+from trunkline.values import dataclass
 
 if TYPE_CHECKING:
     from trunkline.api.changes import FileChange, Split, Unpack
@@ -24,6 +25,11 @@ class Treatment:
 
     def applied(self, changes: "Iterable[FileChange]") -> "Iterator[FileChange]":
         """The changes with the treatment written into those that have a content."""
+        if self.unpack is None and self.split is None:
+            yield from changes
+            return
+        from dataclasses import replace
+
         from trunkline.api.changes import PutFile, PutLocal, PutUrl
 
         for change in changes:
@@ -35,28 +41,28 @@ class Treatment:
 
 def treatment_options(function: Callable[..., object]) -> Callable[..., object]:
     """The options of a command that makes a treatment; they come as arguments of these names."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
+    for add in reversed(_OPTIONS):
+        function = add(function)
     return function
 
 
 _OPTIONS = (
-    click.option("--extract", is_flag=True, help="Unpack tar (of any compression) and zip."),
-    click.option("--untar", is_flag=True, help="The same, for tar alone."),
-    click.option("--unzip", is_flag=True, help="The same, for zip alone."),
-    click.option(
+    option("--extract", is_flag=True, help="Unpack tar (of any compression) and zip."),
+    option("--untar", is_flag=True, help="The same, for tar alone."),
+    option("--unzip", is_flag=True, help="The same, for zip alone."),
+    option(
         "--links",
         type=click.Choice(["inside", "refuse", "skip", "follow"]),
         help="Of an archive or directory: refuse it, leave links out, or store what they mean.",
     ),
-    click.option(
+    option(
         "--split",
         type=click.Choice([*_WAYS, "none"]),
         help="Cut between records into files of a directory PATH.",
     ),
-    click.option("--target-file-datums", type=int, default=0, metavar="N", help="Records a file."),
-    click.option("--target-file-bytes", type=int, default=0, metavar="N", help="Bytes a file."),
-    click.option("--header-records", type=int, default=0, metavar="N", help="Kept in each file."),
+    option("--target-file-datums", type=int, default=0, metavar="N", help="Records a file."),
+    option("--target-file-bytes", type=int, default=0, metavar="N", help="Bytes a file."),
+    option("--header-records", type=int, default=0, metavar="N", help="Kept in each file."),
 )
 
 
@@ -64,8 +70,8 @@ def treatment_of(**given: Any) -> Treatment:
     """The treatment that the options ask for; raises InvalidInput where they make no sense."""
     forms = [
         form
-        for option, form in (("extract", "auto"), ("untar", "tar"), ("unzip", "zip"))
-        if given[option]
+        for word, form in (("extract", "auto"), ("untar", "tar"), ("unzip", "zip"))
+        if given[word]
     ]
     way = given["split"] if given["split"] != "none" else None
     numbers = (given["target_file_datums"], given["target_file_bytes"], given["header_records"])

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import click
 
-from trunkline.cli.command import command
+from trunkline.cli.command import command, option
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import note, show_one, size, span
 from trunkline.cli.progress import waiting
@@ -13,10 +13,10 @@ from trunkline.model.admin import UpgradeCheck, UpgradeReport, UpgradeStep
 
 
 @command(shows=True, examples=["upgrade --check", "upgrade --yes", "upgrade --undo"])
-@click.option("--check", "only_check", is_flag=True, help="Only look, and say what would be done.")
-@click.option("--undo", is_flag=True, help="Go back to before the last upgrade.")
-@click.option("-f", "--force", is_flag=True, help="Upgrade a catalog that breaks a rule too.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@option("--check", "only_check", is_flag=True, help="Only look, and say what would be done.")
+@option("--undo", is_flag=True, help="Go back to before the last upgrade.")
+@option("-f", "--force", is_flag=True, help="Upgrade a catalog that breaks a rule too.")
+@option("-y", "--yes", is_flag=True, help="Do not ask.")
 def upgrade(only_check: bool, undo: bool, force: bool, yes: bool) -> None:
     """Bring the local data directory to the formats of this version; no server may have it open.
 

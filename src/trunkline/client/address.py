@@ -1,17 +1,14 @@
 """Where a server is: a private socket of this machine, or a host and port."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
-
 from trunkline.errors import InvalidInput
+from trunkline.values import dataclass
 
 DEFAULT_PORT = 30650  # Pachyderm's, so that its addresses keep working
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketAddress:
-    path: Path
+    path: str
 
     def __str__(self) -> str:
         return f"unix://{self.path}"
@@ -42,7 +39,9 @@ def parse_server_address(text: str) -> ServerAddress:
     if scheme == "unix":
         if not rest.startswith("/"):
             raise InvalidInput(f"{text!r} is not a server address: write unix:///path/to/socket")
-        return SocketAddress(path=Path(rest))
+        from pathlib import Path
+
+        return SocketAddress(path=str(Path(rest)))
     if scheme in ("grpc", "grpcs", "pachd"):
         better = "https" if scheme == "grpcs" else "http"
         raise InvalidInput(
@@ -50,6 +49,8 @@ def parse_server_address(text: str) -> ServerAddress:
         )
     if scheme not in ("http", "https"):
         raise InvalidInput(_rule(text))
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(f"{scheme}://{rest}")
         host, port = parts.hostname, parts.port

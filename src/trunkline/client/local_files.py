@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from trunkline.api.changes import (
     TREE_LINKS,
@@ -14,6 +13,7 @@ from trunkline.api.changes import (
 )
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed, shown
 from trunkline.fetch.local import LocalFile, local_files
+from trunkline.values import dataclass
 
 PIECE_BYTES = 1024 * 1024
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast, get_args
-from urllib.parse import quote
 
 from trunkline.api.operation import Operation, operation_of
 from trunkline.client.transport import Request, Transport
 from trunkline.errors import InvalidInput, LocalPathDiffers, TrunklineError, Unavailable, shown
 
 if TYPE_CHECKING:
+    import inspect
+
     import msgspec
 
     from trunkline.api.admin import Admin
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from trunkline.api.trash import Trash
 
 PREFIX = "/api/v1"
+_UNRESERVED = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~"
+)  # in a URL these stand for themselves
 
 
 class RemoteClient:
@@ -155,15 +158,21 @@ class Noun:
 
 def _method(operation: Operation, transport: Transport, *, heard: bool) -> Callable[..., Any]:
     caller = _Caller(operation, transport, heard=heard)
-    declared = inspect.signature(operation.function)
-    signature = declared.replace(parameters=list(declared.parameters.values())[1:])
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return caller.call(dict(signature.bind(*args, **kwargs).arguments))
+    class Method:
+        """One operation, to be called."""
 
-    functools.update_wrapper(call, operation.function)
-    call.__signature__ = signature  # type: ignore[attr-defined]  # without `self`
-    return call
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return caller.call(operation.bound(args, kwargs))
+
+        @property
+        def __signature__(self) -> inspect.Signature:
+            return operation.signature
+
+        def __repr__(self) -> str:
+            return f"<operation {operation.name}>"
+
+    return cast("Callable[..., Any]", functools.update_wrapper(Method(), operation.function))
 
 
 class _Caller:
@@ -239,9 +248,10 @@ class _Caller:
     def _upload(self, request: Request, changes: Iterable[FileChange]) -> bytes:
         # Here, as most commands upload nothing.
         from trunkline.api.changes import MEDIA_TYPE, PutFile, write_changes
-        from trunkline.client.local_files import with_content
 
         if not self._transport.private:
+            from trunkline.client.local_files import with_content
+
             frames = write_changes(with_content(changes))
             return self._transport.upload(request, frames, MEDIA_TYPE)
         taken: list[FileChange] = []
@@ -259,6 +269,8 @@ class _Caller:
             # local files by content. What could be read only once can't be sent again.
             if any(isinstance(c, PutFile) and iter(c.content) is c.content for c in taken):
                 raise
+            from trunkline.client.local_files import with_content
+
             frames = write_changes(with_content(chain(taken, rest)))
             return self._transport.upload(request, frames, MEDIA_TYPE)
 
@@ -309,7 +321,16 @@ def _same(value: object, default: object) -> bool:
 def _segment(value: object, *, slashes: bool) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a str is needed, not {value!r}")
-    return quote(value, safe="/" if slashes else "")
+    return _quoted(value, safe="/" if slashes else "")
+
+
+def _quoted(text: str, *, safe: str = "") -> str:
+    """The text, percent-encoded for a URL."""
+    if _UNRESERVED.issuperset(text):
+        return text
+    from urllib.parse import quote  # most names need none, and it takes as long as a small request
+
+    return quote(text, safe=safe)
 
 
 def _pairs(name: str, value: object) -> Iterator[str]:
@@ -321,9 +342,9 @@ def _pairs(name: str, value: object) -> Iterator[str]:
         case float() if not math.isfinite(value):
             raise InvalidInput(f"{name} is {value}; it must be a number")
         case int() | float():
-            yield f"{name}={quote(repr(value), safe='')}"  # 1e+16 has a plus sign
+            yield f"{name}={_quoted(repr(value))}"  # 1e+16 has a plus sign
         case str():
-            yield f"{name}={quote(value, safe='')}"
+            yield f"{name}={_quoted(value)}"
         case list() | tuple():
             for item in value:
                 yield from _pairs(name, item)

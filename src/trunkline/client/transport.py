@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from trunkline.errors import (
     from_report,
     shown,
 )
+from trunkline.values import dataclass
 
 if TYPE_CHECKING:
     import ssl
@@ -306,7 +306,7 @@ def _open(address: ServerAddress) -> Wire:
             sock.settimeout(CONNECT_TIMEOUT_S)
             # Fewer changes between the two processes while much is sent; the system has a limit.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
-            sock.connect(str(address.path))
+            sock.connect(address.path)
             wire = Wire(sock, host="localhost")
         else:
             _keep_alive(sock)

@@ -16,7 +16,6 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -43,6 +42,7 @@ from trunkline.files.export import ASIDE, Guard, Target, unwritable
 from trunkline.model.names import CHECKOUT_RECORD
 from trunkline.model.versions import CommitInfo
 from trunkline.store.digests import DIGEST_BYTES, Digest
+from trunkline.values import dataclass, field
 
 _READ_BYTES = 1024 * 1024
 _UNFINISHED = re.compile(re.escape(ASIDE) + "(É)?[0-9a-f]{16}")

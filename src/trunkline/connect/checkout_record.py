@@ -13,7 +13,6 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from trunkline.errors import CheckoutNotFound, OperationFailed
 from trunkline.files.export import ASIDE
 from trunkline.model.names import CHECKOUT_RECORD
 from trunkline.store.digests import DIGEST_BYTES, Digest
+from trunkline.values import dataclass, field
 
 _MAGIC = b"TLCO"
 _VERSION = 1

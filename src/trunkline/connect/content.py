@@ -2,12 +2,12 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from trunkline.errors import InvalidInput, shown
+from trunkline.values import dataclass
 
 MEMORY_BYTES_MAX = 16 * 1024 * 1024  # of one commit; what is more goes to a temporary file
 PIECE_BYTES = 1024 * 1024

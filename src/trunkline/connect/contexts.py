@@ -7,13 +7,13 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from trunkline.client.address import parse_server_address
 from trunkline.errors import AlreadyExists, InvalidInput, NotFound, OperationFailed, meant
 from trunkline.model.names import DEFAULT_PROJECT, check_name, check_project
+from trunkline.values import dataclass, field
 
 LOCAL = "local"
 

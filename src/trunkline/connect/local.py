@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from trunkline.client.address import SocketAddress
@@ -24,6 +23,7 @@ from trunkline.client.remote import RemoteClient
 from trunkline.client.transport import Transport
 from trunkline.config import Config, environment_for
 from trunkline.errors import StoreInUse, TimedOut, TrunklineError, Unavailable, from_report
+from trunkline.values import dataclass
 
 LOG_BYTES_MAX = 8 * 1024 * 1024  # when a server starts; a longer log is set aside
 STOP_TIMEOUT_S = 30.0
@@ -41,16 +41,6 @@ class ServerRecord:
     socket: str
     addresses: tuple[str, ...]
     version: str
-
-
-def local_client(config: Config, *, command: Sequence[str] = SERVE) -> RemoteClient:
-    """The operations of the local server, which is started when the first one is called."""
-    return RemoteClient(
-        Transport(
-            SocketAddress(path=config.socket),
-            revive=lambda: ensure_server(config, command=command),
-        )
-    )
 
 
 def running_server(config: Config) -> ServerRecord | None:
@@ -98,7 +88,7 @@ def stop_server(config: Config, *, timeout_s: float = STOP_TIMEOUT_S) -> bool:
     """End the local server and wait until it is gone; False if there was none."""
     if not _owned(config):
         return False
-    client = RemoteClient(Transport(SocketAddress(path=config.socket)))
+    client = RemoteClient(Transport(SocketAddress(path=config.socket_path)))
     try:
         client.shut_down()
     except Unavailable:

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from trunkline.api.changes import PutFile, read_changes, write_changes
@@ -31,6 +31,7 @@ from trunkline.files.view import Slice
 from trunkline.model.names import check_path
 from trunkline.model.versions import CommitInfo, FileType
 from trunkline.store.chunks import ChunkStore
+from trunkline.values import dataclass
 
 Advance = Callable[[int], None]
 

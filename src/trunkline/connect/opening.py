@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from trunkline.client.address import parse_server_address
+from trunkline.client.address import SocketAddress, parse_server_address
 from trunkline.client.remote import RemoteClient
 from trunkline.client.transport import Transport
 from trunkline.config import Config, load
-from trunkline.connect.local import local_client
 from trunkline.errors import InvalidInput
 from trunkline.model.names import DEFAULT_PROJECT, check_project
 
@@ -61,7 +60,7 @@ def open_client(
     if address is not None:
         return _client(address, token or config.token)
     # Most users have one server and no file; reading TOML is for the others.
-    if context is None and not config.config_file.exists():
+    if context is None and not os.path.exists(config.config_path):
         return local_client(config)
     from trunkline.connect.contexts import list_contexts
 
@@ -74,6 +73,20 @@ def open_client(
     return _client(found.address, token or found.token or config.token)
 
 
+def local_client(config: Config, *, command: Sequence[str] | None = None) -> RemoteClient:
+    """The operations of the local server, which is started when nobody answers the first one.
+
+    `command` is what starts it, if not the usual.
+    """
+
+    def start() -> None:
+        from trunkline.connect.local import SERVE, ensure_server  # few commands start a server
+
+        ensure_server(config, command=command or SERVE)
+
+    return RemoteClient(Transport(SocketAddress(path=config.socket_path), revive=start))
+
+
 def project_in_force(config: Config, *, context: str | None = None) -> str:
     """The project of commands that name none: of the environment, else the context, else `default`.
 
@@ -81,7 +94,7 @@ def project_in_force(config: Config, *, context: str | None = None) -> str:
     """
     if config.project is not None:
         return check_project(config.project)
-    if (context is None and config.address is not None) or not config.config_file.exists():
+    if (context is None and config.address is not None) or not os.path.exists(config.config_path):
         return DEFAULT_PROJECT
     from trunkline.connect.contexts import list_contexts
 

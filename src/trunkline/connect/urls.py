@@ -1,10 +1,10 @@
 """Content behind URLs, fetched by the user's own process with the rights of its machine."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from trunkline.config import Config, load
 from trunkline.fetch.fetcher import Fetcher, as_typed
+from trunkline.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

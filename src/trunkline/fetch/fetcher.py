@@ -1,12 +1,12 @@
 """The one object through which the rest of Trunkline fetches: a policy, limits and the ways."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from trunkline.errors import InvalidInput
 from trunkline.fetch.policy import AsTyped, Policy
 from trunkline.fetch.urls import StoreUrl, parse_url
 from trunkline.fetch.web import Limits, Net, fetch_web
+from trunkline.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,11 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from io import FileIO
 
 from trunkline.errors import InvalidInput, InvalidPath, LocalFileNotFound, OperationFailed
 from trunkline.model.names import CHECKOUT_RECORD, check_path
+from trunkline.values import dataclass, field
 
 DEPTH_MAX = 256  # directories inside of each other; each costs an open descriptor
 

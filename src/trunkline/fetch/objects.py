@@ -11,7 +11,6 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from trunkline.errors import (
     Unavailable,
 )
 from trunkline.fetch.urls import StoreUrl
+from trunkline.values import dataclass
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

@@ -3,12 +3,12 @@
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from trunkline.errors import InvalidInput, NotAllowed
 from trunkline.fetch.addresses import Address, Network, kind_of, plain
 from trunkline.fetch.urls import STORES, StoreUrl, WebUrl, scheme_of
+from trunkline.values import dataclass
 
 _HOST = re.compile(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*\.?")
 SETTING = "TRUNKLINE_FETCH_ALLOW"

@@ -2,10 +2,10 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urlsplit
 
 from trunkline.errors import InvalidInput, shown
+from trunkline.values import dataclass
 
 HTTP = ("http", "https")
 # scheme → the store that it means

@@ -11,7 +11,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urljoin
 
@@ -19,6 +18,7 @@ from trunkline.errors import InvalidInput, NotAllowed, NotFound, OperationFailed
 from trunkline.fetch.addresses import Address, kind_of
 from trunkline.fetch.policy import Policy
 from trunkline.fetch.urls import StoreUrl, WebUrl, parse_url, without_secrets
+from trunkline.values import dataclass
 
 _PIECE_BYTES = 1024 * 1024
 _CONNECT_TIMEOUT_S = 20.0

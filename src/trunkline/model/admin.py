@@ -1,6 +1,6 @@
 """Versions, status and check reports of an installation as values."""
 
-from dataclasses import dataclass
+from trunkline.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """What differs inside of files: lines of text, rows of tables, values of JSON documents."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from trunkline.values import dataclass
 
 
 class ContentKind(StrEnum):

@@ -1,8 +1,9 @@
 """Jobs, datums, workers and log lines as values, and the table of allowed state moves."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from trunkline.values import dataclass
 
 
 class JobState(StrEnum):

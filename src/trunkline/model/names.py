@@ -10,10 +10,10 @@ what names a thing everywhere inside.
 """
 
 import re
-from dataclasses import dataclass
 from typing import NewType
 
 from trunkline.errors import InvalidInput, InvalidName, InvalidPath, InvalidReference
+from trunkline.values import dataclass
 
 RunId = NewType("RunId", str)  # 32 lowercase hex digits in uuid4 shape; also a commit's id
 

@@ -3,9 +3,10 @@
 Field names are those of Pachyderm's pipeline specification (1.7 and 2.x), in snake case.
 """
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from trunkline.values import dataclass, field
 
 
 class PipelineState(StrEnum):

@@ -1,7 +1,8 @@
 """What purges did, as values."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from trunkline.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """What the rules of a branch come to."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from trunkline.model.versions import DeletedInfo, Retention
+from trunkline.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,10 @@
 """Projects, repos, branches, commits and files as values; the name of a repo is its full name."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from trunkline.model.names import bare_name, full_name, project_of
+from trunkline.values import dataclass
 
 SPEC_REPO = "__spec__"  # system repo of each project: one branch per pipeline, one commit per spec
 DEFAULT_BRANCH = "master"
