@@ -19,6 +19,7 @@ from trunkline.files.manifest import EMPTY, RootId
 from trunkline.files.tree import Trees
 from trunkline.model.versions import Side
 from trunkline.store.chunks import ChunkId, ChunkStore
+from trunkline.store.packs import Piece
 
 SIZES = (100, 1_000, 10_000)
 EXAMPLES = settings().max_examples
@@ -40,10 +41,10 @@ class CountingStore(ChunkStore):
         self.got |= set(chunks)
         return super().get_many(chunks)
 
-    def put_many(self, pieces: Sequence[bytes]) -> list[ChunkId]:
+    def put_hashed(self, digests: Sequence[bytes], pieces: Sequence[Piece]) -> None:
         self.written += len(pieces)
         self.written_bytes += sum(map(len, pieces))
-        return super().put_many(pieces)
+        super().put_hashed(digests, pieces)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

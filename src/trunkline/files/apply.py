@@ -118,6 +118,7 @@ class _Application:
         deltas: Sequence[DeltaId],
         loose: LooseParts | None,
     ) -> None:
+        self._loader = loader
         self._chunks = loader.chunks
         self._loose = loose
         self._nodes = _Gathered(loader.chunks)
@@ -154,6 +155,7 @@ class _Application:
         if self._loose is not None:
             self._nodes.take(self._loose.contents)
         self._nodes.store()
+        self._loader.keep(self._writer.made)
         return root
 
     def _save(self, data: bytes) -> ChunkId:

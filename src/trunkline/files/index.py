@@ -114,6 +114,19 @@ class Loader:
         data = self.chunks.get_many([unit.blob for unit in units])
         return [_checked(Glance(data[unit.blob]), unit) for unit in units]
 
+    def keep(self, made: list[tuple[ChunkId, Columns | Node]]) -> None:
+        """Have ranges and nodes that were just stored at hand, as if they had been read."""
+        with self._lock:
+            for blob, what in made:
+                if isinstance(what, Node):
+                    self._nodes[blob] = what
+                else:
+                    self._ranges[blob] = what
+            while len(self._nodes) > _NODES_MAX:
+                self._nodes.popitem(last=False)
+            while len(self._ranges) > _RANGES_MAX:
+                self._ranges.popitem(last=False)
+
     def _rows(self, range_id: ChunkId) -> Columns:
         with self._lock:
             known = self._ranges.get(range_id)

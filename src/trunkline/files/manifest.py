@@ -44,6 +44,8 @@ _NODE_MAGIC = b"TLMI"
 _NODE_HEAD = struct.Struct("<4sBB2xIIQQ")  # magic, version, level, entries, text bytes, rows, bytes
 _VERSION = 1
 
+_MADE_MAX = 8  # ranges and nodes of one tree that stay at hand
+
 _HASH_MASK = 0xFFFFFFFF
 _SPREAD = 0x9E3779B1  # odd; makes the checksum of similar paths dissimilar
 _ROW_CUT = (1 << 32) // ROWS_AVG
@@ -223,6 +225,7 @@ class RangeWriter:
         self._save = save
         self._rows = Columns()
         self._open: list[Ranges] = []  # entries of the next node of level 1, of level 2, …
+        self._made: list[tuple[ChunkId, Columns | Node]] = []
 
     @property
     def at_boundary(self) -> bool:
@@ -284,6 +287,19 @@ class RangeWriter:
             level += 1
         return EMPTY
 
+    @property
+    def made(self) -> list[tuple[ChunkId, Columns | Node]]:
+        """What was written, as reading it would give it; nothing if it is much. Not to be changed.
+
+        So that the next small change to the tree need not read what this one wrote.
+        """
+        return self._made if len(self._made) <= _MADE_MAX else []
+
+    def _note(self, blob: ChunkId, what: Columns | Node) -> ChunkId:
+        if len(self._made) <= _MADE_MAX:
+            self._made.append((blob, what))
+        return blob
+
     def _end_range(self) -> None:
         rows, self._rows = self._rows, Columns()
         rows.kinds = bytearray(len(rows))
@@ -292,7 +308,7 @@ class RangeWriter:
                 level=0,
                 first=rows.paths[0],
                 last=rows.paths[-1],
-                blob=self._save(encode_columns(RANGE_MAGIC, rows)),
+                blob=self._note(self._save(encode_columns(RANGE_MAGIC, rows)), rows),
                 rows=len(rows),
                 size=sum(rows.sizes),
             )
@@ -312,14 +328,16 @@ class RangeWriter:
 
     def _end_node(self, level: int) -> None:
         entries, self._open[level - 1] = self._open[level - 1], Ranges()
+        rows, size = sum(entries.rows), sum(entries.sizes)
+        node = Node(level=level, rows=rows, size_bytes=size, entries=entries)
         self._add(
             Unit(
                 level=level,
                 first=entries.firsts[0],
                 last=entries.lasts[-1],
-                blob=self._save(encode_node(level, entries)),
-                rows=sum(entries.rows),
-                size=sum(entries.sizes),
+                blob=self._note(self._save(encode_node(level, entries)), node),
+                rows=rows,
+                size=size,
             )
         )
 

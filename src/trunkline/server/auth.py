@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.errors import NotAllowed, TokenRefused, TrunklineError
+from trunkline.server.answers import Answers
 from trunkline.server.rest.reports import report, send_json
 from trunkline.server.withholding import WithholdingProtocol
 
@@ -56,6 +57,12 @@ class Protocol(WithholdingProtocol):
             "private": private,
             "transport": transport,
         }
+
+    def handle_events(self) -> None:
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:  # the next request; nobody has answered it yet
+            self.cycle.transport = Answers(self.transport, self.loop)  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -75,13 +75,10 @@ class RestDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = _raw_path(scope)
         below = raw[len(PREFIX) + 1 :]
-        allowed: list[str] = []
-        for method, pattern, endpoint in self.table.get(below.partition(b"/")[0], ()):
-            found = pattern.match(below)
+        near = self.table.get(below.partition(b"/")[0], ())
+        for method, pattern, endpoint in near:
+            found = pattern.match(below) if method == scope["method"] else None
             if found is None:
-                continue
-            if method != scope["method"]:
-                allowed.append(method)
                 continue
             try:
                 arguments = {name: decode_segment(part) for name, part in found.items()}
@@ -91,6 +88,7 @@ class RestDoor:
                 await endpoint.serve(scope, receive, send, arguments)
             return
         shown_path = raw.decode("ascii", "replace")
+        allowed = [method for method, pattern, _ in near if pattern.match(below) is not None]
         if allowed:
             headers = [(b"allow", ", ".join(allowed).encode())]
             refused = method_not_allowed(scope["method"], shown_path, allowed)
