@@ -1,6 +1,7 @@
 """A data directory of an older version is looked at, upgraded, read, and brought back."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from old_stores import GOLDEN_NUMBER, NUMBERS, dump, files_of, old_store
+from stored_bytes import places_of
 
 from trunkline.db.migrate import migrations
 from trunkline.engine import upgrade as upgrades
@@ -158,6 +160,30 @@ def test_opening_an_old_one_upgrades_it_and_keeps_what_was_before(
     assert driver.tree("data", "master^") == {"a": "apple\n", "dir/b": "bear\n"}
     assert dump(home / "before-upgrade" / "catalog.db") == before
     assert not upgrades.check(home).interrupted
+
+
+@pytest.mark.parametrize("leftover", [".before-upgrade.new", ".before-upgrade.old"])
+def test_what_a_crash_left_of_a_copy_is_cleared_by_opening(
+    home: Path, open_engine: Callable, leftover: str
+) -> None:
+    open_engine(home).engine.close()
+    shutil.copytree(home / "before-upgrade", home / leftover)
+
+    open_engine(home)
+
+    assert not (home / leftover).exists()
+    assert (home / "before-upgrade" / "catalog.db").exists()
+
+
+def test_a_purge_erases_the_copy_too(home: Path, open_engine: Callable) -> None:
+    driver = open_engine(home)
+    assert [place for place in places_of(home, "dir/b") if "before-upgrade" in place] == []
+    (home / "before-upgrade" / "catalog.db").write_bytes(b"names of files: dir/b")
+
+    report = driver.engine.purges.purge(["data:/dir/b"], reason="asked for")
+
+    assert any("from before the last upgrade" in r and "is gone" in r for r in report.remarks)
+    assert [place for place in places_of(home, "dir/b") if "before-upgrade" in place] == []
 
 
 def test_a_first_start_keeps_nothing_aside(tmp_path: Path, open_engine: Callable) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from trunkline.config import Config
 from trunkline.db.migrate import migrate
 from trunkline.db.sqlite import SqliteDatabase
-from trunkline.engine import home
+from trunkline.engine import home, kept_catalog
 from trunkline.engine.admin import EngineAdmin
 from trunkline.engine.branches import EngineBranches
 from trunkline.engine.clockwork import Clockwork, TriggerTicks
@@ -56,6 +56,7 @@ class Engine:
             marker = hashlib.blake2b(os.fsencode(config.home), digest_size=8).hexdigest()
             kill_leftovers(marker)
             _clear_scratch(config.home)
+            kept_catalog.clear_leftovers(config.home)
             database = SqliteDatabase(config.home / home.CATALOG)
             migrate(database, "catalog", where=str(config.home))
             invariants.guard(database)

@@ -77,8 +77,9 @@ def forget_traces(services: Services) -> list[str]:
         remarks.append(f"store/packs/{name}, which `fsck --repair` has set aside, was not changed")
     kept = services.config.home / kept_catalog.DIRECTORY
     if kept.exists():  # going back to it is over anyway, as something was written since
-        shutil.rmtree(kept, ignore_errors=True)
-        remarks.append(f"the copy of the catalog from before the last upgrade ({kept}) is gone")
+        gone = kept_catalog.forget(services.config.home)
+        copy = f"the copy of the catalog from before the last upgrade ({kept})"
+        remarks.append(f"{copy} {'is gone' if gone else 'could not be removed whole: remove it'}")
     for directory in (services.config.home, services.config.home / "cache" / "sync"):
         if directory.exists():
             sync_directory(directory)  # what was removed does not come back

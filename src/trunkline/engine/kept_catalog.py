@@ -100,14 +100,24 @@ def note_finished(home: Path, record: Kept, *, finished: str) -> None:
         _write(home / DIRECTORY, replace(record, finished=finished))
 
 
-def forget(home: Path) -> None:
-    """Remove what is kept; a crash leaves all of it under its name, or none."""
+def forget(home: Path) -> bool:
+    """Remove what is kept, and say whether all of it is gone.
+
+    A crash leaves all of it under its name, or what `clear_leftovers` removes.
+    """
     old = home / f".{DIRECTORY}.old"
     with archive.writing(home):
         shutil.rmtree(old, ignore_errors=True)
         os.rename(home / DIRECTORY, old)
         sync_directory(home)
         shutil.rmtree(old, ignore_errors=True)
+    return not old.exists()
+
+
+def clear_leftovers(home: Path) -> None:
+    """Remove what a crash left of a copy that was being made or removed; nobody may be at it."""
+    for suffix in ("new", "old"):
+        shutil.rmtree(home / f".{DIRECTORY}.{suffix}", ignore_errors=True)
 
 
 def changed_since(home: Path, database: SqliteDatabase, record: Kept) -> list[str]:
