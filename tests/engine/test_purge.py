@@ -1,5 +1,6 @@
 """Files that are erased from all history, with all that was made from them."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ def purge(driver: Any, *targets: str, **options: object) -> PurgeReport:
     assert report.state == "done"
     assert driver.engine.admin.fsck().damages == ()
     return report
+
+
+def content(driver: Any, repo: str, path: str) -> bytes:
+    return b"".join(driver.engine.files.read_file(repo, "master", path))
 
 
 def test_a_purged_file_is_in_no_commit_and_nowhere_on_the_disk(engine: Any) -> None:
@@ -217,6 +222,29 @@ def test_with_copies_the_same_content_goes_from_all_repos(engine: Any) -> None:
     assert engine.tree("other") == {"y": "2"}
     assert report.kept == ()
     assert places_of(engine.home, SECRET) == []
+
+
+def test_of_a_large_file_all_goes_but_the_pieces_that_another_file_has(engine: Any) -> None:
+    begin, end, other = (hashlib.shake_128(name).digest(3 << 20) for name in (b"1", b"2", b"3"))
+    marks = [f"{SECRET}-{n}".encode() for n in range(3)]
+    middle = other[:100_000] + marks[1] + other[100_000:]
+    large = begin + marks[0] + middle + end + marks[2]
+    engine.put("data", {"jane": large, "joe": begin + b"own"})
+    engine.put("other", {"part": middle})
+
+    report = purge(engine, "data:/jane")
+
+    assert [f.path for f in engine.engine.files.list_files("data", "master", "/")] == ["joe"]
+    assert content(engine, "data", "joe") == begin + b"own"
+    assert content(engine, "other", "part") == middle
+    ranged = engine.engine.files.read_file(
+        "data", "master", "joe", offset_bytes=len(begin) - 5, size_bytes=7
+    )
+    assert b"".join(ranged) == begin[-5:] + b"ow"
+    assert report.contents > report.contents_erased > 0
+    assert {kept.path for kept in report.kept} >= {"joe"}
+    stored = [data for _, data in stored_bytes(engine.home)]
+    assert not any(marks[2] in data or end[-500:-100] in data for data in stored)
 
 
 def test_open_commits_and_transactions_lose_it_too(engine: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 
 from trunkline.db.database import Transaction
 from trunkline.engine import kept_catalog
+from trunkline.engine.archive import writing
 from trunkline.engine.collector import Erased
 from trunkline.engine.services import Services
 from trunkline.errors import Conflict, Unavailable
@@ -61,14 +62,18 @@ def stored(services: Services, digests: list[bytes]) -> set[str]:
 
 
 def forget_traces(services: Services) -> list[str]:
-    """Remove what the index and the caches still tell; returns what could not be."""
+    """Remove what the index and the caches still tell; returns what could not be.
+
+    Raises StorageFull, Unavailable, OperationFailed.
+    """
     collection = services.chunks.collection()
     remarks: list[str] = []
     if not collection.scrub():
         remarks.append(
             "the log of the chunk index is still read: the next purge or start clears it"
         )
-    in_use = forget_all(services.config.home / "cache" / "sync")
+    with writing(services.config.home):
+        in_use = forget_all(services.config.home / "cache" / "sync")
     if in_use:
         remarks.append(
             f"the caches of {in_use} directories that are being put now were not cleared"
@@ -82,7 +87,8 @@ def forget_traces(services: Services) -> list[str]:
         remarks.append(f"{copy} {'is gone' if gone else 'could not be removed whole: remove it'}")
     for directory in (services.config.home, services.config.home / "cache" / "sync"):
         if directory.exists():
-            sync_directory(directory)  # what was removed does not come back
+            with writing(directory):
+                sync_directory(directory)  # what was removed does not come back
     services.chunks.let_go(cached=True)
     return remarks
 

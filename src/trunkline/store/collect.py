@@ -71,9 +71,13 @@ class Collection:
 
         Where the disk fails, the work ends with StorageFull or Unavailable, and can be begun again.
         """
+        with self._translated(), self._epochs.collecting():
+            yield
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            with self._epochs.collecting():
-                yield
+            yield
         except OSError as error:
             if error.errno in NO_SPACE:
                 raise StorageFull(str(self._directory)) from error
@@ -220,9 +224,11 @@ class Collection:
     def scrub(self) -> bool:
         """Leave no trace of what was given up: see `db.database.Database.scrub`.
 
-        Packs that were removed do not come back after a power cut from here on.
+        Packs that were removed do not come back after a power cut from here on. Raises StorageFull,
+        Unavailable.
         """
-        sync_directory(self._directory / "packs")
+        with self._translated():
+            sync_directory(self._directory / "packs")
         return self._index.scrub()
 
     def set_aside(self) -> list[str]:
