@@ -53,6 +53,9 @@ class Config:
     fetch_allow: str = ""  # TRUNKLINE_FETCH_ALLOW: hosts, networks, buckets the server fetches from
     fetch_bytes_max: int = 1 << 40  # TRUNKLINE_FETCH_BYTES_MAX: of one URL
     fetch_seconds_max: float = 6 * 3600.0  # TRUNKLINE_FETCH_SECONDS_MAX: for one URL
+    http_proxy: str = ""  # for http URLs that the user's process fetches (http_proxy, all_proxy)
+    https_proxy: str = ""  # for https URLs (https_proxy, all_proxy; these three in capitals too)
+    no_proxy: str = ""  # hosts that it reaches without a proxy (no_proxy)
     object_store_http: bool = False  # whether an endpoint of the stores' own variables is http
     archive_bytes_max: int = 1 << 40  # TRUNKLINE_ARCHIVE_BYTES_MAX: unpacked from one archive
     archive_ratio_max: int = 200  # TRUNKLINE_ARCHIVE_RATIO_MAX: bytes unpacked per byte received
@@ -130,6 +133,9 @@ def load(
         fetch_allow=env.get("TRUNKLINE_FETCH_ALLOW") or "",
         fetch_bytes_max=_whole(env, "TRUNKLINE_FETCH_BYTES_MAX") or 1 << 40,
         fetch_seconds_max=_number(env, "TRUNKLINE_FETCH_SECONDS_MAX", 6 * 3600.0),
+        http_proxy=_either(env, "http_proxy") or _either(env, "all_proxy"),
+        https_proxy=_either(env, "https_proxy") or _either(env, "all_proxy"),
+        no_proxy=_either(env, "no_proxy"),
         object_store_http=any(
             env.get(name, "").lower().startswith("http://") for name in _ENDPOINTS
         ),
@@ -137,6 +143,14 @@ def load(
         archive_ratio_max=_whole(env, "TRUNKLINE_ARCHIVE_RATIO_MAX", "") or 200,
         archive_entries_max=_whole(env, "TRUNKLINE_ARCHIVE_ENTRIES_MAX", "") or 10_000_000,
     )
+
+
+def _either(env: Mapping[str, str], name: str) -> str:
+    """A variable that other programs read too, in small letters or in capitals.
+
+    Scripts of a web server (CGI) get a caller's headers as variables in capitals: there not those.
+    """
+    return env.get(name) or ("" if "REQUEST_METHOD" in env else env.get(name.upper())) or ""
 
 
 def _number(env: Mapping[str, str], name: str, default: float, *, zero: bool = False) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from trunkline.config import Config, load
 from trunkline.fetch.fetcher import Fetcher, as_typed
+from trunkline.fetch.proxies import Proxies
 from trunkline.values import dataclass, field
 
 
@@ -25,6 +26,9 @@ def own_fetcher(config: Config | None = None) -> Fetcher:
         bytes_max=settings.fetch_bytes_max,
         seconds_max=settings.fetch_seconds_max,
         plain_http=settings.object_store_http,
+        proxies=Proxies(
+            http=settings.http_proxy, https=settings.https_proxy, bypass=settings.no_proxy
+        ),
     )
 
 

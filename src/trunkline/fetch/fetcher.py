@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from trunkline.errors import InvalidInput
 from trunkline.fetch.policy import AsTyped, Policy
+from trunkline.fetch.proxies import Proxies
 from trunkline.fetch.urls import StoreUrl, parse_url
 from trunkline.fetch.web import Limits, Net, fetch_web
 from trunkline.values import dataclass
@@ -62,10 +63,12 @@ class Fetcher:
             raise NotFound(f"there is nothing at {parsed}")
 
 
-def as_typed(*, bytes_max: int, seconds_max: float, plain_http: bool) -> Fetcher:
+def as_typed(
+    *, bytes_max: int, seconds_max: float, plain_http: bool, proxies: Proxies | None = None
+) -> Fetcher:
     """A fetcher with the rights of the user whose machine this is."""
     return Fetcher(
-        policy=AsTyped(),
+        policy=AsTyped(proxies=proxies or Proxies()),
         limits=Limits(bytes_max=bytes_max, seconds_max=seconds_max),
         plain_http=plain_http,
     )

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from trunkline.errors import InvalidInput, NotAllowed
 from trunkline.fetch.addresses import Address, Network, kind_of, plain
+from trunkline.fetch.proxies import Proxies
 from trunkline.fetch.urls import STORES, StoreUrl, WebUrl, scheme_of
 from trunkline.values import dataclass
 
@@ -25,6 +26,11 @@ class AllowList:
     hosts: tuple[str, ...] = ()  # `*`, a name, or `*.` and a name: at public addresses
     networks: tuple[Network, ...] = ()  # public or not
     buckets: tuple[str, ...] = ()  # patterns of store://bucket/key
+
+    @property
+    def proxies(self) -> Proxies:
+        """None: what a proxy connects to can't be checked."""
+        return Proxies()
 
     def check_name(self, url: WebUrl) -> None:
         """Raise NotAllowed where the host is not listed and no address could make up for that.
@@ -72,8 +78,10 @@ class AsTyped:
     """What a user fetches with the rights of their own machine: whatever they name.
 
     A redirect may not lead from a public host to an address that only this machine or its network
-    reaches: nobody typed that.
+    reaches: nobody typed that. Of a host that a proxy looks up, only the proxy can tell.
     """
+
+    proxies: Proxies = Proxies()
 
     def check_name(self, url: WebUrl) -> None:
         pass

@@ -2,6 +2,7 @@
 
 Nothing is looked up a second time between the check and the connection, so a name that changes its
 address meanwhile gains nothing. Redirects go through the same again. No cookies, no credentials.
+Where a policy has a proxy (a user's has), the proxy looks the host up and connects.
 """
 
 import http.client
@@ -17,6 +18,7 @@ from urllib.parse import urljoin
 from trunkline.errors import InvalidInput, NotAllowed, NotFound, OperationFailed, shown
 from trunkline.fetch.addresses import Address, kind_of
 from trunkline.fetch.policy import Policy
+from trunkline.fetch.proxies import Proxy, tunnel
 from trunkline.fetch.urls import StoreUrl, WebUrl, parse_url, without_secrets
 from trunkline.values import dataclass
 
@@ -90,14 +92,13 @@ class _Fetch:
         for _ in range(_REDIRECTS_MAX + 1):
             if came_from is None:
                 self._policy.check_name(url)
-            addresses = self._net.resolve(url.host, url.port)
-            if not addresses:
-                raise OSError(f"'{url.host}' has no address")
+            proxy = self._policy.proxies.of(url)
+            addresses = self._known(url) if proxy else self._resolved(url.host, url.port)
             self._policy.check(url, addresses, came_from=came_from, public_before=public)
             public = public or all(kind_of(address) is None for address in addresses)
-            connection, raw = self._connected(url, addresses)
+            connection, raw = self._connected(url, addresses, proxy)
             try:
-                answer = self._ask(connection, url)
+                answer = self._ask(connection, url, proxy)
                 if answer.status not in _REDIRECTS:
                     yield from self._content(answer)
                     return
@@ -106,19 +107,37 @@ class _Fetch:
                 raw.close()
         raise OSError(f"it redirects more than {_REDIRECTS_MAX} times")
 
+    def _resolved(self, host: str, port: int) -> Sequence[Address]:
+        addresses = self._net.resolve(host, port)
+        if not addresses:
+            raise OSError(f"'{host}' has no address")
+        return addresses
+
+    def _known(self, url: WebUrl) -> Sequence[Address]:
+        """The address that the URL itself names, if it does: a proxy looks up the others."""
+        try:
+            return [ipaddress.ip_address(url.host)]
+        except ValueError:
+            return []
+
     def _connected(
-        self, url: WebUrl, addresses: Sequence[Address]
+        self, url: WebUrl, addresses: Sequence[Address], proxy: Proxy | None
     ) -> tuple[http.client.HTTPConnection, socket.socket]:
+        port = url.port
+        if proxy is not None:
+            addresses, port = self._resolved(proxy.host, proxy.port), proxy.port
         failure: OSError | None = None
         for address in addresses[:_ADDRESSES_TRIED_MAX]:
             try:
-                raw = self._net.connect(address, url.port, min(_CONNECT_TIMEOUT_S, self._left()))
+                raw = self._net.connect(address, port, min(_CONNECT_TIMEOUT_S, self._left()))
             except OSError as error:
                 failure = error
                 continue
             try:
                 raw.settimeout(min(_CONNECT_TIMEOUT_S, self._left()))
                 if url.secure:
+                    if proxy is not None:
+                        tunnel(raw, proxy, url)
                     raw = ssl.create_default_context().wrap_socket(raw, server_hostname=url.host)
             except OSError:
                 raw.close()
@@ -131,7 +150,9 @@ class _Fetch:
         assert failure is not None
         raise failure
 
-    def _ask(self, connection: http.client.HTTPConnection, url: WebUrl) -> http.client.HTTPResponse:
+    def _ask(
+        self, connection: http.client.HTTPConnection, url: WebUrl, proxy: Proxy | None
+    ) -> http.client.HTTPResponse:
         headers = {
             "Host": url.authority,
             "User-Agent": "trunkline",
@@ -139,7 +160,11 @@ class _Fetch:
             "Accept-Encoding": "identity",
             "Connection": "close",
         }
-        connection.putrequest("GET", url.target, skip_host=True, skip_accept_encoding=True)
+        target = url.target
+        if proxy is not None and not url.secure:  # it reads the request itself
+            target = str(url)
+            headers |= proxy.headers
+        connection.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.endheaders()
