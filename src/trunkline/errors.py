@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 # What a terminal would take for a command, or for the end of the line, or for a turn of the text's
 # direction, and halves of surrogate pairs, which can't be written at all.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE = "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 class TrunklineError(Exception):
@@ -395,7 +395,11 @@ class OperationFailed(TrunklineError):
 
 def plain(text: str) -> str:
     """The text with all of it escaped that a terminal would obey rather than show."""
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    if text.isprintable():  # most are, and to compile the pattern takes longer than a whole file
+        return text
+    return re.sub(
+        _UNPRINTABLE, lambda found: found[0].encode("unicode_escape").decode("ascii"), text
+    )
 
 
 def shown(text: str, most: int = 80) -> str:

@@ -1,10 +1,15 @@
 """Full names, addresses and names of jobs: parse, print, and parse again."""
 
+import re
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline import errors
 from trunkline.errors import InvalidInput, InvalidName
+from trunkline.model import names
 from trunkline.model.names import (
     Address,
     bare_name,
@@ -88,3 +93,11 @@ def test_what_is_no_full_name_is_refused(name: str) -> None:
 )
 def test_all_spellings_of_a_job(text: str, found: tuple[str, str] | None) -> None:
     assert parse_job(text, project="p") == found
+
+
+def test_what_is_printable_needs_no_look_for_control_characters():
+    """`check_path` and `errors.plain` look for them only in text that is not printable."""
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+
+    for pattern in (names._CONTROL, errors._UNPRINTABLE):
+        assert not [found for found in re.findall(pattern, every) if found.isprintable()]

@@ -27,7 +27,7 @@ PATH_PART_BYTES_MAX = 255
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _ID = re.compile(r"[0-9a-f]{12}4[0-9a-f]{19}")
 _STEP = re.compile(r"\^(\d*)|~(\d*)|\.(\d+)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\x80-\x9f]")
+_CONTROL = r"[\x00-\x1f\x7f\u2028\u2029\x80-\x9f]"  # compiled when a path may have one
 
 
 def check_name(kind: str, name: str) -> str:
@@ -103,7 +103,7 @@ def check_path(path: str, *, root_allowed: bool = False) -> str:
         encoded = path.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InvalidPath(path, "it is not valid UTF-8") from error
-    if _CONTROL.search(path):
+    if not path.isprintable() and re.search(_CONTROL, path):
         raise InvalidPath(path, "it has a control character (newline, tab, NUL …)")
     canonical = path.strip("/")
     if not canonical:
