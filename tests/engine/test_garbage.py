@@ -2,13 +2,15 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from trunkline.api.changes import PutFile
+from trunkline.api.changes import CopyFile, FileChange, PutFile
+from trunkline.engine import collector
 from trunkline.errors import Corrupt, NotFound
+from trunkline.files import delta
 
 
 @pytest.fixture
@@ -118,6 +120,35 @@ def test_what_can_be_undeleted_is_needed(open_engine: Callable[..., Any]) -> Non
     engine.put("data", {"b": TEXT})
     assert engine.job("copy").state == "success"
     assert engine.engine.admin.fsck().damages == ()
+
+
+def test_what_a_commit_that_is_gone_passed_on_between_two_looks_stays(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Condemned before its new name was written down, and never looked at while it had that."""
+    monkeypatch.setattr(delta, "_BATCH_FILES_MAX", 1)  # each file is looked up by itself,
+    monkeypatch.setattr(delta, "_LOOSE_CONTENTS_MAX", 0)  # and at once
+    monkeypatch.setattr(collector, "_DRAIN_S", 0.0)  # the puts have to go on
+    operations = engine.engine
+    operations.repos.create_repo("data")
+    gone = engine.put("data", {"a": TEXT})
+    operations.commits.drop_commit("data", gone.id)
+
+    def found_before_it_is_condemned() -> Iterator[FileChange]:
+        yield PutFile(path="b", content=[TEXT.encode()])
+        operations.admin.gc(grace_s=0)
+
+    def taken_over_from_what_goes() -> Iterator[FileChange]:
+        yield CopyFile(path="c", source_repo="data", source_commit=first.id, source_path="b")
+        operations.commits.drop_commit("data", first.id)
+        operations.admin.gc(grace_s=0)
+
+    first = operations.files.modify_files("data", "master", found_before_it_is_condemned())
+    operations.files.modify_files("data", "other", taken_over_from_what_goes())
+    operations.admin.gc(grace_s=0)
+
+    assert engine.tree("data", "other") == {"c": TEXT}
+    assert operations.admin.fsck().damages == ()
 
 
 def test_results_are_forgotten_with_their_pipeline(engine: Any) -> None:

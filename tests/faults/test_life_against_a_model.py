@@ -476,7 +476,8 @@ def test_every_life_is_as_a_plain_model_says(tally: Callable[..., None]) -> None
     with ExitStack() as held:
         held.enter_context(without_workers())
         held.enter_context(mock.patch.object(packs, "PACK_BYTES", 8 * 1024))
-        held.enter_context(mock.patch.object(delta, "_BATCH_FILES_MAX", 1))  # stored one by one
+        held.enter_context(mock.patch.object(delta, "_BATCH_FILES_MAX", 1))  # stored one by one,
+        held.enter_context(mock.patch.object(delta, "_LOOSE_CONTENTS_MAX", 0))  # and at once
         held.enter_context(mock.patch.object(collector, "_DRAIN_S", 0.0))  # the put has to go on
         run_state_machine_as_test(
             LifeMachine, settings=settings(max_examples=examples, stateful_step_count=STEPS)

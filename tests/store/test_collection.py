@@ -5,7 +5,7 @@ over from a name), flushes, and names what it made; names come and go. The colle
 that of docs/decisions/0011-garbage-collection.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.collect import Collection, Sifted
 from trunkline.store.compact import Compacted
 from trunkline.store.epochs import Hold
+from trunkline.store.live import LiveSet
 
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -301,6 +302,68 @@ def test_a_name_that_comes_and_goes_between_two_looks_keeps_what_it_passed_on(
         collect(store.collection(), catalog)
     store.let_go(cached=True)
     assert store.get(chunk) == b"handed from one to the next"
+
+
+def test_what_was_condemned_in_an_epoch_outlives_all_who_began_in_it(store: ChunkStore) -> None:
+    catalog = Catalog()
+    [chunk] = store.put_many([b"found before it was condemned"])
+    store.flush()
+    catalog.name(frozenset([chunk]))
+    early = store.epochs.begin()
+    collect(store.collection(), catalog)  # ends the epoch of the first one
+    late = store.epochs.begin()
+    assert store.claim_many([chunk]) == {chunk}
+    catalog.drop(0)
+    collect(store.collection(), catalog)  # condemns it, and can't end the epoch of the second one
+    early.end()
+
+    sifted, _ = collect(store.collection(), catalog)
+
+    assert sifted.given_up.objects == 0
+    catalog.name(frozenset([chunk]))
+    late.end()
+    for _ in range(3):
+        collect(store.collection(), catalog)
+    store.let_go(cached=True)
+    assert store.get(chunk) == b"found before it was condemned"
+
+
+def test_what_is_wanted_again_while_it_is_being_given_up_stays(
+    store: ChunkStore, tmp_path: Path
+) -> None:
+    [chunk] = store.put_many([b"wanted in the last moment"])
+    store.flush()
+    collect(store.collection(), Catalog())
+    wanted: list[ChunkId] = []
+
+    class Asked(LiveSet):
+        def among(self, digests: Sequence[bytes]) -> set[bytes]:
+            found = super().among(digests)
+            with store.hold():
+                wanted.append(store.put(b"wanted in the last moment"))
+            return found
+
+    live = Asked(tmp_path / "live.db")
+    sifted = store.collection().sift(
+        live, drained=True, watched=True, grace_from=BEGIN, now=BEGIN, pace=nothing
+    )
+    live.close()
+
+    assert (wanted, sifted.given_up.objects) == ([chunk], 0)
+    store.let_go(cached=True)
+    assert store.get(chunk) == b"wanted in the last moment"
+
+
+def test_nothing_goes_after_a_time_in_which_nobody_wrote_down_what_left(store: ChunkStore) -> None:
+    catalog = Catalog()
+    store.put_many([b"condemned"])
+    store.flush()
+    collect(store.collection(), catalog)
+    catalog.watched = False
+
+    given_up = [collect(store.collection(), catalog)[0].given_up.objects for _ in range(2)]
+
+    assert given_up == [0, 1]
 
 
 def test_nothing_is_removed_before_its_grace_is_over(store: ChunkStore) -> None:
