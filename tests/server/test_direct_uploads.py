@@ -388,6 +388,21 @@ def test_what_is_not_framed_by_the_letter_ends_the_connection(
     assert eventually(lambda: not filled.app.threads.running)
 
 
+@pytest.mark.parametrize("tcp", [True, False])
+def test_a_body_whose_length_is_said_in_two_ways_is_refused(
+    filled: MemoryServer, tcp: bool
+) -> None:
+    with linked(filled, tcp=tcp) as link:
+        link.sendall(head("content-length: 5") + framed(upload(b"x")) + HIDDEN)
+        came = rest_of(link)
+
+    assert came.startswith(b"HTTP/1.1 400 ")
+    assert b"says in two ways how long its body is" in came
+    assert b"connection: close" in came.lower()
+    assert came.count(b"HTTP/1.1") == 1
+    assert filled.operations.trees == {"r": {}}
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryServer]:
     directory = tmp_path_factory.mktemp("engine")

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from trunkline.errors import NotAllowed, TokenRefused, TrunklineError
+from trunkline.errors import InvalidInput, NotAllowed, TokenRefused, TrunklineError
 from trunkline.server.answers import Answers
 from trunkline.server.rest.reports import report, send_json
 from trunkline.server.withholding import WithholdingProtocol
@@ -92,6 +92,15 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"a request of type {scope['type']} came past the protocol")
+        named = {name for name, _ in scope["headers"]}
+        if b"content-length" in named and b"transfer-encoding" in named:
+            # Of two readers on the way each may believe another one (RFC 9112, 6.3).
+            twice = InvalidInput(
+                "the request says in two ways how long its body is, by Content-Length and by "
+                "Transfer-Encoding; send one of them"
+            )
+            await send_json(send, *report(twice), headers=[(b"connection", b"close")])
+            return
         if not scope.get("state", {}).get("private"):
             try:
                 self._check(scope)
