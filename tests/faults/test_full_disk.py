@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from stored_bytes import places_of
 
 from trunkline.api.changes import PutFile
 from trunkline.config import load
@@ -67,6 +68,34 @@ def test_puts_work_again_once_there_is_room(engine: Engine, small_disk: Path) ->
     put(engine, "b", 4 * 1024 * 1024)
 
     assert [info.path for info in engine.files.list_files("data", "master", "/")] == ["b"]
+    assert engine.admin.fsck().damages == ()
+
+
+def test_a_purge_that_meets_a_full_disk_ends_once_there_is_room(
+    engine: Engine, small_disk: Path
+) -> None:
+    """Wherever that happens: it needs some room to begin, and as much as the catalog at its end."""
+    refused = 0
+    for number, room in enumerate(range(0, 1024 * 1024, 128 * 1024)):
+        secret = f"secret-of-jane-{number}"
+        changes = [PutFile(path=p, content=[p.encode()]) for p in (secret, f"keep-{number}")]
+        engine.files.modify_files("data", "master", changes)
+        filler = fill(small_disk)
+        os.truncate(filler, filler.stat().st_size - room)
+        try:
+            engine.purges.purge([f"data:/{secret}"], forget_names=True)
+        except StorageFull:
+            refused += 1
+        paths = [info.path for info in engine.files.list_files("data", "master", "/")]
+        assert f"keep-{number}" in paths
+
+        filler.unlink()
+        until(lambda: all(purge.state == "done" for purge in engine.purges.list_purges()))
+        if len(engine.purges.list_purges()) == number:  # it never began
+            engine.purges.purge([f"data:/{secret}"], forget_names=True)
+
+        assert places_of(small_disk / "home", secret) == []
+    assert refused
     assert engine.admin.fsck().damages == ()
 
 

@@ -6,6 +6,7 @@ that of docs/decisions/0011-garbage-collection.md.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from trunkline.db.database import Transaction
 from trunkline.errors import Conflict, Corrupt
 from trunkline.store import compact, packs
 from trunkline.store.chunks import ChunkId, ChunkStore
@@ -352,6 +354,33 @@ def test_what_is_wanted_again_while_it_is_being_given_up_stays(
     assert (wanted, sifted.given_up.objects) == ([chunk], 0)
     store.let_go(cached=True)
     assert store.get(chunk) == b"wanted in the last moment"
+
+
+def test_what_is_given_up_while_it_is_wanted_again_is_stored_anew(
+    open_store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look into the index and the taking away of the mark."""
+    catalog = Catalog()
+    store, other = open_store(), open_store(writer="other")
+    [chunk] = store.put_many([b"given up in the last moment"])
+    store.seal()
+    collect(other.collection(), catalog)
+    index, write = store._index, store._index.write
+
+    def late() -> AbstractContextManager[Transaction]:
+        monkeypatch.setattr(index, "write", write)
+        sifted, _ = collect(other.collection(), catalog)
+        assert sifted.given_up.objects == 1
+        return write()
+
+    with store.hold():
+        monkeypatch.setattr(index, "write", late)
+        assert store.put(b"given up in the last moment") == chunk
+        store.flush()
+        catalog.name(frozenset([chunk]))
+
+    store.let_go(cached=True)
+    assert store.get(chunk) == b"given up in the last moment"
 
 
 def test_nothing_goes_after_a_time_in_which_nobody_wrote_down_what_left(store: ChunkStore) -> None:

@@ -320,3 +320,36 @@ def test_the_trash_keeps_every_column(catalog, table: str, columns: tuple[str, .
 
     own = {"pipeline": {"number"}, "pipeline_version": {"pipeline"}}.get(table, set())
     assert set(columns) == there - own
+
+
+def test_a_branch_is_not_left_behind_by_a_squash_though_commits_are_on_top_of_its_head(
+    catalog,
+) -> None:
+    catalog.repo("data")
+    first, second, _ = (catalog.put("data").commit for _ in range(3))
+    catalog.branch("data", "old", head=second)
+
+    with pytest.raises(Conflict, match="it is the head of data@old"):
+        catalog.squash(f"data@{second.id}")
+
+    assert catalog.head("data", "old") == second
+    catalog.squash(f"data@{first.id}")
+
+
+def test_what_was_made_from_something_comes_back_after_that_only(catalog) -> None:
+    catalog.repo("data", "left")
+    catalog.branch("left", of=["data"])
+    runs = [catalog.put("data").commit.id]
+    catalog.finish("left", runs[0], output=True)
+    runs.append(catalog.put("data").commit.id)
+    catalog.finish("left", runs[1], output=True)
+    before = everything(catalog)
+    catalog.squash(f"left@{runs[0]}")
+    catalog.squash(f"data@{runs[0]}")
+
+    with pytest.raises(Conflict, match=f"was made from was deleted too.*data@{runs[0]}"):
+        catalog.undelete("commit", f"left@{runs[0]}")
+
+    for repo in ("data", "left"):
+        catalog.undelete("commit", f"{repo}@{runs[0]}")
+    assert everything(catalog) == before
