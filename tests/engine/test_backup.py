@@ -297,6 +297,21 @@ def test_every_damaged_file_is_named_and_nothing_is_replaced(made, tmp_path) -> 
     bring_back(made, home)
 
 
+def test_a_changed_byte_anywhere_in_the_manifest_is_found(made) -> None:
+    path = made / archive.MANIFEST
+    data = path.read_bytes()
+    wanted = archive.read_manifest(made)
+    for place in range(len(data)):
+        flipped = bytearray(data)
+        flipped[place] ^= 0x01
+        path.write_bytes(flipped)
+        try:
+            found = archive.read_manifest(made)
+        except (Corrupt, InvalidInput):
+            continue
+        assert found == wanted, f"byte {place}"  # of blanks between words
+
+
 def test_data_is_never_overwritten_but_set_aside(made, engine, open_engine, tmp_path) -> None:
     other = open_engine(tmp_path / "other")
     other.engine.repos.create_repo("mine")

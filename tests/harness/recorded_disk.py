@@ -248,6 +248,10 @@ class RecordedDisk(sqlite_steps.Listener):
     def os_pwrite(self, fd: int, data: Any, offset: int) -> int:
         return self._write(fd, data, lambda: _real["pwrite"](fd, data, offset), offset)
 
+    def os_pwritev(self, fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
+        data = b"".join(buffers)
+        return self._write(fd, data, lambda: _real["pwritev"](fd, buffers, offset, flags), offset)
+
     def _write(self, fd: int, data: Any, call: Callable[[], int], offset: int | None) -> int:
         if fd not in self._fds:
             return call()

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crash_images import Disk
+from recorded_disk import RecordedDisk
 
 from trunkline.errors import TrunklineError
 from trunkline.store import packs
@@ -198,3 +200,32 @@ def test_a_footer_that_outlived_its_records_is_not_believed(tmp_path: Path) -> N
     assert list(store.verify(read_data=True)) == []
     assert store.get_many(store.put_many(pieces)).keys() == set(store.put_many(pieces))
     store.close()
+
+
+def test_what_a_start_found_is_durable_before_anybody_relies_on_it(tmp_path: Path) -> None:
+    """A writer died with bytes that had reached the system only; the power goes after the next."""
+    ChunkStore(tmp_path / "store").close()
+    disk = RecordedDisk(tmp_path / "store")
+    content = noise(1, 5000)
+    with disk.installed():
+        died = ChunkStore(tmp_path / "store")
+        chunk = died.put(content)
+        died._pack.drain()
+        died._pack.close()  # its lock goes with its process
+        died.epochs.close()
+        store = ChunkStore(tmp_path / "store")
+        store.recover()
+        assert store.put(content) == chunk  # found, not stored again
+        store.flush()
+        steps = len(disk.recording.steps)
+        store.close()
+    model = Disk(disk.recording)
+    for step in disk.recording.steps[:steps]:
+        model.apply(step)
+
+    model.lost_all_unsynced(steps).write(tmp_path / "after")
+    after = ChunkStore(tmp_path / "after")
+    after.recover()
+
+    assert after.get(chunk) == content
+    after.close()
