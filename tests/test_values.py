@@ -50,7 +50,7 @@ BOTH = pytest.mark.parametrize("classes", [OURS, THEIRS], ids=["ours", "theirs"]
 points = st.fixed_dictionaries(
     {"x": st.integers(0, 2)},
     optional={
-        "y": st.sampled_from([0.5, 1.5, float("nan")]),
+        "y": st.sampled_from([0.5, 1.5]),  # no NaN: from 3.13 on it differs from itself in a value
         "tags": st.lists(st.sampled_from("ab"), max_size=2),
         "secret": st.none() | st.just("s"),
     },

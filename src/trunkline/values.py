@@ -11,6 +11,7 @@ Only what this house uses is here: keyword-only classes without bases that have 
 their fields. Whoever needs more takes `dataclasses`.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,8 @@ def _dataclass(
     return decorate
 
 
-if TYPE_CHECKING:
+# From 3.14 on annotations are kept in another way, and are read where they can't be yet here.
+if TYPE_CHECKING or sys.version_info >= (3, 14):
     from dataclasses import dataclass as dataclass
     from dataclasses import field as field
 else:
