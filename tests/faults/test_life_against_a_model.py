@@ -55,7 +55,6 @@ conditions = st.tuples(
     st.sampled_from([0, 0, 3600, 5 * 3600]),
     st.booleans(),
 ).filter(lambda given: any(given[:3]))
-RULED = st.sampled_from([("side", "master")] * 2 + [("data", b) for b in ("staging", *FOLLOWS)])
 waits = st.sampled_from([1200, 3600, 2 * 3600, 86400, 3 * 86400, 8 * 86400])
 beside = st.lists(st.tuples(st.sampled_from(["gc", "wait", "remove", "undelete", "put"]), picks))
 
@@ -349,23 +348,21 @@ class LifeMachine(RuleBasedStateMachine):
         if found is not None:
             self.model.give_back(entry)
 
-    @rule(name=RULED, last=st.integers(1, 2))
-    def set_rules(self, name: Name, last: int) -> None:
-        repo, branch = name
-        if repo in self.model.repos and branch in self.model.repos[repo].branches:
-            self.engine.retention.set_retention(repo, branch, rules=Retention(last=last))
-            self.model.repos[repo].branches[branch].last = last
-
-    @rule(name=RULED)
-    def apply_rules(self, name: Name) -> None:
-        repo, branch = name
-        it = self.model.repos.get(repo, Repo())
-        if branch in it.branches and it.branches[branch].last:
-            doomed = [(repo, c) for c in reversed(self.model.judged(repo, branch))]
-            report = self.engine.retention.apply_retention(repo, branch)
-            assert report.removed == len(doomed)
-            for deletion in report.deletions:
-                self.model.remove(doomed, deletion.number, deletion.name, self.now_s)
+    @rule(repo=st.sampled_from(["data", "side"]), last=st.integers(1, 2), pick=picks)
+    def apply_rules(self, repo: str, last: int, pick: int) -> None:
+        """What a branch without rules has stays, so either all have some or one alone."""
+        branches = self.model.repos.get(repo, Repo()).branches
+        if not branches:
+            return
+        branch = list(branches)[pick % len(branches)]
+        for name in branches if pick % 3 else [branch]:
+            self.engine.retention.set_retention(repo, name, rules=Retention(last=last))
+            branches[name].last = last
+        doomed = [(repo, c) for c in reversed(self.model.judged(repo, branch))]
+        report = self.engine.retention.apply_retention(repo, branch)
+        assert report.removed == len(doomed)
+        for deletion in report.deletions:
+            self.model.remove(doomed, deletion.number, deletion.name, self.now_s)
 
     # --- time and space ---------------------------------------------------------------------------
 
