@@ -1,7 +1,9 @@
 """Many chunks at once: what single reads give, in few reads of the disk."""
 
 import os
-from contextlib import suppress
+import threading
+from contextlib import nullcontext, suppress
+from errno import EINVAL, EIO, ENOSPC, ENOSYS, EXDEV
 from pathlib import Path
 
 import pytest
@@ -52,10 +54,55 @@ def test_a_chunk_is_copied_into_a_file(store: ChunkStore, tmp_path: Path) -> Non
     places = store.places([digest(piece) for piece in PIECES])
     with open(tmp_path / "out", "wb") as out:
         for piece in PIECES:
-            store.copy_chunk(places[digest(piece)], out.fileno(), 10)
+            store.copy_chunk(places[digest(piece)], out.fileno(), 10, nullcontext())
             os.ftruncate(out.fileno(), 10 + len(piece))
 
             assert (tmp_path / "out").read_bytes()[10:] == piece
+
+
+@pytest.mark.parametrize("reply", [EXDEV, ENOSYS, EINVAL, EIO, "nothing", "a bit", "absent"])
+def test_a_chunk_is_copied_where_the_system_does_not_or_in_parts(
+    store: ChunkStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reply: int | str
+) -> None:
+    real = os.copy_file_range
+
+    def odd(source: int, target: int, count: int, at: int, to: int) -> int:
+        if isinstance(reply, int):
+            raise OSError(reply, os.strerror(reply))
+        return 0 if reply == "nothing" else real(source, target, min(count, 70_001), at, to)
+
+    if reply == "absent":
+        monkeypatch.delattr(os, "copy_file_range")
+    else:
+        monkeypatch.setattr(os, "copy_file_range", odd)
+    places = store.places([digest(piece) for piece in PIECES])
+    for n, piece in enumerate(PIECES):
+        with open(tmp_path / f"out{n}", "wb") as out:
+            store.copy_chunk(places[digest(piece)], out.fileno(), 0, nullcontext())
+        assert (tmp_path / f"out{n}").read_bytes() == piece
+
+
+def test_who_writes_a_file_has_the_turn_and_a_full_disk_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ChunkStore(tmp_path / "store")
+    plain, small = os.urandom(2_000_000), b"text " * 100_000
+    store.put_many([plain, small])
+    store.seal()
+    places = store.places([digest(plain), digest(small)])
+    turn = threading.Lock()
+
+    def full(*_: object) -> int:
+        assert turn.locked()
+        raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+    monkeypatch.setattr(os, "copy_file_range", full)
+    monkeypatch.setattr(os, "pwrite", full)
+    with open(tmp_path / "out", "wb") as out:
+        for place in places.values():
+            with pytest.raises(OSError, match="No space"):
+                store.copy_chunk(place, out.fileno(), 0, turn)
+            assert not turn.locked()
 
 
 def test_a_missing_chunk_is_named(store: ChunkStore) -> None:
@@ -82,7 +129,7 @@ def test_a_changed_byte_is_never_served(tmp_path: Path, size: int, at: int) -> N
     with open(tmp_path / "out", "wb") as out:
         for read in (
             lambda: store.read_many([digest(piece) for piece in pieces])[digest(pieces[1])],
-            lambda: store.copy_chunk(place, out.fileno(), 0),
+            lambda: store.copy_chunk(place, out.fileno(), 0, nullcontext()),
         ):
             if at == 48:  # the checksum of a header stands for nothing that the hash does not
                 with suppress(Corrupt):
@@ -105,7 +152,7 @@ def test_a_pack_that_was_cut_is_corrupt(tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="the end of the file"):
         store.read_many([digest(piece) for piece in pieces])
     with open(tmp_path / "out", "wb") as out, pytest.raises(Corrupt):
-        store.copy_chunk(places[digest(pieces[1])], out.fileno(), 0)
+        store.copy_chunk(places[digest(pieces[1])], out.fileno(), 0, nullcontext())
 
 
 @given(

@@ -13,6 +13,7 @@ the file system can do that: see `files.cloning`.
 import errno
 import os
 import secrets
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -377,6 +378,7 @@ class _Open(NamedTuple):
     name: str
     fd: int
     aside: str | None
+    turn: threading.Lock  # of the threads that write it
 
 
 class _Large:
@@ -411,11 +413,11 @@ class _Large:
         digests = [bytes.fromhex(chunk) for chunk, _ in row.chunks]
         places = self._chunks.places(list(set(digests)))
         fd, aside = self._target.create(*place)
-        file = _Open(row, *place, fd, aside)
+        file = _Open(row, *place, fd, aside, threading.Lock())
         self._opened.append(file)
         offset = 0
         for n, (digest, (_, length)) in enumerate(zip(digests, row.chunks, strict=True), start=1):
-            copy = self._pool.submit(self._chunks.copy_chunk, places[digest], fd, offset)
+            copy = self._pool.submit(self._chunks.copy_chunk, places[digest], fd, offset, file.turn)
             self._copies.append((copy, file if n == len(digests) else None))
             offset += length
             while len(self._copies) > _AHEAD:

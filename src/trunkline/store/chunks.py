@@ -192,19 +192,21 @@ class ChunkStore:
                 raise Corrupt(f"chunk {digest.hex()}", "a stored chunk", "none")
         return places
 
-    def copy_chunk(self, place: Location, fd: int, offset: int) -> None:
-        """Write a chunk into an open file of the caller's, at an offset; raises Corrupt, OSError.
+    def copy_chunk(self, place: Location, fd: int, offset: int, turn: bulk.Turn) -> None:
+        """Write a chunk into an open file, at an offset; see `bulk.copy_chunk`.
 
-        The hash is checked before. Several threads may do this at once.
+        Several threads may do this at once, with one `turn` for each file.
         """
         try:
             reader = self._reader_of(place)
             if reader is not None:
-                bulk.copy_chunk(reader, place, fd, offset)
+                bulk.copy_chunk(reader, place, fd, offset, turn)
                 return
         except Corrupt:
             pass  # damaged, or moved to another pack
-        bulk.write_at(fd, memoryview(self._read_anywhere(place)), offset)
+        data = memoryview(self._read_anywhere(place))
+        with turn:
+            bulk.write_at(fd, data, offset)
 
     def has(self, chunk: ChunkId) -> bool:
         """Whether the chunk is stored, as far as the index knows."""
