@@ -1,6 +1,7 @@
 """What user code can do to its job: every outcome is a state with a reason, and nothing leaks."""
 
 import os
+import resource
 import time
 from pathlib import Path
 
@@ -32,6 +33,23 @@ def test_a_datum_sees_its_file_and_the_variables_that_name_it(data) -> None:
         "env-a": f"/pfs/data/a {job.id}\n",
         "env-b": f"/pfs/data/b {job.id}\n",
     }
+
+
+def test_workers_start_and_leave_where_very_many_files_are_open(open_engine) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    held = [os.dup(0) for _ in range(1100)]  # `select` takes descriptors below 1,024
+    try:
+        driver = open_engine()
+        driver.engine.repos.create_repo("data")
+        driver.put("data", {"a": "apple\n"})
+        driver.pipeline("made", 'cp "$data" /pfs/out/')
+        assert driver.job("made").state is JobState.SUCCESS
+        driver.engine.close()
+    finally:
+        for fd in held:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_command_that_does_not_exist_fails_with_its_name(data) -> None:

@@ -40,8 +40,10 @@ def host(control: socket.socket) -> None:
     """Serve requests until the control socket closes."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     workers: set[int] = set()
+    asked = select.poll()  # not `select`: the server may have had thousands of files open
+    asked.register(control, select.POLLIN)
     while True:
-        ready, _, _ = select.select([control], [], [], 1.0)
+        ready = asked.poll(1000)
         _reap(workers)
         if not ready:
             continue

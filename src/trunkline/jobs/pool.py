@@ -204,8 +204,11 @@ class WorkerPool:
             self.retire(worker)
         deadline = time.monotonic() + _LEAVE_S
         while leaving and (left := deadline - time.monotonic()) > 0:
-            readable, _, _ = select.select([worker.channel for worker in leaving], [], [], left)
-            for worker in [w for w in leaving if w.channel in readable]:
+            said = select.poll()
+            for worker in leaving:
+                said.register(worker.channel, select.POLLIN)
+            readable = {fd for fd, _ in said.poll(left * 1000)}
+            for worker in [w for w in leaving if w.channel.fileno() in readable]:
                 try:
                     worker.channel.poll()
                 except ChannelClosed:
