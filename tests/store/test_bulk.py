@@ -2,7 +2,8 @@
 
 import os
 import threading
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, nullcontext, suppress
 from errno import EINVAL, EIO, ENOSPC, ENOSYS, EXDEV
 from pathlib import Path
 
@@ -28,19 +29,24 @@ def digest(data: bytes) -> bytes:
 
 
 @pytest.fixture(params=["buffered", "flushed", "sealed", "of another process"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ChunkStore:
-    store = ChunkStore(tmp_path / "store")
-    store.put_many(PIECES)
-    if request.param == "buffered":
-        return store
-    store.flush()
-    if request.param == "sealed":
-        store.close()
-    if request.param != "flushed":
-        store = ChunkStore(tmp_path / "store")
-    else:
-        store.put_many([b"more"])  # some of the pack is drained, some is not
-    return store
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ChunkStore]:
+    with ExitStack() as opened:
+
+        def another() -> ChunkStore:
+            return opened.enter_context(closing(ChunkStore(tmp_path / "store")))
+
+        store = another()
+        store.put_many(PIECES)
+        if request.param != "buffered":
+            store.flush()
+        if request.param == "flushed":
+            store.put_many([b"more"])  # some of the pack is drained, some is not
+        elif request.param == "sealed":
+            opened.close()
+            store = another()
+        elif request.param == "of another process":
+            store = another()
+        yield store
 
 
 def test_many_chunks_are_read_at_once(store: ChunkStore) -> None:
@@ -103,6 +109,8 @@ def test_who_writes_a_file_has_the_turn_and_a_full_disk_is_told(
             with pytest.raises(OSError, match="No space"):
                 store.copy_chunk(place, out.fileno(), 0, turn)
             assert not turn.locked()
+    monkeypatch.undo()
+    store.close()
 
 
 def test_a_missing_chunk_is_named(store: ChunkStore) -> None:

@@ -18,13 +18,12 @@ from pathlib import Path
 
 from trunkline.engine import archive
 from trunkline.engine.archive import Archived, Manifest
-from trunkline.engine.home import LOCK, between, put_back
+from trunkline.engine.home import CATALOG, FORMAT_FILE, LOCK, between, put_back
 from trunkline.engine.release import FORMAT
 from trunkline.errors import Conflict, Corrupt, StorageFull, StoreInUse, StoreTooNew
 from trunkline.model.admin import RestoreReport
 from trunkline.store.packs import sync_directory
 
-_FORMAT_FILE = "FORMAT"
 _MARK = "restoring"
 # What a data directory has before anything was ever stored in it.
 _NOTHING = {"engine.lock", "start.lock", "server.lock", "log"}
@@ -137,14 +136,11 @@ def _fill(new: Path, source: Path, manifest: Manifest, *, free_needed: int) -> N
     packs = new / "store" / "packs"
     with archive.writing(new.parent):
         packs.mkdir(parents=True, mode=0o700)
-    _copy(source, manifest.catalog, new / "catalog.db")
+    _copy(source, manifest.catalog, new / CATALOG)
     for entry in manifest.packs:
         _copy(source, entry, packs / entry.pack)
     with archive.writing(new):
-        with (new / _FORMAT_FILE).open("w", encoding="ascii") as file:
-            file.write(f"trunkline {manifest.format}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        archive.replace_text(new / FORMAT_FILE, f"trunkline {manifest.format}\n")
         for directory in (packs, new / "store", new):
             sync_directory(directory)
 

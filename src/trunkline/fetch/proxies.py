@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed
 
 from trunkline.errors import InvalidInput
-from trunkline.fetch.urls import WebUrl
+from trunkline.fetch.urls import WebUrl, bracketed
 from trunkline.values import dataclass
 
 _HEAD_BYTES_MAX = 64 * 1024
@@ -47,8 +47,7 @@ class Proxies:
 
 def tunnel(raw: socket.socket, proxy: Proxy, url: WebUrl) -> None:
     """Have the proxy connect to the host of a URL; raises OSError if it does not."""
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    place = f"{host}:{url.port}"
+    place = f"{bracketed(url.host)}:{url.port}"
     lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}", "User-Agent: trunkline"]
     lines += [f"{name}: {value}" for name, value in proxy.headers.items()]
     raw.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))

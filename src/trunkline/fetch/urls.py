@@ -38,7 +38,7 @@ class WebUrl:
 
     def __str__(self) -> str:
         standard = self.port == (443 if self.secure else 80)
-        return f"{'https' if self.secure else 'http'}://{_bracketed(self.host)}" + (
+        return f"{'https' if self.secure else 'http'}://{bracketed(self.host)}" + (
             self.target if standard else f":{self.port}{self.target}"
         )
 
@@ -46,7 +46,7 @@ class WebUrl:
     def authority(self) -> str:
         """The value of the Host header."""
         standard = self.port == (443 if self.secure else 80)
-        return _bracketed(self.host) if standard else f"{_bracketed(self.host)}:{self.port}"
+        return bracketed(self.host) if standard else f"{bracketed(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,8 @@ def _quoted(text: str) -> str:
     return quote(text, safe="/?:@!$&'()*+,;=-._~%")
 
 
-def _bracketed(host: str) -> str:
+def bracketed(host: str) -> str:
+    """A host as it stands before a port."""
     return f"[{host}]" if ":" in host else host
 
 

@@ -63,41 +63,46 @@ def _stored(chunks: ChunkStore, fills: Iterator[Fill], *, alone: bool) -> Iterat
     hand on what is in the windows, of which the reader takes the next one as soon as all of it is
     written. What is `alone` and small is not worth a thread.
     """
-    windows = [_Window() for _ in range(WINDOWS)]
+    windows = deque(_Window() for _ in range(WINDOWS))
     begun: deque[_Coming] = deque()
     with ThreadPoolExecutor(1, "hash") as hashing, ThreadPoolExecutor(1, "store") as storing:
         for fill in fills:
             coming = _Coming()
             begun.append(coming)
-            tail = windows[0].memory[:0]
-            last = False
-            while not last:
-                window = windows.pop(0)
-                windows.append(window)
-                window.wait()
-                memory = window.memory
-                memory[: len(tail)] = tail
-                start, size = 0, len(tail)
-                while not last and size < WINDOW_BYTES:
-                    room = memory[: min(WINDOW_BYTES, size + STEP_BYTES)]
-                    size, last = _filled(room, size, fill)
-                    ends = [start + end for end in cuts(memory[start:size], last=last)]
-                    parts = [memory[a:b] for a, b in pairwise([start, *ends])]
-                    if not parts:
-                        continue
-                    if alone and last and not coming.stored:
-                        chunks.put_hashed(coming.hash(parts), parts)
-                        break
-                    hashed = hashing.submit(coming.hash, parts)
-                    stored = storing.submit(_put, chunks, hashed, parts)
-                    window.users.append(stored)
-                    coming.stored = stored
-                    start = ends[-1]
-                tail = memory[start:size]
+            for window, parts, last in _cut(fill, windows):
+                if alone and last and not coming.stored:
+                    chunks.put_hashed(coming.hash(parts), parts)
+                    break
+                hashed = hashing.submit(coming.hash, parts)
+                coming.stored = storing.submit(_put, chunks, hashed, parts)
+                window.users.append(coming.stored)
             while begun and begun[0].done:
                 yield begun.popleft().content()
         for coming in begun:
             yield coming.content()
+
+
+def _cut(
+    fill: Fill, windows: "deque[_Window]"
+) -> Iterator[tuple["_Window", list[memoryview], bool]]:
+    """The chunks of a content, some at a time: where they are, and whether they are the last."""
+    tail = windows[0].memory[:0]
+    last = False
+    while not last:
+        window = windows[0]
+        windows.rotate(-1)
+        window.wait()
+        memory = window.memory
+        memory[: len(tail)] = tail
+        start, size = 0, len(tail)
+        while not last and size < WINDOW_BYTES:
+            room = memory[: min(WINDOW_BYTES, size + STEP_BYTES)]
+            size, last = _filled(room, size, fill)
+            ends = [start + end for end in cuts(memory[start:size], last=last)]
+            if ends:
+                yield window, [memory[a:b] for a, b in pairwise([start, *ends])], last
+                start = ends[-1]
+        tail = memory[start:size]
 
 
 class _Window:

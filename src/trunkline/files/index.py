@@ -10,6 +10,7 @@ import threading
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import TypeVar
 
 from trunkline.errors import Corrupt
 from trunkline.files.columns import Columns, decode_columns
@@ -21,6 +22,17 @@ _NODES_MAX = 128  # decoded, about 50 kB each
 _RANGES_MAX = 64  # decoded, about 0.4 MB each
 _DIGESTS_MAX = 64 * 1024  # about 0.3 kB each
 LEVEL_MAX = 32  # far more than any tree has; nodes of 16 entries and more
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def _hold(latest: "OrderedDict[Key, Value]", key: Key, value: Value, most: int) -> None:
+    """Keep a value, and let go of the oldest ones beyond so many; the caller locks."""
+    latest[key] = value
+    while len(latest) > most:
+        latest.popitem(last=False)
 
 
 class Memo:
@@ -39,9 +51,7 @@ class Memo:
 
     def put(self, key: bytes, digest: str) -> None:
         with self._lock:
-            self._known[key] = digest
-            while len(self._known) > _DIGESTS_MAX:
-                self._known.popitem(last=False)
+            _hold(self._known, key, digest, _DIGESTS_MAX)
 
 
 class Loader:
@@ -70,9 +80,7 @@ class Loader:
                 return known
         node = read_node(self.chunks.get(node_id))
         with self._lock:
-            self._nodes[node_id] = node
-            while len(self._nodes) > _NODES_MAX:
-                self._nodes.popitem(last=False)
+            _hold(self._nodes, node_id, node, _NODES_MAX)
         return node
 
     def below(self, unit: Unit) -> Ranges:
@@ -119,13 +127,9 @@ class Loader:
         with self._lock:
             for blob, what in made:
                 if isinstance(what, Node):
-                    self._nodes[blob] = what
+                    _hold(self._nodes, blob, what, _NODES_MAX)
                 else:
-                    self._ranges[blob] = what
-            while len(self._nodes) > _NODES_MAX:
-                self._nodes.popitem(last=False)
-            while len(self._ranges) > _RANGES_MAX:
-                self._ranges.popitem(last=False)
+                    _hold(self._ranges, blob, what, _RANGES_MAX)
 
     def _rows(self, range_id: ChunkId) -> Columns:
         with self._lock:
@@ -135,9 +139,7 @@ class Loader:
                 return known
         rows = decode_columns(RANGE_MAGIC, self.chunks.get(range_id))
         with self._lock:
-            self._ranges[range_id] = rows
-            while len(self._ranges) > _RANGES_MAX:
-                self._ranges.popitem(last=False)
+            _hold(self._ranges, range_id, rows, _RANGES_MAX)
         return rows
 
 

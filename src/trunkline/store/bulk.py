@@ -104,32 +104,36 @@ def _copied_as_stored(
 
     It takes half as long as reading and writing. The bytes are hashed where they were copied from.
     """
-    begin, left = place.offset + RECORD_BYTES, place.stored
-    actual = Digest()
+    if place.stored != place.size:
+        return False
+    begin = place.offset + RECORD_BYTES
     try:
         head = reader.part(place.offset, RECORD_BYTES)
         if len(head) < RECORD_BYTES or not is_plain(memoryview(head), place):
             return False
         with turn:
-            if not reader.copy_part(begin, left, fd, offset):
+            if not reader.copy_part(begin, place.stored, fd, offset):
                 return False
+        if _digest_of(reader, begin, place.stored) != place.digest:
+            raise _changed(place)
     except OSError as error:
         if error.errno in NO_SPACE:
             raise
         raise _unreadable(place, error) from error
-    try:
-        while left:
-            buffer = _buffer(min(left, _HASHED_BYTES))
-            count = reader.part_into(begin, buffer)
-            if not count:
-                break
-            actual.update(buffer[:count])
-            begin, left = begin + count, left - count
-    except OSError as error:
-        raise _unreadable(place, error) from error
-    if actual.digest() != place.digest:
-        raise _changed(place)
     return True
+
+
+def _digest_of(reader: PackReader, offset: int, size: int) -> bytes:
+    """The digest of a part of a pack, or of less at the end of the file."""
+    found = Digest()
+    while size:
+        buffer = _buffer(min(size, _HASHED_BYTES))
+        count = reader.part_into(offset, buffer)
+        if not count:
+            break
+        found.update(buffer[:count])
+        offset, size = offset + count, size - count
+    return found.digest()
 
 
 def write_at(fd: int, data: memoryview, offset: int) -> None:

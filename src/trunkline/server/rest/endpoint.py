@@ -171,8 +171,10 @@ class Endpoint:
             body.finish()
 
         def work(outflow: Outflow) -> None:
-            with body:
+            try:
                 answer = self._answer({**arguments, upload: changes()})
+            finally:
+                body.leave()
             outflow.put(answer)
 
         try:

@@ -10,8 +10,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Self
 
 from trunkline.errors import InvalidInput
 from trunkline.server.rest.chunked import ChunkedReader
@@ -22,7 +20,7 @@ GiveBack = Callable[[bytes | None], None]
 
 
 class DirectUpload:
-    """One body, for one thread, in a `with` statement; see `api.changes.read_changes`.
+    """One body, for one thread, which calls `leave` in the end; see `api.changes.read_changes`.
 
     It ends early when the connection does, or once nobody wants it.
     """
@@ -98,14 +96,3 @@ class DirectUpload:
             except OSError:  # the caller has gone
                 break
         return 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.leave()
