@@ -7,6 +7,7 @@ W4   W1 with 100 files changed, 10 deleted, 10 added
 text the sources of Python's standard library; csv: 60 MB of made-up measurements
 """
 
+import mmap
 import os
 import random
 import shutil
@@ -22,6 +23,7 @@ LARGE_BYTES = 2048 * MIB
 PARTS, PART_BYTES = 20, 100 * MIB
 INSERTED_BYTES = MIB
 CHANGED, DELETED, ADDED = 100, 10, 10
+_POPULATED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
 
 
 def many_small(directory: Path, scale: float) -> int:
@@ -78,6 +80,16 @@ def fresh_start(tools: Sequence[Any], places: Iterator[Path]) -> Iterator[None]:
     finally:
         for tool in tools:
             tool.stop()
+
+
+def pages_at_hand(size_bytes: int) -> None:
+    """Have the memory that a page cache is about to take be there.
+
+    On a virtual machine memory that nobody used for a while comes from the host, page by page, and
+    costs several times the copy itself: whoever is timed first would pay for the others.
+    """
+    with mmap.mmap(-1, size_bytes, flags=_POPULATED):
+        pass
 
 
 def one_large(file: Path, scale: float, *, seed: int = 2, size_bytes: int = LARGE_BYTES) -> None:

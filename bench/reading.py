@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -95,9 +96,12 @@ def large_out(results: Results, tools: list[Any], data_place: Path, places: Plac
         with data.fresh_start(able, places):
             for tool in able:
                 tool.store(source)
-            restore.add("cp", seconds(partial(_copy, source, next(places))))
-            for tool in able:
-                restore.add(tool.name, seconds(partial(tool.restore, next(places))))
+            works = [("cp", partial(_copy, source)), *((tool.name, tool.restore) for tool in able)]
+            for name, work in works:
+                place = next(places)
+                data.pages_at_hand(2 * data.tree_bytes(source))
+                restore.add(name, seconds(partial(work, place)))
+                shutil.rmtree(place)
 
 
 def http(results: Results, tools: list[Any], data_place: Path, places: Places) -> None:

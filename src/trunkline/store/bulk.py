@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from trunkline.errors import Corrupt
 from trunkline.store.digests import Digest
 from trunkline.store.packs import (
-    NO_SPACE,
     RECORD_BYTES,
     Location,
     PackReader,
@@ -25,7 +24,6 @@ from trunkline.store.packs import (
 _RUN_BYTES_MAX = 1024 * 1024
 _APART_FROM_BYTES = 64 * 1024  # a copy of so much costs more than a second system call
 _GAP_BYTES_MAX = 16 * 1024  # read and thrown away, rather than read apart
-_HASHED_BYTES = 256 * 1024  # at a time, while they are in the cache of the processor
 
 Turn = AbstractContextManager[object]  # to be inside of while one writes
 
@@ -76,11 +74,10 @@ def read_run(reader: PackReader, run: Sequence[Location]) -> dict[bytes, bytes]:
 def copy_chunk(reader: PackReader, place: Location, fd: int, offset: int, turn: Turn) -> None:
     """Write a chunk into an open file, at an offset; raises Corrupt, and OSError for the file.
 
-    After Corrupt, what is in the file there is not the chunk. Who writes is in `turn`: several who
-    write one file at once wait for each other in the system, and keep the processor busy with it.
+    Who writes is in `turn`: several who write one file at once wait for each other in the system,
+    and keep the processor busy with it. The system could copy by itself, but slowly: chunks lie
+    across its pages, and their bytes have to come through here to be hashed anyway.
     """
-    if _copied_as_stored(reader, place, fd, offset, turn):
-        return
     length = RECORD_BYTES + place.stored
     buffer = _buffer(length)
     try:
@@ -90,50 +87,11 @@ def copy_chunk(reader: PackReader, place: Location, fd: int, offset: int, turn: 
     if count == length and is_plain(buffer, place):
         data = buffer[RECORD_BYTES:]
         if Digest(data).digest() != place.digest:
-            raise _changed(place)
+            raise Corrupt(f"chunk {place.digest.hex()}", "its bytes", "others")
     else:
         data = memoryview(decode(bytes(buffer[:count]), place))
     with turn:
         write_at(fd, data, offset)
-
-
-def _copied_as_stored(
-    reader: PackReader, place: Location, fd: int, offset: int, turn: Turn
-) -> bool:
-    """Whether the system has copied a chunk that is stored as it is; raises as `copy_chunk` does.
-
-    It takes half as long as reading and writing. The bytes are hashed where they were copied from.
-    """
-    if place.stored != place.size:
-        return False
-    begin = place.offset + RECORD_BYTES
-    try:
-        head = reader.part(place.offset, RECORD_BYTES)
-        if len(head) < RECORD_BYTES or not is_plain(memoryview(head), place):
-            return False
-        with turn:
-            if not reader.copy_part(begin, place.stored, fd, offset):
-                return False
-        if _digest_of(reader, begin, place.stored) != place.digest:
-            raise _changed(place)
-    except OSError as error:
-        if error.errno in NO_SPACE:
-            raise
-        raise _unreadable(place, error) from error
-    return True
-
-
-def _digest_of(reader: PackReader, offset: int, size: int) -> bytes:
-    """The digest of a part of a pack, or of less at the end of the file."""
-    found = Digest()
-    while size:
-        buffer = _buffer(min(size, _HASHED_BYTES))
-        count = reader.part_into(offset, buffer)
-        if not count:
-            break
-        found.update(buffer[:count])
-        offset, size = offset + count, size - count
-    return found.digest()
 
 
 def write_at(fd: int, data: memoryview, offset: int) -> None:
@@ -141,10 +99,6 @@ def write_at(fd: int, data: memoryview, offset: int) -> None:
     while data:
         count = os.pwrite(fd, data, offset)
         data, offset = data[count:], offset + count
-
-
-def _changed(place: Location) -> Corrupt:
-    return Corrupt(f"chunk {place.digest.hex()}", "its bytes", "others")
 
 
 def _unreadable(place: Location, error: OSError) -> Corrupt:

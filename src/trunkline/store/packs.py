@@ -421,26 +421,6 @@ class PackReader:
         """Read into a buffer; returns how many bytes there were."""
         return os.preadv(self._fd, [buffer], offset)
 
-    def copy_part(self, offset: int, size: int, fd: int, target: int) -> bool:
-        """Have the system copy bytes into another file, at an offset there.
-
-        False if it did not, for whatever reason but a full disk (an OSError): then they are to be
-        read and written.
-        """
-        if not hasattr(os, "copy_file_range"):
-            return False
-        while size:
-            try:
-                count = os.copy_file_range(self._fd, fd, size, offset, target)
-            except OSError as error:
-                if error.errno in NO_SPACE:
-                    raise
-                return False
-            if not count:
-                return False
-            size, offset, target = size - count, offset + count, target + count
-        return True
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackContent:
