@@ -93,7 +93,7 @@ def test_a_number_that_no_listing_reaches_lists_all(cli):
     [
         ("port-forward", "`connect ADDRESS` uses a remote one"),
         ("inspect-cluster", "use `status`"),
-        ("rerun pipeline x", "use `update pipeline -f SPEC --reprocess`"),
+        ("run pipeline x", "use `rerun pipeline`"),
         ("list secrets", "not supported yet"),
         ("list-secret", "not supported yet"),
         ("list foo", "there is no command 'list foo'\n"),

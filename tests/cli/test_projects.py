@@ -66,6 +66,8 @@ COMMANDS = [
     ("list pipeline -A -s", "list_pipelines", (), {"project": None}),
     ("start pipeline x", "start_pipeline", ("p/x",), {}),
     ("stop pipeline x", "stop_pipeline", ("p/x",), {}),
+    ("rerun pipeline x --reprocess", "rerun_pipeline", ("p/x",), {"reprocess": True}),
+    (f"stop run {RUN}", "stop_run", (RUN,), {}),
     ("delete pipeline x", "delete_pipeline", ("p/x",), {}),
     ("list job", "list_jobs", (), {"project": "p"}),
     ("list job -A", "list_jobs", (), {"project": None}),

@@ -13,12 +13,14 @@ from trunkline.errors import (
     BranchNotFound,
     CommitFinished,
     CommitNotFound,
+    Conflict,
     FileNotFoundInCommit,
     InUse,
     InvalidInput,
     InvalidName,
     InvalidPath,
     InvalidReference,
+    NotFound,
     OutputBranch,
     PathConflict,
     PipelineNotFound,
@@ -139,6 +141,56 @@ def test_a_stopped_pipeline_makes_one_job_for_all_it_missed(chain) -> None:
 
     assert (during - before, after - during) == (0, 1)
     assert chain.tree("two") == {"a": "apple\n", "n": "3\n"}
+
+
+def test_a_rerun_takes_over_what_succeeded_and_runs_what_failed(chain, tmp_path) -> None:
+    marker = tmp_path / "there"
+    chain.put("data", {"b": "bear\n"})
+    chain.pipeline(
+        "picky", f"[ $data = /pfs/data/a ] || [ -e {marker} ] && cp $data /pfs/out/", datum_tries=1
+    )
+    failed = chain.job("picky")
+    marker.touch()
+
+    info = chain.engine.pipelines.rerun_pipeline("picky")
+    again = chain.job("picky")
+    chain.engine.pipelines.rerun_pipeline("picky", reprocess=True)
+    anew = chain.job("picky")
+
+    assert (failed.state, failed.processed, failed.failed) == (JobState.FAILURE, 1, 1)
+    assert (again.state, again.processed, again.skipped) == (JobState.SUCCESS, 1, 1)
+    assert (anew.state, anew.processed, anew.skipped) == (JobState.SUCCESS, 2, 0)
+    assert info.version == again.pipeline_version == 2
+    assert info.salt != chain.engine.pipelines.inspect_pipeline("picky").salt
+    assert info.spec == chain.engine.pipelines.inspect_pipeline("picky").spec
+    assert chain.tree("picky") == {"a": "apple\n", "b": "bear\n"}
+
+
+def test_a_pipeline_that_is_stopped_or_missing_is_not_rerun(chain) -> None:
+    chain.engine.pipelines.stop_pipeline("one")
+
+    with pytest.raises(Conflict, match="pipeline 'one' is stopped; `start pipeline`"):
+        chain.engine.pipelines.rerun_pipeline("one")
+    with pytest.raises(PipelineNotFound):
+        chain.engine.pipelines.rerun_pipeline("onee")
+    assert chain.engine.pipelines.inspect_pipeline("one").version == 1
+
+
+def test_a_stopped_run_has_all_its_jobs_killed_at_once(chain) -> None:
+    started = chain.engine.commits.start_commit("data", branch="master")
+
+    for _ in range(2):
+        chain.engine.jobs.stop_run(started.id)
+
+        jobs = list(chain.engine.jobs.list_jobs(run=started.id))
+        assert [(job.pipeline, job.state, job.reason) for job in jobs] == [
+            ("two", JobState.KILLED, "stopped by a user"),
+            ("one", JobState.KILLED, "stopped by a user"),
+        ]
+    others = {job.state for job in chain.engine.jobs.list_jobs() if job.id != started.id}
+    assert others == {JobState.SUCCESS}
+    with pytest.raises(NotFound):
+        chain.engine.jobs.stop_run("0" * 32)
 
 
 def test_a_stopped_job_is_killed_with_an_empty_commit_and_its_datums_stay_remembered(

@@ -38,6 +38,10 @@ class Jobs(Protocol):
     def stop_job(self, job: str) -> None:
         """Stop a job: it is killed, its output commit finished empty; no error if it has ended."""
 
+    @operation("POST", "/runs/{run}/stop")
+    def stop_run(self, run: str) -> None:
+        """Stop all jobs of a run at once, as `stop_job` does each; no error if all have ended."""
+
     @operation("DELETE", "/jobs/{job}")
     def delete_job(self, job: str) -> None:
         """Stop a job and forget its record; its output commit and remembered results stay."""

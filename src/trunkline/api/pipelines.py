@@ -48,6 +48,14 @@ class Pipelines(Protocol):
     def list_pipelines(self, *, project: str | None = None) -> list[PipelineInfo]:
         """The pipelines of a project (None: of all), last changed first."""
 
+    @operation("POST", "/pipelines/{name}/rerun")
+    def rerun_pipeline(self, name: str, *, reprocess: bool = False) -> PipelineInfo:
+        """One more job on the current heads of the inputs, as a new version of the same spec.
+
+        Remembered results are taken over, so it runs what failed or was stopped; with `reprocess`
+        nothing is. Raises PipelineNotFound, and Conflict for a pipeline that is stopped.
+        """
+
     @operation("DELETE", "/pipelines/{name}")
     def delete_pipeline(
         self, name: str, *, force: bool = False, keep_repo: bool = False

@@ -11,8 +11,7 @@ _INSTEAD: dict[str, str] = {
     "inspect cluster": "; use `status`",
     "check status": "; use `status`",
     "find commit": "; use `list commit` and `diff file`",
-    "rerun pipeline": "; use `update pipeline -f SPEC --reprocess`",
-    "run pipeline": "; use `update pipeline -f SPEC --reprocess`",
+    "run pipeline": "; use `rerun pipeline`",
     "enterprise": "; everything is free",
     "license": "; everything is free",
     **dict.fromkeys(

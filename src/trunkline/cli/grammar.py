@@ -35,11 +35,11 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
         "pipelines",
         (
             *("create", "update", "edit", "validate", "inspect", "list", "extract"),
-            *("start", "stop", "delete"),
+            *("start", "stop", "rerun", "delete"),
         ),
     ),
     "job": ("jobs", ("inspect", "list", "wait", "flush", "stop", "delete")),
-    "run": ("runs", ("inspect", "list", "wait")),
+    "run": ("runs", ("inspect", "list", "wait", "stop")),
     "datum": ("datums", ("inspect", "list", "restart")),
     "worker": ("jobs", ("list",)),
     "deleted": ("trash", ("list",)),

@@ -225,6 +225,14 @@ def edit_pipeline(pipeline: str, editor: str | None, reprocess: bool) -> None:
     )
 
 
+@command(examples=["rerun pipeline inference", "rerun pipeline inference --reprocess"])
+@click.argument("pipeline")
+@option("--reprocess", is_flag=True, help="Compute everything again.")
+def rerun_pipeline(pipeline: str, reprocess: bool) -> None:
+    """Give a pipeline one more job; it runs what failed or was stopped the last time."""
+    operations().pipelines.rerun_pipeline(full_name(pipeline), reprocess=reprocess)
+
+
 @command(examples=["start pipeline inference"])
 @click.argument("pipeline")
 def start_pipeline(pipeline: str) -> None:

@@ -47,6 +47,13 @@ def run_block(run: RunInfo) -> str:
     return "\n".join(lines)
 
 
+@command(examples=["stop run 4f2a…"])
+@click.argument("run")
+def stop_run(run: str) -> None:
+    """Stop all jobs of a run; their output commits are finished empty."""
+    operations().jobs.stop_run(run)
+
+
 @command(shows=True, examples=["wait run 4f2a…"])
 @click.argument("run")
 @option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")

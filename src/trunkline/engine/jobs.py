@@ -15,7 +15,7 @@ from trunkline.model.jobs import JobInfo, WorkerInfo
 from trunkline.model.names import is_commit_id, parse_job
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.inputs import resolved_document
-from trunkline.versions import projects, provenance
+from trunkline.versions import commits, projects, provenance
 
 _PAGE = 200
 
@@ -95,6 +95,12 @@ class EngineJobs:
         with services.database.write() as tx:
             record = find_job(tx, job)
             stop_jobs(tx, [record], reason="stopped by a user", now=services.now())
+
+    def stop_run(self, run: str) -> None:
+        services = self._services
+        with services.database.write() as tx:
+            jobs = ledger.jobs_of_run(tx, commits.get_run(tx, run).id)
+            stop_jobs(tx, jobs, reason="stopped by a user", now=services.now())
 
     def delete_job(self, job: str) -> None:
         services = self._services

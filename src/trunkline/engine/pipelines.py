@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.services import Services
-from trunkline.errors import InUse
+from trunkline.errors import Conflict, InUse
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import EMPTY, RootId
 from trunkline.jobs import ledger
@@ -78,6 +78,28 @@ class EnginePipelines:
         with self._services.database.write() as tx:
             change = single(self._services, tx)
             return delete_pipeline(change, name, force=force, keep_repo=keep_repo)
+
+    def rerun_pipeline(self, name: str, *, reprocess: bool = False) -> PipelineInfo:
+        with self._services.database.write() as tx:
+            record = lifecycle.get(tx, name)
+            if record.state is PipelineState.PAUSED:
+                raise Conflict(
+                    f"pipeline '{name}' is stopped; `start pipeline` gives it a job for what its "
+                    "inputs are now"
+                )
+            spec = commits.resolve(tx, spec_branch(name).repo, record.spec_commit)
+            prepared = Prepared(
+                pipeline=lifecycle.spec_of(record), code=record.code, root=RootId(spec.root)
+            )
+            create_pipeline(
+                single(self._services, tx),
+                prepared,
+                update=True,
+                reprocess=reprocess,
+                keep_results=False,
+            )
+        self._services.scheduler.prewarm(name)
+        return self.inspect_pipeline(name)
 
     def start_pipeline(self, name: str) -> None:
         with self._services.database.write() as tx:
