@@ -7,7 +7,6 @@ out again.
 """
 
 import logging
-import os
 import selectors
 import sys
 import threading
@@ -20,15 +19,22 @@ from pathlib import Path
 
 from trunkline.config import Config
 from trunkline.db.database import Database, Transaction
-from trunkline.db.times import from_microseconds
 from trunkline.errors import Corrupt
-from trunkline.files.delta import DeltaId, delta_rows
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.channel import ChannelClosed, Message
+from trunkline.jobs.clashes import Writers
+from trunkline.jobs.crew import Crew
 from trunkline.jobs.datum_run import Context
 from trunkline.jobs.logs import LiveLogs
-from trunkline.jobs.outcomes import add_usage, event_of, failure_of, result_of
+from trunkline.jobs.outcomes import (
+    add_usage,
+    datum_record,
+    event_of,
+    failure_of,
+    lost_with,
+    result_of,
+)
 from trunkline.jobs.plan import lease_size
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.records import apply_event
@@ -39,14 +45,10 @@ from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.inputs import empty_file_inputs
-from trunkline.pipelines.spec import worker_count
 from trunkline.store.chunks import ChunkId
 from trunkline.store.epochs import Hold
 
 _CRASHES_MAX = 8  # workers that may be lost with one datum, which needn't be its fault
-_FALSE_STARTS_MAX = 3  # workers of one version, one after the other, that say why they end
-_SILENT_STARTS_MAX = 30  # that end before they are ready without a word, as when killed
-_PATHS_REMEMBERED_MAX = 500_000  # per job, to see clashing outputs early
 
 _log = logging.getLogger("trunkline.scheduler")
 
@@ -62,7 +64,7 @@ class _Active:
     deadline: float | None  # seconds since 1970
     datum_s: float | None = None  # moving average
     crashes: Counter[int] = field(default_factory=Counter)  # by position
-    writers: dict[str, str] = field(default_factory=dict)  # output path → datum
+    writers: Writers = field(default_factory=Writers)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -94,23 +96,22 @@ class Dispatcher:
         self._pool = pool
         self._live = live
         self._act = act
-        self._selector: selectors.BaseSelector | None = None
+        self._crew = Crew(config, pool)
         self._active: dict[int, _Active] = {}
         self._held: dict[int, _Held] = {}
         self._held_lock = threading.Lock()  # restart_datums comes from other threads
         self._checked_revision = -1
-        self._false_starts: Counter[tuple[str, int]] = Counter()  # of workers, by version
         self._versions: dict[str, int] = {}  # newest version of each pipeline that may have workers
 
     def attach(self, selector: selectors.BaseSelector) -> None:
         """Workers' channels are registered with this selector."""
-        self._selector = selector
+        self._crew.attach(selector)
 
     def reset(self) -> None:
         """Forget all that is at work, and end the workers: somebody begins again."""
         for worker in self._pool.workers():
             self._pool.kill(worker)
-            self._forget(worker)
+            self._crew.forget(worker)
         with self._held_lock:
             for held in self._held.values():
                 held.hold.end()
@@ -135,7 +136,7 @@ class Dispatcher:
             job=job,
             pipeline=pipeline,
             context=_context(pipeline, record.code, job, self._config),
-            workers=self._worker_count(pipeline),
+            workers=self._crew.size(pipeline),
             deadline=began.timestamp() + pipeline.job_timeout_s if pipeline.job_timeout_s else None,
         )
         self._versions[job.pipeline] = max(self._versions.get(job.pipeline, 0), job.version)
@@ -179,7 +180,7 @@ class Dispatcher:
         self._versions[pipeline] = record.version
         document = lifecycle.spec_of(record)
         if not document.autoscaling:
-            self._ensure_workers(pipeline, record.version, self._worker_count(document))
+            self._crew.ensure(pipeline, record.version, self._crew.size(document))
 
     def tend_workers(self) -> None:
         """Kill the silent, let the superfluous go."""
@@ -232,46 +233,16 @@ class Dispatcher:
         for number in ended:
             self.job_ended(number)
 
-    def _ensure_workers(self, pipeline: str, version: int, count: int) -> None:
-        there = [w for w in self._pool.workers(pipeline) if w.version == version and not w.retiring]
-        for _ in range(count - len(there)):
-            try:
-                worker = self._pool.spawn(pipeline, version, now=_now())
-            except OSError as error:
-                _log.error("a worker of %s can't be started: %s", pipeline, error)
-                return
-            assert self._selector is not None
-            self._selector.register(worker.channel, selectors.EVENT_READ, worker)
-
-    def _worker_count(self, pipeline: PipelineSpec) -> int:
-        return min(
-            worker_count(pipeline.parallelism, os.cpu_count() or 1), self._config.workers_max
-        )
-
-    def _forget(self, worker: Worker) -> None:
-        assert self._selector is not None
-        self._selector.unregister(worker.channel)
-        self._pool.discard(worker)
-
     def _worker_gone(self, worker: Worker) -> None:
-        self._forget(worker)
-        if not worker.ready:
-            self._false_start(worker)
+        self._crew.forget(worker)
+        if not worker.ready and (reason := self._crew.false_start(worker)):
+            version = (worker.pipeline, worker.version)
+            for number, active in list(self._active.items()):
+                if (active.job.pipeline, active.job.version) == version:
+                    self._break(number, reason)
         held = self._held.get(worker.lease) if worker.lease is not None else None
         if held is not None:
             self._release(held, died=True)
-
-    def _false_start(self, worker: Worker) -> None:
-        """A worker ended before it was ready; a job whose workers never get ready fails."""
-        version = (worker.pipeline, worker.version)
-        self._false_starts[version] += 1
-        most = _FALSE_STARTS_MAX if worker.failure else _SILENT_STARTS_MAX
-        if self._false_starts[version] < most:
-            return
-        reason = f"its workers can't be started: {worker.failure or 'they end at once'}"
-        for number, active in list(self._active.items()):
-            if (active.job.pipeline, active.job.version) == version:
-                self._break(number, reason)
 
     def _break(self, number: int, reason: str) -> None:
         with self._database.write() as tx:
@@ -298,7 +269,7 @@ class Dispatcher:
             wanted = active.workers
             if active.pipeline.autoscaling:
                 wanted = min(wanted, remaining + lost)
-            self._ensure_workers(job.pipeline, job.version, wanted)
+            self._crew.ensure(job.pipeline, job.version, wanted)
             for worker in self._pool.workers(job.pipeline):
                 if worker.version != job.version or not worker.idle:
                     continue
@@ -400,7 +371,14 @@ class Dispatcher:
         if active is not None and crashed is not None:
             active.crashes[crashed] += 1
             if active.crashes[crashed] >= _CRASHES_MAX:
-                failed = _crashed(held, crashed, active.crashes[crashed])
+                failed = lost_with(
+                    job=number,
+                    position=crashed,
+                    key=held.datums[crashed].key,
+                    worker=held.worker.name,
+                    times=active.crashes[crashed],
+                    now=_now(),
+                )
         actions: tuple[Action, ...] = ()
         with self._database.write() as tx:
             if tables.active_lease(tx, held.record.id) is None:
@@ -423,7 +401,7 @@ class Dispatcher:
         match message["type"]:
             case "ready":
                 worker.ready = True
-                self._false_starts.pop((worker.pipeline, worker.version), None)
+                self._crew.ready(worker)
                 worker.idle_since = time.monotonic()
             case "started":
                 self._take_started(worker, message)
@@ -469,9 +447,14 @@ class Dispatcher:
         """Record outcomes, each once, in one transaction with what follows for the job."""
         number = held.record.job
         active = self._active.get(number)
-        records = [_datum_record(held, outcome) for outcome in message["outcomes"]]
+        records = [
+            datum_record(outcome, job=number, worker=held.worker.name)
+            for outcome in message["outcomes"]
+        ]
         output = tuple(message["output"])
-        clash = self._clash(active, output) if active is not None else ""
+        clash = ""
+        if active is not None and active.pipeline.output_merge == "error":
+            clash = active.writers.clash(self._trees, output)
         actions: tuple[Action, ...] = ()
         with self._database.write() as tx:
             if tables.active_lease(tx, held.record.id) is None:
@@ -497,26 +480,6 @@ class Dispatcher:
                 active.datum_s = spent if old is None else 0.8 * old + 0.2 * spent
         self._act(number, actions)
 
-    def _clash(self, active: _Active, output: tuple[str, ...]) -> str:
-        """The sentence for an output path that another datum of the job wrote before, or nothing.
-
-        Seen as soon as the second datum has ended; clashes with remembered outputs, or beyond the
-        limit of what is remembered here, are found when the output tree is made.
-        """
-        if active.pipeline.output_merge != "error":
-            return ""
-        for delta in output:
-            for row in delta_rows(self._trees, DeltaId(delta)):
-                if len(active.writers) >= _PATHS_REMEMBERED_MAX:
-                    return ""
-                first = active.writers.setdefault(row.path, row.datum)
-                if first != row.datum:
-                    return (
-                        f"duplicate path output by different datums: '{row.path}' from {first} "
-                        f"and from {row.datum}"
-                    )
-        return ""
-
 
 def _context(pipeline: PipelineSpec, code: str, job: JobRecord, config: Config) -> Context:
     transform = pipeline.transform
@@ -539,47 +502,6 @@ def _context(pipeline: PipelineSpec, code: str, job: JobRecord, config: Config) 
         code=code,
         code_dir="",
         log_bytes_max=config.log_bytes_max,
-    )
-
-
-def _datum_record(held: _Held, outcome: Message) -> DatumRecord:
-    return DatumRecord(
-        job=held.record.job,
-        position=outcome["position"],
-        key=outcome["key"],
-        state=DatumState(outcome["state"]),
-        tries=outcome["tries"],
-        worker=held.worker.name,
-        started=from_microseconds(outcome["started"]),
-        finished=from_microseconds(outcome["finished"]),
-        downloaded_bytes=outcome["downloaded_bytes"],
-        uploaded_bytes=outcome["uploaded_bytes"],
-        download_us=outcome["download_us"],
-        process_us=outcome["process_us"],
-        upload_us=outcome["upload_us"],
-        log=tuple(outcome["log"]),
-        reason=outcome["reason"],
-    )
-
-
-def _crashed(held: _Held, position: int, times: int) -> DatumRecord:
-    now = _now()
-    return DatumRecord(
-        job=held.record.job,
-        position=position,
-        key=held.datums[position].key,
-        state=DatumState.FAILED,
-        tries=times,
-        worker=held.worker.name,
-        started=now,
-        finished=now,
-        downloaded_bytes=0,
-        uploaded_bytes=0,
-        download_us=0,
-        process_us=0,
-        upload_us=0,
-        log=(),
-        reason=f"its worker was killed or fell silent {times} times while running it",
     )
 
 

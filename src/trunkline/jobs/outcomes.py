@@ -1,13 +1,59 @@
-"""What follows from the outcomes of datums: the result, the event for the job, its usage."""
+"""The outcomes of datums, and what follows: the result, the event for the job, its usage."""
 
 from collections import Counter
+from datetime import datetime
 
 from trunkline.db.database import Transaction
+from trunkline.db.times import from_microseconds
 from trunkline.jobs import tables
 from trunkline.jobs.channel import Message
 from trunkline.jobs.state import DatumsEnded
 from trunkline.jobs.tables import DatumRecord, ResultRecord
 from trunkline.model.jobs import DatumState
+
+
+def datum_record(outcome: Message, *, job: int, worker: str) -> DatumRecord:
+    """The outcome that a worker reports."""
+    return DatumRecord(
+        job=job,
+        position=outcome["position"],
+        key=outcome["key"],
+        state=DatumState(outcome["state"]),
+        tries=outcome["tries"],
+        worker=worker,
+        started=from_microseconds(outcome["started"]),
+        finished=from_microseconds(outcome["finished"]),
+        downloaded_bytes=outcome["downloaded_bytes"],
+        uploaded_bytes=outcome["uploaded_bytes"],
+        download_us=outcome["download_us"],
+        process_us=outcome["process_us"],
+        upload_us=outcome["upload_us"],
+        log=tuple(outcome["log"]),
+        reason=outcome["reason"],
+    )
+
+
+def lost_with(
+    *, job: int, position: int, key: str, worker: str, times: int, now: datetime
+) -> DatumRecord:
+    """The outcome of a datum whose workers don't come back."""
+    return DatumRecord(
+        job=job,
+        position=position,
+        key=key,
+        state=DatumState.FAILED,
+        tries=times,
+        worker=worker,
+        started=now,
+        finished=now,
+        downloaded_bytes=0,
+        uploaded_bytes=0,
+        download_us=0,
+        process_us=0,
+        upload_us=0,
+        log=(),
+        reason=f"its worker was killed or fell silent {times} times while running it",
+    )
 
 
 def result_of(record: DatumRecord, outcome: Message, output: tuple[str, ...]) -> ResultRecord:

@@ -3,6 +3,8 @@
 The rest of the package says `tables.insert_job` and so on, whichever module of these that is in.
 """
 
+from trunkline.jobs.tables.datums import *
+from trunkline.jobs.tables.leases import *
 from trunkline.jobs.tables.lifetime import *
 from trunkline.jobs.tables.purges import *
 from trunkline.jobs.tables.records import *

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from trunkline.db.database import Transaction, among
-from trunkline.jobs.tables.records import SegmentRecord
+from trunkline.jobs.tables.leases import SegmentRecord
 from trunkline.model.jobs import JobState
 from trunkline.versions.counter import next_number
 

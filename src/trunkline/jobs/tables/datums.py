@@ -1,0 +1,161 @@
+"""SQL on the outcomes of datums and on remembered results.
+
+One function is one statement. Times are datetimes outside and microseconds inside.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from trunkline.db.database import Row, Transaction, among
+from trunkline.db.times import from_microseconds, to_microseconds
+from trunkline.model.jobs import DatumState
+
+_DATUM = """number, job, position, key, state, tries, worker, started, finished,
+  downloaded_bytes, uploaded_bytes, download_us, process_us, upload_us, log, reason"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatumRecord:
+    """The outcome of a processed datum; `number` orders datums by when they ended."""
+
+    number: int = 0
+    job: int
+    position: int
+    key: str
+    state: DatumState
+    tries: int
+    worker: str
+    started: datetime
+    finished: datetime
+    downloaded_bytes: int
+    uploaded_bytes: int
+    download_us: int
+    process_us: int
+    upload_us: int
+    log: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRecord:
+    """What a datum made: the deltas that hold its files, their number and bytes."""
+
+    key: str
+    output: tuple[str, ...]
+    files: int
+    size_bytes: int
+    log: tuple[str, ...]
+
+
+def ended_positions(tx: Transaction, job: int, first: int, until: int) -> set[int]:
+    rows = tx.rows(
+        "SELECT position FROM datum WHERE job = :job AND position >= :first AND position < :until",
+        job=job,
+        first=first,
+        until=until,
+    )
+    return {int(position) for (position,) in rows}
+
+
+def insert_datum(tx: Transaction, datum: DatumRecord) -> bool:
+    """Record an outcome; False when the datum of this job has one already."""
+    changed = tx.execute(
+        f"""INSERT INTO datum ({_DATUM.partition(",")[2]})
+           VALUES (:job, :position, :key, :state, :tries, :worker, :started, :finished,
+             :downloaded_bytes, :uploaded_bytes, :download_us, :process_us, :upload_us, :log,
+             :reason)
+           ON CONFLICT DO NOTHING""",
+        **{
+            **{name: value for name, value in asdict(datum).items() if name != "number"},
+            "started": to_microseconds(datum.started),
+            "finished": to_microseconds(datum.finished),
+            "log": ",".join(datum.log),
+        },
+    )
+    return changed == 1
+
+
+def datums_ended_after(tx: Transaction, job: int, number: int) -> list[DatumRecord]:
+    """At most 1000 outcomes of a job recorded after `number`, in the order of ending."""
+    rows = tx.rows(
+        f"SELECT {_DATUM} FROM datum WHERE job = :job AND number > :number"
+        " ORDER BY number LIMIT 1000",
+        job=job,
+        number=number,
+    )
+    return [_datum(row) for row in rows]
+
+
+def datums_at(tx: Transaction, job: int, first: int, until: int) -> dict[int, DatumRecord]:
+    rows = tx.rows(
+        f"SELECT {_DATUM} FROM datum WHERE job = :job AND position >= :first AND position < :until",
+        job=job,
+        first=first,
+        until=until,
+    )
+    return {record.position: record for record in map(_datum, rows)}
+
+
+def recovered_keys(tx: Transaction, job: int) -> set[str]:
+    rows = tx.rows("SELECT key FROM datum WHERE job = :job AND state = 'recovered'", job=job)
+    return {str(key) for (key,) in rows}
+
+
+def failed_datums(tx: Transaction, job: int) -> list[DatumRecord]:
+    rows = tx.rows(
+        f"SELECT {_DATUM} FROM datum WHERE job = :job AND state = 'failed' ORDER BY position",
+        job=job,
+    )
+    return [_datum(row) for row in rows]
+
+
+def insert_result(tx: Transaction, result: ResultRecord, *, job: int, now: datetime) -> None:
+    """Remember what a datum of a job made, instead of what was remembered by this key."""
+    tx.execute(
+        """INSERT INTO result (key, output, files, size_bytes, log, created, job)
+           VALUES (:key, :output, :files, :size, :log, :now, :job)
+           ON CONFLICT (key) DO UPDATE SET output = excluded.output, files = excluded.files,
+             size_bytes = excluded.size_bytes, log = excluded.log, created = excluded.created,
+             job = excluded.job""",
+        key=result.key,
+        output=",".join(result.output),
+        files=result.files,
+        size=result.size_bytes,
+        log=",".join(result.log),
+        now=to_microseconds(now),
+        job=job,
+    )
+
+
+def delete_result(tx: Transaction, key: str) -> None:
+    tx.execute("DELETE FROM result WHERE key = :key", key=key)
+
+
+def results_of(tx: Transaction, keys: Sequence[str]) -> dict[str, ResultRecord]:
+    """The remembered results of some keys (those that have one)."""
+    found: dict[str, ResultRecord] = {}
+    for start in range(0, len(keys), 500):
+        marks, names = among(keys[start : start + 500])
+        rows = tx.rows(
+            f"SELECT key, output, files, size_bytes, log FROM result WHERE key IN {marks}",
+            **names,
+        )
+        for key, output, files, size, log in rows:
+            found[key] = ResultRecord(
+                key=key, output=_split(output), files=files, size_bytes=size, log=_split(log)
+            )
+    return found
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
+def _datum(row: Row) -> DatumRecord:
+    values = dict(zip((name.strip() for name in _DATUM.split(",")), row, strict=True))
+    values["state"] = DatumState(values["state"])
+    values["started"] = from_microseconds(values["started"])
+    values["finished"] = from_microseconds(values["finished"])
+    values["log"] = _split(values["log"])
+    return DatumRecord(**values)
