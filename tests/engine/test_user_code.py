@@ -217,6 +217,22 @@ def test_concat_merges_what_datums_write_to_one_path_in_their_order(data) -> Non
     assert data.tree("made") == {"same": "apple\nbear\n"}
 
 
+def test_datums_that_one_worker_runs_in_a_row_keep_what_each_wrote_to_one_path(data) -> None:
+    words = {f"{n:02}": f"{n}\n" for n in range(24)}
+    data.engine.repos.create_repo("numbers")
+    data.put("numbers", words)
+    data.pipeline("made", "cat $numbers > /pfs/out/same", "numbers", output_merge="concat")
+    data.pipeline(
+        "clash",
+        "case $numbers in */0[01]) cp $numbers /pfs/out/same;; *) cp $numbers /pfs/out/;; esac",
+        "numbers",
+    )
+
+    assert data.job("made").state is JobState.SUCCESS
+    assert data.tree("made") == {"same": "".join(words.values())}
+    assert "duplicate path output by different datums: 'same'" in data.job("clash").reason
+
+
 def test_a_flood_of_logs_is_cut_with_a_notice(data) -> None:
     data.pipeline(
         "made", "yes 0123456789012345678901234567890123456789 | head -c 104857600", glob="/"

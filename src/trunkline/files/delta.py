@@ -56,11 +56,18 @@ _Noted = tuple[str, int, int, FileRow]  # (path, when, kind, row): it sorts by p
 class DeltaWriter:
     """Changes to one tree. Later changes win over earlier ones; for one thread."""
 
-    def __init__(self, trees: Trees, *, loose: LooseParts | None = None) -> None:
-        """`loose` takes the parts of segments that nobody may have to find in the store."""
+    def __init__(
+        self, trees: Trees, *, loose: LooseParts | None = None, by_datum: bool = False
+    ) -> None:
+        """`loose` takes the parts of segments that nobody may have to find in the store.
+
+        With `by_datum`, what different datums put at one path is all kept, in order: such segments
+        are for readers of rows, and never applied.
+        """
         self._chunks = trees.chunks
         self._save = trees.chunks.put if loose is None else loose.put
         self._loose = loose
+        self._by_datum = by_datum
         self._done: list[DeltaId] = []
         self._changes: list[_Noted] = []
         self._deletes: dict[str, int] = {}  # path: when
@@ -245,6 +252,9 @@ class DeltaWriter:
 
         What came before the path was deleted doesn't count; what comes after it meets nothing.
         """
+        if self._by_datum:
+            of_datum = {row.datum: Change(kind=kind, row=row) for _, _, kind, row in changes}
+            return tuple(of_datum.values())
         deleted = self._deleted(path) if self._deletes else 0
         gone = Change(kind=REMOVE, row=empty_row(path))
         start = gone if deleted else None  # what is there for certain; None: not known here

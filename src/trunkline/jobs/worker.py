@@ -123,7 +123,7 @@ class _Worker:
         positions: list[int] = message["positions"]
         planned = decode_segment(message["datums"].encode("utf-8"))
         pending: list[Outcome] = []
-        writer = DeltaWriter(self._runner.trees)
+        writer = DeltaWriter(self._runner.trees, by_datum=True)
         reported = time.monotonic()
         for position, datum in zip(positions, planned, strict=True):
             self._look(lease)
@@ -135,7 +135,8 @@ class _Worker:
             pending.append(outcome)
             if time.monotonic() - reported > _REPORT_S:
                 self._report(lease, pending, writer, last=False)
-                pending, writer, reported = [], DeltaWriter(self._runner.trees), time.monotonic()
+                pending, reported = [], time.monotonic()
+                writer = DeltaWriter(self._runner.trees, by_datum=True)
         self._report(lease, pending, writer, last=True)
         self._cancelled.discard(lease)
 
