@@ -187,6 +187,16 @@ def test_links_to_inputs_and_outputs_share_their_content(data) -> None:
     }
 
 
+def test_a_link_to_a_directory_takes_what_the_datum_was_given_and_no_more(data) -> None:
+    data.put("data", {"d/x": "x\n", "d/y": "y\n"})
+    data.pipeline("made", "ln -s /pfs/data/d /pfs/out/$(basename $data)", glob="/d/*")
+
+    job = data.job("made")
+
+    assert job.state is JobState.SUCCESS, job.reason
+    assert data.tree("made") == {"x/x": "x\n", "y/y": "y\n"}
+
+
 def test_the_same_path_from_two_datums_fails_the_job_and_names_both(data) -> None:
     data.pipeline("made", "echo hello > /pfs/out/same")
 

@@ -18,10 +18,10 @@ from trunkline.jobs.segments import (
 from trunkline.model.versions import FileType
 from trunkline.pipelines.datums import Datum, DatumFile
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "datum-segment" / "v1.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "datum-segment"
 
 
-def _datum(number: int, name: str = "training") -> Datum:
+def _datum(number: int, name: str = "training", **keys: str | None) -> Datum:
     file = DatumFile(
         name=name,
         repo="training",
@@ -31,6 +31,7 @@ def _datum(number: int, name: str = "training") -> Datum:
         type=FileType.FILE,
         size_bytes=number,
         digest=f"{number:064x}",
+        **keys,
     )
     return Datum(files=(file,))
 
@@ -75,17 +76,29 @@ def test_a_large_job_is_planned_in_segments_of_bounded_size() -> None:
     assert [len(s.datums) for s in segments] == [SEGMENT_DATUMS, SEGMENT_DATUMS, 1]
 
 
-@given(st.lists(st.tuples(st.integers(0, 99), st.booleans(), st.sampled_from("ab")), max_size=30))
-def test_a_segment_reads_back_as_it_was_written(rows: list[tuple[int, bool, str]]) -> None:
+KEYS = st.none() | st.text(max_size=2)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 99), st.booleans(), st.sampled_from("ab"), KEYS, KEYS),
+        max_size=30,
+    )
+)
+def test_a_segment_reads_back_as_it_was_written(rows: list[tuple]) -> None:
     planned = [
-        PlannedDatum(key=f"{number:064x}", fresh=fresh, datum=_datum(number, name))
-        for number, fresh, name in rows
+        PlannedDatum(
+            key=f"{number:064x}",
+            fresh=fresh,
+            datum=_datum(number, name, join_on=join_on, group_by=group_by),
+        )
+        for number, fresh, name, join_on, group_by in rows
     ]
 
     assert decode_segment(encode_segment(planned)) == planned
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'{"format":"trunkline-datums","version":2}'])
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'{"format":"trunkline-datums","version":3}'])
 def test_what_is_not_a_segment_is_reported_as_damaged(data: bytes) -> None:
     with pytest.raises(Corrupt, match="datum segment"):
         decode_segment(data)
@@ -97,8 +110,21 @@ def test_the_segment_format_is_the_one_that_is_documented() -> None:
         PlannedDatum(key=f"{8:064x}", fresh=False, datum=_datum(8)),
     ]
 
-    assert encode_segment(planned) == GOLDEN.read_bytes()
-    assert decode_segment(GOLDEN.read_bytes()) == planned
+    golden = (GOLDEN / "v1.json").read_bytes()
+    assert encode_segment(planned) == golden
+    assert decode_segment(golden) == planned
+
+
+def test_a_segment_with_the_keys_of_joins_and_groups_is_of_the_second_version() -> None:
+    both = Datum(files=(*_datum(7, join_on="a").files, *_datum(8, join_on="a", group_by="").files))
+    planned = [
+        PlannedDatum(key=f"{7:064x}", fresh=True, datum=both),
+        PlannedDatum(key=f"{8:064x}", fresh=False, datum=_datum(8)),
+    ]
+
+    golden = (GOLDEN / "v2.json").read_bytes()
+    assert encode_segment(planned) == golden
+    assert decode_segment(golden) == planned
 
 
 @given(

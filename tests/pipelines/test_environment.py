@@ -6,7 +6,7 @@ from trunkline.pipelines.datums import Datum, DatumFile
 from trunkline.pipelines.environment import datum_environment
 
 
-def file(name: str, path: str, commit: str = "c1") -> DatumFile:
+def file(name: str, path: str, commit: str = "c1", **keys: str) -> DatumFile:
     return DatumFile(
         name=name,
         repo="repo",
@@ -16,6 +16,7 @@ def file(name: str, path: str, commit: str = "c1") -> DatumFile:
         type=FileType.FILE,
         size_bytes=1,
         digest="1" * 64,
+        **keys,
     )
 
 
@@ -78,3 +79,29 @@ def test_an_input_keeps_its_name_beside_one_that_is_spelled_almost_so() -> None:
 
     assert found["a_b"] == "/pfs/a_b/mine"
     assert found["a-b"] == "/pfs/a-b/other"
+
+
+def test_the_code_is_told_the_keys_of_a_join_and_a_group() -> None:
+    found = environment(
+        file("raw-data", "a-1", join_on="a"), file("list", "b", join_on="a", group_by="")
+    )
+
+    assert {
+        name: key for name, key in found.items() if "JOIN_ON" in name or "GROUP_BY" in name
+    } == {
+        "PACH_DATUM_raw-data_JOIN_ON": "a",
+        "PACH_DATUM_raw_data_JOIN_ON": "a",
+        "PACH_DATUM_list_JOIN_ON": "a",
+        "PACH_DATUM_list_GROUP_BY": "",
+        "TRUNKLINE_DATUM_raw-data_JOIN_ON": "a",
+        "TRUNKLINE_DATUM_raw_data_JOIN_ON": "a",
+        "TRUNKLINE_DATUM_list_JOIN_ON": "a",
+        "TRUNKLINE_DATUM_list_GROUP_BY": "",
+    }
+
+
+def test_of_several_files_of_an_input_the_variable_names_the_last_by_path() -> None:
+    one, other = file("in", "a", "c1", group_by="x"), file("in", "b", "c2", group_by="x")
+
+    assert environment(one, other)["in"] == environment(other, one)["in"] == "/pfs/in/b"
+    assert environment(other, one)["in_COMMIT"] == "c2"

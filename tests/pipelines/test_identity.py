@@ -1,6 +1,7 @@
 """What counts in the identity of work, and that different work is never taken for equal."""
 
 import dataclasses
+import itertools
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,19 @@ def test_the_key_of_a_datum_never_changes() -> None:
     assert found == "a12b46de35a9947aa58f0e539cc3050b8270cede7f0d0da7c4f83a0f7e8c0c33"
 
 
+def test_the_key_of_a_datum_of_a_join_or_group_never_changes() -> None:
+    # A golden vector, as above.
+    files = (
+        file("sales", "7/b.csv", "ab" * 32, join_on="7", group_by=""),
+        file("sales", "7/a.csv", "ab" * 32, join_on="7"),
+        file("model", "", "cd" * 32, type=FileType.DIR),
+    )
+
+    found = key(*files, pipeline="inference", salt="ef" * 32)
+
+    assert found == "f997df36110f322826968516ef9170edfdfb031c36e4e56281f0757c65acad6e"
+
+
 def test_the_salt_of_a_spec_never_changes() -> None:
     # A golden vector: another value would recompute everything after an upgrade.
     document = {
@@ -69,6 +83,9 @@ def test_the_salt_of_a_spec_never_changes() -> None:
         {"path": "b"},
         {"digest": "e" * 64},
         {"type": FileType.DIR},
+        {"join_on": ""},
+        {"join_on": "x"},
+        {"group_by": ""},
     ],
 )
 def test_what_the_code_could_see_counts(other: dict[str, object]) -> None:
@@ -91,14 +108,21 @@ def test_the_order_of_a_crosss_members_does_not_count() -> None:
     assert key(file("a"), file("b")) == key(file("b"), file("a"))
 
 
+def test_the_order_of_the_files_of_one_input_does_not_count() -> None:
+    files = [file("a", "x"), file("a", "y"), file("a", "y", type=FileType.DIR), file("b", "")]
+
+    assert {key(*order) for order in itertools.permutations(files)} == {key(*files)}
+
+
 BYTES = st.text(st.sampled_from("\0\1ab"), max_size=3)
+KEYS = st.none() | st.sampled_from(["", "0", "1", "a"])
 FIELDS = st.tuples(
     BYTES,
     BYTES,
     st.lists(
-        st.tuples(BYTES, BYTES, st.sampled_from(FileType), BYTES.filter(bool)),
+        st.tuples(BYTES, BYTES, st.sampled_from(FileType), BYTES.filter(bool), KEYS, KEYS),
         max_size=3,
-        unique_by=lambda each: each[0],
+        unique_by=lambda each: each[:4],
     ),
 )
 
@@ -107,12 +131,13 @@ FIELDS = st.tuples(
 def test_no_two_descriptions_have_one_key(one, other) -> None:
     def key_of(fields) -> str:
         pipeline, salted, files = fields
-        described = [file(n, p, d, type=t) for n, p, t, d in files]
+        described = [file(n, p, d, type=t, join_on=j, group_by=g) for n, p, t, d, j, g in files]
         return key(*described, pipeline=pipeline, salt=salted)
 
-    same = (one[:2], sorted(one[2])) == (other[:2], sorted(other[2]))
+    def plain(fields) -> object:
+        return (fields[:2], sorted(map(repr, fields[2])))
 
-    assert (key_of(one) == key_of(other)) == same
+    assert (key_of(one) == key_of(other)) == (plain(one) == plain(other))
 
 
 CHANGES = [

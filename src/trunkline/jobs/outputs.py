@@ -16,6 +16,7 @@ from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs.segments import PlannedDatum
+from trunkline.pipelines.datums import DatumFile
 from trunkline.runtimes.base import OUT, PFS, Slot
 
 _READ_BYTES = 1024 * 1024
@@ -35,6 +36,7 @@ def collect(
     """
     out = os.path.realpath(slot.out)
     view = PFS if slot.isolation == "namespace" else os.path.realpath(stage)
+    given = _Given(trees, planned, view)
     rows: list[FileRow] = []
     files: list[tuple[str, str]] = []  # (path in the commit, behind which link)
     for found in scan_directory(out):
@@ -47,7 +49,7 @@ def collect(
                 if inside is not None and os.path.isfile(os.path.join(out, inside)):
                     files.append((path, inside))
                 else:
-                    rows += _linked(trees, planned, view, link=path, target=target)
+                    rows += given.linked(path, target)
     # A second look, once it is known that everything can be stored.
     for found in scan_directory(out):
         if isinstance(found, LocalFile):
@@ -65,25 +67,43 @@ def _stored(writer: DeltaWriter, path: str, content: FileIO, key: str) -> FileRo
     return writer.store(path, iter(lambda: content.read(_READ_BYTES), b""), datum=key)
 
 
-def _linked(
-    trees: Trees, planned: PlannedDatum, view: str, *, link: str, target: str
-) -> Iterator[FileRow]:
-    """The rows of the input that a symlink leads to, renamed to be at or below the link."""
-    for source in planned.datum.files:
-        inside = _below(target, f"{view}/{source.name}")
-        if inside is None:
-            continue
-        found = False
-        for row in trees.walk(RootId(source.root), inside):
-            found = True
-            below = row.path[len(inside) :].lstrip("/")
-            yield replace(row, path=f"{link}/{below}" if below else link)
-        if found:
-            return
-    raise OutputRefused(
-        f"{OUT}/{link} is a link to {_shown(target)}, which is not in an input of this datum; "
-        "copy the file instead"
-    )
+class _Given:
+    """What the inputs gave to a datum, by where user code finds it."""
+
+    def __init__(self, trees: Trees, planned: PlannedDatum, view: str) -> None:
+        self._trees = trees
+        self._inside = f"{view}/"  # what a link may lead to begins with this
+        self._sources: dict[str, list[DatumFile]] = {}
+        for file in planned.datum.files:
+            place = f"{view}/{file.name}/{file.path}".rstrip("/")
+            self._sources.setdefault(place, []).append(file)
+
+    def linked(self, link: str, target: str) -> list[FileRow]:
+        """The rows of what a symlink leads to, renamed to be at or below the link."""
+        found = {(f"{link}/{below}" if below else link): row for below, row in self._rows(target)}
+        if not found:
+            raise OutputRefused(
+                f"{OUT}/{link} is a link to {_shown(target)}, which is not in an input of this "
+                "datum; copy the file instead"
+            )
+        return [replace(row, path=path) for path, row in found.items()]
+
+    def _rows(self, target: str) -> Iterator[tuple[str, FileRow]]:
+        """(path relative to the target, row) of each file at or below it."""
+        above = target
+        while above.startswith(self._inside):
+            for source in self._sources.get(above, ()):
+                inside = f"{source.path}{target[len(above) :]}".lstrip("/")
+                for row in self._trees.walk(RootId(source.root), inside):
+                    yield row.path[len(inside) :].lstrip("/"), row
+                    if row.path == inside:
+                        return  # a file; nothing is below it
+            above = above.rpartition("/")[0]
+        for place, sources in self._sources.items():
+            below = _below(place, target) if target.startswith(self._inside) else None
+            for source in sources if below else ():
+                for row in self._trees.walk(RootId(source.root), source.path):
+                    yield f"{below}{row.path[len(source.path) :]}", row
 
 
 def _below(path: str, folder: str) -> str | None:

@@ -140,7 +140,14 @@ class JobTraces:
 
     def _told(self, planned: PlannedDatum, key: str, reading: Reading) -> PlannedDatum:
         files = tuple(
-            replace(file, path=reading.hidden(file), size_bytes=0, digest=_NO_DIGEST)
+            replace(
+                file,
+                path=reading.hidden(file),
+                size_bytes=0,
+                digest=_NO_DIGEST,
+                join_on=None,  # parts of the path
+                group_by=None,
+            )
             if reading.reads(file)
             else file
             for file in planned.datum.files

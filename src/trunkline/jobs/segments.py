@@ -1,11 +1,13 @@
 """How the datums of a job are written down: in segments of bounded size, each one chunk.
 
-Format page: docs/formats/datum-segment.md (version 1). What all datums of a segment share (the
-commits and roots of the inputs) is written once; a datum is its key, whether it is fresh (has to be
-processed), and what each input gave to it.
+Format page: docs/formats/datum-segment.md (versions 1 and 2). What all datums of a segment share
+(the commits and roots of the inputs) is written once; a datum is its key, whether it is fresh (has
+to be processed), and what each input gave to it. Version 2 is written where files have keys of a
+join or group, so that an older Trunkline reads whatever it could have planned itself.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trunkline.errors import Corrupt
@@ -15,7 +17,7 @@ from trunkline.pipelines.datums import Datum, DatumFile
 
 SEGMENT_DATUMS = 1000
 _MAGIC = "trunkline-datums"
-_VERSION = 1
+_VERSION, _MATCHED_VERSION = 1, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +31,20 @@ def encode_segment(datums: list[PlannedDatum]) -> bytes:
     """The bytes of a segment."""
     inputs: dict[tuple[str, str, str, str], int] = {}
     rows = []
+    version = _VERSION
     for planned in datums:
         files = []
         for file in planned.datum.files:
             source = (file.name, file.repo, file.commit, file.root)
             number = inputs.setdefault(source, len(inputs))
-            files.append([number, file.path, file.type, file.size_bytes, file.digest])
+            row = [number, file.path, file.type, file.size_bytes, file.digest]
+            if file.join_on is not None or file.group_by is not None:
+                row += [file.join_on, file.group_by]
+                version = _MATCHED_VERSION
+            files.append(row)
         rows.append([planned.key, int(planned.fresh), files])
     return json.dumps(
-        {"format": _MAGIC, "version": _VERSION, "inputs": list(inputs), "datums": rows},
+        {"format": _MAGIC, "version": version, "inputs": list(inputs), "datums": rows},
         separators=(",", ":"),
         ensure_ascii=False,
     ).encode("utf-8")
@@ -47,30 +54,42 @@ def decode_segment(data: bytes) -> list[PlannedDatum]:
     """The datums of a segment, in order; raises Corrupt for anything else."""
     try:
         document = json.loads(data)
-        if document["format"] != _MAGIC or document["version"] != _VERSION:
-            raise ValueError(document["version"])
+        version = document["version"]
+        if document["format"] != _MAGIC or version not in (_VERSION, _MATCHED_VERSION):
+            raise ValueError(version)
         inputs = document["inputs"]
         return [
             PlannedDatum(
                 key=key,
                 fresh=bool(fresh),
-                datum=Datum(
-                    files=tuple(
-                        DatumFile(
-                            name=inputs[number][0],
-                            repo=inputs[number][1],
-                            commit=inputs[number][2],
-                            root=RootId(inputs[number][3]),
-                            path=path,
-                            type=FileType(kind),
-                            size_bytes=size,
-                            digest=digest,
-                        )
-                        for number, path, kind, size, digest in files
-                    )
-                ),
+                datum=Datum(files=tuple(_file(inputs, *row) for row in files)),
             )
             for key, fresh, files in document["datums"]
         ]
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise Corrupt("a datum segment", f"{_MAGIC} version {_VERSION}", str(error)) from error
+        raise Corrupt("a datum segment", f"{_MAGIC} version 1 or 2", str(error)) from error
+
+
+def _file(
+    inputs: Sequence[Sequence[str]],
+    number: int,
+    path: str,
+    kind: str,
+    size_bytes: int,
+    digest: str,
+    join_on: str | None = None,
+    group_by: str | None = None,
+) -> DatumFile:
+    name, repo, commit, root = inputs[number]
+    return DatumFile(
+        name=name,
+        repo=repo,
+        commit=commit,
+        root=RootId(root),
+        path=path,
+        type=FileType(kind),
+        size_bytes=size_bytes,
+        digest=digest,
+        join_on=join_on,
+        group_by=group_by,
+    )

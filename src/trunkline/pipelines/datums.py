@@ -35,7 +35,8 @@ class DatumFile:
     """The file or directory that one input gives to a datum.
 
     `path` has no leading slash and is "" for the whole tree. Invariant: `digest` is that of the
-    content (`files.tree.Trees.digest`), so equal digests mean equal input.
+    content (`files.tree.Trees.digest`), so equal digests mean equal input. `join_on` and `group_by`
+    are its keys in a join and in a group; None where it is in none.
     """
 
     name: str
@@ -46,13 +47,24 @@ class DatumFile:
     type: FileType
     size_bytes: int
     digest: str
+    join_on: str | None = None
+    group_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datum:
-    """One unit of work: for each input that takes part, what its glob matched, in spec order."""
+    """One unit of work: for each input that takes part, what its glob matched, in spec order.
+
+    Several files may have one name, when inputs share it or a group takes all files of a key.
+    """
 
     files: tuple[DatumFile, ...]
+
+    def by_name(self) -> list[DatumFile]:
+        """The files in the one order that does not depend on how the spec was written."""
+        return sorted(
+            self.files, key=lambda file: (file.name, file.path, file.type.value, file.digest)
+        )
 
 
 def count(root: Input, heads: Heads, trees: Trees) -> int:

@@ -21,19 +21,21 @@ def datum_environment(
 ) -> dict[str, str]:
     """The variables of one datum on top of `env`, the spec's own; a name of ours wins.
 
-    `<input>` is the path of what the input gave (/pfs/<input>/<path>, no slash at the end) and
-    `<input>_COMMIT` the commit it is from. Input names may have `-` or begin with a digit, which no
-    shell can spell: such a name is given as it is (other languages can read it) and again with `_`
-    for each `-`, and before a digit, unless another input has just that name. `pipeline` is a full
-    name; code sees it apart from its project.
+    `<input>` is the path of what the input gave (/pfs/<input>/<path>, no slash at the end; of
+    several files, the last by path), `<input>_COMMIT` the commit it is from, and
+    `PACH_DATUM_<input>_JOIN_ON` and `…_GROUP_BY` its keys in a join and a group. Input names may
+    have `-` or begin with a digit, which no shell can spell: such a name is given as it is (other
+    languages can read it) and again with `_` for each `-`, and before a digit, unless another input
+    has just that name. `pipeline` is a full name; code sees it apart from its project.
     """
     found = dict(env)
     exact = {file.name for file in datum.files}
-    for file in datum.files:
+    files = datum.by_name()
+    for file in files:
         alias = shell_name(file.name)
         if alias not in exact:
             found |= _of_input(alias, file)
-    for file in datum.files:
+    for file in files:
         found |= _of_input(file.name, file)
     found |= {
         "PACH_JOB_ID": job,
@@ -64,4 +66,8 @@ def shell_name(name: str) -> str:
 
 
 def _of_input(name: str, file: DatumFile) -> dict[str, str]:
-    return {name: input_path(file), f"{name}_COMMIT": file.commit}
+    found = {name: input_path(file), f"{name}_COMMIT": file.commit}
+    for kind, key in (("JOIN_ON", file.join_on), ("GROUP_BY", file.group_by)):
+        if key is not None:
+            found |= {f"{prefix}_DATUM_{name}_{kind}": key for prefix in ("PACH", "TRUNKLINE")}
+    return found

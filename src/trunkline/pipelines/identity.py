@@ -8,8 +8,9 @@ The one place that decides it. Two hashes:
   timeouts, tries, description; and not output_merge, which says how outputs are put together, not
   what a datum's output is;
 * the **key** of a datum covers the pipeline's full name (so no two projects share results), per
-  input its name, path, type and content digest, and the salt. Not repo, branch, commit or time:
-  equal content is equal work. Inputs are taken by name, so reordering a cross changes nothing.
+  file its input's name, path, type and content digest, its keys in a join or group (the code is
+  told them), and the salt. Not repo, branch, commit or time: equal content is equal work. Files are
+  taken by name and path, so reordering a cross changes nothing.
 
 Both are BLAKE3 over length-prefixed fields behind a versioned prefix: no two different lists of
 fields have the same encoding. A field left at its default is left out of the salt, so that fields
@@ -25,6 +26,7 @@ from trunkline.store.digests import Digest
 
 _SALT_PREFIX = b"trunkline salt 1\n"
 _KEY_PREFIX = b"trunkline datum 1\n"
+_MATCHED_KEY_PREFIX = b"trunkline datum 2\n"  # of datums with files that have keys of their own
 
 
 def salt(spec: PipelineSpec, *, code: str, nonce: str = "") -> str:
@@ -68,11 +70,18 @@ def datum_key(pipeline: str, datum: Datum, salt: str) -> str:
 
     Never change what it covers without a new prefix: every remembered result hangs on it.
     """
+    matched = any(file.join_on is not None or file.group_by is not None for file in datum.files)
     fields = [pipeline, salt]
-    for file in sorted(datum.files, key=lambda file: file.name):
+    for file in datum.by_name():
         assert file.digest, f"input {file.name} of a datum has no content digest"
         fields += [file.name, file.path, file.type.value, file.digest]
-    return _digest(_KEY_PREFIX, fields)
+        if matched:
+            fields += [*_optional(file.join_on), *_optional(file.group_by)]
+    return _digest(_MATCHED_KEY_PREFIX if matched else _KEY_PREFIX, fields)
+
+
+def _optional(key: str | None) -> tuple[str, str]:
+    return ("0", "") if key is None else ("1", key)
 
 
 def _digest(prefix: bytes, fields: Iterable[str]) -> str:
