@@ -41,7 +41,7 @@ class Config:
     upgrade: str = "auto"  # TRUNKLINE_UPGRADE: auto, or never: only `trunkline upgrade` does it
     workers_max: int = 64  # per pipeline on one machine
     datums_max: int = 10_000_000  # per job
-    log_bytes_max: int = 16 * 1024 * 1024  # kept per try of a datum
+    log_bytes_max: int = 16 * 1024 * 1024  # TRUNKLINE_LOG_BYTES_MAX: kept of the log of a datum
     trash_s: float = 7 * 86400.0  # TRUNKLINE_TRASH_S: what is deleted can be undeleted this long
     spec_bytes_max: int = 4 * 1024 * 1024  # of one text with pipeline specs
     gc_interval_s: float = 3600.0  # TRUNKLINE_GC_INTERVAL_S: between collections; 0: only on demand
@@ -130,6 +130,7 @@ def load(
         results_kept_s=_number(env, "TRUNKLINE_RESULTS_KEPT_S", 30 * 86400.0, zero=True),
         file_sets_kept_s=_number(env, "TRUNKLINE_FILE_SETS_KEPT_S", 86400.0),
         output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),
+        log_bytes_max=_whole(env, "TRUNKLINE_LOG_BYTES_MAX") or 16 * 1024 * 1024,
         fetch_allow=env.get("TRUNKLINE_FETCH_ALLOW") or "",
         fetch_bytes_max=_whole(env, "TRUNKLINE_FETCH_BYTES_MAX") or 1 << 40,
         fetch_seconds_max=_number(env, "TRUNKLINE_FETCH_SECONDS_MAX", 6 * 3600.0),

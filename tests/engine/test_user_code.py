@@ -243,17 +243,72 @@ def test_datums_that_one_worker_runs_in_a_row_keep_what_each_wrote_to_one_path(d
     assert "duplicate path output by different datums: 'same'" in data.job("clash").reason
 
 
-def test_a_flood_of_logs_is_cut_with_a_notice(data) -> None:
-    data.pipeline(
-        "made", "yes 0123456789012345678901234567890123456789 | head -c 104857600", glob="/"
-    )
+def test_of_a_flood_of_logs_the_beginning_and_the_end_are_kept_with_a_notice(open_engine) -> None:
+    driver = open_engine(TRUNKLINE_LOG_BYTES_MAX="1000000")
+    driver.engine.repos.create_repo("data")
+    driver.put("data", {"a": "apple\n"})
+    script = "echo begun; yes 0123456789 | head -c 50000000; echo; echo done"
+    driver.pipeline("made", script, glob="/")
 
-    job = data.job("made", timeout_s=120)
-    lines = data.logs("made")
+    job = driver.job("made", timeout_s=120)
+    lines = driver.logs("made")
 
     assert job.state is JobState.SUCCESS
-    assert any("cut" in line for line in lines)
-    assert sum(map(len, lines)) < 20_000_000
+    assert (lines[0], lines[-1]) == ("begun", "done")
+    assert sum("bytes of this datum's log were left out" in line for line in lines) == 1
+    assert sum(map(len, lines)) < 1_000_000
+
+
+def test_a_failed_job_says_how_many_datums_failed_and_what_the_first_printed_last(data) -> None:
+    script = """
+        [ "$data" = /pfs/data/a ] || exit 0
+        printf '\\033[31mloading\\r50%%\\rloaded\\n' >&2
+        echo "$data has no column 'width'" >&2
+        exit 7
+    """
+    data.pipeline("made", script, **ONCE)
+
+    job = data.job("made")
+    commit = data.engine.commits.inspect_commit("made", "master")
+    [failed] = [d for d in data.engine.datums.list_datums(f"made@{job.id}") if d.tries and d.reason]
+
+    assert job.reason.splitlines() == [
+        f"failed to process datum: {failed.id}: the command exited with code 7; "
+        "1 of 2 datums failed",
+        "the last lines of its stderr:",
+        "  loaded",
+        "  /pfs/data/a has no column 'width'",
+    ]
+    assert commit.error.endswith("1 of 2 datums failed")
+
+
+def test_binary_garbage_on_stderr_stays_readable(data) -> None:
+    data.pipeline("made", "head -c 100000 /dev/urandom >&2; echo >&2; echo end >&2; exit 1", **ONCE)
+
+    job = data.job("made")
+
+    assert job.state is JobState.FAILURE
+    assert len(job.reason) <= 2000
+    assert all(line.isprintable() for line in job.reason.splitlines())
+    assert job.reason.endswith("  end")
+
+
+def test_a_command_that_ignores_sigterm_is_ended_by_its_timeout(data) -> None:
+    script = "trap '' TERM; echo waiting >&2; while true; do sleep 984; done"
+    data.pipeline("made", script, datum_timeout="0.5s", **ONCE)
+
+    job = data.job("made")
+
+    assert "the command timed out after 0.5 s" in job.reason
+    assert job.reason.endswith("  waiting")
+    assert not _processes("sleep 984")
+
+
+def test_a_daemon_of_a_failed_datum_is_ended_too(data) -> None:
+    data.pipeline("made", "(setsid setsid sleep 983 </dev/null >/dev/null 2>&1 &); exit 1", **ONCE)
+
+    assert data.job("made").state is JobState.FAILURE
+    assert not _processes("sleep 983")
 
 
 def test_inputs_are_read_only_and_outputs_start_empty(data) -> None:

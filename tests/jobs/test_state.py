@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.jobs.state import (
+    REASON_LENGTH_MAX,
     Action,
     Assembled,
     Broken,
@@ -58,8 +59,30 @@ def test_a_job_fails_with_the_first_failure_when_all_datums_have_ended() -> None
     job, _ = step(RUNNING, DatumsEnded(failed=1, failure="datum a: exit code 1"))
     job, actions = step(job, DatumsEnded(processed=1, failed=1, failure="datum b: exit code 2"))
 
-    assert (job.state, job.reason) == (JobState.FAILURE, "datum a: exit code 1")
+    reason = "datum a: exit code 1; 2 of 3 datums failed"
+    assert (job.state, job.reason) == (JobState.FAILURE, reason)
     assert actions == (Action.FAIL_COMMIT,)
+
+
+def test_the_last_words_of_the_first_failed_datum_stand_below_the_reason() -> None:
+    ended = DatumsEnded(failed=1, failure="datum a: exit code 1", last_words="Oh\n  no")
+    job, _ = step(RUNNING, ended)
+    job, _ = step(job, DatumsEnded(processed=2, failure="", last_words=""))
+
+    assert job.reason.splitlines() == [
+        "datum a: exit code 1; 1 of 3 datums failed",
+        "the last lines of its stderr:",
+        "  Oh",
+        "    no",
+    ]
+
+
+def test_a_reason_stays_short_whatever_a_datum_says() -> None:
+    ended = DatumsEnded(failed=3, failure="f" * 10_000, last_words="w" * 10_000)
+    job, _ = step(RUNNING, ended)
+
+    assert len(job.reason) <= REASON_LENGTH_MAX
+    assert "; 3 of 3 datums failed" in job.reason
 
 
 def test_recovered_datums_do_not_fail_a_job() -> None:

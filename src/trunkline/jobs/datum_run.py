@@ -13,7 +13,7 @@ from trunkline.errors import TrunklineError
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
-from trunkline.jobs.logs import stored_form
+from trunkline.jobs.capture import Capture, LogEntry
 from trunkline.jobs.outputs import OutputRefused, collect
 from trunkline.jobs.segments import PlannedDatum
 from trunkline.model.jobs import DatumState
@@ -21,11 +21,7 @@ from trunkline.model.versions import FileType
 from trunkline.pipelines.environment import datum_environment
 from trunkline.runtimes.base import Command, ExitReport, Slot
 
-_LOG_SEND_S = 0.1  # live log lines are sent at most this often
-_LOG_LINE_BYTES_MAX = 64 * 1024
 _LOG_CHUNK_BYTES = 1024 * 1024
-
-LogEntry = tuple[int, str, str]  # microseconds since 1970, stream, line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +44,7 @@ class Context:
     empty_inputs: tuple[str, ...]  # names of inputs whose files are given empty
     code: str  # root of the file set behind /code, or empty
     code_dir: str  # where that is on this machine, or empty
-    log_bytes_max: int  # kept per try
+    log_bytes_max: int  # kept of the log of a datum
 
     def as_message(self) -> dict[str, Any]:
         return {"type": "context", **asdict(self)}
@@ -83,11 +79,18 @@ class Outcome:
     upload_us: int
     log: tuple[str, ...]
     reason: str
+    last_words: str  # of one that failed: the end of what its last try printed to stderr
 
     def failed(self, reason: str) -> "Outcome":
         """The same datum, failed after all."""
         return replace(
-            self, state=DatumState.FAILED, reason=reason, uploaded_bytes=0, files=0, log=()
+            self,
+            state=DatumState.FAILED,
+            reason=reason,
+            uploaded_bytes=0,
+            files=0,
+            log=(),
+            last_words="",
         )
 
     def as_message(self) -> dict[str, Any]:
@@ -119,7 +122,9 @@ class DatumRun:
         Outputs of a success are added to `writer`, which the caller makes durable.
         """
         clock = _Clock()
-        log = _Log(on_log, on_tick)
+        log = Capture(
+            bytes_max=context.log_bytes_max, now_us=_now_us, on_log=on_log, on_tick=on_tick
+        )
         state, reason, tried, size, files = DatumState.FAILED, "", 0, 0, 0
         downloaded = sum(f.size_bytes for f in planned.datum.files)
         while tried < context.tries and state is DatumState.FAILED:
@@ -141,7 +146,7 @@ class DatumRun:
             if state is DatumState.FAILED:
                 log.note(f"try {tried} of {context.tries} failed: {reason}")
         self._slot.clear()
-        log.send()
+        stored_log = self._store_log(log.finish())
         return Outcome(
             position=position,
             key=planned.key,
@@ -155,8 +160,9 @@ class DatumRun:
             download_us=clock.spent["download"],
             process_us=clock.spent["process"],
             upload_us=clock.spent["upload"],
-            log=self._store_log(log),
+            log=stored_log,
             reason=reason if state is not DatumState.SUCCESS else "",
+            last_words=log.last_words() if state is DatumState.FAILED else "",
         )
 
     def _materialise(
@@ -200,7 +206,7 @@ class DatumRun:
         context: Context,
         planned: PlannedDatum,
         job: str,
-        log: "_Log",
+        log: Capture,
         cancelled: Callable[[], bool],
         clock: "_Clock",
     ) -> ExitReport:
@@ -208,8 +214,6 @@ class DatumRun:
         with clock.measure("process"):
             report = self._slot.run(command, on_output=log.add, cancelled=cancelled, tick=log.tick)
         log.end_lines()
-        if report.log_truncated:
-            log.note("the log of this datum was cut: it printed more than is kept")
         return report
 
     def _recovers(
@@ -217,7 +221,7 @@ class DatumRun:
         context: Context,
         planned: PlannedDatum,
         job: str,
-        log: "_Log",
+        log: Capture,
         cancelled: Callable[[], bool],
     ) -> bool:
         command = self._as_command(context, context.err_cmd, context.err_stdin, planned, job)
@@ -248,7 +252,6 @@ class DatumRun:
             working_dir=context.working_dir,
             user=context.user,
             timeout_s=context.timeout_s,
-            log_bytes_max=context.log_bytes_max,
         )
 
     def _upload(
@@ -258,8 +261,7 @@ class DatumRun:
         with clock.measure("upload"):
             return collect(self._slot, stage, self.trees, planned, writer)
 
-    def _store_log(self, log: "_Log") -> tuple[str, ...]:
-        data = log.as_bytes()
+    def _store_log(self, data: bytes) -> tuple[str, ...]:
         pieces = [data[i : i + _LOG_CHUNK_BYTES] for i in range(0, len(data), _LOG_CHUNK_BYTES)]
         try:
             return tuple(str(self.trees.chunks.put(piece)) for piece in pieces)
@@ -285,58 +287,6 @@ class _Clock:
 
     def __exit__(self, *_: object) -> None:
         self.spent[self._phase] += int((time.monotonic() - self._since) * 1e6)
-
-
-class _Log:
-    """Cuts output into lines, passes them on while the command runs, and keeps them to the end."""
-
-    def __init__(
-        self, on_log: Callable[[list[LogEntry]], None], on_tick: Callable[[], None]
-    ) -> None:
-        self._on_log = on_log
-        self._on_tick = on_tick
-        self._rest = {"stdout": b"", "stderr": b""}
-        self._entries: list[LogEntry] = []
-        self._sent = 0
-        self._sent_at = 0.0
-
-    def add(self, stream: str, data: bytes) -> None:
-        *lines, rest = (self._rest[stream] + data).split(b"\n")
-        while len(rest) > _LOG_LINE_BYTES_MAX:
-            lines.append(rest[:_LOG_LINE_BYTES_MAX])
-            rest = rest[_LOG_LINE_BYTES_MAX:]
-        self._rest[stream] = rest
-        for line in lines:
-            self._append(stream, line)
-
-    def end_lines(self) -> None:
-        for stream, rest in self._rest.items():
-            if rest:
-                self._append(stream, rest)
-        self._rest = {"stdout": b"", "stderr": b""}
-
-    def note(self, text: str) -> None:
-        """Add a line of ours."""
-        self._entries.append((_now_us(), "worker", text))
-
-    def tick(self) -> None:
-        """Called now and then while the command runs."""
-        self._on_tick()
-        if time.monotonic() - self._sent_at > _LOG_SEND_S:
-            self.send()
-
-    def send(self) -> None:
-        if self._sent < len(self._entries):
-            self._on_log(self._entries[self._sent :])
-            self._sent = len(self._entries)
-        self._sent_at = time.monotonic()
-
-    def as_bytes(self) -> bytes:
-        return stored_form(self._entries)
-
-    def _append(self, stream: str, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip("\r")
-        self._entries.append((_now_us(), stream, text))
 
 
 def _sentence(error: Exception) -> str:

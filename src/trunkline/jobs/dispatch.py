@@ -469,7 +469,8 @@ class Dispatcher:
                     tables.delete_result(tx, record.key)
             if fresh:
                 add_usage(tx, number, fresh)
-                event = Broken(reason=clash) if clash else event_of(fresh)
+                last_words = {at: outcome["last_words"] for at, outcome in outcomes.items()}
+                event = Broken(reason=clash) if clash else event_of(fresh, last_words)
                 actions = apply_event(tx, number, event, now=_now())
         for record in records:
             held.datums.pop(record.position, None)

@@ -1,6 +1,7 @@
 """The outcomes of datums, and what follows: the result, the event for the job, its usage."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 
 from trunkline.db.database import Transaction
@@ -67,15 +68,16 @@ def result_of(record: DatumRecord, outcome: Message, output: tuple[str, ...]) ->
     )
 
 
-def event_of(fresh: list[DatumRecord]) -> DatumsEnded:
-    """What the job hears of datums that have ended."""
+def event_of(fresh: list[DatumRecord], last_words: Mapping[int, str]) -> DatumsEnded:
+    """What the job hears of datums that have ended; `last_words` are by position."""
     states = Counter(record.state for record in fresh)
-    failures = [failure_of(record) for record in fresh if record.state is DatumState.FAILED]
+    failed = [record for record in fresh if record.state is DatumState.FAILED]
     return DatumsEnded(
         processed=states[DatumState.SUCCESS],
         failed=states[DatumState.FAILED],
         recovered=states[DatumState.RECOVERED],
-        failure=failures[0] if failures else "",
+        failure=failure_of(failed[0]) if failed else "",
+        last_words=last_words.get(failed[0].position, "") if failed else "",
     )
 
 

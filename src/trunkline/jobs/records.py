@@ -100,7 +100,8 @@ def apply_event(
         assert tree is not None, "a job succeeds with the tree it made"
         _finish(tx, job, tree, error=None, now=now)
     if Action.FAIL_COMMIT in actions:
-        error = f"job {job.name} ended as {after.state}: {after.reason}"
+        sentence = after.reason.partition("\n")[0]  # what a datum printed stays with the job
+        error = f"job {job.name} ended as {after.state}: {sentence}"
         _finish(tx, job, FinishedTree(root=EMPTY, files=0, size_bytes=0), error=error, now=now)
     if after.state.ended:
         tables.end_leases_of(tx, number)

@@ -70,6 +70,7 @@ class DatumsEnded:
     failed: int = 0
     recovered: int = 0
     failure: str = ""  # of the first failed one
+    last_words: str = ""  # the end of what that one printed to stderr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,7 @@ def _count(job: Progress, event: DatumsEnded) -> tuple[Progress, tuple[Action, .
         processed=job.processed + event.processed,
         failed=job.failed + event.failed,
         recovered=job.recovered + event.recovered,
-        reason=job.reason or event.failure[:REASON_LENGTH_MAX],
+        reason=job.reason or _failure(event),
     )
     assert counted.skipped + counted.processed + counted.failed + counted.recovered <= job.total
     return _after_outcome(counted)
@@ -159,8 +160,24 @@ def _after_outcome(job: Progress) -> tuple[Progress, tuple[Action, ...]]:
     if not job.complete:
         return job, (Action.LEASE,)
     if job.failed:
-        return _move(job, JobState.FAILURE, job.reason), (Action.FAIL_COMMIT,)
+        return _move(job, JobState.FAILURE, _with_count(job)), (Action.FAIL_COMMIT,)
     return _move(job, JobState.FINISHING), (Action.ASSEMBLE,)
+
+
+def _failure(event: DatumsEnded) -> str:
+    """The sentence for the first failed datum, and below it what that printed last."""
+    sentence = event.failure[: REASON_LENGTH_MAX // 2]
+    if not event.last_words:
+        return sentence
+    words = "\n".join(f"  {line}" for line in event.last_words.splitlines())
+    return f"{sentence}\nthe last lines of its stderr:\n{words}"[: REASON_LENGTH_MAX - 100]
+
+
+def _with_count(job: Progress) -> str:
+    """The reason of a job that fails, with how many of its datums did."""
+    sentence, below, words = job.reason.partition("\n")
+    noun = "datum" if job.total == 1 else "datums"
+    return f"{sentence}; {job.failed:,} of {job.total:,} {noun} failed{below}{words}"
 
 
 def _move(job: Progress, state: JobState, reason: str = "") -> Progress:

@@ -16,8 +16,9 @@ from typing import Any
 from trunkline.errors import TrunklineError
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.tree import Trees
+from trunkline.jobs.capture import LogEntry
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
-from trunkline.jobs.datum_run import Context, DatumRun, LogEntry, Outcome
+from trunkline.jobs.datum_run import Context, DatumRun, Outcome
 from trunkline.jobs.segments import decode_segment
 from trunkline.runtimes.process import open_slot
 from trunkline.store.chunks import ChunkStore

@@ -31,7 +31,6 @@ class Command:
     working_dir: str = ""  # absolute, or below /pfs; empty: /pfs
     user: str = ""  # name or number, with or without `:group`; empty: whoever runs the worker
     timeout_s: float | None = None
-    log_bytes_max: int = 16 * 1024 * 1024  # of stdout and stderr together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,6 @@ class ExitReport:
     cancelled: bool = False
     out_of_memory: bool = False
     over_quota: bool = False
-    log_truncated: bool = False
     seconds: float = 0.0
 
 

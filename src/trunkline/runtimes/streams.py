@@ -1,7 +1,6 @@
 """Feeds a running command's input and takes its output, without ever waiting for one of them alone.
 
-Memory stays bounded: a piece is at most 64 KiB, and what exceeds the log's limit is read (so that
-the command does not block) and dropped.
+A piece is at most 64 KiB; how much of it all is kept is up to whoever takes it.
 """
 
 import os
@@ -25,13 +24,10 @@ class Streams:
         process: subprocess.Popen[bytes],
         *,
         stdin: bytes | None,
-        log_bytes_max: int,
         on_output: OnOutput,
     ) -> None:
-        self.truncated = False
         self._process = process
         self._on_output = on_output
-        self._left_bytes = log_bytes_max
         self._unsent = memoryview(stdin or b"")
         self._selector = selectors.DefaultSelector()
         self._pipes: dict[str, IO[bytes]] = {}
@@ -106,11 +102,7 @@ class Streams:
         if not data:
             self._drop(name)
             return 0
-        kept = data[: self._left_bytes]
-        self._left_bytes -= len(kept)
-        self.truncated = self.truncated or len(kept) < len(data)
-        if kept:
-            self._on_output(name, kept)
+        self._on_output(name, data)
         return len(data)
 
     def _drop(self, name: str) -> None:

@@ -1,6 +1,6 @@
 """Runs one command within its limits and reports how it ended; nothing of it survives.
 
-The limits are time, cancellation, bytes of log, bytes of output. The output is measured by walking
+The limits are time, cancellation, bytes of output. The output is measured by walking
 it now and then (a file system with a fixed size could not be on disk), so a command may exceed its
 quota for a moment; a single file can't, because the kernel refuses to let it grow.
 """
@@ -71,12 +71,7 @@ class Supervisor:
             process = spawn.start(command, account, marker=self._marker)
         if isinstance(process, spawn.Refusal):
             return ExitReport(code=process.code, reason=process.reason)
-        streams = Streams(
-            process,
-            stdin=command.stdin,
-            log_bytes_max=command.log_bytes_max,
-            on_output=on_output,
-        )
+        streams = Streams(process, stdin=command.stdin, on_output=on_output)
         try:
             watch = _Watch(
                 deadline=None if command.timeout_s is None else began + command.timeout_s,
@@ -97,7 +92,7 @@ class Supervisor:
             report = self._ended(process.returncode, kills_before)
         else:
             report = _stopped(stop, command, self._output_bytes_max)
-        return replace(report, seconds=time.monotonic() - began, log_truncated=streams.truncated)
+        return replace(report, seconds=time.monotonic() - began)
 
     @contextmanager
     def _files_limited(self) -> Iterator[None]:
