@@ -275,7 +275,7 @@ def test_every_way_out_of_the_catalog_is_watched(engine: Any) -> None:
         ("commit_record", "DELETE"),
         ("commit_record", "UPDATE"),
         ("commit_delta", "DELETE"),
-        ("pipeline_version", "DELETE"),
+        ("pipeline_version", "DELETE"),  # its code, and its lock
         ("job_segment", "DELETE"),
         ("datum", "DELETE"),
         ("datum", "UPDATE"),

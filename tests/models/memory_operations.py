@@ -379,6 +379,7 @@ class MemoryPipelines(Part):
         update: bool = False,
         reprocess: bool = False,
         keep_results: bool = False,
+        renew_packages: bool = False,
     ) -> PipelineInfo:
         name = spec["pipeline"]["name"]
         if name in self.all.created and not update:

@@ -31,11 +31,14 @@ class Pipelines(Protocol):
         update: bool = False,
         reprocess: bool = False,
         keep_results: bool = False,
+        renew_packages: bool = False,
     ) -> PipelineInfo:
         """Create (or update) a pipeline and, where its inputs have data, its first job.
 
         `code` is the root of a file set that becomes `/code`. An update makes a new version;
         `reprocess` forgets remembered results, `keep_results` keeps them though the code changed.
+        Python packages of the spec keep their locked versions unless it asks for other ones, or
+        `renew_packages`.
         One transaction. Raises AlreadyExists, PipelineNotFound, RepoNotFound, ProjectNotFound,
         ProvenanceLoop.
         """

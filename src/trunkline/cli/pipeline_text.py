@@ -52,6 +52,7 @@ def job_block(job: JobInfo, workers: Iterable[WorkerInfo]) -> str:
         "",
         "Transform:",
         f"{to_json(spec.get('transform', {}))} ",
+        *_packages(job.packages),
         f"Output Commit: {job.id}   ",
     ]
     return "\n".join(lines)
@@ -83,6 +84,7 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
         f"Output Branch: {pipeline.output_branch}",
         "Transform:",
         to_json(spec.get("transform", {})),
+        *_packages(pipeline.packages),
         "",
     ]
     if pipeline.recent_error:
@@ -91,6 +93,11 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
     others = (state for state in counts if state not in _COUNTED and counts[state])
     shown = [f"{state}: {counts.get(state, 0)}\t" for state in (*_COUNTED, *others)]
     return "\n".join([*lines, "", "Job Counts:", "".join(shown)])
+
+
+def _packages(packages: Iterable[str]) -> list[str]:
+    lines = [f"\t{package}" for package in packages]
+    return ["Packages:", *lines] if lines else []
 
 
 def _parallelism(spec: dict[str, object]) -> str:

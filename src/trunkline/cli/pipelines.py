@@ -80,7 +80,7 @@ def create_pipeline(
 ) -> None:
     """Create the pipelines of a spec; where their inputs have data, jobs start at once."""
     _note_on_images(push or bool(registry or username or password))
-    _put_pipelines(file, update=False, reprocess=False, keep_results=False)
+    _put_pipelines(file, update=False)
 
 
 @command(
@@ -92,11 +92,13 @@ def create_pipeline(
 @_file
 @option("--reprocess", is_flag=True, help="Compute everything again.")
 @option("--keep-results", is_flag=True, help="Keep all results though the code changed.")
+@option("--renew-packages", is_flag=True, help="Take new versions of its Python packages.")
 @_image_options
 def update_pipeline(
     file: str,
     reprocess: bool,
     keep_results: bool,
+    renew_packages: bool,
     push: bool,
     registry: str | None,
     username: str | None,
@@ -109,7 +111,13 @@ def update_pipeline(
     _note_on_images(push or bool(registry or username or password))
     if reprocess and keep_results:
         raise InvalidInput("--reprocess and --keep-results exclude each other; use one of them")
-    _put_pipelines(file, update=True, reprocess=reprocess, keep_results=keep_results)
+    _put_pipelines(
+        file,
+        update=True,
+        reprocess=reprocess,
+        keep_results=keep_results,
+        renew_packages=renew_packages,
+    )
 
 
 def _note_on_images(asked: bool) -> None:
@@ -117,7 +125,7 @@ def _note_on_images(asked: bool) -> None:
         warn("images are not pushed to a registry; -p, -r, -u and --password are ignored")
 
 
-def _put_pipelines(file: str, *, update: bool, reprocess: bool, keep_results: bool) -> None:
+def _put_pipelines(file: str, *, update: bool, **options: bool) -> None:
     from trunkline.cli.code import code_directory
     from trunkline.connect.specs import upload_code
 
@@ -131,8 +139,7 @@ def _put_pipelines(file: str, *, update: bool, reprocess: bool, keep_results: bo
             draft.spec,
             code=None if directory is None else upload_code(operations(), directory),
             update=update,
-            reprocess=reprocess,
-            keep_results=keep_results,
+            **options,
         )
 
 

@@ -137,6 +137,7 @@ class Connection:
         update: bool = False,
         reprocess: bool = False,
         keep_results: bool = False,
+        renew_packages: bool = False,
     ) -> PipelineHandle:
         """Create (or, with `update`, change) a pipeline.
 
@@ -145,7 +146,12 @@ class Connection:
         the spec names.
         """
         return self.project(DEFAULT_PROJECT).create_pipeline(
-            spec, code=code, update=update, reprocess=reprocess, keep_results=keep_results
+            spec,
+            code=code,
+            update=update,
+            reprocess=reprocess,
+            keep_results=keep_results,
+            renew_packages=renew_packages,
         )
 
     def job(self, name: str) -> JobHandle:

@@ -73,6 +73,7 @@ class ProjectHandle:
         update: bool = False,
         reprocess: bool = False,
         keep_results: bool = False,
+        renew_packages: bool = False,
     ) -> PipelineHandle:
         """Create a pipeline here, as `Connection.create_pipeline` does in `default`.
 
@@ -86,6 +87,7 @@ class ProjectHandle:
             update=update,
             reprocess=reprocess,
             keep_results=keep_results,
+            renew_packages=renew_packages,
         )
         return PipelineHandle(self._operations, info.name)
 

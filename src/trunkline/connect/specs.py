@@ -28,6 +28,7 @@ def create_one(
     update: bool = False,
     reprocess: bool = False,
     keep_results: bool = False,
+    renew_packages: bool = False,
 ) -> PipelineInfo:
     """Create the one pipeline that a spec describes, in `project` if the spec names none."""
     text, source, directory = _text_of(spec)
@@ -41,6 +42,7 @@ def create_one(
         update=update,
         reprocess=reprocess,
         keep_results=keep_results,
+        renew_packages=renew_packages,
         one=True,
     )
     return created[0]
@@ -57,6 +59,7 @@ def create_from_text(
     update: bool = False,
     reprocess: bool = False,
     keep_results: bool = False,
+    renew_packages: bool = False,
     one: bool = False,
 ) -> list[PipelineInfo]:
     """Create every pipeline that a text describes, in its order.
@@ -78,6 +81,7 @@ def create_from_text(
                 update=update,
                 reprocess=reprocess,
                 keep_results=keep_results,
+                renew_packages=renew_packages,
             )
         )
     return created

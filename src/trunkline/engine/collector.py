@@ -23,6 +23,8 @@ from trunkline.engine import liveness
 from trunkline.errors import Conflict, Corrupt, TrunklineError, Unavailable
 from trunkline.jobs.liveness import Plans, forget_results
 from trunkline.model.admin import GcReport
+from trunkline.pipelines.liveness import newest_locks
+from trunkline.runtimes.environments import Environments, environments_below
 from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.collect import Collection, Sifted
 from trunkline.store.compact import Compacted
@@ -66,6 +68,7 @@ class Collector:
         self._chunks = chunks
         self._plans = plans
         self._clock = clock
+        self._environments = Environments(environments_below(config.home))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="trunkline-collector", daemon=True)
 
@@ -213,6 +216,8 @@ class Collector:
             needed = live.among(list(doomed)) if doomed else set()
             compacted = collection.compact(live, thorough=thorough, pace=pace)
         self._chunks.let_go(cached=True)
+        with self._database.read() as tx:
+            self._environments.remove_unused(newest_locks(tx))
         more = until >= 0 or sifted.waiting.objects > 0 or sifted.condemned.objects > 0
         return _Swept(sifted=sifted, compacted=compacted, more=more, needed=needed)
 

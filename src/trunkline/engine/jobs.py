@@ -193,6 +193,7 @@ def job_info(tx: Transaction, job: JobRecord) -> JobInfo:
         spec=resolved_document(
             record.spec, {branch: commit.id for branch, commit in inputs.items()}
         ),
+        packages=record.packages,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
+from trunkline.engine.requirements import lock_for
 from trunkline.engine.services import Services
 from trunkline.errors import Conflict, InUse
 from trunkline.files.delta import DeltaWriter
@@ -20,6 +21,7 @@ from trunkline.pipelines import lifecycle
 from trunkline.pipelines.datums import Head
 from trunkline.pipelines.inputs import branches_of
 from trunkline.pipelines.liveness import has_code
+from trunkline.pipelines.requirements import Lock
 from trunkline.pipelines.spec import draft, read_specs, spec_from_document
 from trunkline.versions import branches, commits, provenance, repos, trash
 from trunkline.versions.liveness import require_file_set
@@ -27,6 +29,7 @@ from trunkline.versions.liveness import require_file_set
 RUNTIME = "process"
 _SPEC_FILE = "spec.json"
 _CODE_FOLDER = "code"
+_LOCK_FILE = "requirements.lock"
 
 
 class EnginePipelines:
@@ -48,10 +51,11 @@ class EnginePipelines:
         update: bool = False,
         reprocess: bool = False,
         keep_results: bool = False,
+        renew_packages: bool = False,
     ) -> PipelineInfo:
         services = self._services
         with services.chunks.hold():
-            prepared = prepare(services, spec, code)
+            prepared = prepare(services, spec, code, renew_packages=renew_packages)
             with services.database.write() as tx:
                 create_pipeline(
                     single(services, tx),
@@ -89,7 +93,10 @@ class EnginePipelines:
                 )
             spec = commits.resolve(tx, spec_branch(name).repo, record.spec_commit)
             prepared = Prepared(
-                pipeline=lifecycle.spec_of(record), code=record.code, root=RootId(spec.root)
+                pipeline=lifecycle.spec_of(record),
+                code=record.code,
+                packages=lifecycle.Packages(names=record.packages, lock=record.lock),
+                root=RootId(spec.root),
             )
             create_pipeline(
                 single(self._services, tx),
@@ -138,23 +145,37 @@ class Prepared:
 
     pipeline: PipelineSpec
     code: str
+    packages: lifecycle.Packages
     root: RootId
 
 
 def prepare(
-    services: Services, spec: dict[str, object], code: str | None, *, store: bool = True
+    services: Services,
+    spec: dict[str, object],
+    code: str | None,
+    *,
+    renew_packages: bool = False,
+    alone: bool = True,
+    store: bool = True,
 ) -> Prepared:
     """Check a pipeline as far as that goes without changing anything, and store its spec.
 
-    Without `store` the spec's tree is not made (the root is that of an empty one).
+    Others wait for what is not prepared `alone`, so it may not take long. Without `store` the
+    spec's tree is not made (the root is that of an empty one).
     """
     pipeline = spec_from_document(spec)
     _check_size(services, pipeline)
     with services.database.read() as tx:
         if code and not has_code(tx, code):
             require_file_set(tx, code)
-    root = _store_spec(services, pipeline, code or "") if store else EMPTY
-    return Prepared(pipeline=pipeline, code=code or "", root=root)
+    lock = lock_for(services, pipeline, code or "", renew=renew_packages, may_resolve=alone)
+    root = _store_spec(services, pipeline, code or "", lock) if store else EMPTY
+    packages = lifecycle.NO_PACKAGES
+    if lock is not None:
+        chunk = services.chunks.put(lock.text().encode("utf-8")) if store else ""
+        packages = lifecycle.Packages(names=lock.packages, lock=chunk)
+        services.chunks.flush()
+    return Prepared(pipeline=pipeline, code=code or "", packages=packages, root=root)
 
 
 def create_pipeline(
@@ -171,6 +192,7 @@ def create_pipeline(
         previous,
         pipeline,
         code=prepared.code,
+        packages=prepared.packages.names,
         new_nonce=services.new_id(),
         reprocess=reprocess,
         keep_results=keep_results,
@@ -202,6 +224,7 @@ def create_pipeline(
         salt=salt,
         spec_commit=started.commit.id,
         now=change.now,
+        packages=prepared.packages,
     )
     if record.state is not PipelineState.PAUSED:
         _connect(change, pipeline)
@@ -221,12 +244,14 @@ def _check_size(services: Services, pipeline: PipelineSpec) -> None:
     check_count(pipeline, heads, services.trees, services.config.datums_max)
 
 
-def _store_spec(services: Services, pipeline: PipelineSpec, code: str) -> RootId:
-    """The tree of a spec commit: the spec, and the code that was versioned with it."""
+def _store_spec(services: Services, pipeline: PipelineSpec, code: str, lock: Lock | None) -> RootId:
+    """The tree of a spec commit: the spec, and the code and the lock that are versioned with it."""
     trees = services.trees
     writer = DeltaWriter(trees)
     document = json.dumps(pipeline.document, indent=2, ensure_ascii=False) + "\n"
     writer.put(_SPEC_FILE, [document.encode("utf-8")])
+    if lock is not None:
+        writer.put(_LOCK_FILE, [lock.text().encode("utf-8")])
     if code:
         for row in trees.walk(RootId(code)):
             writer.put_row(replace(row, path=f"{_CODE_FOLDER}/{row.path}"))

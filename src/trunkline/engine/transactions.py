@@ -178,7 +178,13 @@ def _create_branch(change: Change, step: StepRow) -> None:
 def _create_pipeline(change: Change, step: StepRow) -> None:
     given: dict[str, Any] = dict(step.arguments)
     spec, code = given.pop("spec"), given.pop("code", None)
-    prepared = prepare(change.services, spec, code, store=not change.rehearsal)
+    renew = bool(given.pop("renew_packages", False))
+    prepared = prepare(
+        *(change.services, spec, code),
+        renew_packages=renew,
+        alone=False,
+        store=not change.rehearsal,
+    )
     options = {"update": False, "reprocess": False, "keep_results": False, **given}
     create_pipeline(change, prepared, **options)
 

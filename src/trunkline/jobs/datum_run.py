@@ -44,6 +44,8 @@ class Context:
     empty_inputs: tuple[str, ...]  # names of inputs whose files are given empty
     code: str  # root of the file set behind /code, or empty
     code_dir: str  # where that is on this machine, or empty
+    lock: str  # chunk of the lock of its Python packages, or empty
+    server_path: str  # where programs that Trunkline needs itself are looked for
     log_bytes_max: int  # kept of the log of a datum
 
     def as_message(self) -> dict[str, Any]:

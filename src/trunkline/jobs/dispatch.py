@@ -45,6 +45,7 @@ from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.inputs import empty_file_inputs
+from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.store.chunks import ChunkId
 from trunkline.store.epochs import Hold
 
@@ -135,7 +136,7 @@ class Dispatcher:
         self._active[number] = _Active(
             job=job,
             pipeline=pipeline,
-            context=_context(pipeline, record.code, job, self._config),
+            context=_context(pipeline, record, job, self._config),
             workers=self._crew.size(pipeline),
             deadline=began.timestamp() + pipeline.job_timeout_s if pipeline.job_timeout_s else None,
         )
@@ -412,6 +413,10 @@ class Dispatcher:
                     self._database.notify()
             case "ended":
                 self._take_ended(worker, message)
+            case "broken":
+                held = self._held_by(worker, message)
+                if held is not None:
+                    self._break(held.record.job, message["reason"])
             case "failed":
                 worker.failure = message["reason"]
             case _:
@@ -482,7 +487,9 @@ class Dispatcher:
         self._act(number, actions)
 
 
-def _context(pipeline: PipelineSpec, code: str, job: JobRecord, config: Config) -> Context:
+def _context(
+    pipeline: PipelineSpec, record: PipelineRecord, job: JobRecord, config: Config
+) -> Context:
     transform = pipeline.transform
     return Context(
         pipeline=job.pipeline,
@@ -500,8 +507,10 @@ def _context(pipeline: PipelineSpec, code: str, job: JobRecord, config: Config) 
         tries=pipeline.datum_tries,
         timeout_s=pipeline.datum_timeout_s,
         empty_inputs=empty_file_inputs(pipeline.input),
-        code=code,
+        code=record.code,
         code_dir="",
+        lock=record.lock,
+        server_path=config.path,
         log_bytes_max=config.log_bytes_max,
     )
 

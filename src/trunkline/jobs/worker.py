@@ -5,11 +5,12 @@ and writes outputs to the chunk store, and tells its scheduler about it. Outcome
 when all that they name is durable.
 """
 
+import os
 import shutil
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from trunkline.jobs.capture import LogEntry
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
 from trunkline.jobs.datum_run import Context, DatumRun, Outcome
 from trunkline.jobs.segments import decode_segment
+from trunkline.pipelines import requirements
+from trunkline.runtimes.environments import Cancelled, Environments, environments_below, variables
 from trunkline.runtimes.process import open_slot
-from trunkline.store.chunks import ChunkStore
+from trunkline.store.chunks import ChunkId, ChunkStore
 
 _HEARTBEAT_S = 2.0
 _REPORT_S = 0.25  # outcomes are made durable and reported at least this often
@@ -98,6 +101,8 @@ class _Worker:
         self._runner = runner
         self._chunks = chunks
         self._contexts: dict[tuple[str, int], Context] = {}
+        self._environments = Environments(environments_below(Path(settings.home)))
+        self._environment: int | None = None  # descriptor that keeps the one in use from removal
         self._waiting: list[Message] = []
         self._cancelled: set[int] = set()  # leases
         self._restart: set[tuple[int, int]] = set()  # (lease, position)
@@ -120,7 +125,11 @@ class _Worker:
 
     def _serve_lease(self, message: Message) -> None:
         lease = int(message["lease"])
-        context = self._contexts[(message["pipeline"], message["version"])]
+        context = self._with_packages(message, lease)
+        if context is None:
+            self._report(lease, [], DeltaWriter(self._runner.trees), last=True)
+            self._cancelled.discard(lease)
+            return
         positions: list[int] = message["positions"]
         planned = decode_segment(message["datums"].encode("utf-8"))
         pending: list[Outcome] = []
@@ -140,6 +149,38 @@ class _Worker:
                 writer = DeltaWriter(self._runner.trees, by_datum=True)
         self._report(lease, pending, writer, last=True)
         self._cancelled.discard(lease)
+
+    def _with_packages(self, message: Message, lease: int) -> Context | None:
+        """The context of a lease, its commands run in the Python environment that it asks for.
+
+        None when the lease was cancelled meanwhile or the environment can't be built, which breaks
+        the job: the next one tries again.
+        """
+        version = (message["pipeline"], message["version"])
+        context = self._contexts[version]
+        if not context.lock:
+            return context
+        try:
+            lock = requirements.parse(self._chunks.get(ChunkId(context.lock)))
+            place, held = self._environments.ensure(
+                context.lock,
+                lock.body,
+                hashed=lock.hashed,
+                path=context.server_path,
+                cancelled=lambda: self._look(lease),
+            )
+        except Cancelled:
+            return None
+        except (TrunklineError, OSError) as error:
+            self._channel.send({"type": "broken", "lease": lease, "reason": str(error)})
+            return None
+        if self._environment is not None:
+            os.close(self._environment)
+        self._environment = held
+        env = {**context.env, **variables(place, context.env["PATH"])}
+        ready = replace(context, env=env, lock="")
+        self._contexts[version] = ready
+        return ready
 
     def _run_one(
         self,

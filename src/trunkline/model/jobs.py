@@ -74,6 +74,7 @@ class JobInfo:
     process_s: float
     upload_s: float
     spec: dict[str, object]  # the effective spec, inputs with the commits they were resolved to
+    packages: tuple[str, ...] = ()  # Python packages as they were locked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

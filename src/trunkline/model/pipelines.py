@@ -62,6 +62,7 @@ class Transform:
     working_dir: str = ""
     accept_return_code: tuple[int, ...] = ()
     code: str = ""  # directory as written in the spec; its content is a file set
+    requirements: str = ""  # lines of a requirements file, or the name of one in the code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,3 +126,4 @@ class PipelineInfo:
     job_counts: dict[str, int]
     recent_error: str
     warnings: tuple[str, ...]
+    packages: tuple[str, ...] = ()  # Python packages as they were locked, such as numpy==2.1.0

@@ -243,7 +243,15 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
             '""',
             "directory that is stored with the spec and seen as /code",
         ),
-        Field("requirements", _T, OURS, _KEPT, '""', "Python packages for `cmd`"),
+        Field(
+            "requirements",
+            _T,
+            OURS,
+            _USED,
+            '""',
+            "Python packages for `cmd`: lines of a requirements file, or the name of one in `code` "
+            "(a word that ends in .txt)",
+        ),
         Field("secrets", ListOf(Message("secret")), BOTH, _KEPT, "[]", _POD),
         Field("image_pull_secrets", ListOf(_T), BOTH, _KEPT, "[]", _POD),
         Field("debug", _B, BOTH, _KEPT, "false", "more log lines of the worker"),

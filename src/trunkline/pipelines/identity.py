@@ -29,8 +29,9 @@ _KEY_PREFIX = b"trunkline datum 1\n"
 _MATCHED_KEY_PREFIX = b"trunkline datum 2\n"  # of datums with files that have keys of their own
 
 
-def salt(spec: PipelineSpec, *, code: str, nonce: str = "") -> str:
-    """The salt (64 hex digits) of a spec; `code` is the root of its `/code`, or empty.
+def salt(spec: PipelineSpec, *, code: str, packages: tuple[str, ...] = (), nonce: str = "") -> str:
+    """The salt (64 hex digits) of a spec; `code` is the root of its `/code`, or empty, `packages`
+    are its Python packages with the versions that are locked.
 
     Another `nonce` gives another salt, so that nothing remembered fits any more.
     """
@@ -45,6 +46,7 @@ def salt(spec: PipelineSpec, *, code: str, nonce: str = "") -> str:
         "err_stdin": transform.err_stdin,
         "env": tuple(word for pair in sorted(transform.env.items()) for word in pair),
         "empty_files": empty_file_inputs(spec.input),
+        "packages": packages,
         "accept_return_code": tuple(str(c) for c in sorted(set(transform.accept_return_code))),
     }
     fields: list[str] = []

@@ -28,6 +28,17 @@ class Salt:
     nonce: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packages:
+    """The Python packages of a version as they are locked, and the chunk of the lock."""
+
+    names: tuple[str, ...] = ()
+    lock: str = ""
+
+
+NO_PACKAGES = Packages()
+
+
 def insert_version(
     tx: Transaction,
     spec: PipelineSpec,
@@ -37,6 +48,7 @@ def insert_version(
     salt: Salt,
     spec_commit: str,
     now: datetime,
+    packages: Packages = NO_PACKAGES,
 ) -> PipelineRecord:
     """Record a new pipeline, or (with `update`) a new version of an existing one.
 
@@ -62,6 +74,8 @@ def insert_version(
         code=code,
         salt=salt.value,
         nonce=salt.nonce,
+        lock=packages.lock,
+        packages=packages.names,
         spec_commit=spec_commit,
         now=now,
     )
@@ -73,6 +87,7 @@ def choose_salt(
     spec: PipelineSpec,
     *,
     code: str,
+    packages: tuple[str, ...] = (),
     new_nonce: str,
     reprocess: bool = False,
     keep_results: bool = False,
@@ -86,15 +101,24 @@ def choose_salt(
         raise InvalidInput(
             "--reprocess forgets remembered results and --keep-results keeps them; choose one"
         )
+
+    def salted(nonce: str) -> str:
+        return identity.salt(spec, code=code, packages=packages, nonce=nonce)
+
     if previous is None:
         nonce = new_nonce if reprocess else ""
-        return Salt(value=identity.salt(spec, code=code, nonce=nonce), nonce=nonce)
+        return Salt(value=salted(nonce), nonce=nonce)
     if reprocess:
-        return Salt(value=identity.salt(spec, code=code, nonce=new_nonce), nonce=new_nonce)
+        return Salt(value=salted(new_nonce), nonce=new_nonce)
     if keep_results:
         return Salt(value=previous.salt, nonce=previous.nonce)
-    before = identity.salt(spec_of(previous), code=previous.code, nonce=previous.nonce)
-    after = identity.salt(spec, code=code, nonce=previous.nonce)
+    before = identity.salt(
+        spec_of(previous),
+        code=previous.code,
+        packages=previous.packages,
+        nonce=previous.nonce,
+    )
+    after = salted(previous.nonce)
     # Not simply `after`: an earlier keep_results may have kept a salt from before a change.
     return Salt(value=previous.salt if before == after else after, nonce=previous.nonce)
 
@@ -238,4 +262,5 @@ def to_info(
         job_counts=dict(job_counts),
         recent_error=recent_error,
         warnings=warnings(spec),
+        packages=record.packages,
     )

@@ -192,6 +192,13 @@ def _transform(document: Document) -> Transform:
         )
         raise Fault(f"transform must specify a cmd: {why}", path=("transform", "cmd"))
     _check_secrets(given)
+    requirements = _text(given, "requirements").strip()
+    if requirements and given.get("user"):
+        raise Fault(
+            "transform can't have both requirements and user yet: the environment is kept in the "
+            "data directory, which no other user can read",
+            path=("transform", "user"),
+        )
     return Transform(
         image=_text(given, "image"),
         cmd=cmd,
@@ -203,6 +210,7 @@ def _transform(document: Document) -> Transform:
         working_dir=_text(given, "working_dir"),
         accept_return_code=tuple(cast(list[int], given.get("accept_return_code") or [])),
         code=_text(given, "code"),
+        requirements=requirements,
     )
 
 

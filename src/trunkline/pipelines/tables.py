@@ -26,6 +26,8 @@ class PipelineRecord:
     reason: str
     spec: dict[str, object]  # canonical document
     code: str  # root of the file set at /code, or empty
+    lock: str  # chunk of the lock of its Python packages, or empty
+    packages: tuple[str, ...]  # of the lock
     salt: str
     nonce: str
     spec_commit: str
@@ -38,7 +40,7 @@ class PipelineRecord:
 
 _RECORD = (
     "SELECT p.name, v.version, p.version, p.state, p.reason, v.spec, v.code, v.salt, v.nonce, "
-    "v.spec_commit, v.created_us "
+    "v.spec_commit, v.created_us, v.lock, v.packages "
     "FROM pipeline p JOIN pipeline_version v ON v.pipeline = p.number "
 )
 
@@ -63,6 +65,8 @@ def add_version(
     code: str,
     salt: str,
     nonce: str,
+    lock: str,
+    packages: Sequence[str],
     spec_commit: str,
     now: datetime,
 ) -> None:
@@ -76,8 +80,9 @@ def add_version(
     )
     tx.execute(
         "INSERT INTO pipeline_version "
-        "(pipeline, version, spec, code, salt, nonce, spec_commit, created_us) "
-        "SELECT number, version, :spec, :code, :salt, :nonce, :spec_commit, :created_us "
+        "(pipeline, version, spec, code, salt, nonce, lock, packages, spec_commit, created_us) "
+        "SELECT number, version, :spec, :code, :salt, :nonce, :lock, :packages, :spec_commit, "
+        ":created_us "
         "FROM pipeline WHERE project = :project AND name = :name",
         project=project_of(name),
         name=name,
@@ -85,6 +90,8 @@ def add_version(
         code=code,
         salt=salt,
         nonce=nonce,
+        lock=lock,
+        packages="\n".join(packages),
         spec_commit=spec_commit,
         created_us=to_microseconds(now),
     )
@@ -169,6 +176,7 @@ KEPT_COLUMNS: dict[str, tuple[str, ...]] = {
     "pipeline": ("project", "name", "version", "state", "reason", "changed"),
     "pipeline_version": (
         *("version", "spec", "code", "salt", "nonce", "spec_commit", "created_us"),
+        *("lock", "packages"),  # not in rows that were kept before there were locks
     ),
 }
 
@@ -197,6 +205,12 @@ def code_in_row(row: Sequence[Value]) -> str:
     return str(row[KEPT_COLUMNS["pipeline_version"].index("code")])
 
 
+def lock_in_row(row: Sequence[Value]) -> str:
+    """The chunk of the lock of the version that a kept row is of, or nothing."""
+    at = KEPT_COLUMNS["pipeline_version"].index("lock")
+    return str(row[at]) if at < len(row) else ""
+
+
 def put_rows(
     tx: Transaction, pipeline: Sequence[Value], versions: Sequence[Sequence[Value]]
 ) -> None:
@@ -212,7 +226,8 @@ def put_rows(
         f"INSERT INTO pipeline_version (pipeline, {', '.join(columns)}) SELECT number, "
         f"{', '.join(':' + column for column in columns)} FROM pipeline WHERE name = :_name",
         [
-            {"_name": name_in_row(pipeline), **dict(zip(columns, version, strict=True))}
+            {"_name": name_in_row(pipeline), "lock": "", "packages": ""}
+            | dict(zip(columns, version, strict=False))
             for version in versions
         ],
     )
@@ -224,6 +239,21 @@ def codes(tx: Transaction) -> list[str]:
     return [str(code) for (code,) in rows]
 
 
+def locks(tx: Transaction) -> list[str]:
+    """The chunks of the locks of all versions of all pipelines."""
+    rows = tx.rows("SELECT DISTINCT lock FROM pipeline_version WHERE lock <> '' ORDER BY lock")
+    return [str(lock) for (lock,) in rows]
+
+
+def newest_locks(tx: Transaction) -> list[str]:
+    """The chunks of the locks of the newest versions."""
+    rows = tx.rows(
+        "SELECT v.lock FROM pipeline p JOIN pipeline_version v "
+        "ON v.pipeline = p.number AND v.version = p.version WHERE v.lock <> ''"
+    )
+    return [str(lock) for (lock,) in rows]
+
+
 def _next_change(tx: Transaction) -> int:
     row = tx.row("SELECT COALESCE(MAX(changed), 0) + 1 FROM pipeline")
     assert row is not None, "an aggregate always has a row"
@@ -231,7 +261,8 @@ def _next_change(tx: Transaction) -> int:
 
 
 def _record(row: Row) -> PipelineRecord:
-    name, version, newest, state, reason, spec, code, salt, nonce, spec_commit, created_us = row
+    name, version, newest, state, reason, spec, code, salt, nonce, *rest = row
+    spec_commit, created_us, lock, packages = rest
     return PipelineRecord(
         name=name,
         version=version,
@@ -240,6 +271,8 @@ def _record(row: Row) -> PipelineRecord:
         reason=reason,
         spec=json.loads(spec),
         code=code,
+        lock=lock,
+        packages=tuple(packages.splitlines()),
         salt=salt,
         nonce=nonce,
         spec_commit=spec_commit,
