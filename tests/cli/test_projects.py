@@ -101,6 +101,7 @@ COMMANDS = [
     (f"wait job x@{RUN}", "inspect_job", (f"p/x@{RUN}",), {"wait": True}),
     (f"delete job x@{RUN}", "delete_job", (f"p/x@{RUN}",), {}),
     (f"inspect datum x@{RUN} 0101", "inspect_datum", (f"p/x@{RUN}", "0101"), {}),
+    ("why x@master:/f", "why_file", ("p/x", "master", "/f"), {"depth": 0}),
     ("list purged a@b", "list_purged", ("p/a", "b", "/"), {}),
     ("purge a:/x --yes", "purge", (["p/a:/x"],), {"rerun": True}),
     ("undelete repo a", "undelete", ("repo", "p/a"), {}),

@@ -8,6 +8,7 @@ from trunkline.api.commits import Commits
 from trunkline.api.datums import Datums
 from trunkline.api.files import Files
 from trunkline.api.jobs import Jobs
+from trunkline.api.lineage import Lineage
 from trunkline.api.pipelines import Pipelines
 from trunkline.api.projects import Projects
 from trunkline.api.purges import Purges
@@ -28,6 +29,7 @@ NOUNS: dict[str, type] = {
     "pipelines": Pipelines,
     "jobs": Jobs,
     "datums": Datums,
+    "lineage": Lineage,
     "transactions": Transactions,
     "trash": Trash,
     "purges": Purges,
@@ -58,6 +60,8 @@ class Operations(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def datums(self) -> Datums: ...
+    @property
+    def lineage(self) -> Lineage: ...
     @property
     def transactions(self) -> Transactions: ...
     @property

@@ -74,6 +74,7 @@ WORDS: dict[str, str] = {
     "checkout": "checkouts",
     "log": "differences",
     "logs": "datums",
+    "why": "lineage",
     "version": "admin",
     "status": "checkouts",
     "doctor": "doctor",

@@ -168,13 +168,29 @@ def show_all(values: Iterable[T], table: Table[T]) -> None:
     session = current()
     if session.shape == Shape.TABLE:
         _show_table(values, table, session)
-    elif session.shape == Shape.RAW:
+    else:
+        _show_data(values, session)
+
+
+def _show_data(values: Iterable[object], session: Session) -> None:
+    if session.shape == Shape.RAW:
         for value in values:
             write(to_json(value))
     elif session.shape == Shape.JSON:
         _show_array(values)
     else:
         _show_yaml([plain(value) for value in values])
+
+
+def show_lines(values: Iterable[T], lines: Callable[[T], Iterable[str]]) -> None:
+    """Print values as lines of text while they come, or as JSON or YAML."""
+    session = current()
+    if session.shape == Shape.TABLE:
+        for value in values:
+            for line in lines(value):
+                write(line)
+    else:
+        _show_data(values, session)
 
 
 def show_each(values: Iterable[T], table: Table[T], *, endless: bool = False) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trunkline.api.datums import Datums
     from trunkline.api.files import Files
     from trunkline.api.jobs import Jobs
+    from trunkline.api.lineage import Lineage
     from trunkline.api.pipelines import Pipelines
     from trunkline.api.projects import Projects
     from trunkline.api.purges import Purges
@@ -102,6 +103,10 @@ class RemoteClient:
     @functools.cached_property
     def datums(self) -> Datums:
         return cast("Datums", self._noun("datums"))
+
+    @functools.cached_property
+    def lineage(self) -> Lineage:
+        return cast("Lineage", self._noun("lineage"))
 
     @functools.cached_property
     def transactions(self) -> Transactions:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trunkline.api.datums import Datums
     from trunkline.api.files import Files
     from trunkline.api.jobs import Jobs
+    from trunkline.api.lineage import Lineage
     from trunkline.api.pipelines import Pipelines
     from trunkline.api.projects import Projects
     from trunkline.api.purges import Purges
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
 class Connection:
     """A connection to one server; thread-safe.
 
-    `projects`, `repos`, `branches`, `commits`, `files`, `pipelines`, `jobs`, `datums`, `trash` and
-    `admin` hold the operations themselves. `project()`, `repo()`, `pipeline()`, `job()` and
-    `connection["repo@branch:/path"]` give handles, which ask the server only when they are used.
+    `projects`, `repos`, `branches`, `commits`, `files`, `pipelines`, `jobs`, `datums`, `lineage`,
+    `trash` and `admin` hold the operations themselves. `project()`, `repo()`, `pipeline()`,
+    `job()` and `connection["repo@branch:/path"]` give handles, which ask the server only when they
+    are used.
     A name may have a project in front, `project/name`; without one it is in `default`.
     """
 
@@ -90,6 +92,10 @@ class Connection:
     @property
     def datums(self) -> Datums:
         return self._client.datums
+
+    @property
+    def lineage(self) -> Lineage:
+        return self._client.lineage
 
     @property
     def transactions(self) -> Transactions:

@@ -16,6 +16,8 @@ from trunkline.model.versions import FileInfo, FileType
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
+    from trunkline.model.lineage import WhyStep
+
 READ_BYTES = 1024 * 1024  # fetched at a time when a file object is read in small steps
 
 
@@ -97,6 +99,10 @@ class FileHandle:
             if entry.type is FileType.FILE:
                 self._download_one(entry, target / relative)
         return target
+
+    def why(self, *, depth: int = 0) -> Iterator[WhyStep]:
+        """Where this file came from, down to puts; see `Lineage.why_file`."""
+        return self._operations.lineage.why_file(self.repo, self.ref, self.path, depth=depth)
 
     def pandas(self, **options: Any) -> pandas.DataFrame:
         """The content as a pandas DataFrame, read as its name ends (.csv, .parquet, …).

@@ -20,6 +20,7 @@ from trunkline.engine.commits import EngineCommits
 from trunkline.engine.datums import EngineDatums
 from trunkline.engine.files import EngineFiles
 from trunkline.engine.jobs import EngineJobs
+from trunkline.engine.lineage import EngineLineage
 from trunkline.engine.pipelines import EnginePipelines
 from trunkline.engine.projects import EngineProjects
 from trunkline.engine.purges import EnginePurges
@@ -93,6 +94,7 @@ class Engine:
         self.pipelines = EnginePipelines(self._services)
         self.jobs = EngineJobs(self._services)
         self.datums = EngineDatums(self._services)
+        self.lineage = EngineLineage(self._services)
         self.transactions = EngineTransactions(self._services, self.files)
         self.trash = EngineTrash(self._services)
         self.purges = EnginePurges(self._services)

@@ -6,6 +6,7 @@ make a few hundred objects. Nothing is durable before `ChunkStore.flush`.
 """
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -308,3 +309,14 @@ def delta_rows(trees: Trees, delta: DeltaId) -> Iterator[FileRow]:
         if cursor.rows.kinds[cursor.at] == PUT:
             yield cursor.rows.row(cursor.at, load)
         cursor.advance(cursor.at + 1)
+
+
+def delta_places(
+    trees: Trees, delta: DeltaId, low: str, high: str | None
+) -> Iterator[tuple[str, str]]:
+    """(path, key of the datum) of the files that a stored delta puts in an interval of paths."""
+    load = trees.chunks.get
+    for rows in SegmentCursor(read_segment(load(ChunkId(delta))), load).blocks():
+        start = bisect_left(rows.paths, low)
+        end = len(rows) if high is None else bisect_left(rows.paths, high)
+        yield from ((rows.paths[i], rows.datum_key(i)) for i in range(start, end))

@@ -19,8 +19,10 @@ from trunkline.jobs.tables import (
     job_of_output,
     jobs_of_run,
     last_failure,
+    last_success,
     list_jobs,
     open_jobs,
+    origin_of_result,
     segments_of,
 )
 
@@ -40,7 +42,9 @@ __all__ = [
     "job_of_output",
     "jobs_of_run",
     "last_failure",
+    "last_success",
     "list_jobs",
     "open_jobs",
+    "origin_of_result",
     "segments_of",
 ]

@@ -148,6 +148,30 @@ def results_of(tx: Transaction, keys: Sequence[str]) -> dict[str, ResultRecord]:
     return found
 
 
+def origin_of_result(tx: Transaction, key: str) -> tuple[int, datetime] | None:
+    """Which job made what is remembered by a key (0: not recorded), and when."""
+    row = tx.row("SELECT job, created FROM result WHERE key = :key", key=key)
+    return None if row is None else (int(row[0]), from_microseconds(row[1]))
+
+
+def last_success(
+    tx: Transaction, pipeline: str, key: str, *, before: int
+) -> tuple[int, datetime] | None:
+    """The last job of a pipeline before one that ran a datum with success, and when it ended.
+
+    Cost: there is no index, it goes through the datums that those jobs ran.
+    """
+    row = tx.row(
+        """SELECT d.job, d.finished FROM job j JOIN datum d ON d.job = j.number
+           WHERE j.pipeline = :pipeline AND j.number < :before AND d.key = :key
+             AND d.state = 'success' ORDER BY j.number DESC LIMIT 1""",
+        pipeline=pipeline,
+        before=before,
+        key=key,
+    )
+    return None if row is None else (int(row[0]), from_microseconds(row[1]))
+
+
 def _split(text: str) -> tuple[str, ...]:
     return tuple(text.split(",")) if text else ()
 

@@ -1,0 +1,22 @@
+"""Questions about results: where they came from, what came of them, why they were computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from trunkline.api.operation import operation
+
+if TYPE_CHECKING:
+    from trunkline.model.lineage import WhyStep
+
+
+class Lineage(Protocol):
+    @operation("GET", "/repos/{repo}/why/{commit}/{path}")
+    def why_file(self, repo: str, commit: str, path: str, *, depth: int = 0) -> Iterator[WhyStep]:
+        """Where a file came from: the datums that wrote it, what they read, and so on to puts.
+
+        A tree, line by line: what is below a step follows it. `depth` datums behind one another are
+        followed (0: all). Raises CommitOpen, FileNotFoundInCommit, FilePurged, and InvalidInput for
+        a directory.
+        """

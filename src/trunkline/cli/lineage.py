@@ -1,0 +1,95 @@
+"""Commands that answer questions about results: where they came from, why they were computed."""
+
+from collections.abc import Iterator
+
+import click
+
+from trunkline.cli.arguments import NUMBER_MAX, file_of
+from trunkline.cli.command import command, option
+from trunkline.cli.output import shortened, show_lines, size, when
+from trunkline.cli.session import operations
+from trunkline.errors import InvalidInput
+from trunkline.model.lineage import DatumOrigin, WhyStep
+from trunkline.model.versions import FileInfo, FileType, spec_branch
+
+_ID_SHOWN = 12  # letters of digests and of ids of datums, which commands find by their beginning
+_CODE_SHOWN = 60
+
+_depth = option(
+    "--depth", default=0, metavar="N", help="Only over so many datums one after the other (0: all)."
+)
+
+
+@command(
+    shows=True,
+    examples=["why inference@master:/test1.csv", "why inference@4f2a…:/test1.csv --depth 1"],
+)
+@click.argument("file", metavar="REPO@REF:/PATH")
+@_depth
+def why(file: str, depth: int) -> None:
+    """Show what a file was made from: datums, their inputs and code, back to what was put."""
+    repo, ref, path = _file(file)
+    show_lines(operations().lineage.why_file(repo, ref, path, depth=_limit(depth)), _why_lines)
+
+
+def _file(text: str) -> tuple[str, str, str]:
+    repo, ref, path = file_of(text)
+    if not path or path == "/":
+        raise InvalidInput(f"{text!r} does not name a file; write repo@branch:/path")
+    return repo, ref, path
+
+
+def _limit(depth: int) -> int:
+    if depth < 0:
+        raise InvalidInput(f"--depth is {depth}; it must be 0 (all) or more")
+    return min(depth, NUMBER_MAX)
+
+
+def _why_lines(step: WhyStep) -> Iterator[str]:
+    if step.datum is not None:
+        margin = "  " * (2 * step.depth + 1)
+        origin = step.datum
+        known = "; told above" if step.same_as else ""
+        yield f"{margin}datum {origin.id[:_ID_SHOWN]} of {_run(origin)}{known}"
+        if not known:
+            yield f"{margin}  {_code(origin)}"
+    elif step.file is not None:
+        margin = "  " * (2 * step.depth)
+        name = f"{step.input}: " if step.input else ""
+        known = "; told above" if step.same_as else ""
+        yield f"{margin}{name}{_shown(step.file)}{known}"
+        if step.put is not None:
+            about = f": {step.put.description}" if step.put.description else ""
+            put = f"{step.put.repo}@{step.put.commit}"
+            yield f"{margin}  put in {put} {when(step.put.finished)}{about}"
+        elif step.remark:
+            yield f"{margin}  {step.remark}"
+    else:
+        yield f"{'  ' * (2 * step.depth + 1)}{step.remark}"
+
+
+def _run(origin: DatumOrigin) -> str:
+    moment = "" if origin.made is None else f" {when(origin.made)}"
+    if not origin.skipped:
+        return f"{origin.job}, run{moment}"
+    if not origin.made_by:
+        return f"{origin.job}, skipped; the job that ran it has been deleted"
+    return f"{origin.job}, skipped: {origin.made_by} ran it{moment}"
+
+
+def _code(origin: DatumOrigin) -> str:
+    pipeline = origin.job.partition("@")[0]
+    text = " ".join([*origin.cmd, *(("<<<", *origin.stdin) if origin.stdin else ())])
+    parts = [
+        f"version {origin.pipeline_version} ({spec_branch(pipeline).repo}@{origin.spec_commit})",
+        f"code {origin.code[:_ID_SHOWN]}" if origin.code else "",
+        f"image {origin.image}" if origin.image else "",
+        f"cmd {shortened(text, _CODE_SHOWN)}",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _shown(file: FileInfo) -> str:
+    slash = "/" if file.type == FileType.DIR and file.path else ""
+    name = f"{file.repo}@{file.commit}:/{file.path}{slash}"
+    return f"{name} ({size(file.size_bytes)}, {file.digest[:_ID_SHOWN]})"

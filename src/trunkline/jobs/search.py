@@ -1,0 +1,89 @@
+"""Finds datums in what jobs planned, without reading what can't hold them.
+
+A plan is segments of 1000 datums each. Which of them to decode is told by a look for the bytes of
+what is searched: a million datums cost a look through about 250 MB of text, and little memory.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from trunkline.db.database import Database
+from trunkline.jobs import tables
+from trunkline.jobs.segments import PlannedDatum, decode_segment
+from trunkline.jobs.tables import JobRecord, SegmentRecord
+from trunkline.store.chunks import ChunkId, ChunkStore
+
+_RAW_MAX = 64  # segments whose bytes stay at hand
+_DECODED_MAX = 8
+_KEYS_LOOKED_FOR_MAX = 16  # of more keys than this, most segments have one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundDatum:
+    planned: PlannedDatum
+    position: int | None  # among those that the job had to process; None for a remembered one
+
+
+class PlanReader:
+    """The plans of jobs, for one question; what was read last stays at hand. For one thread."""
+
+    def __init__(self, database: Database, chunks: ChunkStore) -> None:
+        self._database = database
+        self._chunks = chunks
+        self._segments: OrderedDict[int, list[SegmentRecord]] = OrderedDict()
+        self._raw: OrderedDict[str, bytes] = OrderedDict()
+        self._decoded: OrderedDict[str, list[FoundDatum]] = OrderedDict()
+
+    def datums(
+        self, job: JobRecord, *, may_hold: Callable[[bytes], bool] | None = None
+    ) -> Iterator[FoundDatum]:
+        """The datums of a job in order; those of segments of which `may_hold` is false are not."""
+        for segment in self._segments_of(job.number):
+            if may_hold is None or may_hold(self._bytes(segment.chunk)):
+                yield from self._found(segment)
+
+    def with_keys(self, job: JobRecord, keys: Collection[str]) -> Iterator[FoundDatum]:
+        """The datums of a job that have one of some keys, in order."""
+        wanted = [key.encode("ascii") for key in keys]
+        few = len(wanted) <= _KEYS_LOOKED_FOR_MAX
+        left = len(wanted)
+        for found in self.datums(
+            job, may_hold=(lambda raw: any(key in raw for key in wanted)) if few else None
+        ):
+            if found.planned.key in keys:
+                yield found
+                left -= 1
+                if not left:
+                    return
+
+    def _segments_of(self, job: int) -> list[SegmentRecord]:
+        if job not in self._segments:
+            with self._database.read() as tx:
+                self._segments[job] = tables.segments_of(tx, job)
+            if len(self._segments) > _DECODED_MAX:
+                self._segments.popitem(last=False)
+        return self._segments[job]
+
+    def _bytes(self, chunk: str) -> bytes:
+        raw = self._raw.get(chunk)
+        if raw is None:
+            raw = self._raw[chunk] = self._chunks.get(ChunkId(chunk))
+            if len(self._raw) > _RAW_MAX:
+                self._raw.popitem(last=False)
+        return raw
+
+    def _found(self, segment: SegmentRecord) -> list[FoundDatum]:
+        known = self._decoded.get(segment.chunk)
+        if known is None:
+            known = []
+            position = segment.first
+            for planned in decode_segment(self._bytes(segment.chunk)):
+                known.append(
+                    FoundDatum(planned=planned, position=position if planned.fresh else None)
+                )
+                position += planned.fresh
+            self._decoded[segment.chunk] = known
+            if len(self._decoded) > _DECODED_MAX:
+                self._decoded.popitem(last=False)
+        return known

@@ -1,0 +1,77 @@
+"""Which datums wrote which files of the commit that a job made.
+
+The tree of a commit says it of each file: its row has the key of the datum. Only where outputs are
+put together (`output_merge: concat`) a file has several, and its row the last of them: there, what
+is remembered of all datums of the job is gone through, one delta after the other.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from trunkline.db.database import Database
+from trunkline.files.delta import DeltaId, delta_places
+from trunkline.files.manifest import RootId
+from trunkline.files.tree import Trees
+from trunkline.files.view import below
+from trunkline.jobs import tables
+from trunkline.jobs.search import PlanReader
+from trunkline.jobs.tables import JobRecord
+from trunkline.model.versions import FileType
+
+_BATCH = 1000  # datums whose results are looked up at once
+_NOBODY = bytes(32)
+
+
+def writers_below(trees: Trees, root: RootId, path: str) -> set[str]:
+    """The keys of the datums that wrote the file, or the files below a directory."""
+    found: set[bytes] = set()
+    for part in trees.slices(root, path):
+        found.update(part.rows.datum(i) for i in range(part.start, part.end))
+    return {key.hex() for key in found - {_NOBODY}}
+
+
+def files_of(trees: Trees, root: RootId, keys: Iterable[str]) -> Iterator[tuple[str, str, int]]:
+    """(path, key, bytes) of the files of a tree that one of these datums wrote, by path."""
+    wanted = {bytes.fromhex(key) for key in keys}
+    for part in trees.slices(root):
+        rows = part.rows
+        for i in range(part.start, part.end):
+            if (key := rows.datum(i)) in wanted:
+                yield rows.paths[i], key.hex(), rows.sizes[i]
+
+
+def merged_writers(
+    database: Database, trees: Trees, plans: PlanReader, job: JobRecord, path: str, kind: FileType
+) -> set[str]:
+    """As `writers_below`, where the outputs of a job were put together."""
+    low, high = (path, path + "\0") if kind is FileType.FILE else below(path)
+    keys = (found.planned.key for found in plans.datums(job))
+    return {key for _, key in _places(database, trees, keys, low, high)}
+
+
+def merged_files(database: Database, trees: Trees, keys: Iterable[str]) -> list[tuple[str, str]]:
+    """(path, key) of what each of these datums wrote, by path, as far as it is remembered."""
+    return sorted(_places(database, trees, keys, "", None))
+
+
+def _places(
+    database: Database, trees: Trees, keys: Iterable[str], low: str, high: str | None
+) -> Iterator[tuple[str, str]]:
+    source = iter(keys)
+    while batch := list(islice(source, _BATCH)):
+        with database.read() as tx:
+            results = tables.results_of(tx, batch)
+        for delta in dict.fromkeys(d for result in results.values() for d in result.output):
+            for path, key in delta_places(trees, DeltaId(delta), low, high):
+                if key in results:
+                    yield path, key
+
+
+def touches(paths: list[str], path: str, kind: FileType) -> bool:
+    """Whether one of some (sorted) paths is this file, or below this directory."""
+    low = path if kind is FileType.FILE or not path else path + "/"
+    at = bisect_left(paths, low)
+    if at == len(paths):
+        return False
+    return paths[at] == path if kind is FileType.FILE else paths[at].startswith(low)

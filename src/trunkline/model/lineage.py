@@ -1,0 +1,71 @@
+"""Answers to questions about results: where a file came from, what came of it, why a job ran."""
+
+from datetime import datetime
+
+from trunkline.model.versions import FileInfo
+from trunkline.values import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatumOrigin:
+    """The datum that wrote a file, and what ran. Code, image and command are those that did run."""
+
+    id: str
+    job: str  # pipeline@id: the one that made the commit of the file
+    skipped: bool  # its result was remembered, and so it was not run by `job`
+    made_by: str  # the job that ran it; empty if that is not known any more
+    made: datetime | None  # when it ended there
+    pipeline_version: int  # of `made_by`, or else of `job`
+    spec_commit: str  # id in the spec repo of the project
+    code: str  # digest of /code, or empty
+    image: str
+    cmd: tuple[str, ...]
+    stdin: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutOrigin:
+    """The commit of a user that gave a file (of a directory: any file below) its content."""
+
+    repo: str
+    commit: str
+    finished: datetime
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhyStep:
+    """One line of the tree of origins: a file, or a datum that wrote it.
+
+    Below a file are the datums that wrote it, below a datum the files that its inputs gave it.
+    """
+
+    number: int  # from 1 in the order of the answer
+    parent: int  # number of the step above; 0 for the file that was asked about
+    depth: int  # how many datums are between the file that was asked about and this
+    file: FileInfo | None  # None for a datum
+    input: str  # name of the input that gave the file; empty for the one that was asked about
+    datum: DatumOrigin | None
+    put: PutOrigin | None  # of a file that no datum wrote
+    same_as: int  # number of an earlier step below which the rest is; 0 for none
+    remark: str  # why the tree ends here, where it should not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImpactStep:
+    """A job whose datums read a file, or (with a `file`) a file that one of these datums wrote.
+
+    The numbers are those of the datums that read it, themselves or through files made of it.
+    """
+
+    job: str  # pipeline@id
+    pipeline_version: int
+    state: str  # of the job
+    depth: int  # 1 for a job that reads the file itself
+    datums: int  # how many read it
+    datums_total: int  # how many the job has
+    skipped: int  # how many of those that read it were not run, their results being remembered
+    files: int  # that they wrote
+    size_bytes: int
+    datum: str  # id of the datum that wrote `file`; empty otherwise
+    file: FileInfo | None

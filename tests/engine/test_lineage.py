@@ -1,0 +1,222 @@
+"""Where files came from and what came of them, through the operations."""
+
+from typing import Any
+
+import pytest
+
+from trunkline.errors import CommitOpen, FileNotFoundInCommit, FilePurged, InvalidInput, NotFound
+from trunkline.model.jobs import JobState
+from trunkline.model.lineage import WhyStep
+from trunkline.model.versions import FileType
+
+
+@pytest.fixture
+def data(engine: Any) -> Any:
+    engine.engine.repos.create_repo("data")
+    engine.put("data", {"a": "apple\n", "b": "bear\n"})
+    return engine
+
+
+def why(driver: Any, repo: str, path: str, commit: str = "master", **options: Any) -> list[WhyStep]:
+    return list(driver.engine.lineage.why_file(repo, commit, path, **options))
+
+
+def test_a_file_leads_back_over_all_stages_to_the_commits_that_put_it(data) -> None:
+    first = data.head("data")
+    data.pipeline("one", "cp $data /pfs/out/")
+    data.pipeline("sum", "cat /pfs/one/* > /pfs/out/all", "one", glob="/")
+    data.job("sum")
+
+    steps = why(data, "sum", "all")
+
+    files = [(s.depth, s.input, s.file.repo, s.file.path) for s in steps if s.file]
+    assert files == [(0, "", "sum", "all"), (1, "one", "one", ""), (2, "data", "data", "a"),
+                     (2, "data", "data", "b")]  # fmt: skip
+    assert [s.parent for s in steps] == [0, 1, 2, 3, 4, 3, 6]
+    assert [s.put.commit for s in steps if s.put] == [first, first]
+    one, job = data.job("one"), data.job("sum")
+    top = steps[1].datum
+    assert (top.job, top.made_by, top.skipped) == (f"sum@{job.id}",) * 2 + (False,)
+    assert (top.cmd, top.stdin) == (("/bin/sh",), ("cat /pfs/one/* > /pfs/out/all",))
+    assert (top.pipeline_version, top.spec_commit) == (1, job.spec_commit)
+    assert {d.id for d in data.engine.datums.list_datums(f"one@{one.id}")} == {
+        s.datum.id for s in steps if s.datum and s.depth == 1
+    }
+    whole = steps[2].file
+    assert (whole.type, whole.size_bytes, whole.commit) == (FileType.DIR, 11, data.head("one"))
+    assert whole.digest == data.engine.files.inspect_file("one", "master", "/").digest
+
+
+def test_a_skipped_datum_names_the_job_that_ran_it_with_the_code_it_had_then(data) -> None:
+    data.pipeline("one", "cp $data /pfs/out/", description="first")
+    ran = data.job("one")
+    data.pipeline("one", "cp $data /pfs/out/", description="second", update=True)
+    data.job("one")
+    data.put("data", {"b": "boar\n"})
+    job = data.job("one")
+
+    [_, kept, source] = why(data, "one", "a")
+    [_, made, _] = why(data, "one", "b")
+
+    assert (kept.datum.job, kept.datum.skipped) == (f"one@{job.id}", True)
+    assert (kept.datum.made_by, kept.datum.spec_commit) == (f"one@{ran.id}", ran.spec_commit)
+    assert kept.datum.pipeline_version == 1
+    assert (made.datum.made_by, made.datum.pipeline_version) == (f"one@{job.id}", 2)
+    assert source.file.commit == data.head("data")
+    assert source.put.commit != data.head("data")
+
+
+def test_what_was_run_again_later_is_told_as_it_was_in_each_commit(data) -> None:
+    data.pipeline("one", "cp $data /pfs/out/", reprocess_spec="every_job")
+    first = data.job("one")
+    data.put("data", {"c": "cat\n"})
+    second = data.job("one")
+
+    assert why(data, "one", "a", first.id)[1].datum.made_by == f"one@{first.id}"
+    assert why(data, "one", "a")[1].datum.made_by == f"one@{second.id}"
+
+
+def test_a_skipped_datum_of_an_old_commit_is_found_though_it_ran_again_since(data) -> None:
+    data.pipeline("one", "cp $data /pfs/out/")
+    first = data.job("one")
+    data.put("data", {"c": "cat\n"})
+    second = data.job("one")
+    data.pipeline("one", "cp $data /pfs/out/", reprocess_spec="every_job", update=True)
+    third = data.job("one")
+
+    assert why(data, "one", "a", second.id)[1].datum.made_by == f"one@{first.id}"
+    assert why(data, "one", "a", third.id)[1].datum.made_by == f"one@{third.id}"
+
+
+def test_a_file_of_several_datums_leads_to_each_of_them(data) -> None:
+    data.pipeline("one", "cat $data > /pfs/out/all", output_merge="concat")
+    data.job("one")
+    data.put("data", {"c": "cat\n", "d": "dog\n"})
+    data.pipeline("two", "cp /pfs/one/all /pfs/out/", "one", glob="/")
+    data.job("two")
+
+    steps = why(data, "two", "all")
+
+    assert [s.file.path for s in steps if s.file and s.file.repo == "data"] == ["a", "b", "c", "d"]
+    assert [s.datum.skipped for s in steps if s.datum and s.depth == 1] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_link_to_an_input_was_written_by_the_datum_that_made_the_link(data) -> None:
+    data.pipeline("one", "ln -s $data /pfs/out/linked")
+    data.delete("data", "b")
+    assert data.job("one").state is JobState.SUCCESS
+
+    [file, datum, source] = why(data, "one", "linked")
+
+    assert datum.datum.made_by.startswith("one@")
+    assert (source.file.path, source.file.digest) == ("a", file.file.digest)
+
+
+def test_what_was_told_before_is_referred_to(data) -> None:
+    data.pipeline("one", "cp $data /pfs/out/x; cp $data /pfs/out/y", glob="/a")
+    data.pipeline("two", "cat /pfs/one/x /pfs/one/y > /pfs/out/z", "one", glob="/")
+    data.engine.pipelines.create_pipeline(
+        {
+            "pipeline": {"name": "both"},
+            "input": {
+                "cross": [
+                    {"pfs": {"repo": "one", "glob": "/x"}},
+                    {"pfs": {"repo": "one", "glob": "/y", "name": "other"}},
+                ]
+            },
+            "transform": {"cmd": ["/bin/sh"], "stdin": ["cat $one $other > /pfs/out/z"]},
+        }
+    )
+    data.job("both")
+
+    steps = why(data, "both", "z")
+
+    assert [(s.input, s.file.path) for s in steps if s.file and s.depth == 1] == [
+        ("one", "x"),
+        ("other", "y"),
+    ]
+    [told] = [s for s in steps if s.same_as]
+    assert told.datum.id == steps[told.same_as - 1].datum.id
+
+
+def test_a_depth_ends_the_answer(data) -> None:
+    data.pipeline("one", "cp $data /pfs/out/")
+    data.pipeline("two", "cp $one /pfs/out/", "one")
+    data.job("two")
+
+    steps = why(data, "two", "a", depth=1)
+
+    assert [s.file.repo for s in steps if s.file] == ["two", "one"]
+    assert steps[-1].remark == "not followed any further"
+    with pytest.raises(InvalidInput, match="depth of -1"):
+        why(data, "two", "a", depth=-1)
+
+
+def test_a_file_that_a_user_put_names_its_commit(data) -> None:
+    put = data.head("data")
+    data.engine.files.modify_files("data", "master", [], description="nothing")
+    data.put("data", {"c": "cat\n"})
+
+    [step] = why(data, "data", "a")
+
+    assert (step.put.repo, step.put.commit) == ("data", put)
+
+
+def test_a_commit_of_a_user_on_top_of_outputs_tells_what_of_it_a_job_wrote(data) -> None:
+    data.pipeline("one", "cp $data /pfs/out/")
+    job = data.job("one")
+    data.engine.branches.create_branch("one", "mine", head=job.id)
+    data.put("one", {"b": "mine\n"}, branch="mine")
+
+    assert why(data, "one", "a", "mine")[1].datum.job == f"one@{job.id}"
+    assert why(data, "one", "b", "mine")[0].put.commit == data.head("one", "mine")
+
+
+def test_what_can_not_be_answered_is_said(data) -> None:
+    data.pipeline("one", "mkdir /pfs/out/d; cp $data /pfs/out/d/")
+    data.job("one")
+    data.engine.commits.start_commit("data", branch="master")
+
+    with pytest.raises(FileNotFoundInCommit, match="no file '/c'"):
+        why(data, "one", "/c", "master^")
+    with pytest.raises(InvalidInput, match="'/d' is a directory in one@.*ask about one of its"):
+        why(data, "one", "/d", "master^")
+    with pytest.raises(CommitOpen, match="to tell where a file came from"):
+        why(data, "one", "/d/a")
+
+
+def test_the_output_of_a_job_whose_record_was_deleted_says_so(data) -> None:
+    data.pipeline("one", "cp $data /pfs/out/")
+    first = data.job("one")
+    data.put("data", {"b": "boar\n"})
+    second = data.job("one")
+    data.engine.jobs.delete_job(f"one@{first.id}")
+
+    assert why(data, "one", "a")[1].datum.made_by == ""
+    data.engine.jobs.delete_job(f"one@{second.id}")
+    [step] = why(data, "one", "a")
+    assert step.put is None
+    assert step.remark.endswith("wrote it; the record of its job has been deleted")
+
+
+def test_what_was_purged_is_not_answered_and_inputs_that_were_say_so(data) -> None:
+    data.pipeline("one", "cp $data /pfs/out/")
+    data.job("one")
+    data.engine.purges.purge(["data:/b"], reason="asked for", rerun=False)
+
+    with pytest.raises(FilePurged, match="asked for"):
+        why(data, "one", "b")
+    assert [s.file.path for s in why(data, "one", "a") if s.file] == ["a", "a"]
+
+
+def test_a_failed_commit_has_no_files_to_ask_about(data) -> None:
+    data.pipeline("one", "exit 3", datum_tries=1)
+    data.job("one")
+
+    with pytest.raises(NotFound, match="has no files: job one@.* ended as failure"):
+        why(data, "one", "a")
