@@ -140,7 +140,7 @@ class StubOperations:
                 return found.commits[0]
             case "list_all_commits":
                 return iter(found.commits)
-            case "list_purged" | "why_file":
+            case "list_purged" | "why_file" | "impact_of_file":
                 return iter(())
             case "purge":
                 return found.purge

@@ -102,6 +102,7 @@ COMMANDS = [
     (f"delete job x@{RUN}", "delete_job", (f"p/x@{RUN}",), {}),
     (f"inspect datum x@{RUN} 0101", "inspect_datum", (f"p/x@{RUN}", "0101"), {}),
     ("why x@master:/f", "why_file", ("p/x", "master", "/f"), {"depth": 0}),
+    ("impact x@master:/f --files", "impact_of_file", ("p/x", "master", "/f"), {"files": True}),
     ("list purged a@b", "list_purged", ("p/a", "b", "/"), {}),
     ("purge a:/x --yes", "purge", (["p/a:/x"],), {"rerun": True}),
     ("undelete repo a", "undelete", ("repo", "p/a"), {}),

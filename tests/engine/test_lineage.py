@@ -6,7 +6,7 @@ import pytest
 
 from trunkline.errors import CommitOpen, FileNotFoundInCommit, FilePurged, InvalidInput, NotFound
 from trunkline.model.jobs import JobState
-from trunkline.model.lineage import WhyStep
+from trunkline.model.lineage import ImpactStep, WhyStep
 from trunkline.model.versions import FileType
 
 
@@ -19,6 +19,12 @@ def data(engine: Any) -> Any:
 
 def why(driver: Any, repo: str, path: str, commit: str = "master", **options: Any) -> list[WhyStep]:
     return list(driver.engine.lineage.why_file(repo, commit, path, **options))
+
+
+def impact(
+    driver: Any, repo: str, path: str, commit: str = "master", **options: Any
+) -> list[ImpactStep]:
+    return list(driver.engine.lineage.impact_of_file(repo, commit, path, **options))
 
 
 def test_a_file_leads_back_over_all_stages_to_the_commits_that_put_it(data) -> None:
@@ -220,3 +226,78 @@ def test_a_failed_commit_has_no_files_to_ask_about(data) -> None:
 
     with pytest.raises(NotFound, match="has no files: job one@.* ended as failure"):
         why(data, "one", "a")
+
+
+# --- forward --------------------------------------------------------------------------------------
+
+
+def test_a_file_leads_forward_to_every_job_that_read_it_or_what_was_made_of_it(data) -> None:
+    data.pipeline("one", "cp $data /pfs/out/; cp $data /pfs/out/more-$(basename $data)")
+    data.pipeline("two", "cp $one /pfs/out/", "one")
+    data.pipeline("sum", "cat /pfs/two/* > /pfs/out/all", "two", glob="/")
+    data.pipeline("other", "cp $data /pfs/out/", glob="/b")
+    data.job("sum")
+    data.job("other")
+
+    steps = impact(data, "data", "a")
+
+    assert [(s.job.partition("@")[0], s.depth, s.datums, s.datums_total, s.files, s.size_bytes)
+            for s in steps] == [("one", 1, 1, 2, 2, 12), ("two", 2, 2, 4, 2, 12),
+                                ("sum", 3, 1, 1, 1, 22)]  # fmt: skip
+    assert {s.state for s in steps} == {"success"}
+    listed = impact(data, "data", "a", files=True)
+    assert [s.file.path for s in listed if s.file] == ["a", "more-a", "a", "more-a", "all"]
+    assert next(s.datum for s in listed if s.file) == why(data, "one", "a")[1].datum.id
+    assert [s.job.partition("@")[0] for s in impact(data, "data", "a", depth=1)] == ["one"]
+    assert impact(data, "sum", "all") == []
+
+
+def test_a_directory_that_was_matched_was_read_with_all_its_files(data) -> None:
+    data.put("data", {"d/x": "1\n", "d/y": "2\n", "e/x": "3\n", "dd": "4\n"})
+    data.pipeline("one", "find $data -type f | wc -l > /pfs/out/$(basename $data)")
+    data.job("one")
+
+    [step, file] = impact(data, "data", "d/x", files=True)
+
+    assert (step.datums, step.datums_total, step.files) == (1, 5, 1)
+    assert file.file.path == "d"
+
+
+def test_what_was_skipped_counts_for_each_job_that_has_it(data) -> None:
+    data.pipeline("one", "cp $data /pfs/out/")
+    data.job("one")
+    before = data.head("data")
+    data.pipeline("one", "cp $data /pfs/out/", description="new", update=True)
+    data.job("one")
+    data.put("data", {"c": "cat\n"})
+    data.job("one")
+
+    steps = impact(data, "data", "a", before)
+
+    assert [(s.pipeline_version, s.datums, s.skipped, s.files) for s in steps] == [
+        (1, 1, 0, 1),
+        (2, 1, 1, 1),
+    ]
+
+
+def test_what_several_datums_wrote_together_came_of_each(data) -> None:
+    data.pipeline("one", "cat $data > /pfs/out/all", output_merge="concat")
+    data.pipeline("two", "cp $one /pfs/out/", "one")
+    data.job("two")
+
+    for path in ("a", "b"):
+        first, file, second, copy = impact(data, "data", path, files=True)
+        assert (first.files, first.size_bytes, second.depth) == (1, 11, 2)
+        assert (file.file.path, copy.file.path) == ("all", "all")
+
+
+def test_jobs_that_failed_or_wait_are_named_though_nothing_came_of_them(data) -> None:
+    data.pipeline("bad", "exit 1", datum_tries=1)
+    data.pipeline("after", "cp $bad /pfs/out/", "bad")
+    data.job("after")
+
+    [step] = impact(data, "data", "a")
+
+    assert (step.state, step.datums, step.files) == ("failure", 1, 0)
+    with pytest.raises(InvalidInput, match="is a directory"):
+        impact(data, "data", "/")

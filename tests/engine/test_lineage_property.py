@@ -1,4 +1,6 @@
-"""`why` names exactly the datums that wrote a file, whatever the pipelines and edits.
+"""`why` names exactly the datums that wrote a file, and `impact` is its inverse.
+
+Whatever the pipelines and edits.
 
 A slow and obvious model makes the outputs of each stage anew and remembers who wrote what.
 """
@@ -16,7 +18,7 @@ from trunkline.api.changes import DeleteFile, PutFile
 from trunkline.config import load
 from trunkline.engine.engine import Engine
 from trunkline.model.jobs import JobState
-from trunkline.model.lineage import WhyStep
+from trunkline.model.lineage import ImpactStep, WhyStep
 
 Tree = dict[str, str]
 
@@ -127,6 +129,7 @@ class World:
 
     def check(self) -> int:
         steps = 0
+        wrote: set[tuple[str, str, str]] = set()  # (repo of the input, its path, output)
         for stage, name in enumerate(self.names):
             found = self.engine.files.list_files(name, "master", "/", recursive=True)
             assert {info.path for info in found} == set(self.model[stage].tree)
@@ -134,7 +137,38 @@ class World:
                 answer = list(self.engine.lineage.why_file(name, "master", path))
                 self._check_answer(answer)
                 steps += len(answer)
+                if stage:
+                    above = self.names[stage - 1]
+                    read = [s.file for s in answer if s.depth == 1 and s.file]
+                    wrote |= {(above, file.path, path) for file in read}
+        self._check_inverse(wrote)
         return steps
+
+    def _check_inverse(self, wrote: set[tuple[str, str, str]]) -> None:
+        for stage, name in enumerate(self.names):
+            for path in self.model[stage].tree:
+                steps = list(self.engine.lineage.impact_of_file(name, "master", path, files=True))
+                expected = {
+                    out
+                    for repo, given, out in wrote
+                    if repo == name and path in below(self.model[stage].tree, given)
+                }
+                near = [s for s in steps if s.depth == 1]
+                assert {s.file.path for s in near if s.file} == expected
+                assert sum(s.files for s in near if not s.file) == len(expected)
+                self._check_whole(stage, path, steps)
+
+    def _check_whole(self, stage: int, path: str, steps: list[ImpactStep]) -> None:
+        """All stages behind: what the model finds by going through all datums."""
+        reached = {path}
+        for behind in range(stage + 1, len(self.names)):
+            source, target = self.model[behind - 1], self.model[behind]
+            glob = self.stages[behind - 1][1]
+            reading = [d for d in datums(source.tree, glob) if reached & set(below(source.tree, d))]
+            reached = {out for out in target.tree if target.writers[out] & set(reading)}
+            found = [s for s in steps if s.job.startswith(f"{self.names[behind]}@")]
+            assert sum(s.datums for s in found) == len(reading)
+            assert {s.file.path for s in found if s.file} == reached
 
     def _check_answer(self, answer: list[WhyStep]) -> None:
         below_step: dict[int, list[WhyStep]] = defaultdict(list)
@@ -161,7 +195,7 @@ class World:
 
 @settings(max_examples=10, deadline=None)
 @given(stages=STAGES, edits=st.lists(TREES, min_size=1, max_size=2))
-def test_why_names_exactly_the_datums_that_wrote_a_file(
+def test_why_names_exactly_the_datums_that_wrote_a_file_and_impact_is_its_inverse(
     stages: list[tuple[str, str]], edits: list[Tree]
 ) -> None:
     place = Path(tempfile.mkdtemp(prefix="trunkline-test-"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from trunkline.api.operation import operation
 
 if TYPE_CHECKING:
-    from trunkline.model.lineage import WhyStep
+    from trunkline.model.lineage import ImpactStep, WhyStep
 
 
 class Lineage(Protocol):
@@ -19,4 +19,15 @@ class Lineage(Protocol):
         A tree, line by line: what is below a step follows it. `depth` datums behind one another are
         followed (0: all). Raises CommitOpen, FileNotFoundInCommit, FilePurged, and InvalidInput for
         a directory.
+        """
+
+    @operation("GET", "/repos/{repo}/impact/{commit}/{path}")
+    def impact_of_file(
+        self, repo: str, commit: str, path: str, *, depth: int = 0, files: bool = False
+    ) -> Iterator[ImpactStep]:
+        """What came of a file: the jobs whose datums read it, or what was made of it, in order.
+
+        A datum reads a file if a glob matched it or a directory above it. `depth` jobs behind one
+        another are followed (0: all); with `files`, what the datums wrote follows each job. Raises
+        CommitOpen, FileNotFoundInCommit, FilePurged, and InvalidInput for a directory.
         """

@@ -75,6 +75,7 @@ WORDS: dict[str, str] = {
     "log": "differences",
     "logs": "datums",
     "why": "lineage",
+    "impact": "lineage",
     "version": "admin",
     "status": "checkouts",
     "doctor": "doctor",

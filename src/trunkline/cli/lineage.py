@@ -6,10 +6,10 @@ import click
 
 from trunkline.cli.arguments import NUMBER_MAX, file_of
 from trunkline.cli.command import command, option
-from trunkline.cli.output import shortened, show_lines, size, when
-from trunkline.cli.session import operations
+from trunkline.cli.output import counted, shortened, show_lines, size, when, write
+from trunkline.cli.session import Shape, current, operations
 from trunkline.errors import InvalidInput
-from trunkline.model.lineage import DatumOrigin, WhyStep
+from trunkline.model.lineage import DatumOrigin, ImpactStep, WhyStep
 from trunkline.model.versions import FileInfo, FileType, spec_branch
 
 _ID_SHOWN = 12  # letters of digests and of ids of datums, which commands find by their beginning
@@ -30,6 +30,57 @@ def why(file: str, depth: int) -> None:
     """Show what a file was made from: datums, their inputs and code, back to what was put."""
     repo, ref, path = _file(file)
     show_lines(operations().lineage.why_file(repo, ref, path, depth=_limit(depth)), _why_lines)
+
+
+@command(
+    shows=True,
+    examples=["impact training@master:/iris.csv", "impact training@4f2a…:/iris.csv --files"],
+)
+@click.argument("file", metavar="REPO@REF:/PATH")
+@option("--files", is_flag=True, help="List the files, not only how many they are.")
+@_depth
+def impact(file: str, files: bool, depth: int) -> None:
+    """Show which datums of which jobs read a file, and what came of it over all stages."""
+    repo, ref, path = _file(file)
+    totals = _Totals()
+    steps = operations().lineage.impact_of_file(repo, ref, path, depth=_limit(depth), files=files)
+    show_lines(steps, totals.lines)
+    if current().shape == Shape.TABLE:
+        write(totals.sentence)
+
+
+class _Totals:
+    """Adds up jobs while they are printed."""
+
+    def __init__(self) -> None:
+        self._jobs = self._datums = self._files = self._bytes = 0
+
+    def lines(self, step: ImpactStep) -> Iterator[str]:
+        margin = "  " * (step.depth - 1)
+        if step.file is not None:
+            yield f"{margin}  {_shown(step.file)} by datum {step.datum[:_ID_SHOWN]}"
+            return
+        self._jobs += 1
+        self._datums += step.datums
+        self._files += step.files
+        self._bytes += step.size_bytes
+        skipped = f" ({step.skipped} skipped)" if step.skipped else ""
+        yield (
+            f"{margin}{step.job} {step.state}: {step.datums} of "
+            f"{counted(step.datums_total, 'datum')}{skipped} wrote {counted(step.files, 'file')} "
+            f"({size(step.size_bytes)})"
+        )
+        if step.remark:
+            yield f"{margin}  {step.remark}"
+
+    @property
+    def sentence(self) -> str:
+        if not self._jobs:
+            return "no datum of any job read it"
+        return (
+            f"in all: {counted(self._jobs, 'job')}, {counted(self._datums, 'datum')}, "
+            f"{counted(self._files, 'file')} ({size(self._bytes)})"
+        )
 
 
 def _file(text: str) -> tuple[str, str, str]:

@@ -107,6 +107,11 @@ def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
     return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
 
 
+def counted(number: int, thing: str) -> str:
+    """How many things: 1 file, 2,000 files."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def shortened(text: str, most: int) -> str:
     """One line of at most so many characters, `...` where some were cut off."""
     line = " ".join(text.split())

@@ -16,7 +16,7 @@ from trunkline.model.versions import FileInfo, FileType
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-    from trunkline.model.lineage import WhyStep
+    from trunkline.model.lineage import ImpactStep, WhyStep
 
 READ_BYTES = 1024 * 1024  # fetched at a time when a file object is read in small steps
 
@@ -103,6 +103,12 @@ class FileHandle:
     def why(self, *, depth: int = 0) -> Iterator[WhyStep]:
         """Where this file came from, down to puts; see `Lineage.why_file`."""
         return self._operations.lineage.why_file(self.repo, self.ref, self.path, depth=depth)
+
+    def impact(self, *, depth: int = 0, files: bool = False) -> Iterator[ImpactStep]:
+        """What came of this file; see `Lineage.impact_of_file`."""
+        return self._operations.lineage.impact_of_file(
+            self.repo, self.ref, self.path, depth=depth, files=files
+        )
 
     def pandas(self, **options: Any) -> pandas.DataFrame:
         """The content as a pandas DataFrame, read as its name ends (.csv, .parquet, …).

@@ -17,7 +17,7 @@ from trunkline.files.tree import Entry
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.search import FoundDatum, PlanReader
-from trunkline.jobs.writers import merged_writers, writers_below
+from trunkline.jobs.writers import merged_writers, unremembered, writers_below
 from trunkline.model.jobs import DatumState
 from trunkline.model.lineage import DatumOrigin, PutOrigin, WhyStep
 from trunkline.model.names import check_path
@@ -144,6 +144,8 @@ class Origins:
         yield step
         keys = self._writers(file, record, job)
         left = set(keys)
+        if self._merged(job):
+            yield from self._not_remembered(step, job)
         for found in self._plans.with_keys(job, keys):
             left.discard(found.planned.key)
             yield from self._of_datum(job, found, parent=step.number, depth=step.depth)
@@ -153,9 +155,21 @@ class Origins:
                 remark=f"datum {key}, which is not in the record of job {job.name} any more",
             )
 
+    def _not_remembered(self, step: WhyStep, job: JobRecord) -> Iterator[WhyStep]:
+        keys = (found.planned.key for found in self._plans.datums(job))
+        if lost := unremembered(self._services.database, keys):
+            yield replace(
+                self._next(step.number, step.depth),
+                remark=f"what {lost} datums of job {job.name} wrote is not remembered any more",
+            )
+
+    def _merged(self, job: JobRecord) -> bool:
+        """Whether a file may be of several datums."""
+        return self._version(job).spec.get("output_merge") == "concat"
+
     def _writers(self, file: FileInfo, record: CommitRecord, job: JobRecord) -> set[str]:
         services = self._services
-        if self._version(job).spec.get("output_merge") == "concat":
+        if self._merged(job):
             return merged_writers(
                 services.database, services.trees, self._plans, job, file.path, file.type
             )

@@ -55,6 +55,16 @@ def merged_files(database: Database, trees: Trees, keys: Iterable[str]) -> list[
     return sorted(_places(database, trees, keys, "", None))
 
 
+def unremembered(database: Database, keys: Iterable[str]) -> int:
+    """Of how many datums it is not known any more what they wrote."""
+    source = iter(keys)
+    lost = 0
+    while batch := list(islice(source, _BATCH)):
+        with database.read() as tx:
+            lost += len(batch) - len(tables.results_of(tx, batch))
+    return lost
+
+
 def _places(
     database: Database, trees: Trees, keys: Iterable[str], low: str, high: str | None
 ) -> Iterator[tuple[str, str]]:

@@ -69,3 +69,4 @@ class ImpactStep:
     size_bytes: int
     datum: str  # id of the datum that wrote `file`; empty otherwise
     file: FileInfo | None
+    remark: str  # what is missing from the numbers
