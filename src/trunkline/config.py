@@ -176,6 +176,11 @@ def _whole(env: Mapping[str, str], name: str, of: str = " of bytes") -> int | No
     return int(text)
 
 
+def datum_door() -> str:
+    """Where user code asks for its next datum; empty outside of pipelines with datum_batching."""
+    return os.environ.get("TRUNKLINE_NEXT_DATUM", "")
+
+
 def environment_for(config: Config) -> dict[str, str]:
     """The environment of a process that must work on the same data directory."""
     return {**os.environ, "TRUNKLINE_HOME": config.home_path}

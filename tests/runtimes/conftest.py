@@ -23,7 +23,7 @@ from trunkline.runtimes.process import isolation_available, open_slot
 
 # The conformance suites are modules that several rooms may run; they are no tests by themselves.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "suites"))
-pytest.register_assert_rewrite("runtime_suite")
+pytest.register_assert_rewrite("runtime_suite", "batch_suite")
 
 NOBODY = 65534
 HANG_S = 100  # a child that takes longer is killed, which fails its test

@@ -47,7 +47,7 @@ def test_any_tree_is_measured_and_emptied(
 def test_one_entry_may_be_kept(tmp_path: Path) -> None:
     grow(tmp_path, {"out": {"out": None}, "in": {"out": None}})
 
-    scratch.empty(tmp_path, keep="out")
+    scratch.empty(tmp_path, keep=("out",))
 
     assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*"))] == ["out", "out/out"]
 

@@ -97,6 +97,7 @@ WORDS: dict[str, str] = {
 SPECIAL: dict[str, dict[str, str]] = {
     "delete": {"all": "admin"},
     "diff": {"file": "differences"},
+    "next": {"datum": "batching"},
     "undelete": dict.fromkeys(("repo", "branch", "tag", "commit", "pipeline"), "trash"),
 }
 _PLURALS = {"branches": "branch", "commitV2": "commit"}

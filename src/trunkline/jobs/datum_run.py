@@ -18,7 +18,7 @@ from trunkline.jobs.outputs import OutputRefused, collect
 from trunkline.jobs.segments import PlannedDatum
 from trunkline.model.jobs import DatumState
 from trunkline.model.versions import FileType
-from trunkline.pipelines.environment import datum_environment
+from trunkline.pipelines.environment import datum_environment, job_environment
 from trunkline.runtimes.base import Command, ExitReport, Slot
 
 _LOG_CHUNK_BYTES = 1024 * 1024
@@ -46,6 +46,7 @@ class Context:
     code_dir: str  # where that is on this machine, or empty
     lock: str  # chunk of the lock of its Python packages, or empty
     server_path: str  # where programs that Trunkline needs itself are looked for
+    batching: bool  # cmd is one process for many datums, which asks for each
     log_bytes_max: int  # kept of the log of a datum
 
     def as_message(self) -> dict[str, Any]:
@@ -167,6 +168,10 @@ class DatumRun:
             last_words=log.last_words() if state is DatumState.FAILED else "",
         )
 
+    def end_batch(self) -> None:
+        """No more datums for the process that was kept for them, if there is one."""
+        self._slot.end_batch()
+
     def _materialise(
         self, context: Context, planned: PlannedDatum, size: int, clock: "_Clock"
     ) -> Path:
@@ -214,7 +219,19 @@ class DatumRun:
     ) -> ExitReport:
         command = self._as_command(context, context.cmd, context.stdin, planned, job)
         with clock.measure("process"):
-            report = self._slot.run(command, on_output=log.add, cancelled=cancelled, tick=log.tick)
+            if context.batching:
+                shared = _shared_environment(context, job)
+                report = self._slot.run_next(
+                    replace(command, env=shared),
+                    {n: value for n, value in command.env.items() if shared.get(n) != value},
+                    on_output=log.add,
+                    cancelled=cancelled,
+                    tick=log.tick,
+                )
+            else:
+                report = self._slot.run(
+                    command, on_output=log.add, cancelled=cancelled, tick=log.tick
+                )
         log.end_lines()
         return report
 
@@ -269,6 +286,12 @@ class DatumRun:
             return tuple(str(self.trees.chunks.put(piece)) for piece in pieces)
         except TrunklineError:  # a full disk loses the log, not the outcome
             return ()
+
+
+def _shared_environment(context: Context, job: str) -> dict[str, str]:
+    return context.env | job_environment(
+        pipeline=context.pipeline, job=job, output_commit=job, spec_commit=context.spec_commit
+    )
 
 
 class _Clock:

@@ -348,7 +348,10 @@ class Dispatcher:
         if job is None or job.state is not JobState.RUNNING or job.leased >= job.fresh:
             return None
         size = lease_size(
-            remaining=job.fresh - job.leased, workers=active.workers, datum_s=active.datum_s
+            remaining=job.fresh - job.leased,
+            workers=active.workers,
+            datum_s=active.datum_s,
+            batching=active.context.batching,
         )
         until = min(job.leased + size, job.fresh)
         tables.advance_leased(tx, number, until)
@@ -511,6 +514,7 @@ def _context(
         code_dir="",
         lock=record.lock,
         server_path=config.path,
+        batching=transform.datum_batching,
         log_bytes_max=config.log_bytes_max,
     )
 

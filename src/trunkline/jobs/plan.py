@@ -11,6 +11,8 @@ from itertools import islice
 from trunkline.jobs.segments import SEGMENT_DATUMS, PlannedDatum
 from trunkline.pipelines.datums import Datum
 
+_BATCH_LEAST = 8  # datums for a process that is started for them
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedSegment:
@@ -54,12 +56,18 @@ def _first_time(keyed: list[tuple[str, Datum]], seen: set[bytes]) -> list[tuple[
     return first
 
 
-def lease_size(*, remaining: int, workers: int, datum_s: float | None) -> int:
+def lease_size(
+    *, remaining: int, workers: int, datum_s: float | None, batching: bool = False
+) -> int:
     """How many datums to hand to one worker at once.
 
     About half a second of work, as far as the duration of a datum is known; and never so many that
-    the other workers run dry.
+    the other workers run dry. `batching`: a process is started for each lease and may take long to
+    start, so more work, and a few even at the end.
     """
     fair = max(1, remaining // (2 * max(1, workers)))
-    wanted = 4 if datum_s is None else int(0.5 / max(datum_s, 0.0005))
+    seconds, unknown = 0.5, 4
+    if batching:
+        fair, seconds, unknown = max(fair, min(remaining, _BATCH_LEAST)), 10.0, _BATCH_LEAST
+    wanted = unknown if datum_s is None else int(seconds / max(datum_s, 0.0005))
     return max(1, min(fair, wanted, SEGMENT_DATUMS))

@@ -147,6 +147,7 @@ class _Worker:
                 self._report(lease, pending, writer, last=False)
                 pending, reported = [], time.monotonic()
                 writer = DeltaWriter(self._runner.trees, by_datum=True)
+        self._runner.end_batch()
         self._report(lease, pending, writer, last=True)
         self._cancelled.discard(lease)
 

@@ -61,6 +61,7 @@ class Transform:
     user: str = ""
     working_dir: str = ""
     accept_return_code: tuple[int, ...] = ()
+    datum_batching: bool = False  # one process asks for one datum after the other
     code: str = ""  # directory as written in the spec; its content is a file set
     requirements: str = ""  # lines of a requirements file, or the name of one in the code
 

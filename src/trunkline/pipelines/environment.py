@@ -37,21 +37,29 @@ def datum_environment(
             found |= _of_input(alias, file)
     for file in files:
         found |= _of_input(file.name, file)
-    found |= {
+    found |= job_environment(
+        pipeline=pipeline, job=job, output_commit=output_commit, spec_commit=spec_commit
+    )
+    found |= {"PACH_DATUM_ID": datum_id, "TRUNKLINE_DATUM_ID": datum_id}
+    return found
+
+
+def job_environment(
+    *, pipeline: str, job: str, output_commit: str, spec_commit: str
+) -> dict[str, str]:
+    """The variables that all datums of a job share."""
+    return {
         "PACH_JOB_ID": job,
         "PACH_OUTPUT_COMMIT_ID": output_commit,
-        "PACH_DATUM_ID": datum_id,
         "PPS_PIPELINE_NAME": bare_name(pipeline),
         "PPS_PROJECT_NAME": project_of(pipeline),
         "PPS_SPEC_COMMIT": spec_commit,
         "TRUNKLINE_JOB_ID": job,
         "TRUNKLINE_OUTPUT_COMMIT_ID": output_commit,
-        "TRUNKLINE_DATUM_ID": datum_id,
         "TRUNKLINE_PIPELINE_NAME": bare_name(pipeline),
         "TRUNKLINE_PROJECT_NAME": project_of(pipeline),
         "TRUNKLINE_SPEC_COMMIT": spec_commit,
     }
-    return found
 
 
 def input_path(file: DatumFile) -> str:

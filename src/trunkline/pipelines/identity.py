@@ -5,8 +5,8 @@ The one place that decides it. Two hashes:
 * the **salt** of a pipeline version covers all that can change what its code computes: image, cmd,
   stdin, err_cmd, err_stdin, env, user, working_dir, accepted codes, the digest of `/code`, which
   inputs are given as empty files, the spec's own `salt` and a nonce. Not parallelism, resources,
-  timeouts, tries, description; and not output_merge, which says how outputs are put together, not
-  what a datum's output is;
+  timeouts, tries, description, datum_batching; and not output_merge, which says how outputs are
+  put together, not what a datum's output is;
 * the **key** of a datum covers the pipeline's full name (so no two projects share results), per
   file its input's name, path, type and content digest, its keys in a join or group (the code is
   told them), and the salt. Not repo, branch, commit or time: equal content is equal work. Files are

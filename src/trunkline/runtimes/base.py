@@ -12,6 +12,9 @@ from typing import Protocol
 PFS = "/pfs"
 OUT = "/pfs/out"
 CODE = "/code"
+BATCH_DOOR = ".next"  # below /pfs: where a command with datum_batching asks for the next datum
+BATCH_ENV = ".env"  # below /pfs: the variables of the datum that it was given, for a shell
+BATCH_VARIABLE = "TRUNKLINE_NEXT_DATUM"  # in its environment: the path of that door
 SLOT_VARIABLE = "TRUNKLINE_SLOT"  # in the environment of every command: the slot's marker
 
 OnOutput = Callable[[str, bytes], None]  # ("stdout" or "stderr", the bytes as they arrived)
@@ -54,7 +57,8 @@ class ExitReport:
 class Slot(Protocol):
     """A place for one command at a time; made once per worker and used for many datums.
 
-    Order: `stage`, fill the directory, `run` (as often as needed), read `out`, `clear`.
+    Order: `stage`, fill the directory, `run` or `run_next` (as often as needed), read `out`,
+    `clear`.
     """
 
     @property
@@ -91,6 +95,31 @@ class Slot(Protocol):
 
         `tick` is called about five times a second. What `on_output` or `tick` raises stops the
         command and is passed on.
+        """
+        ...
+
+    def run_next(
+        self,
+        command: Command,
+        told: Mapping[str, str],
+        *,
+        on_output: OnOutput,
+        cancelled: Callable[[], bool],
+        tick: Callable[[], None],
+    ) -> ExitReport:
+        """Have one datum processed by a command that asks for one after the other (`asking`).
+
+        Its process stays for the calls to come; it is started if there is none. `told` are the
+        variables of the datum, `command.env` those that all datums share. The limits of the command
+        are those of each datum. That it asks for the next one, without an error, counts as code 0;
+        its end counts as that of a command. Without another call, `end_batch`.
+        """
+        ...
+
+    def end_batch(self) -> None:
+        """End the process of `run_next` with all that it started; nothing to do if there is none.
+
+        So do `close`, and `clear` and `stage` where they can't keep it.
         """
         ...
 

@@ -12,12 +12,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from trunkline.errors import InvalidInput, NotSupported, OperationFailed
 from trunkline.runtimes import namespace, scratch
 from trunkline.runtimes.base import CODE, OUT, PFS, Command, ExitReport, OnOutput, Slot
+from trunkline.runtimes.batch import Batch, with_door
 from trunkline.runtimes.rewrite import rewritten
 from trunkline.runtimes.supervise import Supervisor
 
@@ -99,6 +101,7 @@ class NamespaceSlot:
         self._supervisor = Supervisor(
             out=self._out, output_bytes_max=output_bytes_max, marker=marker
         )
+        self._batch = Batch(self._supervisor)
         self._mounts = namespace.MountTable()
         self._mount_all()
         self._empty(self._large)
@@ -113,6 +116,8 @@ class NamespaceSlot:
             self.clear()
         small = size_bytes + files * _PAGE_BYTES <= SMALL_BYTES_MAX
         chosen = self._small if small else self._large
+        if self._batch.alive and self._staged == self._large:
+            chosen = self._large  # a running process keeps what it sees as /pfs
         if chosen != self._staged:
             self._staged = chosen
             self._mount_pfs()
@@ -133,6 +138,27 @@ class NamespaceSlot:
     ) -> ExitReport:
         return self._supervisor.run(command, on_output=on_output, cancelled=cancelled, tick=tick)
 
+    def run_next(
+        self,
+        command: Command,
+        told: Mapping[str, str],
+        *,
+        on_output: OnOutput,
+        cancelled: Callable[[], bool],
+        tick: Callable[[], None],
+    ) -> ExitReport:
+        return self._batch.run(
+            with_door(command),
+            told,
+            self._staged,
+            on_output=on_output,
+            cancelled=cancelled,
+            tick=tick,
+        )
+
+    def end_batch(self) -> None:
+        self._batch.end()
+
     def clear(self) -> None:
         if self._mounts.changed():
             self._mount_all()
@@ -141,15 +167,17 @@ class NamespaceSlot:
         self._used = False
 
     def close(self) -> None:
+        self.end_batch()
         self.clear()
         self._mounts.close()
         self._supervisor.close()
 
     def _empty(self, staged: Path) -> None:
-        scratch.empty(staged, keep="out")
+        scratch.empty(staged, keep=self._batch.kept)
 
     def _mount_all(self) -> None:
         """Begin again with our own mounts only; what user code mounted (as root) goes away."""
+        self._batch.end()
         self._unmount(str(self._small), str(self._large), str(self._out))
         namespace.mount_memory(str(self._small), size_bytes=MEMORY_BYTES_MAX)
         for staged in (self._small, self._large):
@@ -158,6 +186,7 @@ class NamespaceSlot:
         self._mount_code()
 
     def _mount_pfs(self) -> None:
+        self._batch.end()  # its process would go on seeing what was there before
         self._unmount(PFS)
         namespace.bind(str(self._staged), PFS, read_only=True)
         namespace.bind(str(self._out), OUT)
@@ -194,6 +223,7 @@ class RewriteSlot:
         self._supervisor = Supervisor(
             out=self._out, output_bytes_max=output_bytes_max, marker=marker
         )
+        self._batch = Batch(self._supervisor)
         # Only root's commands can mount something on the host.
         may_mount = sys.platform == "linux" and os.geteuid() == 0
         self._mounts = namespace.MountTable() if may_mount else None
@@ -220,26 +250,52 @@ class RewriteSlot:
         cancelled: Callable[[], bool],
         tick: Callable[[], None],
     ) -> ExitReport:
-        if not self._protected:
-            scratch.protect(self._pfs, except_for="out")
-            self._protected = True
+        self._protect()
         return self._supervisor.run(
-            rewritten(command, pfs=str(self._pfs), code=str(self._code)),
+            self._rewritten(command), on_output=on_output, cancelled=cancelled, tick=tick
+        )
+
+    def run_next(
+        self,
+        command: Command,
+        told: Mapping[str, str],
+        *,
+        on_output: OnOutput,
+        cancelled: Callable[[], bool],
+        tick: Callable[[], None],
+    ) -> ExitReport:
+        return self._batch.run(
+            self._rewritten(with_door(command)),
+            self._rewritten(replace(command, env=told)).env,
+            self._pfs,
+            staged=self._protect,
             on_output=on_output,
             cancelled=cancelled,
             tick=tick,
         )
 
+    def end_batch(self) -> None:
+        self._batch.end()
+
     def clear(self) -> None:
         if self._mounts is not None and self._mounts.changed():
             for point in self._mounts.below((str(self._pfs),)):
                 namespace.unmount(point)
-        scratch.empty(self._pfs, keep="out")
+        scratch.empty(self._pfs, keep=self._batch.kept)
         scratch.empty(self._out)
         self._protected = False
         self._used = False
 
+    def _protect(self) -> None:
+        if not self._protected:
+            scratch.protect(self._pfs, except_for="out")
+            self._protected = True
+
+    def _rewritten(self, command: Command) -> Command:
+        return rewritten(command, pfs=str(self._pfs), code=str(self._code))
+
     def close(self) -> None:
+        self.end_batch()
         self.clear()
         if self._mounts is not None:
             self._mounts.close()

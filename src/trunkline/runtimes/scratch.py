@@ -10,6 +10,7 @@ is nested. Two open files and no recursion, whatever the depth; no path is ever 
 import os
 import secrets
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from trunkline.errors import OperationFailed
@@ -27,8 +28,8 @@ def ensure_directory(directory: Path) -> Path:
     return directory
 
 
-def empty(directory: Path, *, keep: str = "") -> None:
-    """Remove everything in the directory, except the entry `keep`; no link is followed.
+def empty(directory: Path, *, keep: Collection[str] = ()) -> None:
+    """Remove everything in the directory, except the entries `keep`; no link is followed.
 
     The caller makes sure that nothing is mounted below and that no process still writes to it.
     Raises OperationFailed when something can't be removed (such as a file made immutable by root).
@@ -46,7 +47,7 @@ def empty(directory: Path, *, keep: str = "") -> None:
         ) from error
 
 
-def _empty_open(top: int, *, keep: str) -> None:
+def _empty_open(top: int, *, keep: Collection[str]) -> None:
     """Subdirectories are moved up to the top before they are emptied, which bounds the depth."""
     device = os.fstat(top).st_dev
     fresh = secrets.token_hex(8)  # unguessable, so that no name in the tree equals one of ours
@@ -55,7 +56,7 @@ def _empty_open(top: int, *, keep: str) -> None:
         found = False
         with os.scandir(top) as entries:
             for entry in entries:
-                if entry.name == keep:
+                if entry.name in keep:
                     continue
                 found = True
                 if entry.is_dir(follow_symlinks=False):

@@ -44,6 +44,14 @@ class Streams:
                 self._pipes[name] = pipe
                 self._selector.register(pipe, event, name)
 
+    def pass_on_to(self, on_output: OnOutput) -> None:
+        """What comes from now on goes there."""
+        self._on_output = on_output
+
+    def wake_for(self, descriptor: int) -> None:
+        """Let `wait` return also when this can be read; who reads it is not our business."""
+        self._selector.register(descriptor, selectors.EVENT_READ, "other")
+
     def ended(self) -> bool:
         """Has the process itself ended? It stays unreaped, so its number stays its own."""
         if sys.platform != "linux":
@@ -60,7 +68,7 @@ class Streams:
                 self._feed()
             elif key.data == "process":
                 self._selector.unregister(key.fileobj)
-            else:
+            elif key.data != "other":
                 self._take(key.data)
 
     def drain(self) -> None:

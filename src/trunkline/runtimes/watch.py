@@ -1,0 +1,129 @@
+"""Watches one command within its limits: time, cancellation, bytes of output.
+
+The output is measured by walking it now and then (a file system with a fixed size could not be on
+disk), so a command may exceed its quota for a moment; a single file can't, because the kernel
+refuses to let it grow.
+"""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from enum import Enum, auto
+from pathlib import Path
+
+from trunkline.runtimes import descendants, scratch
+from trunkline.runtimes.base import OUT, Command, ExitReport
+from trunkline.runtimes.streams import Streams
+
+TICK_S = 0.2
+_GRACE_S = 0.1  # for children that end by themselves, such as bash's `> >(tee log)`
+_GRACE_STEP_S = 0.005
+_MEASURE_SHARE = 20  # at most this fraction of the time goes into measuring the output
+
+
+class Stop(Enum):
+    """Why a command was stopped that had not ended by itself."""
+
+    CANCELLED = auto()
+    TIMED_OUT = auto()
+    OVER_QUOTA = auto()
+
+
+class Quota:
+    """Measures the output, seldom enough that it costs little."""
+
+    def __init__(self, out: Path, most: int | None) -> None:
+        self._out = out
+        self._most = most
+        self._next = 0.0
+
+    def exceeded(self) -> bool:
+        if self._most is None:
+            return False
+        began = time.monotonic()
+        found = scratch.bytes_below(self._out, most=self._most)
+        ended = time.monotonic()
+        self._next = ended + (ended - began) * _MEASURE_SHARE
+        return found > self._most
+
+    def exceeded_now_and_then(self) -> bool:
+        return time.monotonic() >= self._next and self.exceeded()
+
+
+class Watch:
+    """Follows one command until it ends or has to be stopped."""
+
+    def __init__(self, *, deadline: float | None, spare: frozenset[int], quota: Quota) -> None:
+        self.quota = quota
+        self._deadline = deadline
+        self._spare = spare
+
+    def until_end(
+        self,
+        streams: Streams,
+        *,
+        cancelled: Callable[[], bool],
+        tick: Callable[[], None],
+        asked: Callable[[], bool] = lambda: False,
+    ) -> Stop | None:
+        """Why the command must be stopped; None when it ended by itself, or `asked`."""
+        next_tick = time.monotonic() + TICK_S
+        while not streams.ended():
+            if asked():
+                return None
+            now = time.monotonic()
+            if self._deadline is not None and now >= self._deadline:
+                return Stop.TIMED_OUT
+            if now >= next_tick:
+                tick()
+                if cancelled():
+                    return Stop.CANCELLED
+                if self.quota.exceeded_now_and_then():
+                    return Stop.OVER_QUOTA
+                # Dead daemons would pile up during a long command.
+                descendants.reap(descendants.children() - self._spare)
+                next_tick = time.monotonic() + TICK_S
+            wake = next_tick if self._deadline is None else min(next_tick, self._deadline)
+            streams.wait(wake - now)
+        self._let_children_finish(streams)
+        return None
+
+    def _let_children_finish(self, streams: Streams) -> None:
+        """A moment for what writes the last output in the background; then it is killed too."""
+        patience = time.monotonic() + _GRACE_S
+        while left := descendants.children() - self._spare:
+            if time.monotonic() >= patience:
+                return
+            streams.wait(_GRACE_STEP_S)
+            descendants.reap(left)
+
+
+def end_all(process: subprocess.Popen[bytes], spare: frozenset[int]) -> None:
+    """Kill the command's group, the command and all that descends from it, and reap them."""
+    if process.returncode is None:  # not reaped yet, so the number is still its own
+        descendants.kill_group(process.pid)
+        descendants.kill(process.pid)
+        try:
+            process.wait(descendants.KILL_WAIT_S)
+        except subprocess.TimeoutExpired:
+            pass  # stuck in the kernel; the next line says so
+    descendants.kill_children(spare=spare)
+
+
+def stopped(stop: Stop, command: Command, output_bytes_max: int | None) -> ExitReport:
+    match stop:
+        case Stop.CANCELLED:
+            reason = "the command was cancelled"
+        case Stop.TIMED_OUT:
+            reason = f"the command timed out after {command.timeout_s:g} s"
+        case Stop.OVER_QUOTA:
+            reason = f"the command wrote more than {output_bytes_max:,} bytes to {OUT}"
+    return ExitReport(
+        code=None,
+        signal=signal.SIGKILL,
+        reason=reason,
+        timed_out=stop is Stop.TIMED_OUT,
+        cancelled=stop is Stop.CANCELLED,
+        over_quota=stop is Stop.OVER_QUOTA,
+    )
