@@ -42,6 +42,7 @@ docs: setup ## refresh the generated pages of docs/reference
 bench: setup ## ratios against peers on this machine
 	$(BIN)/python bench/cli_latency.py
 	$(BIN)/python bench/datums.py
+	$(BIN)/python bench/functions.py
 	$(BIN)/python bench/versioning.py
 
 services: .services/ready ## the servers that tests speak to, in an environment of their own

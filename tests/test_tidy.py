@@ -123,7 +123,8 @@ def test_only_config_reads_the_environment() -> None:
     readers = [
         f"{name_of(path)}:{node.lineno}"
         for path in modules()
-        if path != SOURCE / "config.py"
+        # function.py runs inside of user code, whose environment is how it is told of datums
+        if path not in (SOURCE / "config.py", SOURCE / "runtimes" / "function.py")
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute)
         and node.attr in {"environ", "environb", "getenv"}

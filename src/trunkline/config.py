@@ -181,6 +181,11 @@ def datum_door() -> str:
     return os.environ.get("TRUNKLINE_NEXT_DATUM", "")
 
 
+def importing_pipeline() -> bool:
+    """Whether the code of a pipeline is being imported to run it; see `runtimes/function.py`."""
+    return "TRUNKLINE_IMPORTING" in os.environ
+
+
 def environment_for(config: Config) -> dict[str, str]:
     """The environment of a process that must work on the same data directory."""
     return {**os.environ, "TRUNKLINE_HOME": config.home_path}

@@ -16,6 +16,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trunkline.connect.connection import Connection
 
+_IMPORTING = (
+    "connect() was called while the code of a pipeline was imported to run it; what deploys a "
+    'pipeline belongs under `if __name__ == "__main__":`, or into another file or cell'
+)
+
 
 class _CallablePackage(ModuleType):
     def __call__(
@@ -26,6 +31,12 @@ class _CallablePackage(ModuleType):
         context: str | None = None,
         token: str | None = None,
     ) -> "Connection":
+        from trunkline.config import importing_pipeline
+
+        if importing_pipeline():
+            from trunkline.errors import InvalidInput
+
+            raise InvalidInput(_IMPORTING)
         from trunkline.connect.opening import connect
 
         return connect(address, home=home, context=context, token=token)

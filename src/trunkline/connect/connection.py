@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from trunkline.connect.pipelines import PipelineHandle
     from trunkline.connect.projects import ProjectHandle
     from trunkline.connect.repos import RepoHandle
+    from trunkline.connect.specs import Spec
 
 
 class Connection:
@@ -137,7 +138,7 @@ class Connection:
 
     def create_pipeline(
         self,
-        spec: Mapping[str, object] | str | os.PathLike[str],
+        spec: Spec,
         *,
         code: str | os.PathLike[str] | None = None,
         update: bool = False,
@@ -147,9 +148,10 @@ class Connection:
     ) -> PipelineHandle:
         """Create (or, with `update`, change) a pipeline.
 
-        `spec` is a mapping, a path object or file name ending in .json, .yaml or .yml, or the text
-        of a spec. `code` is a directory that the pipeline sees as `/code`; by default the one that
-        the spec names.
+        `spec` is a mapping, a path object or file name ending in .json, .yaml or .yml, the text of
+        a spec, or a function that `@trunkline.pipeline` made a pipeline. `code` is a directory that
+        the pipeline sees as `/code`; by default the one that the spec names, or that of the
+        function.
         """
         return self.project(DEFAULT_PROJECT).create_pipeline(
             spec,
@@ -158,6 +160,14 @@ class Connection:
             reprocess=reprocess,
             keep_results=keep_results,
             renew_packages=renew_packages,
+        )
+
+    def update_pipeline(
+        self, spec: Spec, *, reprocess: bool = False, keep_results: bool = False
+    ) -> PipelineHandle:
+        """Change a pipeline; its code is what the spec names, or that of the function."""
+        return self.project(DEFAULT_PROJECT).update_pipeline(
+            spec, reprocess=reprocess, keep_results=keep_results
         )
 
     def job(self, name: str) -> JobHandle:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 from trunkline.api.connection import Operations
 from trunkline.connect.jobs import JobHandle
 from trunkline.connect.pipelines import PipelineHandle
 from trunkline.connect.repos import RepoHandle
-from trunkline.connect.specs import create_one
+from trunkline.connect.specs import Spec, create_one
 from trunkline.errors import ProjectNotFound
 from trunkline.model.names import in_project, parse_job
 
@@ -67,7 +66,7 @@ class ProjectHandle:
 
     def create_pipeline(
         self,
-        spec: Mapping[str, object] | str | os.PathLike[str],
+        spec: Spec,
         *,
         code: str | os.PathLike[str] | None = None,
         update: bool = False,
@@ -90,6 +89,14 @@ class ProjectHandle:
             renew_packages=renew_packages,
         )
         return PipelineHandle(self._operations, info.name)
+
+    def update_pipeline(
+        self, spec: Spec, *, reprocess: bool = False, keep_results: bool = False
+    ) -> PipelineHandle:
+        """Change a pipeline; its code is what the spec names, or that of the function."""
+        return self.create_pipeline(
+            spec, update=True, reprocess=reprocess, keep_results=keep_results
+        )
 
     def job(self, name: str) -> JobHandle:
         """A handle on a job of the project, named `pipeline@id`."""

@@ -4,24 +4,23 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from trunkline.api.changes import FileChange
 from trunkline.api.connection import Operations
-from trunkline.client.local_files import put_local
+from trunkline.connect.code import code_changes
+from trunkline.connect.functions import PipelineFunction
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed
 from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.model.pipelines import PipelineInfo
 
+Function = PipelineFunction[..., Any]
+Spec = Mapping[str, object] | str | os.PathLike[str] | Function
 SPEC_ENDINGS = (".json", ".yaml", ".yml")
-
-# Left by running or editing the code, not part of it: the digest of the code decides what runs
-# anew, and must not change because somebody tried it out.
-_LEFT_OUT = frozenset({"__pycache__", ".git", ".ipynb_checkpoints", ".DS_Store", ".mypy_cache"})
 
 
 def create_one(
     operations: Operations,
-    spec: "Mapping[str, object] | str | os.PathLike[str]",
+    spec: Spec,
     *,
     project: str = DEFAULT_PROJECT,
     code: str | os.PathLike[str] | None = None,
@@ -32,13 +31,15 @@ def create_one(
 ) -> PipelineInfo:
     """Create the one pipeline that a spec describes, in `project` if the spec names none."""
     text, source, directory = _text_of(spec)
+    if isinstance(spec, PipelineFunction) and code is not None:
+        raise InvalidInput(f"{source} brings its code; name the directory in its decorator")
     created = create_from_text(
         operations,
         text,
         source=source,
         directory=directory,
         project=project,
-        code=code,
+        code=spec if isinstance(spec, PipelineFunction) else code,
         update=update,
         reprocess=reprocess,
         keep_results=keep_results,
@@ -55,7 +56,7 @@ def create_from_text(
     source: str,
     directory: Path,
     project: str = DEFAULT_PROJECT,
-    code: str | os.PathLike[str] | None = None,
+    code: str | os.PathLike[str] | Function | None = None,
     update: bool = False,
     reprocess: bool = False,
     keep_results: bool = False,
@@ -72,7 +73,7 @@ def create_from_text(
         raise InvalidInput(f"{source} describes {len(drafts)} pipelines; one is expected here")
     created = []
     for draft in drafts:
-        chosen = Path(code) if code is not None else directory / draft.code if draft.code else None
+        chosen = code if code is not None else directory / draft.code if draft.code else None
         root = upload_code(operations, chosen) if chosen is not None else None
         created.append(
             operations.pipelines.create_pipeline(
@@ -87,34 +88,28 @@ def create_from_text(
     return created
 
 
-def upload_code(operations: Operations, directory: Path) -> str:
-    """Store a code directory; returns the root to create a pipeline with."""
-    return operations.files.create_file_set(code_changes(directory)).root
+def upload_code(operations: Operations, code: str | os.PathLike[str] | Function) -> str:
+    """Store a code directory, or that of a function; the root to create a pipeline with."""
+    if isinstance(code, PipelineFunction):
+        changes = code.code_changes()
+    else:
+        changes = code_changes(Path(code))
+    return operations.files.create_file_set(changes).root
 
 
-def code_changes(directory: Path) -> list[FileChange]:
-    """The files of a code directory, without what running or editing them leaves behind."""
-    if not directory.is_dir():
-        raise LocalFileNotFound(str(directory), "`code` in `transform` of the spec")
-    changes: list[FileChange] = []
-    for parent, folders, files in os.walk(directory):
-        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
-        for name in sorted(files):
-            if name not in _LEFT_OUT and not name.endswith((".pyc", ".pyo")):
-                source = Path(parent, name)
-                changes.append(put_local(source.relative_to(directory).as_posix(), source))
-    return changes
+def _as_json(spec: Mapping[str, object], source: str) -> str:
+    try:
+        return json.dumps(spec)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{source} can't be written as JSON: {error}") from error
 
 
-def _text_of(
-    spec: "Mapping[str, object] | str | os.PathLike[str]",
-) -> tuple[str, str, Path]:
+def _text_of(spec: Spec) -> tuple[str, str, Path]:
     """Text, its name in sentences, and the directory that its paths are relative to."""
+    if isinstance(spec, PipelineFunction):
+        return _as_json(spec.spec(), repr(spec)), repr(spec), Path.cwd()
     if isinstance(spec, Mapping):
-        try:
-            return json.dumps(spec), "the spec", Path.cwd()
-        except (TypeError, ValueError) as error:
-            raise InvalidInput(f"the spec can't be written as JSON: {error}") from error
+        return _as_json(spec, "the spec"), "the spec", Path.cwd()
     if isinstance(spec, str) and not spec.rstrip().endswith(SPEC_ENDINGS):
         return spec, "the spec", Path.cwd()
     path = Path(spec)

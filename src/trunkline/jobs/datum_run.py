@@ -1,8 +1,9 @@
 """Runs one datum in a slot: inputs out of the store, the user's command, outputs into the store."""
 
 import os
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from trunkline.jobs.segments import PlannedDatum
 from trunkline.model.jobs import DatumState
 from trunkline.model.versions import FileType
 from trunkline.pipelines.environment import datum_environment, job_environment
+from trunkline.runtimes import function
+from trunkline.runtimes.asking import FUNCTION_COMMAND
 from trunkline.runtimes.base import Command, ExitReport, Slot
 
 _LOG_CHUNK_BYTES = 1024 * 1024
@@ -257,7 +260,7 @@ class DatumRun:
         job: str,
     ) -> Command:
         return Command(
-            argv=argv,
+            argv=_started(argv, context.env),
             stdin=("\n".join(stdin) + "\n").encode("utf-8") if stdin else None,
             env=datum_environment(
                 planned.datum,
@@ -286,6 +289,19 @@ class DatumRun:
             return tuple(str(self.trees.chunks.put(piece)) for piece in pieces)
         except TrunklineError:  # a full disk loses the log, not the outcome
             return ()
+
+
+def _started(argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:
+    """What is started for a command: one that runs a function is ours, whatever PATH has.
+
+    It runs in the Python environment of the pipeline if there is one, else in that of Trunkline.
+    """
+    words = len(FUNCTION_COMMAND)
+    if argv[:words] != FUNCTION_COMMAND:
+        return argv
+    place = env.get("VIRTUAL_ENV")
+    python = os.path.join(place, "bin", "python") if place else sys.executable
+    return (python, function.__file__, *argv[words:])
 
 
 def _shared_environment(context: Context, job: str) -> dict[str, str]:

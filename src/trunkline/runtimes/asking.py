@@ -11,6 +11,8 @@ import os
 import socket
 from collections.abc import Callable
 
+# What runs a function in user code (`function`), before the directory of the code and its name.
+FUNCTION_COMMAND = ("python3", "-m", "trunkline.runtimes.function")
 ERROR_CHARACTERS_MAX = 10_000
 _PATH_BYTES_MAX = 100  # a Unix path can't exceed 107, or 103
 _READ_BYTES = 64 * 1024
