@@ -29,7 +29,7 @@ def scheduler_held(driver) -> Iterator[None]:
         entered.set()
         release.wait(30)
 
-    driver.engine._services.scheduler._call(hold)
+    driver.engine._services.scheduler._conductor.call(hold)
     assert entered.wait(30)
     try:
         yield

@@ -11,7 +11,7 @@ from trunkline.config import load
 from trunkline.engine import engine as engine_module
 from trunkline.engine.engine import Engine
 from trunkline.errors import CommitOpen
-from trunkline.jobs.pool import WorkerPool
+from trunkline.jobs.launcher import ProcessLauncher
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def without_workers() -> Iterator[None]:
     Both take most of the time of opening one, and these tests open thousands.
     """
     with (
-        mock.patch.object(WorkerPool, "start_host"),
+        mock.patch.object(ProcessLauncher, "start"),
         mock.patch.object(engine_module, "kill_leftovers", return_value=0),
     ):
         yield

@@ -30,6 +30,10 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
+def random_id() -> RunId:
+    return RunId(uuid.uuid4().hex)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The open parts of an installation, handed to every operation."""
@@ -45,6 +49,7 @@ class Services:
     started: float  # monotonic seconds
     heads: Heads = field(default_factory=Heads)
     clock: Clock = wall_clock
+    ids: Callable[[], RunId] = random_id
     puts: dict[str, Counts] = field(default_factory=dict)  # by the words their callers chose
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
     _locks_lock: threading.Lock = field(default_factory=threading.Lock)
@@ -53,7 +58,7 @@ class Services:
         return self.clock()
 
     def new_id(self) -> RunId:
-        return RunId(uuid.uuid4().hex)
+        return self.ids()
 
     def waits(
         self, timeout_s: float | None, what: str, *, still: str = ", which has not ended yet"

@@ -2,7 +2,8 @@
 
 scheduler → worker: `context` (a pipeline version's command), `lease`, `cancel`, `restart`, `exit`.
 worker → scheduler: `ready`, `alive`, `started`, `log`, `ended` (outcomes of datums of a lease).
-Every message of a lease carries its id, the fencing token.
+Every message of a lease carries its id, the fencing token. Any of them may come twice, late or not
+at all without harm: `alive` tells whether its worker waits, which shows what did not arrive.
 """
 
 import json

@@ -7,7 +7,6 @@ import logging
 import os
 import selectors
 from collections import Counter
-from datetime import UTC, datetime
 
 from trunkline.config import Config
 from trunkline.jobs.pool import Worker, WorkerPool
@@ -44,7 +43,7 @@ class Crew:
         there = [w for w in self._pool.workers(pipeline) if w.version == version and not w.retiring]
         for _ in range(count - len(there)):
             try:
-                worker = self._pool.spawn(pipeline, version, now=datetime.now(UTC))
+                worker = self._pool.spawn(pipeline, version)
             except OSError as error:
                 _log.error("a worker of %s can't be started: %s", pipeline, error)
                 return

@@ -10,11 +10,9 @@ import logging
 import selectors
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from trunkline.config import Config
@@ -24,6 +22,7 @@ from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.channel import ChannelClosed, Message
 from trunkline.jobs.clashes import Writers
+from trunkline.jobs.clocks import Clocks
 from trunkline.jobs.crew import Crew
 from trunkline.jobs.datum_run import Context
 from trunkline.jobs.logs import LiveLogs
@@ -88,6 +87,7 @@ class Dispatcher:
         trees: Trees,
         pool: WorkerPool,
         live: LiveLogs,
+        clocks: Clocks,
         *,
         act: Callable[[int, tuple[Action, ...]], None],
     ) -> None:
@@ -96,6 +96,7 @@ class Dispatcher:
         self._trees = trees
         self._pool = pool
         self._live = live
+        self._clocks = clocks
         self._act = act
         self._crew = Crew(config, pool)
         self._active: dict[int, _Active] = {}
@@ -185,7 +186,7 @@ class Dispatcher:
 
     def tend_workers(self) -> None:
         """Kill the silent, let the superfluous go."""
-        now = time.monotonic()
+        now = self._clocks.monotonic()
         self._look_at_catalog()
         needed = {(a.job.pipeline, a.job.version) for a in self._active.values()}
         for worker in self._pool.workers():
@@ -247,7 +248,7 @@ class Dispatcher:
 
     def _break(self, number: int, reason: str) -> None:
         with self._database.write() as tx:
-            actions = apply_event(tx, number, Broken(reason=reason), now=_now())
+            actions = apply_event(tx, number, Broken(reason=reason), now=self._clocks.now())
         self._act(number, actions)
 
     # --- leases -----------------------------------------------------------------------------------
@@ -323,6 +324,7 @@ class Dispatcher:
         with self._held_lock:
             self._held[lease.id] = held
         worker.lease, worker.job, worker.position = lease.id, active.job.name, None
+        worker.heard = self._clocks.monotonic()  # from now on of this lease
         # By spec commit: a pipeline that was deleted and made again has the same name and version.
         if worker.context != active.job.spec_commit:
             self._pool.send(worker, active.context.as_message())
@@ -381,7 +383,7 @@ class Dispatcher:
                     key=held.datums[crashed].key,
                     worker=held.worker.name,
                     times=active.crashes[crashed],
-                    now=_now(),
+                    now=self._clocks.now(),
                 )
         actions: tuple[Action, ...] = ()
         with self._database.write() as tx:
@@ -393,7 +395,7 @@ class Dispatcher:
                 tables.lose_lease(tx, held.record.id)
             if failed is not None and tables.insert_datum(tx, failed):
                 event = DatumsEnded(failed=1, failure=failure_of(failed))
-                actions = apply_event(tx, number, event, now=_now())
+                actions = apply_event(tx, number, event, now=self._clocks.now())
             if len(held.datums) == (failed is not None):
                 tables.end_lease(tx, held.record.id)
         self._act(number, actions)
@@ -401,12 +403,14 @@ class Dispatcher:
     # --- what workers say -------------------------------------------------------------------------
 
     def _take(self, worker: Worker, message: Message) -> None:
-        worker.heard = time.monotonic()
+        if worker.lease is None or not message.get("waits"):
+            worker.heard = self._clocks.monotonic()  # else it never got its lease, or we its end
         match message["type"]:
             case "ready":
-                worker.ready = True
-                self._crew.ready(worker)
-                worker.idle_since = time.monotonic()
+                self._take_ready(worker)
+            case "alive":
+                self._take_ready(worker)
+                self._say_again(worker)
             case "started":
                 self._take_started(worker, message)
             case "log":
@@ -423,7 +427,21 @@ class Dispatcher:
             case "failed":
                 worker.failure = message["reason"]
             case _:
-                pass  # alive
+                pass
+
+    def _take_ready(self, worker: Worker) -> None:
+        if not worker.ready:
+            worker.ready = True
+            self._crew.ready(worker)
+            worker.idle_since = self._clocks.monotonic()
+
+    def _say_again(self, worker: Worker) -> None:
+        """Tell a worker once more what it does not seem to have heard."""
+        held = self._held.get(worker.lease) if worker.lease is not None else None
+        if held is not None and held.record.job not in self._active:
+            self._pool.send(worker, {"type": "cancel", "lease": held.record.id})
+        elif worker.retiring and worker.lease is None:
+            self._pool.send(worker, {"type": "exit"})
 
     def _held_by(self, worker: Worker, message: Message) -> _Held | None:
         """The lease that a message is about, if it is in the hands of the worker that sent it."""
@@ -443,11 +461,11 @@ class Dispatcher:
         held = self._held_by(worker, message)
         if held is not None:
             self._record(held, message)
-        if not message["last"]:
+        if not message["last"] or message["lease"] != worker.lease:
             return
         worker.lease, worker.position = None, None
         worker.job = worker.datum = ""
-        worker.idle_since = time.monotonic()
+        worker.idle_since = self._clocks.monotonic()
         if held is not None:
             self._release(held, died=False)
 
@@ -472,14 +490,14 @@ class Dispatcher:
             for record in fresh:
                 if record.state is DatumState.SUCCESS:
                     result = result_of(record, outcomes[record.position], output)
-                    tables.insert_result(tx, result, job=number, now=_now())
+                    tables.insert_result(tx, result, job=number, now=self._clocks.now())
                 elif record.state is DatumState.RECOVERED:  # what it made before counts no more
                     tables.delete_result(tx, record.key)
             if fresh:
                 add_usage(tx, number, fresh)
                 last_words = {at: outcome["last_words"] for at, outcome in outcomes.items()}
                 event = Broken(reason=clash) if clash else event_of(fresh, last_words)
-                actions = apply_event(tx, number, event, now=_now())
+                actions = apply_event(tx, number, event, now=self._clocks.now())
         for record in records:
             held.datums.pop(record.position, None)
             self._live.end(number, record.position)
@@ -517,7 +535,3 @@ def _context(
         batching=transform.datum_batching,
         log_bytes_max=config.log_bytes_max,
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -3,28 +3,18 @@
 Used by the scheduler's thread only, except where a method says otherwise.
 """
 
-import os
-import secrets
 import select
-import signal
-import socket
-import struct
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from typing import Protocol
 
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
-from trunkline.jobs.host import spawn_request
-from trunkline.jobs.worker import WorkerSettings
+from trunkline.jobs.clocks import Clocks
 from trunkline.model.jobs import WorkerInfo
 
-_SEND_TIMEOUT = struct.pack("ll", 5, 0)  # seconds and microseconds, as a struct timeval
 _LEAVE_S = 2.0  # idle workers get this long to leave when the server stops
-_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes names its pods
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -70,85 +60,56 @@ class Worker:
         )
 
 
+class Launcher(Protocol):
+    """Starts and ends the processes behind workers."""
+
+    def start(self) -> None:
+        """Get ready, so that the first worker is quick."""
+
+    def new_suffix(self) -> str:
+        """What tells the worker to come from others of its pipeline."""
+
+    def launch(self, name: str) -> tuple[int, Channel]:
+        """Start a worker that goes by this name; its process id, and our end of the line to it.
+
+        Raises OSError.
+        """
+
+    def kill(self, pid: int) -> None:
+        """End a worker at once; its line then reads as closed."""
+
+    def close(self) -> None:
+        """End all workers, and what they started."""
+
+
 class WorkerPool:
     """All workers that this server started."""
 
-    def __init__(
-        self,
-        *,
-        home: Path,
-        isolation: str,
-        marker: str,
-        output_bytes_max: int | None,
-    ) -> None:
-        self._home = home
-        self._isolation = isolation
-        self._marker = marker
-        self._output_bytes_max = output_bytes_max
+    def __init__(self, launcher: Launcher, clocks: Clocks) -> None:
+        self._launcher = launcher
+        self._clocks = clocks
         self._lock = threading.Lock()  # the list is read by other threads
         self._workers: list[Worker] = []
-        self._host: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
 
     def workers(self, pipeline: str | None = None) -> list[Worker]:
         """The workers there are; any thread may ask."""
         with self._lock:
             return [w for w in self._workers if pipeline is None or w.pipeline == pipeline]
 
-    def start_host(self) -> None:
-        """Start the worker host, so that the first worker is quick."""
-        if self._host is not None and self._host.poll() is None:
-            return
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._host = subprocess.Popen(
-            [sys.executable, "-m", "trunkline.jobs.host", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-        )
-        theirs.close()
-        if self._control is not None:
-            self._control.close()
-        self._control = ours
-
-    def spawn(self, pipeline: str, version: int, *, now: datetime) -> Worker:
+    def spawn(self, pipeline: str, version: int) -> Worker:
         """Start a worker for a version of a pipeline; it says `ready` when it can take work."""
-        suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
         words = pipeline.lower().replace("_", "-").replace("/", "-")
-        name = f"pipeline-{words}-v{version}-{suffix}"
-        settings = WorkerSettings(
-            name=name,
-            home=str(self._home),
-            isolation=self._isolation,
-            marker=self._marker,
-            output_bytes_max=self._output_bytes_max or 0,
-        )
-        self.start_host()
-        assert self._control is not None
-        ours, theirs = socket.socketpair()
-        # A frozen worker must not hold up the scheduler.
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
-        try:
-            pid = spawn_request(self._control, settings, theirs)
-        except OSError:
-            # The host died since; a new one takes over.
-            assert self._host is not None
-            self._host.kill()
-            self._host.wait()
-            self.start_host()
-            pid = spawn_request(self._control, settings, theirs)
-        finally:
-            theirs.close()
+        name = f"pipeline-{words}-v{version}-{self._launcher.new_suffix()}"
+        pid, channel = self._launcher.launch(name)
         worker = Worker(
             name=name,
             pipeline=pipeline,
             version=version,
             pid=pid,
-            channel=Channel(ours),
-            started=now,
-            heard=time.monotonic(),
-            idle_since=time.monotonic(),
+            channel=channel,
+            started=self._clocks.now(),
+            heard=self._clocks.monotonic(),
+            idle_since=self._clocks.monotonic(),
         )
         with self._lock:
             self._workers.append(worker)
@@ -176,23 +137,12 @@ class WorkerPool:
 
     def kill(self, worker: Worker) -> None:
         """End a worker at once; its channel then reads as closed."""
-        try:
-            os.kill(worker.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        self._launcher.kill(worker.pid)
 
     def close(self) -> None:
-        """End the host and with it all workers and what they started.
-
-        Idle workers may leave by themselves, which seals their packs.
-        """
+        """End all workers; idle ones may leave by themselves, which seals their packs."""
         self._let_idle_leave()
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        if self._host is not None:
-            self._host.wait()
-            self._host = None
+        self._launcher.close()
         with self._lock:
             for worker in self._workers:
                 worker.channel.close()

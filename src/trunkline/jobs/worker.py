@@ -67,8 +67,8 @@ def work(channel: Channel, settings: WorkerSettings) -> None:
     except (TrunklineError, OSError) as error:
         channel.send({"type": "failed", "reason": str(error)})
         raise
-    threading.Thread(target=_heartbeat, args=(channel,), daemon=True).start()
     worker = _Worker(channel, settings, DatumRun(slot, Trees(chunks)), chunks)
+    threading.Thread(target=_heartbeat, args=(channel, worker), daemon=True).start()
     try:
         channel.send({"type": "ready", "isolation": slot.isolation})
         worker.serve()
@@ -81,10 +81,10 @@ def work(channel: Channel, settings: WorkerSettings) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _heartbeat(channel: Channel) -> None:
+def _heartbeat(channel: Channel, worker: "_Worker") -> None:
     while True:
         try:
-            channel.send({"type": "alive"})
+            channel.send({"type": "alive", "waits": worker.waits})
         except ChannelClosed:
             return
         time.sleep(_HEARTBEAT_S)
@@ -106,10 +106,11 @@ class _Worker:
         self._waiting: list[Message] = []
         self._cancelled: set[int] = set()  # leases
         self._restart: set[tuple[int, int]] = set()  # (lease, position)
+        self.waits = False  # for a message, with nothing else to do; another thread reads it
 
     def serve(self) -> None:
         while True:
-            message = self._waiting.pop(0) if self._waiting else self._channel.receive()
+            message = self._waiting.pop(0) if self._waiting else self._receive()
             match message["type"]:
                 case "context":
                     context = Context.parse(message, home=Path(self._settings.home))
@@ -122,6 +123,13 @@ class _Worker:
                     return
                 case _:  # cancel and restart of what has ended
                     pass
+
+    def _receive(self) -> Message:
+        self.waits = True
+        try:
+            return self._channel.receive()
+        finally:
+            self.waits = False
 
     def _serve_lease(self, message: Message) -> None:
         lease = int(message["lease"])

@@ -1,0 +1,224 @@
+"""Moves the jobs of a catalog on, a turn at a time: carries out actions and feeds events.
+
+Has no thread and no clock of its own, and reads no line by itself. Who owns it (`scheduler`, or a
+test with time and workers of its making) says when a turn is due, which worker has something to
+say, and where plans and output trees are made. All of it is called by one thread, but for `call`.
+"""
+
+import logging
+import selectors
+import threading
+from collections.abc import Callable
+
+from trunkline.config import Config
+from trunkline.db.database import Database
+from trunkline.errors import TrunklineError
+from trunkline.files.tree import Trees
+from trunkline.jobs import tables
+from trunkline.jobs.assemble import assemble
+from trunkline.jobs.clocks import Clocks
+from trunkline.jobs.dispatch import Dispatcher
+from trunkline.jobs.liveness import Plans
+from trunkline.jobs.logs import LiveLogs
+from trunkline.jobs.planning import plan_job
+from trunkline.jobs.pool import WorkerPool
+from trunkline.jobs.records import apply_event, progress_of
+from trunkline.jobs.state import (
+    Action,
+    Assembled,
+    Broken,
+    InputsFailed,
+    InputsFinished,
+    Stopped,
+    resume,
+    step,
+)
+from trunkline.jobs.tables import JobRecord
+from trunkline.model.jobs import JobState
+from trunkline.versions import provenance
+
+_log = logging.getLogger("trunkline.scheduler")
+
+
+class Conductor:
+    """What is decided is in the catalog before it is acted on: one that begins anew goes on."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        trees: Trees,
+        live: LiveLogs,
+        pool: WorkerPool,
+        clocks: Clocks,
+        *,
+        selector: selectors.BaseSelector,
+        apart: Callable[[Callable[[], None]], object],
+        wake: Callable[[], None],
+    ) -> None:
+        """`selector` gets the lines of workers, with the worker as its data; `apart` runs a task
+        beside the turns, once and soon; `wake` asks for a turn, from any thread.
+        """
+        self._config = config
+        self._database = database
+        self._trees = trees
+        self._clocks = clocks
+        self._apart = apart
+        self._wake = wake
+        self.dispatcher = Dispatcher(
+            config, database, trees, pool, live, clocks, act=self._carry_out
+        )
+        self.dispatcher.attach(selector)
+        self.plans = Plans()  # so that no result is forgotten while a plan counts on it
+        self._looked_at = -1  # revision of the catalog when jobs were last looked for
+        self._busy: set[int] = set()  # jobs that a task works on
+        self._done: list[Callable[[], None]] = []
+        self._done_lock = threading.Lock()
+
+    def count_restarts(self) -> None:
+        """Note in every job that was at work that the server began again."""
+        with self._database.write() as tx:
+            for job in tables.open_jobs(tx):
+                if job.state is not JobState.STARTING:
+                    tables.count_restart(tx, job.number)
+
+    def resume(self) -> None:
+        """Take up all jobs where the catalog says they are; no worker has anything to do yet."""
+        with self._database.write() as tx:
+            tables.lose_all_leases(tx)
+            found = tables.open_jobs(tx)
+        self._looked_at = -1
+        for job in found:
+            self._carry_out(job.number, resume(progress_of(job)))
+
+    def turn(self) -> None:
+        """Do all that is due now, and nothing that takes long."""
+        self._run_done()
+        self._start_ready_jobs()
+        self._check_deadlines()
+        self.dispatcher.hand_out()
+        self.dispatcher.tend_workers()
+
+    def reset(self) -> None:
+        """After a failure in a turn: all workers go; `resume` is next."""
+        self.dispatcher.reset()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run a function in the next turn; any thread may ask."""
+        with self._done_lock:
+            self._done.append(function)
+        self._wake()
+
+    def _run_done(self) -> None:
+        while True:  # one by one: where one fails, those behind it are still there
+            with self._done_lock:
+                if not self._done:
+                    return
+                function = self._done.pop(0)
+            function()
+
+    def _start_ready_jobs(self) -> None:
+        revision = self._database.revision
+        if revision == self._looked_at:
+            return
+        self._looked_at = revision
+        with self._database.read() as tx:
+            first = tables.first_open_jobs(tx)
+            waiting = [
+                (
+                    job,
+                    provenance.failed_inputs(tx, job.output_repo, job.id),
+                    provenance.unfinished_inputs(tx, job.output_repo, job.id),
+                )
+                for job in first
+                if job.state is JobState.STARTING and job.number not in self._busy
+            ]
+        for job, failed, unfinished in waiting:
+            if failed:
+                repos = tuple(record.repo for record in failed)
+                self._event(job.number, InputsFailed(repos=repos))
+            elif not unfinished:
+                self._carry_out(job.number, step(progress_of(job), InputsFinished())[1])
+
+    def _carry_out(self, number: int, actions: tuple[Action, ...]) -> None:
+        for action in actions:
+            if action is Action.PLAN:
+                self._begin_task(number, self._plan)
+            elif action is Action.ASSEMBLE:
+                self.dispatcher.job_ended(number)
+                self._begin_task(number, self._assemble)
+            elif action is Action.LEASE:
+                self.dispatcher.job_running(number)
+            elif action is Action.CANCEL_LEASES:
+                self.dispatcher.job_ended(number)
+
+    def _check_deadlines(self) -> None:
+        for number, reason in self.dispatcher.overdue(self._clocks.now().timestamp()):
+            self._event(number, Stopped(reason=reason))
+
+    def _event(self, number: int, event: Stopped | InputsFailed) -> None:
+        with self._database.write() as tx:
+            actions = apply_event(tx, number, event, now=self._clocks.now())
+        self._carry_out(number, actions)
+
+    # --- planning and assembling, beside the turns ------------------------------------------------
+
+    def _begin_task(self, number: int, work: Callable[[JobRecord], tuple[Action, ...]]) -> None:
+        if number in self._busy:
+            return
+        self._busy.add(number)
+
+        def task() -> None:
+            try:
+                actions = self._attempt(number, work)
+            except Exception as error:  # the catalog itself can't be used
+                failure = error
+                self.call(lambda: self._fail_task(number, failure))
+            else:
+                self.call(lambda: self._finish_task(number, actions))
+
+        self._apart(task)
+
+    def _attempt(
+        self, number: int, work: Callable[[JobRecord], tuple[Action, ...]]
+    ) -> tuple[Action, ...]:
+        with self._database.read() as tx:
+            job = tables.job_by_number(tx, number)
+        if job is None or job.state.ended:
+            return ()
+        try:
+            # What a plan or a tree takes over or stores has no name in the catalog before its end.
+            with self._trees.chunks.hold():
+                return work(job)
+        except TrunklineError as error:
+            return self._break(number, str(error))
+        except Exception as error:
+            _log.exception("job %s", job.name)
+            return self._break(number, f"internal error: {error!r}")
+
+    def _fail_task(self, number: int, error: Exception) -> None:
+        self._busy.discard(number)
+        raise error
+
+    def _finish_task(self, number: int, actions: tuple[Action, ...]) -> None:
+        self._busy.discard(number)
+        self._carry_out(number, actions)
+
+    def _plan(self, job: JobRecord) -> tuple[Action, ...]:
+        with self.plans.planning():
+            return plan_job(
+                self._database,
+                self._trees,
+                job,
+                datums_max=self._config.datums_max,
+                now=self._clocks.now(),
+            )
+
+    def _assemble(self, job: JobRecord) -> tuple[Action, ...]:
+        tree = assemble(self._database, self._trees, job)
+        with self._database.write() as tx:
+            return apply_event(tx, job.number, Assembled(), now=self._clocks.now(), tree=tree)
+
+    def _break(self, number: int, reason: str) -> tuple[Action, ...]:
+        with self._database.write() as tx:
+            return apply_event(tx, number, Broken(reason=reason), now=self._clocks.now())

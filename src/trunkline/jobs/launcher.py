@@ -1,0 +1,91 @@
+"""The worker host as the server sees it: asks it for workers, and ends them."""
+
+import os
+import secrets
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+from trunkline.jobs.channel import Channel
+from trunkline.jobs.host import spawn_request
+from trunkline.jobs.worker import WorkerSettings
+
+_SEND_TIMEOUT = struct.pack("ll", 5, 0)  # seconds and microseconds, as a struct timeval
+_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes names its pods
+
+
+class ProcessLauncher:
+    """Starts workers as processes of this machine; see `pool.Launcher`."""
+
+    def __init__(
+        self, *, home: Path, isolation: str, marker: str, output_bytes_max: int | None
+    ) -> None:
+        self._home = home
+        self._isolation = isolation
+        self._marker = marker
+        self._output_bytes_max = output_bytes_max
+        self._host: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def start(self) -> None:
+        if self._host is not None and self._host.poll() is None:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._host = subprocess.Popen(
+            [sys.executable, "-m", "trunkline.jobs.host", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+        theirs.close()
+        if self._control is not None:
+            self._control.close()
+        self._control = ours
+
+    def new_suffix(self) -> str:
+        return "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
+
+    def launch(self, name: str) -> tuple[int, Channel]:
+        settings = WorkerSettings(
+            name=name,
+            home=str(self._home),
+            isolation=self._isolation,
+            marker=self._marker,
+            output_bytes_max=self._output_bytes_max or 0,
+        )
+        self.start()
+        assert self._control is not None
+        ours, theirs = socket.socketpair()
+        # A frozen worker must not hold up the scheduler.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
+        try:
+            pid = spawn_request(self._control, settings, theirs)
+        except OSError:
+            # The host died since; a new one takes over.
+            assert self._host is not None
+            self._host.kill()
+            self._host.wait()
+            self.start()
+            pid = spawn_request(self._control, settings, theirs)
+        finally:
+            theirs.close()
+        return pid, Channel(ours)
+
+    def kill(self, pid: int) -> None:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def close(self) -> None:
+        """End the host and with it all workers and what they started."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._host is not None:
+            self._host.wait()
+            self._host = None
