@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_answers import NOW, RUN, Answers, before, commit, file, job, tutorial
+from cli_answers import NOW, RUN, Answers, before, commit, explanations, file, job, tutorial
 
 from trunkline.api.changes import PutFile, write_changes
 from trunkline.api.connection import NOUNS
@@ -51,6 +51,8 @@ class Noun:
             failure = self._stub.failures.get(operation)
             if failure is not None:
                 raise failure
+            if self._name == "lineage":
+                return self._stub.explained.get(operation, ())
             if self._name == "retention":
                 return _about_retention(operation, taken, arguments)
             return self._stub.answer(operation, taken, arguments)
@@ -95,6 +97,7 @@ class StubOperations:
     def __init__(self, answers: Answers) -> None:
         self.answers = answers
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.explained: dict[str, Any] = dict(explanations)
         self.failures: dict[str, TrunklineError] = {}
         self.closed = False
         for noun in NOUNS:
@@ -140,7 +143,7 @@ class StubOperations:
                 return found.commits[0]
             case "list_all_commits":
                 return iter(found.commits)
-            case "list_purged" | "why_file" | "impact_of_file":
+            case "list_purged":
                 return iter(())
             case "purge":
                 return found.purge

@@ -15,6 +15,14 @@ from trunkline.model.jobs import (
     LogLine,
     WorkerInfo,
 )
+from trunkline.model.lineage import (
+    Cause,
+    CauseCount,
+    ChangedPart,
+    DatumReason,
+    JobReason,
+    PipelineReason,
+)
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineState
 from trunkline.model.purges import KeptContent, PurgedRepo, PurgeReport
 from trunkline.model.versions import (
@@ -373,3 +381,40 @@ def _line(message: str, *, user: bool) -> LogLine:
         user=user,
         message=message,
     )
+
+
+_CHANGES = (
+    ChangedPart(part="commit", name="training@master", before="0" * 32, after=RUN),
+    ChangedPart(part="env", name="A", before="", after="1"),
+    ChangedPart(part="code", name="/train.py", before="a" * 64, after=""),
+    ChangedPart(part="reprocess", name="", before="", after=""),
+)
+# What the questions of `explain` are answered, by operation.
+explanations: dict[str, object] = {
+    "explain_job": JobReason(
+        job=f"train@{RUN}",
+        pipeline_version=2,
+        state="success",
+        before=f"train@{'0' * 32}",
+        changes=_CHANGES,
+        causes=(
+            CauseCount(cause=Cause.CHANGED, parts=("code", "input"), datums=2, example="b" * 64),
+            CauseCount(cause=Cause.SKIPPED, parts=(), datums=1, example="c" * 64),
+        ),
+        sentences=("a sentence",),
+    ),
+    "explain_datum": DatumReason(
+        job=f"train@{RUN}",
+        datum="b" * 64,
+        state="success",
+        inputs=(),
+        cause=Cause.CHANGED,
+        made_by="",
+        before=f"train@{'0' * 32}",
+        changes=_CHANGES[1:],
+        sentence="it differs",
+    ),
+    "explain_pipeline": PipelineReason(
+        pipeline="train", state="running", job=f"train@{RUN}", sentences=("a sentence",)
+    ),
+}

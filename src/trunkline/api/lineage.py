@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 from trunkline.api.operation import operation
 
 if TYPE_CHECKING:
-    from trunkline.model.lineage import ImpactStep, WhyStep
+    from trunkline.model.lineage import (
+        DatumReason,
+        ImpactStep,
+        JobReason,
+        PipelineReason,
+        WhyStep,
+    )
 
 
 class Lineage(Protocol):
@@ -31,3 +37,29 @@ class Lineage(Protocol):
         another are followed (0: all); with `files`, what the datums wrote follows each job. Raises
         CommitOpen, FileNotFoundInCommit, FilePurged, and InvalidInput for a directory.
         """
+
+    @operation("GET", "/jobs/{job}/explain")
+    def explain_job(self, job: str) -> JobReason:
+        """Why there is a job, how many datums it ran or skipped and why, and what it waits for.
+
+        It is compared with the job of the pipeline before it that had datums.
+        """
+
+    @operation("GET", "/jobs/{job}/explain/{datum}")
+    def explain_datum(self, job: str, datum: str) -> DatumReason:
+        """Why a datum, named by its id or the beginning of it, was run or skipped.
+
+        It is compared with the nearest earlier run of the same paths, among the 50 jobs before.
+        """
+
+    @operation("GET", "/repos/{repo}/explain/{commit}/{path}")
+    def explain_file(self, repo: str, commit: str, path: str) -> list[DatumReason]:
+        """The same for the datums that wrote a file.
+
+        Raises FileNotFoundInCommit, FilePurged, CommitOpen, and InvalidInput for a directory or a
+        file that a user put.
+        """
+
+    @operation("GET", "/pipelines/{name}/explain")
+    def explain_pipeline(self, name: str) -> PipelineReason:
+        """Why a pipeline has a job for what its inputs are now, or has none."""

@@ -98,6 +98,7 @@ SPECIAL: dict[str, dict[str, str]] = {
     "delete": {"all": "admin"},
     "diff": {"file": "differences"},
     "next": {"datum": "batching"},
+    "explain": dict.fromkeys(("job", "datum", "file", "pipeline"), "lineage"),
     "undelete": dict.fromkeys(("repo", "branch", "tag", "commit", "pipeline"), "trash"),
 }
 _PLURALS = {"branches": "branch", "commitV2": "commit"}

@@ -4,16 +4,27 @@ from collections.abc import Iterator
 
 import click
 
-from trunkline.cli.arguments import NUMBER_MAX, file_of
+from trunkline.cli.arguments import NUMBER_MAX, file_of, full_name
 from trunkline.cli.command import command, option
-from trunkline.cli.output import counted, shortened, show_lines, size, when, write
+from trunkline.cli.job_names import one_job
+from trunkline.cli.output import counted, shortened, show_lines, show_one, size, when, write
 from trunkline.cli.session import Shape, current, operations
 from trunkline.errors import InvalidInput
-from trunkline.model.lineage import DatumOrigin, ImpactStep, WhyStep
+from trunkline.model.lineage import (
+    Cause,
+    ChangedPart,
+    DatumOrigin,
+    DatumReason,
+    ImpactStep,
+    JobReason,
+    PipelineReason,
+    WhyStep,
+)
 from trunkline.model.versions import FileInfo, FileType, spec_branch
 
 _ID_SHOWN = 12  # letters of digests and of ids of datums, which commands find by their beginning
-_CODE_SHOWN = 60
+_CODE_SHOWN = 100
+_DIGESTS = frozenset({"input", "code", "salt"})  # parts whose values are digests
 
 _depth = option(
     "--depth", default=0, metavar="N", help="Only over so many datums one after the other (0: all)."
@@ -47,6 +58,90 @@ def impact(file: str, files: bool, depth: int) -> None:
     show_lines(steps, totals.lines)
     if current().shape == Shape.TABLE:
         write(totals.sentence)
+
+
+@command(shows=True, examples=["explain job train@4f2a…"])
+@click.argument("job")
+def explain_job(job: str) -> None:
+    """Tell why there is a job, why its datums were run or skipped, and what it waits for."""
+    show_one(operations().lineage.explain_job(one_job(job)), _job_block)
+
+
+@command(shows=True, examples=["explain datum train@4f2a… 9c1b"])
+@click.argument("job")
+@click.argument("datum")
+def explain_datum(job: str, datum: str) -> None:
+    """Tell why a datum was run or skipped, and what differs from its nearest earlier run."""
+    show_one(operations().lineage.explain_datum(one_job(job), datum), _datum_block)
+
+
+@command(shows=True, examples=["explain file inference@master:/test1.csv"])
+@click.argument("file", metavar="REPO@REF:/PATH")
+def explain_file(file: str) -> None:
+    """Tell why the datums that wrote a file were run or skipped."""
+    found = operations().lineage.explain_file(*_file(file))
+    show_lines(found, lambda reason: [_datum_block(reason)])
+
+
+@command(shows=True, examples=["explain pipeline train"])
+@click.argument("pipeline")
+def explain_pipeline(pipeline: str) -> None:
+    """Tell why a pipeline has a job for what its inputs are now, or why it has none."""
+    show_one(operations().lineage.explain_pipeline(full_name(pipeline)), _pipeline_block)
+
+
+def _job_block(reason: JobReason) -> str:
+    lines = [f"job {reason.job} (version {reason.pipeline_version}): {reason.state}"]
+    lines += [f"  {sentence}" for sentence in reason.sentences]
+    if reason.before:
+        lines.append(f"since job {reason.before}:" if reason.changes else f"as job {reason.before}")
+    elif reason.changes:
+        lines.append("the first job of its pipeline that had datums, on")
+    lines += [f"  {_change(change)}" for change in reason.changes]
+    for count in reason.causes:
+        parts = f": {', '.join(count.parts)}" if count.parts else ""
+        lines.append(
+            f"{counted(count.datums, 'datum')} {count.cause.value}{parts}, "
+            f"as {count.example[:_ID_SHOWN]}"
+        )
+    return "\n".join(lines)
+
+
+def _datum_block(reason: DatumReason) -> str:
+    lines = [
+        f"datum {reason.datum[:_ID_SHOWN]} of {reason.job} ({reason.state}): {reason.cause.value}",
+        *(f"  {given.name}: {given.repo}@{given.commit}:/{given.path}" for given in reason.inputs),
+        f"  {reason.sentence}",
+    ]
+    if reason.changes and reason.cause is Cause.SKIPPED:
+        lines.append(f"  since job {reason.before}:")
+    lines += [f"    {_change(change)}" for change in reason.changes]
+    return "\n".join(lines)
+
+
+def _pipeline_block(reason: PipelineReason) -> str:
+    return "\n".join(
+        [
+            f"pipeline {reason.pipeline} is {reason.state}",
+            *(f"  {text}" for text in reason.sentences),
+        ]
+    )
+
+
+def _change(change: ChangedPart) -> str:
+    if change.part == "reprocess":
+        return "a user asked for everything to be computed anew"
+    name = f"{change.part} {change.name}" if change.name else change.part
+    if not change.before:
+        return f"{name}: new" if change.part in _DIGESTS else f"{name}: {_value(change, new=True)}"
+    if not change.after:
+        return f"{name}: gone"
+    return f"{name}: {_value(change, new=False)} → {_value(change, new=True)}"
+
+
+def _value(change: ChangedPart, *, new: bool) -> str:
+    text = change.after if new else change.before
+    return text[:_ID_SHOWN] if change.part in _DIGESTS else shortened(text, _CODE_SHOWN)
 
 
 class _Totals:
@@ -103,7 +198,7 @@ def _why_lines(step: WhyStep) -> Iterator[str]:
         known = "; told above" if step.same_as else ""
         yield f"{margin}datum {origin.id[:_ID_SHOWN]} of {_run(origin)}{known}"
         if not known:
-            yield f"{margin}  {_code(origin)}"
+            yield from (f"{margin}  {line}" for line in _code(origin))
     elif step.file is not None:
         margin = "  " * (2 * step.depth)
         name = f"{step.input}: " if step.input else ""
@@ -128,16 +223,16 @@ def _run(origin: DatumOrigin) -> str:
     return f"{origin.job}, skipped: {origin.made_by} ran it{moment}"
 
 
-def _code(origin: DatumOrigin) -> str:
+def _code(origin: DatumOrigin) -> Iterator[str]:
     pipeline = origin.job.partition("@")[0]
     text = " ".join([*origin.cmd, *(("<<<", *origin.stdin) if origin.stdin else ())])
     parts = [
         f"version {origin.pipeline_version} ({spec_branch(pipeline).repo}@{origin.spec_commit})",
         f"code {origin.code[:_ID_SHOWN]}" if origin.code else "",
         f"image {origin.image}" if origin.image else "",
-        f"cmd {shortened(text, _CODE_SHOWN)}",
     ]
-    return ", ".join(part for part in parts if part)
+    yield ", ".join(part for part in parts if part)
+    yield f"cmd {shortened(text, _CODE_SHOWN)}"
 
 
 def _shown(file: FileInfo) -> str:

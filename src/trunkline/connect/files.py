@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from trunkline.model.versions import FileInfo, FileType
 if TYPE_CHECKING:
     import pandas  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-    from trunkline.model.lineage import ImpactStep, WhyStep
+    from trunkline.model.lineage import DatumReason, ImpactStep, WhyStep
 
 READ_BYTES = 1024 * 1024  # fetched at a time when a file object is read in small steps
 
@@ -109,6 +109,10 @@ class FileHandle:
         return self._operations.lineage.impact_of_file(
             self.repo, self.ref, self.path, depth=depth, files=files
         )
+
+    def explain(self) -> Sequence[DatumReason]:
+        """Why the datums that wrote this file were run or skipped."""
+        return self._operations.lineage.explain_file(self.repo, self.ref, self.path)
 
     def pandas(self, **options: Any) -> pandas.DataFrame:
         """The content as a pandas DataFrame, read as its name ends (.csv, .parquet, …).

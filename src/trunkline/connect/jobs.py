@@ -9,6 +9,7 @@ from trunkline.api.connection import Operations
 
 if TYPE_CHECKING:
     from trunkline.model.jobs import DatumInfo, JobInfo, LogLine
+    from trunkline.model.lineage import JobReason
 
 
 class JobHandle:
@@ -34,6 +35,10 @@ class JobHandle:
     def logs(self, *, follow: bool = False, tail: int = 0) -> Iterator[LogLine]:
         """What its user code printed; `follow` waits for more until the job ends."""
         return self._operations.datums.get_logs(job=self.name, follow=follow, tail=tail)
+
+    def explain(self) -> JobReason:
+        """Why there is this job, and why its datums were run or skipped."""
+        return self._operations.lineage.explain_job(self.name)
 
     def stop(self) -> None:
         """Kill it; no error if it has ended."""

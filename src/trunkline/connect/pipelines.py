@@ -11,6 +11,7 @@ from trunkline.errors import PipelineNotFound
 
 if TYPE_CHECKING:
     from trunkline.model.jobs import LogLine
+    from trunkline.model.lineage import PipelineReason
     from trunkline.model.pipelines import PipelineInfo
 
 
@@ -41,6 +42,10 @@ class PipelineHandle:
     def logs(self, *, follow: bool = False, tail: int = 0) -> Iterator[LogLine]:
         """What its user code printed; `follow` waits for more."""
         return self._operations.datums.get_logs(pipeline=self.name, follow=follow, tail=tail)
+
+    def explain(self) -> PipelineReason:
+        """Why it has a job for what its inputs are now, or has none."""
+        return self._operations.lineage.explain_pipeline(self.name)
 
     def start(self) -> None:
         """Resume it."""

@@ -1,9 +1,10 @@
 """Operations on datums, and logs; see `api.datums`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import chain, islice
+from typing import TypeVar
 
 from trunkline.engine.jobs import find_job
 from trunkline.engine.services import Services
@@ -15,6 +16,8 @@ from trunkline.jobs.segments import PlannedDatum, decode_segment
 from trunkline.model.jobs import DatumInfo, DatumInput, DatumState, LogLine
 from trunkline.pipelines import lifecycle
 from trunkline.store.chunks import ChunkId
+
+T = TypeVar("T")
 
 _KEY_SHOWN_MIN = 4  # a datum can be named by this much of its id
 
@@ -38,13 +41,7 @@ class EngineDatums:
     def inspect_datum(self, job: str, datum: str) -> DatumInfo:
         with self._services.database.read() as tx:
             record = find_job(tx, job)
-        if len(datum) >= _KEY_SHOWN_MIN:
-            found = [info for info in self._datums(record) if info.id.startswith(datum)]
-            if len(found) == 1:
-                return found[0]
-            if found:
-                raise InvalidInput(f"'{datum}' begins the ids of {len(found)} datums; write more")
-        raise DatumNotFound(record.name, datum)
+        return named_datum(record, datum, self._datums(record), lambda info: info.id)
 
     def restart_datums(self, job: str, paths: list[str]) -> int:
         with self._services.database.read() as tx:
@@ -227,18 +224,7 @@ def _info(job: JobRecord, planned: PlannedDatum, record: DatumRecord | None) -> 
         job=job.name,
         id=planned.key,
         state=record.state if record is not None else state,
-        inputs=tuple(
-            DatumInput(
-                name=file.name,
-                repo=file.repo,
-                commit=file.commit,
-                path=file.path,
-                type=file.type,
-                size_bytes=file.size_bytes,
-                digest=file.digest,
-            )
-            for file in planned.datum.files
-        ),
+        inputs=datum_inputs(planned),
         tries=record.tries if record is not None else 0,
         worker=record.worker if record is not None else "",
         started=record.started if record is not None else None,
@@ -249,4 +235,34 @@ def _info(job: JobRecord, planned: PlannedDatum, record: DatumRecord | None) -> 
         process_s=record.process_us / 1e6 if record is not None else 0.0,
         upload_s=record.upload_us / 1e6 if record is not None else 0.0,
         reason=record.reason if record is not None else "",
+    )
+
+
+def named_datum(job: JobRecord, named: str, datums: Iterable[T], id_of: Callable[[T], str]) -> T:
+    """The one of a job's datums that an id, or the beginning of it, names.
+
+    Raises DatumNotFound, and InvalidInput for a beginning that several have.
+    """
+    if len(named) >= _KEY_SHOWN_MIN:
+        found = [datum for datum in datums if id_of(datum).startswith(named)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise InvalidInput(f"'{named}' begins the ids of {len(found)} datums; write more")
+    raise DatumNotFound(job.name, named)
+
+
+def datum_inputs(planned: PlannedDatum) -> tuple[DatumInput, ...]:
+    """What a datum was given, as users see it."""
+    return tuple(
+        DatumInput(
+            name=file.name,
+            repo=file.repo,
+            commit=file.commit,
+            path=file.path,
+            type=file.type,
+            size_bytes=file.size_bytes,
+            digest=file.digest,
+        )
+        for file in planned.datum.files
     )

@@ -2,11 +2,23 @@
 
 from collections.abc import Iterator
 
+from trunkline.engine import waits
 from trunkline.engine.consequences import Consequences
+from trunkline.engine.datums import named_datum
+from trunkline.engine.jobs import find_job
 from trunkline.engine.origins import Origins, asked_file
+from trunkline.engine.reasons import Reasons
 from trunkline.engine.services import Services
-from trunkline.errors import InvalidInput
-from trunkline.model.lineage import ImpactStep, WhyStep
+from trunkline.errors import InvalidInput, NotFound, shown
+from trunkline.model.lineage import (
+    DatumReason,
+    ImpactStep,
+    JobReason,
+    PipelineReason,
+    PutOrigin,
+    WhyStep,
+)
+from trunkline.pipelines import lifecycle
 
 
 class EngineLineage:
@@ -24,6 +36,62 @@ class EngineLineage:
         _check(depth)
         place = asked_file(self._services, repo, commit, path, asked="tell what came of a file")
         return Consequences(self._services, depth=depth, files=files).of_file(place)
+
+    def explain_job(self, job: str) -> JobReason:
+        with self._services.database.read() as tx:
+            record = find_job(tx, job)
+            sentences = waits.of_job(tx, record)
+        reasons = Reasons(self._services)
+        before = reasons.before(record)
+        return JobReason(
+            job=record.name,
+            pipeline_version=record.version,
+            state=record.state,
+            before="" if before is None else before.name,
+            changes=(
+                *reasons.set_off_by(record, before),
+                *reasons.of_pipeline(record, before),
+            ),
+            causes=reasons.causes(record, before),
+            sentences=tuple(sentences),
+        )
+
+    def explain_datum(self, job: str, datum: str) -> DatumReason:
+        with self._services.database.read() as tx:
+            record = find_job(tx, job)
+        reasons = Reasons(self._services)
+        begin = datum.encode("utf-8")
+        datums = reasons.plans.datums(record, may_hold=lambda raw: begin in raw)
+        found = named_datum(record, datum, datums, lambda found: found.planned.key)
+        return reasons.of_datum(record, found)
+
+    def explain_file(self, repo: str, commit: str, path: str) -> list[DatumReason]:
+        services = self._services
+        place = asked_file(services, repo, commit, path, asked="explain a file of it")
+        found = Origins(services, depth=0).datums_of(place)
+        name = f"{shown(path)} of {place.record.repo}@{place.record.id}"
+        if found is None:
+            raise NotFound(f"{name}: the record of the job that made it has been deleted")
+        if isinstance(found, PutOrigin):
+            moment = found.finished.isoformat(timespec="seconds")
+            raise InvalidInput(
+                f"{name} was not computed: it was put in commit {found.repo}@{found.commit} at "
+                f"{moment}; `impact` shows what came of it"
+            )
+        job, datums = found
+        reasons = Reasons(services)
+        return [reasons.of_datum(job, datum) for datum in datums]
+
+    def explain_pipeline(self, name: str) -> PipelineReason:
+        with self._services.database.read() as tx:
+            record = lifecycle.get(tx, name)
+            newest, sentences = waits.of_pipeline(tx, name)
+        return PipelineReason(
+            pipeline=record.name,
+            state=record.state,
+            job="" if newest is None else newest.name,
+            sentences=tuple(sentences),
+        )
 
 
 def _check(depth: int) -> None:

@@ -17,8 +17,7 @@ from trunkline.files.tree import Entry
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.search import FoundDatum, PlanReader
-from trunkline.jobs.writers import merged_writers, unremembered, writers_below
-from trunkline.model.jobs import DatumState
+from trunkline.jobs.writers import merged_writers, ran_by, unremembered, writers_below
 from trunkline.model.lineage import DatumOrigin, PutOrigin, WhyStep
 from trunkline.model.names import check_path
 from trunkline.model.versions import FileInfo, FileType
@@ -80,6 +79,14 @@ class Origins:
         """The whole answer, beginning with the file."""
         return self._of_file(place.info, source="", parent=0, depth=0)
 
+    def datums_of(self, place: Place) -> tuple[JobRecord, list[FoundDatum]] | PutOrigin | None:
+        """The datums that wrote a file, or the put of a user; None if the job's record is gone."""
+        record, job, put = self._maker(place.info, place.record)
+        if job is None:
+            return put
+        keys = self._writers(place.info, record, job)
+        return job, list(self._plans.with_keys(job, keys))
+
     # --- files ------------------------------------------------------------------------------------
 
     def _of_file(
@@ -96,43 +103,52 @@ class Origins:
                 record = commits.get_commit(tx, file.repo, file.commit)
             except NotFound:
                 record = None
-            job = None if record is None else ledger.job_of_output(tx, file.repo, file.commit)
         if record is None:
             yield replace(step, remark=f"commit {file.repo}@{file.commit} has been deleted")
         elif self._services.trees.entry(RootId(record.root), file.path) is None:
             yield replace(step, remark=self._what_took(record, file.path))
-        elif job is not None:
-            yield from self._written(step, file, record, job)
         else:
-            yield from self._put(step, file, record)
+            yield from self._made(step, file, record)
 
     def _what_took(self, record: CommitRecord, path: str) -> str:
         with self._services.database.read() as tx:
             purged = purges.missing(tx, self._services.trees, record, path)
         return "it is not in the commit any more" if purged is None else str(purged)
 
-    def _put(self, step: WhyStep, file: FileInfo, record: CommitRecord) -> Iterator[WhyStep]:
-        """A file of a commit without a job: put by a user, or there from a commit with a job."""
+    def _maker(
+        self, file: FileInfo, record: CommitRecord
+    ) -> tuple[CommitRecord, JobRecord | None, PutOrigin | None]:
+        """The commit that gave a file its content, with its job, or else with the user's put.
+
+        That of a user may have taken a file over from a commit that a job made.
+        """
+        with self._services.database.read() as tx:
+            job = ledger.job_of_output(tx, record.repo, record.id)
+        if job is not None:
+            return record, job, None
         version = next(file_versions(self._services, record, file.path, number=1))
         with self._services.database.read() as tx:
             job = ledger.job_of_output(tx, version.repo, version.commit)
-            origin = commits.get_commit(tx, version.repo, version.commit)
-        if job is not None:
-            yield from self._written(step, file, origin, job)
-            return
-        if file.datum:
-            yield replace(
-                step,
-                remark=f"datum {file.datum} wrote it; the record of its job has been deleted",
-            )
-            return
+            record = commits.get_commit(tx, version.repo, version.commit)
+        if job is not None or file.datum:
+            return record, job, None
         put = PutOrigin(
             repo=version.repo,
             commit=version.commit,
             finished=version.finished,
             description=version.description,
         )
-        yield replace(step, put=put)
+        return record, None, put
+
+    def _made(self, step: WhyStep, file: FileInfo, record: CommitRecord) -> Iterator[WhyStep]:
+        origin, job, put = self._maker(file, record)
+        if job is not None:
+            yield from self._written(step, file, origin, job)
+        elif put is not None:
+            yield replace(step, put=put)
+        else:
+            remark = f"datum {file.datum} wrote it; the record of its job has been deleted"
+            yield replace(step, remark=remark)
 
     def _written(
         self, step: WhyStep, file: FileInfo, record: CommitRecord, job: JobRecord
@@ -195,27 +211,15 @@ class Origins:
             )
 
     def _origin(self, tx: Transaction, job: JobRecord, found: FoundDatum) -> DatumOrigin:
-        key = found.planned.key
-        maker, made = job, None
-        if found.position is not None:
-            place = found.position
-            record = ledger.datums_at(tx, job.number, place, place + 1).get(place)
-            if record is not None and record.state is not DatumState.FAILED:
-                made = record.finished
-        else:
-            run = ledger.origin_of_result(tx, key)
-            if run is None or not 0 < run[0] < job.number:  # replaced since, or forgotten
-                run = ledger.last_success(tx, job.pipeline, key, before=job.number)
-            before = None if run is None else ledger.job_by_number(tx, run[0])
-            maker, made = (job, None) if run is None or before is None else (before, run[1])
+        ran, made = ran_by(tx, job, found)
+        maker = ran or job
         version = self._version(maker)
         transform = lifecycle.spec_of(version).transform
-        known = maker is not job or found.position is not None
         return DatumOrigin(
-            id=key,
+            id=found.planned.key,
             job=job.name,
             skipped=found.position is None,
-            made_by=maker.name if known else "",
+            made_by=ran.name if ran is not None else "",
             made=made,
             pipeline_version=maker.version,
             spec_commit=maker.spec_commit,

@@ -7,20 +7,43 @@ is remembered of all datums of the job is gone through, one delta after the othe
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import islice
 
-from trunkline.db.database import Database
+from trunkline.db.database import Database, Transaction
 from trunkline.files.delta import DeltaId, delta_places
 from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
 from trunkline.files.view import below
 from trunkline.jobs import tables
-from trunkline.jobs.search import PlanReader
+from trunkline.jobs.search import FoundDatum, PlanReader
 from trunkline.jobs.tables import JobRecord
+from trunkline.model.jobs import DatumState
 from trunkline.model.versions import FileType
 
 _BATCH = 1000  # datums whose results are looked up at once
 _NOBODY = bytes(32)
+
+
+def ran_by(
+    tx: Transaction, job: JobRecord, found: FoundDatum
+) -> tuple[JobRecord | None, datetime | None]:
+    """The job that ran a datum of a job's plan with success, and when that ended.
+
+    The job itself, or for a skipped datum the one whose result it took over; None if the record of
+    that one is gone.
+    """
+    if found.position is not None:
+        record = tables.datums_at(tx, job.number, found.position, found.position + 1).get(
+            found.position
+        )
+        good = record is not None and record.state is not DatumState.FAILED
+        return job, record.finished if record is not None and good else None
+    run = tables.origin_of_result(tx, found.planned.key)
+    if run is None or not 0 < run[0] < job.number:  # replaced since, or forgotten
+        run = tables.last_success(tx, job.pipeline, found.planned.key, before=job.number)
+    maker = None if run is None else tables.job_by_number(tx, run[0])
+    return (None, None) if run is None or maker is None else (maker, run[1])
 
 
 def writers_below(trees: Trees, root: RootId, path: str) -> set[str]:

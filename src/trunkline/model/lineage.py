@@ -1,7 +1,9 @@
 """Answers to questions about results: where a file came from, what came of it, why a job ran."""
 
 from datetime import datetime
+from enum import StrEnum
 
+from trunkline.model.jobs import DatumInput
 from trunkline.model.versions import FileInfo
 from trunkline.values import dataclass
 
@@ -70,3 +72,75 @@ class ImpactStep:
     datum: str  # id of the datum that wrote `file`; empty otherwise
     file: FileInfo | None
     remark: str  # what is missing from the numbers
+
+
+class Cause(StrEnum):
+    """Why a datum was run, or was not."""
+
+    SKIPPED = "skipped"  # its result was remembered
+    NEW = "new"  # no earlier job had a datum of the same paths
+    CHANGED = "changed"  # what it is known by differs from the nearest earlier run
+    AGAIN = "again"  # nothing differs, but there was no result to take over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedPart:
+    """Something that differs from an earlier run, and that results depend on.
+
+    `part` is input, join or group; or of the pipeline: code, cmd, stdin, env, image, packages, …,
+    reprocess (asked for by a user); of a job also commit (of an input) and version (of its
+    pipeline).
+    """
+
+    part: str
+    name: str  # of the file, branch, variable or package; empty where there is only one
+    before: str  # digest, id or value; empty where there was none
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatumReason:
+    """Why a datum of a job was run or skipped."""
+
+    job: str
+    datum: str
+    state: str
+    inputs: tuple[DatumInput, ...]
+    cause: Cause
+    made_by: str  # of a skipped one, the job that ran it; empty if that is not known any more
+    before: str  # the nearest earlier job with a datum of the same paths; empty: none was found
+    changes: tuple[ChangedPart, ...]  # against that one
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CauseCount:
+    """How many datums of a job have one cause."""
+
+    cause: Cause
+    parts: tuple[str, ...]  # of the changed ones: what differs
+    datums: int
+    example: str  # id of one of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReason:
+    """Why there is a job, what it did with its datums and why, and what it waits for."""
+
+    job: str
+    pipeline_version: int
+    state: str
+    before: str  # the job that it is compared with: the one before it that had datums; or empty
+    changes: tuple[ChangedPart, ...]
+    causes: tuple[CauseCount, ...]
+    sentences: tuple[str, ...]  # what it waits for, or why it ended badly
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineReason:
+    """Why a pipeline has a job for what its inputs are now, or has none."""
+
+    pipeline: str
+    state: str
+    job: str  # the newest; empty if there is none
+    sentences: tuple[str, ...]

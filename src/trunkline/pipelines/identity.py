@@ -35,6 +35,17 @@ def salt(spec: PipelineSpec, *, code: str, packages: tuple[str, ...] = (), nonce
 
     Another `nonce` gives another salt, so that nothing remembered fits any more.
     """
+    words = salted_parts(spec, code=code, packages=packages, nonce=nonce)
+    fields: list[str] = []
+    for name in sorted(words):
+        fields += [name, str(len(words[name])), *words[name]]
+    return _digest(_SALT_PREFIX, fields)
+
+
+def salted_parts(
+    spec: PipelineSpec, *, code: str, packages: tuple[str, ...] = (), nonce: str = ""
+) -> dict[str, tuple[str, ...]]:
+    """What a salt covers, by the names of its parts; empty ones are left out."""
     transform = spec.transform
     words: dict[str, tuple[str, ...]] = {
         name: (value,) for name, value in _single(spec, code, nonce).items() if value
@@ -49,11 +60,7 @@ def salt(spec: PipelineSpec, *, code: str, packages: tuple[str, ...] = (), nonce
         "packages": packages,
         "accept_return_code": tuple(str(c) for c in sorted(set(transform.accept_return_code))),
     }
-    fields: list[str] = []
-    for name in sorted(words):
-        if words[name]:
-            fields += [name, str(len(words[name])), *words[name]]
-    return _digest(_SALT_PREFIX, fields)
+    return {name: found for name, found in words.items() if found}
 
 
 def _single(spec: PipelineSpec, code: str, nonce: str) -> dict[str, str]:

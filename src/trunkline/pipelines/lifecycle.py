@@ -123,6 +123,16 @@ def choose_salt(
     return Salt(value=previous.salt if before == after else after, nonce=previous.nonce)
 
 
+def salted_parts(record: PipelineRecord) -> dict[str, tuple[str, ...]]:
+    """What of a version results depend on, by part.
+
+    Its salt may be an older one, if results were kept.
+    """
+    return identity.salted_parts(
+        spec_of(record), code=record.code, packages=record.packages, nonce=record.nonce
+    )
+
+
 def get(tx: Transaction, name: str, version: int | None = None) -> PipelineRecord:
     """A pipeline as of its newest or the given version.
 

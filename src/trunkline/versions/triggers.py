@@ -209,6 +209,34 @@ def next_tick(tx: Transaction, now: datetime) -> datetime | None:
     return tables.next_tick(tx)
 
 
+def pending(tx: Transaction, name: BranchName) -> str | None:
+    """What the trigger of a branch waits for, in a sentence; None without a trigger.
+
+    Also where nothing waits: then it says so.
+    """
+    branch = _find(tx, name)
+    row = None if branch is None else tables.trigger_of(tx, branch.number)
+    if row is None:
+        return None
+    new = _newest_good(tx, tables.head_of(tx, row.source.number))
+    head = tables.head_of(tx, row.branch.number)
+    if new is None or new.number == head:
+        return f"{name} follows {row.source.name}, which has nothing newer"
+    old = None if head is None else tables.commit_numbered(tx, head)
+    grown = _grown(tx, row, old, new)
+    trigger = row.trigger
+    have = []
+    if trigger.size:
+        have.append(f"{grown.size_bytes} bytes of {trigger.size}")
+    if trigger.commits:
+        have.append(f"{grown.commits} of {trigger.commits} commits")
+    if trigger.cron:
+        due = "none yet" if row.next_tick is None else row.next_tick.isoformat(timespec="seconds")
+        have.append(f"the next tick of '{trigger.cron}', {due}")
+    joined = (" and " if trigger.all else " or ").join(have)
+    return f"{name} follows {row.source.name} when enough has come together: it has {joined}"
+
+
 def _depth(tx: Transaction, trigger: TriggerRow) -> int:
     """How many triggers lead to the branch that one looks at."""
     depth = 0
@@ -226,17 +254,20 @@ def _moved(tx: Transaction, row: TriggerRow) -> bool:
         return False  # somebody writes there; it is looked at again when that is finished
     met = False
     if new is not None and new.number != head:
-        grown = Grown(
-            size_bytes=new.size_bytes - (0 if old is None else old.size_bytes),
-            commits=_commits_between(tx, old, new, most=row.trigger.commits),
-            tick=row.tick_due,
-        )
-        met = is_met(row.trigger, grown)
+        met = is_met(row.trigger, _grown(tx, row, old, new))
         if met:
             tables.move_branch(tx, row.branch.number, new.number)
     if row.tick_due and (met or not row.trigger.all):
         tables.use_tick(tx, row.branch.number)
     return met
+
+
+def _grown(tx: Transaction, row: TriggerRow, old: CommitRecord | None, new: CommitRecord) -> Grown:
+    return Grown(
+        size_bytes=new.size_bytes - (0 if old is None else old.size_bytes),
+        commits=_commits_between(tx, old, new, most=row.trigger.commits),
+        tick=row.tick_due,
+    )
 
 
 def _newest_good(tx: Transaction, head: int | None) -> CommitRecord | None:

@@ -1,0 +1,137 @@
+"""What differs between two runs of one datum, of all that its result depends on.
+
+`pipelines.identity` says what that is; here the parts are compared one by one, so that a person is
+told which file, which variable, which line of the spec it was.
+"""
+
+from collections.abc import Iterator
+
+from trunkline.errors import Corrupt
+from trunkline.files.manifest import EMPTY, RootId
+from trunkline.files.tree import Trees
+from trunkline.jobs.search import FoundDatum
+from trunkline.model.lineage import ChangedPart
+from trunkline.model.versions import FileType, Side
+from trunkline.pipelines import lifecycle
+from trunkline.pipelines.datums import DatumFile
+from trunkline.pipelines.lifecycle import PipelineRecord
+
+_FILES_MAX = 20  # of a directory that are named
+_TEXT_MAX = 200  # letters of a value
+
+Places = tuple[tuple[str, str], ...]  # (name of the input, path) of each file of a datum
+Contents = tuple[tuple[str, str | None, str | None], ...]  # digest and keys of each, in that order
+
+
+def places_of(found: FoundDatum) -> Places:
+    return tuple((file.name, file.path) for file in found.planned.datum.by_name())
+
+
+def contents_of(found: FoundDatum) -> Contents:
+    files = found.planned.datum.by_name()
+    return tuple((file.digest, file.join_on, file.group_by) for file in files)
+
+
+def changed_inputs(trees: Trees, new: FoundDatum, old: FoundDatum) -> list[ChangedPart]:
+    """What two datums of the same places were given that differs."""
+    pairs = zip(new.planned.datum.by_name(), old.planned.datum.by_name(), strict=True)
+    return [change for after, before in pairs for change in _changed_input(trees, after, before)]
+
+
+def _changed_input(trees: Trees, new: DatumFile, old: DatumFile) -> Iterator[ChangedPart]:
+    for part, before, after in (
+        ("join", old.join_on, new.join_on),
+        ("group", old.group_by, new.group_by),
+    ):
+        if before != after:
+            yield ChangedPart(part=part, name=new.name, before=before or "", after=after or "")
+    if (new.digest, new.type) == (old.digest, old.type):
+        return
+    if new.type is FileType.DIR and old.type is FileType.DIR:
+        found = _changed_files(trees, "input", f"{new.repo}:", new, old)
+        if found:
+            yield from found
+            return
+    yield ChangedPart(
+        part="input", name=f"{new.repo}:/{new.path}", before=old.digest, after=new.digest
+    )
+
+
+def _changed_files(
+    trees: Trees, part: str, prefix: str, new: DatumFile, old: DatumFile
+) -> list[ChangedPart]:
+    """The files of a directory that differ; none if an old tree can't be read any more."""
+    try:
+        return _of_trees(trees, part, prefix, (new.root, new.path), (old.root, old.path))
+    except Corrupt:
+        return []
+
+
+def _of_trees(
+    trees: Trees, part: str, prefix: str, new: tuple[RootId, str], old: tuple[RootId, str]
+) -> list[ChangedPart]:
+    sides: dict[str, dict[Side, str]] = {}
+    for side, row in trees.diff(*new, *old):
+        base = new[1] if side is Side.NEW else old[1]
+        path = row.path[len(base) :].lstrip("/")
+        if path not in sides and len(sides) == _FILES_MAX:
+            break
+        sides.setdefault(path, {})[side] = row.digest
+    above = f"{prefix}/{new[1]}/" if new[1] else f"{prefix}/"
+    return [
+        ChangedPart(
+            part=part,
+            name=f"{above}{path}",
+            before=found.get(Side.OLD, ""),
+            after=found.get(Side.NEW, ""),
+        )
+        for path, found in sides.items()
+    ]
+
+
+def changed_pipeline(trees: Trees, new: PipelineRecord, old: PipelineRecord) -> list[ChangedPart]:
+    """What differs between two versions that results depend on; nothing where results were kept."""
+    if new.salt == old.salt:
+        return []
+    now, was = lifecycle.salted_parts(new), lifecycle.salted_parts(old)
+    found: list[ChangedPart] = []
+    for part in sorted({*now, *was}):
+        before, after = was.get(part, ()), now.get(part, ())
+        if before != after:
+            found += _changed_part(trees, part, before, after)
+    # Earlier versions kept results through changes, which count from now on.
+    return found or [ChangedPart(part="salt", name="", before=old.salt, after=new.salt)]
+
+
+def _changed_part(
+    trees: Trees, part: str, before: tuple[str, ...], after: tuple[str, ...]
+) -> list[ChangedPart]:
+    if part == "code":
+        new, old = (RootId(words[0]) if words else EMPTY for words in (after, before))
+        try:
+            return _of_trees(trees, part, "", (new, ""), (old, ""))
+        except Corrupt:
+            return [ChangedPart(part=part, name="", before=old, after=new)]
+    if part == "nonce":
+        return [ChangedPart(part="reprocess", name="", before="", after="")]
+    if part in ("env", "packages"):
+        was, now = _named(part, before), _named(part, after)
+        return [
+            ChangedPart(part=part, name=name, before=was.get(name, ""), after=now.get(name, ""))
+            for name in sorted({*was, *now})
+            if was.get(name) != now.get(name)
+        ]
+    return [ChangedPart(part=part, name="", before=_text(before), after=_text(after))]
+
+
+def _named(part: str, words: tuple[str, ...]) -> dict[str, str]:
+    """Variables and packages by their names."""
+    if part == "env":
+        return {name: _text((value,)) for name, value in zip(words[::2], words[1::2], strict=True)}
+    pairs = (word.partition("==") for word in words)
+    return {name: version or name for name, _, version in pairs}
+
+
+def _text(words: tuple[str, ...]) -> str:
+    text = " ".join(words)
+    return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}..."
