@@ -1,13 +1,14 @@
 """Stores for the tests of trees, and a plain model of what a tree is."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from trunkline.files import delta, manifest, segments
 from trunkline.files.delta import DeltaWriter
-from trunkline.files.manifest import EMPTY, RootId
+from trunkline.files.manifest import EMPTY, Cuts, RootId
 from trunkline.files.tree import Trees
 from trunkline.store.chunks import ChunkStore
 
@@ -20,20 +21,30 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trees]:
     store.close()
 
 
+def small_cuts(*, least: int, average: int) -> Cuts:
+    limit = (1 << 32) // average
+    return Cuts(least=least, easy=6, most=9, limit=limit, limit_easy=2 * limit)
+
+
 @pytest.fixture(scope="module")
 def small_ranges() -> Iterator[None]:
     """Ranges of a few rows, so that small trees have many, with several levels above them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manifest, "ROWS_MIN", 2)
-        patch.setattr(manifest, "ROWS_EASY", 6)
-        patch.setattr(manifest, "ROWS_MAX", 9)
-        patch.setattr(manifest, "_ROW_CUT", (1 << 32) // 4)
-        patch.setattr(manifest, "_ROW_CUT_EASY", (1 << 32) // 2)
+        patch.setitem(manifest.CUTS, 1, small_cuts(least=3, average=6))
+        patch.setitem(manifest.CUTS, 2, small_cuts(least=2, average=4))
         patch.setattr(manifest, "NODE_MIN", 2)
         patch.setattr(manifest, "NODE_MAX", 5)
         patch.setattr(manifest, "_NODE_CUT", (1 << 32) // 3)
         patch.setattr(segments, "BLOCK_ROWS", 3)
         patch.setattr(delta, "_SEGMENT_CHANGES_MAX", 7)
+        yield
+
+
+@contextmanager
+def writing(version: int) -> Iterator[None]:
+    """Have trees written in a version of the format."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "VERSION", version)
         yield
 
 

@@ -1,6 +1,6 @@
-"""Manifests and deltas of version 1 are read and written for ever, byte for byte.
+"""Manifests and deltas of all versions are read for ever, byte for byte.
 
-The files in tests/golden were written by the first version of the format; see docs/formats.
+The files in tests/golden were written by the first release with each version; see docs/formats.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.errors import Corrupt
+from trunkline.files import manifest
 from trunkline.files.columns import Columns, FileRow, decode_columns, encode_columns, read_list
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import (
+    CUTS,
     EMPTY,
-    ROWS_EASY,
-    ROWS_MAX,
+    Cuts,
     Ranges,
     RangeWriter,
     RootId,
@@ -96,7 +97,7 @@ def golden_blobs() -> dict[str, bytes]:
     return {
         "manifest/v1-range.bin": encode_columns(b"TLRN", rows),
         "manifest/v1-list.bin": saved[rows.refs(3)[0][0]],
-        "manifest/v1-node.bin": encode_node(2, entries),
+        "manifest/v2-node.bin": encode_node(2, entries),
         "manifest/v1-empty.bin": encode_node(1, Ranges()),
         "delta/v1-segment.bin": segment,
         "delta/v1-block.bin": saved[block],
@@ -104,7 +105,7 @@ def golden_blobs() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", sorted(golden_blobs()))
-def test_the_encoding_of_version_1_never_changes(name: str) -> None:
+def test_the_encoding_of_a_version_never_changes(name: str) -> None:
     assert golden_blobs()[name] == (GOLDEN / name).read_bytes()
 
 
@@ -115,7 +116,11 @@ def test_a_range_of_version_1_is_read() -> None:
     assert [rows.row(i, lists.__getitem__) for i in range(len(rows))] == ROWS
 
 
-def test_the_roots_of_version_1_stay_the_same(trees: Trees) -> None:
+@pytest.mark.parametrize("version", CUTS)
+def test_the_roots_of_a_version_stay_the_same(
+    trees: Trees, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "VERSION", version)
     writer = DeltaWriter(trees)
     for n in range(3000):
         writer.put(f"{n % 7}/{n}", [str(n).encode()])
@@ -123,7 +128,7 @@ def test_the_roots_of_version_1_stay_the_same(trees: Trees) -> None:
     root = trees.apply(EMPTY, writer.finish())
 
     assert blake3((GOLDEN / "manifest/v1-empty.bin").read_bytes()).hexdigest() == EMPTY
-    assert root == (GOLDEN / "manifest/v1-root.txt").read_text().strip()
+    assert root == (GOLDEN / f"manifest/v{version}-root.txt").read_text().strip()
 
 
 def test_the_empty_tree_needs_no_store(trees: Trees) -> None:
@@ -140,6 +145,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "manifest/v1-range.bin": lambda data: decode_columns(b"TLRN", data),
     "manifest/v1-list.bin": read_list,
     "manifest/v1-node.bin": read_node,
+    "manifest/v2-node.bin": read_node,
     "delta/v1-segment.bin": read_segment,
     "delta/v1-block.bin": lambda data: decode_columns(b"TLDB", data),
 }
@@ -169,10 +175,10 @@ def test_any_bytes_are_refused_or_read_and_nothing_else(blob: bytes) -> None:
 
 
 def test_a_newer_version_is_refused_by_its_number() -> None:
-    newer = bytearray((GOLDEN / "manifest/v1-node.bin").read_bytes())
-    newer[4] = 2
+    newer = bytearray((GOLDEN / "manifest/v2-node.bin").read_bytes())
+    newer[4] = 3
 
-    with pytest.raises(Corrupt, match="version 2"):
+    with pytest.raises(Corrupt, match="version 3"):
         read_node(bytes(newer))
 
 
@@ -186,12 +192,16 @@ def test_a_segment_without_changes_only_deletes() -> None:
 
 @given(
     texts=st.lists(st.text("abc", min_size=1), unique=True, max_size=3000).map(sorted),
-    rows=st.one_of(st.integers(0, ROWS_MAX - 1), st.integers(ROWS_EASY - 200, ROWS_EASY)),
+    share=st.one_of(st.floats(0, 1, exclude_max=True), st.floats(0.45, 0.5)),
+    cuts=st.sampled_from(list(CUTS.values())),
 )
-def test_the_quick_search_for_a_cut_follows_the_rule(texts: list[str], rows: int) -> None:
-    naive = [n + 1 for n, path in enumerate(texts) if is_cut(path, rows + n + 1)]
+def test_the_quick_search_for_a_cut_follows_the_rule(
+    texts: list[str], share: float, cuts: Cuts
+) -> None:
+    rows = int(share * cuts.most)
+    naive = [n + 1 for n, path in enumerate(texts) if is_cut(path, rows + n + 1, cuts)]
 
-    assert next_cut(texts, 0, len(texts), rows) == (naive[0] if naive else 0)
+    assert next_cut(texts, 0, len(texts), rows, cuts) == (naive[0] if naive else 0)
 
 
 def node_cuts(lasts: list[str]) -> list[int]:

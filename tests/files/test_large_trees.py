@@ -9,7 +9,7 @@ from trunkline.errors import PathConflict
 from trunkline.files import index
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.index import Loader
-from trunkline.files.manifest import EMPTY, ROWS_MAX, ROWS_MIN, RootId, Unit
+from trunkline.files.manifest import CUTS, EMPTY, VERSION, RootId, Unit
 from trunkline.files.tree import Trees
 from trunkline.model.versions import FileType, Side
 from trunkline.store.chunks import ChunkId
@@ -50,8 +50,9 @@ def test_ranges_keep_to_their_sizes(trees: Trees, large: RootId) -> None:
     rows = [unit.rows for unit in units(trees, large)]
 
     assert sum(rows) == FILES
-    assert all(ROWS_MIN <= count <= ROWS_MAX for count in rows[:-1])
-    assert 1000 < FILES / len(rows) < 4000
+    cuts = CUTS[VERSION]
+    assert all(cuts.least <= count <= cuts.most for count in rows[:-1])
+    assert 125 < FILES / len(rows) < 500
 
 
 def test_a_tree_that_came_sorted_is_the_same_as_one_that_came_shuffled(

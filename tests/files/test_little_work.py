@@ -24,7 +24,7 @@ def test_a_change_asks_hardly_any_path_whether_a_range_ends_there(
     changed = trees.apply(root, change.finish())
 
     assert changed != root
-    # The changed row, and those of a range beyond ROWS_EASY rows.
+    # The changed row, and those of a range in its easy part.
     assert len(asked) < 300
 
 

@@ -100,13 +100,13 @@ def format_of(home: Path) -> int:
     return int(words[1])
 
 
-def write_format(home: Path) -> None:
+def write_format(home: Path, number: int = FORMAT) -> None:
     """Durable before anything else is: a file that a power cut emptied would not be taken for ours.
 
     The name of the data directory has to be durable too, or all of it could be gone.
     """
     try:
-        replace_text(home / FORMAT_FILE, f"trunkline {FORMAT}\n")
+        replace_text(home / FORMAT_FILE, f"trunkline {number}\n")
         sync_directory(home.parent)
     except OSError as error:
         raise StorageFull(str(home)) from error

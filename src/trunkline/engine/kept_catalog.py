@@ -16,7 +16,7 @@ from trunkline.db.guards import SEAL
 from trunkline.db.migrate import apply, migrations, numbers
 from trunkline.db.sqlite import SqliteDatabase, reading
 from trunkline.engine import archive
-from trunkline.engine.home import CATALOG
+from trunkline.engine.home import CATALOG, write_format
 from trunkline.errors import Corrupt
 from trunkline.store.packs import sync_directory
 
@@ -24,6 +24,7 @@ DIRECTORY = "before-upgrade"
 
 _RECORD = "UPGRADE.json"
 _VERSION = 1
+_FIRST_FORMAT = 1  # of directories that did not say one
 # What collecting garbage notes for itself: the same names are alive with it and without. And what
 # follows from the schema, which the migrations decide.
 _APART = ("collection", "removed_name", SEAL)
@@ -156,6 +157,7 @@ def put_back(home: Path, database: SqliteDatabase, record: Kept) -> None:
     if _index_numbers(home) != record.index:
         _remove_database(home / "store" / "index.db")
     database.take_pages_of(home / DIRECTORY / CATALOG)
+    write_format(home, record.format or _FIRST_FORMAT)
     forget(home)
 
 

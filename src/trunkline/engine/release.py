@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-FORMAT = 1  # of the data directory as a whole; docs/formats/data-directory.md
+FORMAT = 2  # of the data directory as a whole; docs/formats/data-directory.md
 
 try:
     RELEASE = version("trunkline")

@@ -72,6 +72,13 @@ DIRECTORY_STEPS = (
         rewrites=(),
         do=_write_format,
     ),
+    Step(
+        part="directory",
+        number=2,
+        title="trees in smaller ranges: an old one is written anew when it is next changed",
+        rewrites=(),
+        do=_write_format,
+    ),
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from trunkline.errors import PathConflict
 from trunkline.files.columns import Columns
-from trunkline.files.manifest import RangeWriter, is_cut
+from trunkline.files.manifest import CUTS, RangeWriter, is_cut
 from trunkline.files.view import View, below
 
 Hole = tuple[str, str | None]  # low <= path < high; None: to the end
@@ -80,6 +80,7 @@ class Basis:
         self._hole = 0  # the first hole that doesn't end before the position
         self._writer = writer
         self._new_files = new_files
+        self._cut_alike = view.version == writer.version  # else nothing can be taken over by name
         self._cursor = view.cursor()  # at what holds the position
         self._rows: Columns | None = None  # of the range at the position, once they are needed
         self._at = 0
@@ -148,7 +149,7 @@ class Basis:
 
     def _take_whole(self, stop: str | None, *, more: bool) -> bool:
         """Take over ranges and nodes by name up to `stop`; false if not even one fits."""
-        if self._at or not self._writer.at_boundary:
+        if self._at or not self._cut_alike or not self._writer.at_boundary:
             return False
         cursor, taken = self._cursor, False
         if self._new_files.above(cursor.first):
@@ -184,7 +185,7 @@ class Basis:
         unit = cursor.unit
         if unit.level:
             return not more and self._writer.reaches(unit.level)
-        return not more or is_cut(unit.last, unit.rows)
+        return not more or is_cut(unit.last, unit.rows, CUTS[self._writer.version])
 
     def _copy_rows(self, stop: str | None) -> None:
         if self._rows is None:
@@ -192,7 +193,7 @@ class Basis:
         rows = self._rows
         end = len(rows) if stop is None else bisect_left(rows.paths, stop, self._at)
         self._new_files.check(rows.paths, self._at, end)
-        self._writer.copy_rows(rows, self._at, end, of_range=True)
+        self._writer.copy_rows(rows, self._at, end, of_range=self._cut_alike)
         self._forward(end)
 
     def _forward(self, to: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from trunkline.errors import Corrupt, TrunklineError
 from trunkline.files.columns import Columns, read_list
 from trunkline.files.index import LEVEL_MAX, Cursor
-from trunkline.files.manifest import is_cut, is_node_cut, next_cut
+from trunkline.files.manifest import CUTS, is_cut, is_node_cut, next_cut
 from trunkline.files.view import View
 from trunkline.model.names import check_path
 from trunkline.store.chunks import ChunkId, ChunkStore
@@ -19,7 +19,7 @@ def check_tree(view: View, chunks: ChunkStore, fresh: Fresh) -> Iterator[tuple[s
     Nodes and ranges that are not fresh, because another tree has them, are not gone into. Says
     whether all chunks are stored, not whether they are whole: that is `ChunkStore.verify`.
     """
-    state = _State()
+    state = _State(view.version)
     try:
         cursor = view.cursor()
         while not cursor.done:
@@ -32,7 +32,8 @@ def check_tree(view: View, chunks: ChunkStore, fresh: Fresh) -> Iterator[tuple[s
 class _State:
     """What was seen so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int) -> None:
+        self.cuts = CUTS[version]
         self.before = ""  # the latest path
         self.files = _Above()
         self.entries = [0] * LEVEL_MAX  # of the node that is open on each level
@@ -67,8 +68,8 @@ def _unit_problems(
         yield from _path_problems(path, state.files)
     if sum(rows.sizes) != unit.size:
         yield unit.first, f"the sizes in range {unit.blob} don't add up to that in the index"
-    cut = next_cut(rows.paths, 0, len(rows), 0)
-    ends = is_cut(rows.paths[-1], len(rows))
+    cut = next_cut(rows.paths, 0, len(rows), 0, state.cuts)
+    ends = is_cut(rows.paths[-1], len(rows), state.cuts)
     if (cut and cut != len(rows)) or not (ends or cursor.is_last):
         yield unit.first, f"range {unit.blob} ends where the format puts no end"
     yield from _chunk_problems(rows, chunks)

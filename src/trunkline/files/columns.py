@@ -3,13 +3,13 @@
 Bulk work copies slices of columns and never makes an object per row; `FileRow` is for the rows that
 somebody looks at. The encoding of equal rows is always the same bytes.
 
-Format page: docs/formats/manifest.md (version 1).
+Format page: docs/formats/manifest.md.
 """
 
 import struct
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
@@ -244,8 +244,13 @@ class Reader:
     def __init__(self, data: bytes, magic: bytes) -> None:
         self._data = data
         self._at = 0
-        self._name = f"a stored '{magic.decode('ascii')}' object"
-        self.check(data.startswith(magic), f"it to begin with {magic!r}", repr(data[:4]))
+        self._magic = magic
+        if not data.startswith(magic):
+            raise Corrupt(self._name, f"it to begin with {magic!r}", repr(data[:4]))
+
+    @property
+    def _name(self) -> str:
+        return f"a stored '{self._magic.decode('ascii')}' object"
 
     def check(self, holds: bool, expected: str, actual: str) -> None:
         if not holds:
@@ -253,14 +258,21 @@ class Reader:
 
     def head(self, form: struct.Struct, version: int) -> tuple[int, ...]:
         """The numbers of a head that begins with magic and version, which is checked."""
-        _, found, *numbers = form.unpack(self.take(form.size))
-        self.check(found == version, f"version {version}", f"version {found}")
+        return self.versioned_head(form, (version,))[1:]
+
+    def versioned_head(self, form: struct.Struct, versions: Collection[int]) -> tuple[int, ...]:
+        """As `head`, where there are several versions; the one that was found comes first."""
+        _, *numbers = form.unpack(self.take(form.size))
+        if numbers[0] not in versions:
+            known = " or ".join(map(str, versions))
+            raise Corrupt(self._name, f"version {known}", f"version {numbers[0]}")
         return tuple(numbers)
 
     def skip(self, size: int) -> int:
         """Pass a part by; returns where it begins."""
         at, left = self._at, len(self._data) - self._at
-        self.check(size <= left, f"{size} more bytes", f"{left}")
+        if size > left:
+            raise Corrupt(self._name, f"{size} more bytes", f"{left}")
         self._at = at + size
         return at
 

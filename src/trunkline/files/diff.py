@@ -33,8 +33,9 @@ def diff_trees(
         if same_place:
             if _skip_shared(a, b):
                 continue
-            if _are_alike(a, b):
-                yield from _changed(a, b)
+            pair = _alike(a, b)
+            if pair:
+                yield from _changed(a, b, *pair)
                 continue
         a.open()
         b.open()
@@ -92,9 +93,9 @@ class _Cursor:
         """What the index says about the unit at the position."""
         return self._cursor.unit
 
-    def glance(self) -> Glance:
-        """The range that is ahead as a whole, as it is stored."""
-        return self._view.loader.glance(self._cursor.unit)
+    def glance(self, unit: Unit) -> Glance:
+        """A range as it is stored."""
+        return self._view.loader.glance(unit)
 
     def row(self, place: tuple[Columns, int]) -> FileRow:
         rows, i = place
@@ -176,19 +177,21 @@ class _Cursor:
 
 def _skip_shared(a: _Cursor, b: _Cursor) -> bool:
     """Skip what both trees have at their positions, or look closer; false if rows must be read."""
-    while min(a.level, b.level) >= 0:
+    while True:
+        ours, theirs = a.level, b.level
+        if ours < 0 or theirs < 0:
+            return False
         if a.blob == b.blob:
             count = common_run(a.ahead, b.ahead)
             a.skip(count)
             b.skip(count)
             return True
-        if max(a.level, b.level) == 0:
+        if ours == theirs == 0:
             return False
-        higher = max(a.level, b.level)
-        for cursor in (a, b):
-            if cursor.level == higher:
-                cursor.descend()
-    return False
+        if ours >= theirs:
+            a.descend()
+        if theirs >= ours:
+            b.descend()
 
 
 def common_run(ours: tuple[list[ChunkId], int, int], theirs: tuple[list[ChunkId], int, int]) -> int:
@@ -205,20 +208,21 @@ def common_run(ours: tuple[list[ChunkId], int, int], theirs: tuple[list[ChunkId]
     return equal
 
 
-def _are_alike(a: _Cursor, b: _Cursor) -> bool:
-    """Whether two ranges are ahead, as wholes, that may well have the same paths."""
+def _alike(a: _Cursor, b: _Cursor) -> tuple[Unit, Unit] | None:
+    """The ranges that are ahead on both sides, as wholes, if they may well have the same paths."""
     if (a.level, b.level) != (0, 0):
-        return False
+        return None
     one, other = a.unit, b.unit
-    return (one.rows, one.first, one.last) == (other.rows, other.first, other.last)
+    alike = (one.rows, one.first, one.last) == (other.rows, other.first, other.last)
+    return (one, other) if alike else None
 
 
-def _changed(a: _Cursor, b: _Cursor) -> Iterator[tuple[Side, FileRow]]:
+def _changed(a: _Cursor, b: _Cursor, one: Unit, other: Unit) -> Iterator[tuple[Side, FileRow]]:
     """What differs in two such ranges, by their stored bytes; goes behind them.
 
     If their paths differ after all, nothing is said, and their rows are opened.
     """
-    ours, theirs = a.glance(), b.glance()
+    ours, theirs = a.glance(one), b.glance(other)
     if not ours.has_paths_of(theirs):
         a.open()
         b.open()

@@ -1,7 +1,7 @@
 """Stored rows of a range, looked at as they are stored: nothing is made of rows nobody asks for.
 
 For questions that the bytes of whole columns answer: which rows of two ranges differ, what all the
-names are. Format page: docs/formats/manifest.md (version 1).
+names are. Format page: docs/formats/manifest.md.
 """
 
 from collections.abc import Iterator
@@ -32,10 +32,11 @@ class Glance:
         self._rows: Columns | None = None
         self._asked = 0
         self.count = head.rows
-        self._text = reader.skip(head.path_bytes)  # where all paths are, with NUL between them
-        self._text_end = self._sizes = reader.skip(self.count * _SIZE_BYTES)
-        self._digests = reader.skip(self.count * DIGEST_BYTES)
-        self._digests_end = self._digests + self.count * DIGEST_BYTES
+        rest = head.path_bytes + self.count * (_SIZE_BYTES + DIGEST_BYTES)
+        self._text = reader.skip(rest)  # where all paths are, with NUL between them
+        self._text_end = self._sizes = self._text + head.path_bytes
+        self._digests = self._sizes + self.count * _SIZE_BYTES
+        self._digests_end = self._text + rest
 
     @property
     def text(self) -> bytes:
@@ -79,18 +80,23 @@ class Glance:
 
     def differing(self, other: "Glance") -> Iterator[int]:
         """The rows whose content another range with the same paths has otherwise."""
+        ours, here = self._data, self._digests
         there = memoryview(other._data)[other._digests : other._digests_end]
-        left = [(0, self.count)] if self.count == other.count else []
-        while left:
-            start, end = left.pop()
-            at, until = start * DIGEST_BYTES, end * DIGEST_BYTES
-            if self._data.startswith(there[at:until], self._digests + at):
-                continue
-            if end - start == 1:
-                yield start
-            else:
+        if self.count != other.count:
+            return
+        start = 0
+        while not ours.startswith(there[start * DIGEST_BYTES :], here + start * DIGEST_BYTES):
+            # Some row from `start` on differs: the first of them is between it and `end`.
+            end = self.count
+            while end - start > 1:
                 middle = (start + end) // 2
-                left += (middle, end), (start, middle)
+                at, until = start * DIGEST_BYTES, middle * DIGEST_BYTES
+                if ours.startswith(there[at:until], here + at):
+                    start = middle
+                else:
+                    end = middle
+            yield start
+            start += 1
 
     def _near(self, i: int) -> bytes:
         """A path by its number: from where it is if all are about as long, past the ones between.

@@ -15,11 +15,20 @@ from typing import TypeVar
 from trunkline.errors import Corrupt
 from trunkline.files.columns import Columns, decode_columns
 from trunkline.files.glance import Glance
-from trunkline.files.manifest import EMPTY, RANGE_MAGIC, Node, Ranges, RootId, Unit, read_node
+from trunkline.files.manifest import (
+    EMPTY,
+    RANGE_MAGIC,
+    VERSION,
+    Node,
+    Ranges,
+    RootId,
+    Unit,
+    read_node,
+)
 from trunkline.store.chunks import ChunkId, ChunkStore
 
 _NODES_MAX = 128  # decoded, about 50 kB each
-_RANGES_MAX = 64  # decoded, about 0.4 MB each
+_RANGES_MAX = 512  # decoded, about 50 kB each
 _DIGESTS_MAX = 64 * 1024  # about 0.3 kB each
 LEVEL_MAX = 32  # far more than any tree has; nodes of 16 entries and more
 
@@ -154,7 +163,7 @@ def _checked(found: Glance, unit: Unit) -> Glance:
     return found
 
 
-_NOTHING = Node(level=1, rows=0, size_bytes=0, entries=Ranges())
+_NOTHING = Node(version=VERSION, level=1, rows=0, size_bytes=0, entries=Ranges())
 
 
 class Cursor:

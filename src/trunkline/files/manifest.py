@@ -2,18 +2,21 @@
 
 Which rows share a range depends on their paths alone, never on how the tree came about: going
 through the sorted paths, a range ends where the hash of a path is small enough, but not before
-`ROWS_MIN` rows and not after `ROWS_MAX`. Whether it ends at a row depends only on the rows since
+`Cuts.least` rows and not after `Cuts.most`. Whether it ends at a row depends only on the rows since
 its start. So after an edit the cuts fall back into step with the old ones at the next cut that both
 have, and all later ranges stay as they are. The index is cut into nodes by the same rule.
 
-Format page: docs/formats/manifest.md (version 1).
+Trees are written in version 2, whose ranges have an eighth of the rows of version 1. A tree of
+version 1 is read as it is, and written anew, all of it, the first time that it is changed.
+
+Format page: docs/formats/manifest.md (version 2).
 """
 
 import struct
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NewType
+from typing import NamedTuple, NewType
 from zlib import crc32
 
 from trunkline.files.columns import (
@@ -31,26 +34,42 @@ __all__ = ["EMPTY", "FileRow", "Ranges", "RangeWriter", "RootId", "Unit", "read_
 RootId = NewType("RootId", str)  # digest of the root blob, 64 hex digits
 
 RANGE_MAGIC = b"TLRN"
-ROWS_MIN = 256
-ROWS_AVG = 2048
-ROWS_EASY = 4096  # from here on a cut is eight times as likely, so that ROWS_MAX is hardly met
-ROWS_MAX = 8192
-
 NODE_MIN = 16
 NODE_AVG = 128
 NODE_MAX = 512
 
 _NODE_MAGIC = b"TLMI"
 _NODE_HEAD = struct.Struct("<4sBB2xIIQQ")  # magic, version, level, entries, text bytes, rows, bytes
-_VERSION = 1
+_EMPTY_VERSION = 1  # so that the empty tree has one name in all versions
 
 _MADE_MAX = 8  # ranges and nodes of one tree that stay at hand
 
 _HASH_MASK = 0xFFFFFFFF
 _SPREAD = 0x9E3779B1  # odd; makes the checksum of similar paths dissimilar
-_ROW_CUT = (1 << 32) // ROWS_AVG
-_ROW_CUT_EASY = _ROW_CUT * 8
 _NODE_CUT = (1 << 32) // NODE_AVG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cuts:
+    """How many rows a range has, and how small the hash of the path must be that it ends with."""
+
+    least: int
+    easy: int  # from so many rows on a cut is eight times as likely, so that `most` is hardly met
+    most: int
+    limit: int
+    limit_easy: int
+
+
+def _cuts(*, least: int, average: int, easy: int, most: int) -> Cuts:
+    limit = (1 << 32) // average
+    return Cuts(least=least, easy=easy, most=most, limit=limit, limit_easy=limit * 8)
+
+
+VERSION = 2  # of the trees that are written
+CUTS = {
+    1: _cuts(least=256, average=2048, easy=4096, most=8192),
+    2: _cuts(least=32, average=256, easy=512, most=1024),
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,8 +112,7 @@ class Ranges:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class Unit(NamedTuple):
     """What an entry of the index says: a range (level 0), or a node of a level and all below it."""
 
     level: int
@@ -109,6 +127,7 @@ class Unit:
 class Node:
     """A blob of the index: entries that are ranges (level 1) or nodes of the level below."""
 
+    version: int
     level: int
     rows: int
     size_bytes: int
@@ -120,7 +139,7 @@ def encode_node(level: int, entries: Ranges) -> bytes:
     text = "\0".join([*entries.firsts, *entries.lasts]).encode("utf-8")
     head = _NODE_HEAD.pack(
         _NODE_MAGIC,
-        _VERSION,
+        VERSION if entries else _EMPTY_VERSION,
         level,
         len(entries),
         len(text),
@@ -141,7 +160,7 @@ def encode_node(level: int, entries: Ranges) -> bytes:
 def read_node(data: bytes) -> Node:
     """The node in a blob; raises Corrupt for anything that `encode_node` doesn't write."""
     reader = Reader(data, _NODE_MAGIC)
-    level, count, text_bytes, rows, size = reader.head(_NODE_HEAD, _VERSION)
+    version, level, count, text_bytes, rows, size = reader.versioned_head(_NODE_HEAD, CUTS)
     names = reader.text(text_bytes).split("\0") if count else []
     reader.check(len(names) == 2 * count, f"{2 * count} paths", str(len(names)))
     ids = reader.take(count * DIGEST_BYTES).hex()
@@ -155,51 +174,54 @@ def read_node(data: bytes) -> Node:
     reader.done()
     reader.check(sum(entries.rows) == rows, f"{rows} rows", str(sum(entries.rows)))
     reader.check(sum(entries.sizes) == size, f"{size} bytes", str(sum(entries.sizes)))
-    return Node(level=level, rows=rows, size_bytes=size, entries=entries)
+    return Node(version=version, level=level, rows=rows, size_bytes=size, entries=entries)
 
 
 EMPTY_BLOB = encode_node(1, Ranges())
 EMPTY = RootId(Digest(EMPTY_BLOB).hexdigest())  # root of the empty tree; readable without storing
 
 
-def is_cut(path: str, rows: int) -> bool:
+def is_cut(path: str, rows: int, cuts: Cuts) -> bool:
     """Whether a range of so many rows ends with this path."""
-    if rows < ROWS_MIN:
+    if rows < cuts.least:
         return False
-    if rows >= ROWS_MAX:
+    if rows >= cuts.most:
         return True
     spread = (crc32(path.encode("utf-8")) * _SPREAD) & _HASH_MASK
-    return spread < (_ROW_CUT if rows < ROWS_EASY else _ROW_CUT_EASY)
+    return spread < (cuts.limit if rows < cuts.easy else cuts.limit_easy)
 
 
-def next_cut(paths: Sequence[str], start: int, end: int, rows: int) -> int:
+def next_cut(paths: Sequence[str], start: int, end: int, rows: int, cuts: Cuts) -> int:
     """Where, in start…end, a range that has `rows` rows before `start` ends; 0 if it doesn't.
 
     The result is the number of the first row of the next range.
     """
-    at = start + max(0, ROWS_MIN - 1 - rows)
+    at = start + max(0, cuts.least - 1 - rows)
     while at < end:
         # The rule of `is_cut`, written out: this runs once for every row that is written.
-        limit = _ROW_CUT if rows + at - start + 1 < ROWS_EASY else _ROW_CUT_EASY
-        stop = min(end, start + (ROWS_EASY if limit == _ROW_CUT else ROWS_MAX) - 1 - rows)
+        easy = rows + at - start + 1 >= cuts.easy
+        limit = cuts.limit_easy if easy else cuts.limit
+        stop = min(end, start + (cuts.most if easy else cuts.easy) - 1 - rows)
         for i in range(at, stop):
             if (crc32(paths[i].encode("utf-8")) * _SPREAD) & _HASH_MASK < limit:
                 return i + 1
-        if limit == _ROW_CUT_EASY and stop < end:
+        if easy and stop < end:
             return stop + 1
         at = stop
     return 0
 
 
-def _next_cut_of_range(paths: Sequence[str], start: int, end: int, rows: int) -> int:
-    """As `next_cut`, where `paths` are those of a whole range.
+def _next_cut_of_range(paths: Sequence[str], start: int, end: int, rows: int, cuts: Cuts) -> int:
+    """As `next_cut`, where `paths` are those of a whole range that was cut by the same rule.
 
     It was not cut before its last row, so the hashes of all others that were asked are known to be
     large; they count for the new range as far as that is not in its easy part.
     """
-    asked = min(end, max(start, ROWS_MIN - 1))
-    known = max(asked, min(end, len(paths) - 1, start + ROWS_EASY - 1 - rows))
-    return next_cut(paths, start, asked, rows) or next_cut(paths, known, end, rows + known - start)
+    asked = min(end, max(start, cuts.least - 1))
+    known = max(asked, min(end, len(paths) - 1, start + cuts.easy - 1 - rows))
+    return next_cut(paths, start, asked, rows, cuts) or next_cut(
+        paths, known, end, rows + known - start, cuts
+    )
 
 
 def _next_node_cut(source: Ranges, start: int, end: int, entries: int) -> int:
@@ -223,6 +245,8 @@ class RangeWriter:
 
     def __init__(self, save: Callable[[bytes], ChunkId]) -> None:
         self._save = save
+        self.version = VERSION
+        self._cuts = CUTS[VERSION]
         self._rows = Columns()
         self._open: list[Ranges] = []  # entries of the next node of level 1, of level 2, …
         self._made: list[tuple[ChunkId, Columns | Node]] = []
@@ -264,11 +288,12 @@ class RangeWriter:
     def copy_rows(self, source: Columns, start: int, end: int, *, of_range: bool = False) -> None:
         """Append rows, which follow all earlier ones in order.
 
-        `of_range`: the source is a whole range of a tree, whose own cuts tell most of the new ones.
+        `of_range`: the source is a whole range of a tree of this version, whose own cuts tell most
+        of the new ones.
         """
         cut_after = _next_cut_of_range if of_range else next_cut
         while start < end:
-            cut = cut_after(source.paths, start, end, len(self._rows))
+            cut = cut_after(source.paths, start, end, len(self._rows), self._cuts)
             self._rows.copy_rows(source, start, cut or end)
             if cut:
                 self._end_range()
@@ -329,7 +354,7 @@ class RangeWriter:
     def _end_node(self, level: int) -> None:
         entries, self._open[level - 1] = self._open[level - 1], Ranges()
         rows, size = sum(entries.rows), sum(entries.sizes)
-        node = Node(level=level, rows=rows, size_bytes=size, entries=entries)
+        node = Node(version=VERSION, level=level, rows=rows, size_bytes=size, entries=entries)
         self._add(
             Unit(
                 level=level,

@@ -42,6 +42,11 @@ class View:
         """(files, bytes) of the tree."""
         return self._top.rows, self._top.size_bytes
 
+    @property
+    def version(self) -> int:
+        """That of the format; only trees of one version share ranges and nodes as a rule."""
+        return self._top.version
+
     def cursor(self, low: str = "") -> Cursor:
         """A position in the tree, at the unit that holds a path or comes behind it."""
         cursor = Cursor(self.loader, self.root)
