@@ -153,7 +153,7 @@ class StubOperations:
                 return found.deleted
             case "list_runs":
                 return [self._run()]
-            case "inspect_run":
+            case "inspect_run" | "run_cron":
                 return self._run()
             case "create_file_set":
                 return FileSetInfo(root="c0de" * 16, files=1, size_bytes=1)

@@ -68,6 +68,8 @@ COMMANDS = [
     ("stop pipeline x", "stop_pipeline", ("p/x",), {}),
     ("rerun pipeline x --reprocess", "rerun_pipeline", ("p/x",), {"reprocess": True}),
     (f"stop run {RUN}", "stop_run", (RUN,), {}),
+    ("run cron x", "run_cron", ("p/x",), {}),
+    ("run-cron x", "run_cron", ("p/x",), {}),
     ("delete pipeline x", "delete_pipeline", ("p/x",), {}),
     ("list job", "list_jobs", (), {"project": "p"}),
     ("list job -A", "list_jobs", (), {"project": None}),

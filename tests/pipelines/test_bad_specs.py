@@ -307,7 +307,7 @@ BROKEN_RULES: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"input": {"cross": [{}]}},
-        "no input set: 'input.cross[0]' needs one of pfs, atom, cross, union",
+        "no input set: 'input.cross[0]' needs one of pfs, atom, cron, cross, union",
     ),
     ({"input": {"cross": []}}, "no input set: 'input.cross' is empty"),
     (
@@ -381,12 +381,14 @@ def test_a_spec_that_breaks_a_rule_is_refused(
 NOT_YET: list[tuple[dict[str, object], str]] = [
     ({"input": {"join": [{"pfs": PFS}]}}, "'input.join' is not supported yet (files with equal"),
     ({"input": {"group": []}}, "'input.group' is not supported yet (all files of a key)"),
-    ({"input": {"cron": {"name": "t", "spec": "@daily"}}}, "'input.cron' is not supported yet"),
-    ({"input": {"git": {"URL": "x"}}}, "'input.git' is not supported yet"),
+    (
+        {"input": {"git": {"URL": "x"}}},
+        "'input.git' is not supported yet (a git repository as input: have a `cron` input clone it",
+    ),
     ({"input": {"pfs": PFS | {"commit": "x"}}}, "'input.pfs.commit' is not supported yet"),
     (
-        {"input": {"cross": [{"pfs": PFS}, {"cron": {}}]}},
-        "'input.cross[1].cron' is not supported yet (a clock as input)",
+        {"input": {"cross": [{"pfs": PFS}, {"git": {}}]}},
+        "'input.cross[1].git' is not supported yet (a git repository as input",
     ),
     ({"spout": {}, "input": None}, "'spout' is not supported yet (pipelines without input)"),
     ({"tf_job": {"tf_job": "x"}}, "'tf_job' is not supported yet"),
@@ -407,8 +409,8 @@ def test_what_has_no_datums_to_run_on_yet_is_refused_and_not_ignored(
 def test_what_is_not_supported_is_checked_for_its_shape_first(
     minimal: dict[str, object],
 ) -> None:
-    with pytest.raises(InvalidSpec, match="unknown field 'spek' in 'input.cron'.*'spec'"):
-        spec_from_document(minimal | {"input": {"cron": {"spek": "@daily"}}})
+    with pytest.raises(InvalidSpec, match="unknown field 'brunch' in 'input.git'.*'branch'"):
+        spec_from_document(minimal | {"input": {"git": {"brunch": "x"}}})
 
 
 def test_a_broken_rule_is_shown_where_it_is_broken(refusal: Refusal) -> None:

@@ -8,7 +8,7 @@ from trunkline.api.operation import operation
 
 if TYPE_CHECKING:
     from trunkline.model.pipelines import PipelineDraft, PipelineInfo
-    from trunkline.model.versions import DeletedInfo
+    from trunkline.model.versions import DeletedInfo, RunInfo
 
 
 class Pipelines(Protocol):
@@ -57,6 +57,13 @@ class Pipelines(Protocol):
 
         Remembered results are taken over, so it runs what failed or was stopped; with `reprocess`
         nothing is. Raises PipelineNotFound, and Conflict for a pipeline that is stopped.
+        """
+
+    @operation("POST", "/pipelines/{name}/tick")
+    def run_cron(self, name: str) -> RunInfo:
+        """A tick now on each cron input of a pipeline, in one run; its schedules go on as they are.
+
+        Raises PipelineNotFound, and Conflict for a pipeline without cron inputs or that is stopped.
         """
 
     @operation("DELETE", "/pipelines/{name}")

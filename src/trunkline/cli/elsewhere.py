@@ -18,7 +18,6 @@ _INSTEAD: dict[str, str] = {
         (
             *("auth", "idp", "mount", "unmount", "debug", "shell"),
             *("create secret", "inspect secret", "list secret", "delete secret"),
-            "run cron",
             *("draw pipeline", "get object", "get tag"),
         ),
         _NOT_YET,

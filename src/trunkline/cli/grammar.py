@@ -40,6 +40,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "job": ("jobs", ("inspect", "list", "wait", "flush", "stop", "delete")),
     "run": ("runs", ("inspect", "list", "wait", "stop")),
+    "cron": ("pipelines", ("run",)),
     "datum": ("datums", ("inspect", "list", "restart")),
     "worker": ("jobs", ("list",)),
     "deleted": ("trash", ("list",)),
@@ -65,7 +66,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "purge",
         "purged",
     ),
-    "Work": ("pipeline", "job", "run", "datum", "worker"),
+    "Work": ("pipeline", "cron", "job", "run", "datum", "worker"),
     "Addresses of servers": ("context",),
 }
 

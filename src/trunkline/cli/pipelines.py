@@ -240,6 +240,13 @@ def rerun_pipeline(pipeline: str, reprocess: bool) -> None:
     operations().pipelines.rerun_pipeline(full_name(pipeline), reprocess=reprocess)
 
 
+@command(examples=["run cron nightly"])
+@click.argument("pipeline")
+def run_cron(pipeline: str) -> None:
+    """Make a tick now on the cron inputs of a pipeline; prints the run that it begins."""
+    write(operations().pipelines.run_cron(full_name(pipeline)).id)
+
+
 @command(examples=["start pipeline inference"])
 @click.argument("pipeline")
 def start_pipeline(pipeline: str) -> None:

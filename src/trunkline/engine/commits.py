@@ -249,14 +249,14 @@ class EngineCommits:
 
     def list_runs(self, *, number: int = 0) -> list[RunInfo]:
         with self._services.database.read() as tx:
-            return [_run_info(tx, run) for run in commits.list_runs(tx, number)]
+            return [run_info(tx, run) for run in commits.list_runs(tx, number)]
 
     def inspect_run(
         self, run: str, *, wait: bool = False, timeout_s: float | None = None
     ) -> RunInfo:
         for _ in self._services.waits(timeout_s, f"run {run}"):
             with self._services.database.read() as tx:
-                info = _run_info(tx, commits.get_run(tx, run))
+                info = run_info(tx, commits.get_run(tx, run))
             if not wait or info.finished is not None:
                 break
         return info
@@ -315,7 +315,8 @@ def finish_in_change(
     return finished.commit
 
 
-def _run_info(tx: Transaction, run: RunRecord) -> RunInfo:
+def run_info(tx: Transaction, run: RunRecord) -> RunInfo:
+    """A run as users see it."""
     return RunInfo(
         id=run.id,
         created=run.created,

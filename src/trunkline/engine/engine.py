@@ -17,6 +17,7 @@ from trunkline.engine.branches import EngineBranches
 from trunkline.engine.clockwork import Clockwork, TriggerTicks
 from trunkline.engine.collector import Collector
 from trunkline.engine.commits import EngineCommits
+from trunkline.engine.crons import CronTicks
 from trunkline.engine.datums import EngineDatums
 from trunkline.engine.files import EngineFiles
 from trunkline.engine.jobs import EngineJobs
@@ -100,7 +101,11 @@ class Engine:
         self.purges = EnginePurges(self._services)
         self.admin = EngineAdmin(self._services)
         self._clockwork = Clockwork(
-            [TriggerTicks(database, self._services.new_id), RetentionDuty(self._services)],
+            [
+                TriggerTicks(database, self._services.new_id),
+                CronTicks(self._services),
+                RetentionDuty(self._services),
+            ],
             clock=clock,
         )
         self._clockwork.start()

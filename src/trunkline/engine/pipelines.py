@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
+from trunkline.engine.commits import run_info
+from trunkline.engine.crons import run_cron
 from trunkline.engine.requirements import lock_for
 from trunkline.engine.services import Services
 from trunkline.errors import Conflict, InUse
@@ -16,10 +18,10 @@ from trunkline.jobs import trash as jobs_trash
 from trunkline.jobs.planning import check_count
 from trunkline.jobs.records import stop_jobs, stop_readers
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineSpec, PipelineState
-from trunkline.model.versions import BranchName, DeletedInfo, spec_branch
-from trunkline.pipelines import lifecycle
+from trunkline.model.versions import BranchName, DeletedInfo, RunInfo, spec_branch
+from trunkline.pipelines import crons, lifecycle
 from trunkline.pipelines.datums import Head
-from trunkline.pipelines.inputs import branches_of
+from trunkline.pipelines.inputs import branches_of, cron_leaves
 from trunkline.pipelines.liveness import has_code
 from trunkline.pipelines.requirements import Lock
 from trunkline.pipelines.spec import draft, read_specs, spec_from_document
@@ -107,6 +109,15 @@ class EnginePipelines:
             )
         self._services.scheduler.prewarm(name)
         return self.inspect_pipeline(name)
+
+    def run_cron(self, name: str) -> RunInfo:
+        services = self._services
+        with services.chunks.hold(), services.database.write() as tx:
+            change = replace(single(services, tx), later=[])
+            run_cron(change, name)
+            change.settle()
+            services.chunks.flush()
+            return run_info(tx, commits.get_run(tx, change.run_id))
 
     def start_pipeline(self, name: str) -> None:
         with self._services.database.write() as tx:
@@ -198,6 +209,7 @@ def create_pipeline(
         keep_results=keep_results,
     )
     before = None if previous is None else lifecycle.spec_of(previous).output_branch
+    made = _make_cron_repos(change, pipeline)
     _prepare_branches(change, pipeline, previous_branch=before)
     specs = spec_branch(pipeline.name)
     head = branches.branch_head(tx, specs.repo, specs.branch)
@@ -226,6 +238,7 @@ def create_pipeline(
         now=change.now,
         packages=prepared.packages,
     )
+    crons.follow(tx, pipeline, owned=made, now=change.now)
     if record.state is not PipelineState.PAUSED:
         _connect(change, pipeline)
     change.warm.append(pipeline.name)
@@ -258,6 +271,22 @@ def _store_spec(services: Services, pipeline: PipelineSpec, code: str, lock: Loc
     root = trees.apply(EMPTY, writer.finish())
     services.chunks.flush()
     return root
+
+
+def _make_cron_repos(change: Change, pipeline: PipelineSpec) -> list[str]:
+    """Make the repos that ticks go to, and are not there yet; returns those."""
+    tx, made = change.tx, []
+    for leaf, _ in cron_leaves(pipeline.input):
+        if lifecycle.find(tx, leaf.repo) is not None:
+            raise Conflict(
+                f"the ticks of cron input '{leaf.name}' can't go to repo '{leaf.repo}', which has "
+                "the output of a pipeline; give the input another `repo`"
+            )
+        if not repos.repo_exists(tx, leaf.repo):
+            description = f"Ticks of pipeline {pipeline.name}."
+            repos.create_repo(tx, leaf.repo, description=description, now=change.now)
+            made.append(leaf.repo)
+    return made
 
 
 def _prepare_branches(
@@ -305,7 +334,8 @@ def _connect(change: Change, pipeline: PipelineSpec) -> None:
 def delete_pipeline(change: Change, name: str, *, force: bool, keep_repo: bool) -> DeletedInfo:
     """Delete a pipeline with its jobs and, unless `keep_repo`, its output repo.
 
-    Raises InUse when other branches are derived from its output, unless `force`.
+    The repos that were made for its cron inputs go with that. Raises InUse when other branches are
+    derived from its output or its ticks, unless `force`.
     """
     tx = change.tx
     pipeline = lifecycle.spec_of(lifecycle.get(tx, name))
@@ -321,15 +351,16 @@ def delete_pipeline(change: Change, name: str, *, force: bool, keep_repo: bool) 
         reason = f"pipeline '{name}' was deleted"
         stop_jobs(tx, ledger.open_jobs(tx, name), reason=reason, now=change.now)
     jobs_trash.keep_jobs_of_pipeline(tx, entry, name)
+    gone = [] if keep_repo else [name, *(c.repo for c in crons.crons_of(tx, name) if c.owned)]
     lifecycle.keep(tx, entry, name)
     lifecycle.delete(tx, name)
     if keep_repo:
         trash.keep_sources(tx, entry, output)
         branches.set_provenance(tx, name, pipeline.output_branch, [], now=change.now)
-    else:
-        stop_readers(tx, name, now=change.now)
-        trash.keep_repo(tx, entry, name)
-        repos.delete_repo(tx, name, force=True, now=change.now)
+    for number, repo in enumerate(gone):
+        stop_readers(tx, repo, now=change.now)
+        trash.keep_repo(tx, entry, repo)
+        repos.delete_repo(tx, repo, force=force or number == 0, now=change.now)
     specs = spec_branch(name)
     trash.keep_branch(tx, entry, specs)
     branches.delete_branch(tx, specs.repo, specs.branch, force=True)

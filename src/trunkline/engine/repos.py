@@ -5,7 +5,7 @@ from trunkline.engine.services import Services
 from trunkline.errors import InUse
 from trunkline.jobs.records import stop_readers
 from trunkline.model.versions import DeletedInfo, RepoInfo, is_spec_repo
-from trunkline.pipelines import lifecycle
+from trunkline.pipelines import crons, lifecycle
 from trunkline.versions import repos, trash
 
 
@@ -43,6 +43,11 @@ def delete_repo(change: Change, name: str, *, force: bool) -> DeletedInfo:
         raise InUse(
             f"repo '{name}' holds the output of pipeline '{name}'; "
             f"delete that first with `delete pipeline {name}`"
+        )
+    if (cron := crons.cron_writing(tx, name)) is not None:
+        raise InUse(
+            f"repo '{name}' holds the ticks of pipeline '{cron.pipeline}'; "
+            f"delete that first with `delete pipeline {cron.pipeline}`"
         )
     if force:
         stop_readers(tx, name, now=change.now)

@@ -20,8 +20,20 @@ class PipelineState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cron:
+    """A clock: each tick of the schedule becomes a file in the repo of its input."""
+
+    spec: str  # as written: @every 10s, TZ=Europe/Berlin 0 3 * * *, @never
+    start: datetime | None  # None: when the input was made
+    overwrite: bool  # only the file of the last tick stays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PfsInput:
-    """The files or directories of one branch that a glob matches (`atom` in 1.7)."""
+    """The files or directories of one branch that a glob matches (`atom` in 1.7).
+
+    A cron input is one too: it reads the repo that its ticks go to.
+    """
 
     name: str
     repo: str
@@ -29,6 +41,7 @@ class PfsInput:
     glob: str
     lazy: bool = False
     empty_files: bool = False
+    cron: Cron | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

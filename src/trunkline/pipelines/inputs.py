@@ -5,32 +5,38 @@ them (that is how one program is written for all of them), and nothing may be ca
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import assert_never
 
-from trunkline.errors import InvalidInput
+from trunkline.errors import InvalidInput, shown
 from trunkline.files.glob import compile_glob
 from trunkline.model.names import (
     DEFAULT_PROJECT,
+    bare_name,
     check_branch,
     check_name,
     check_project,
     full_name,
+    project_of,
 )
-from trunkline.model.pipelines import CrossInput, Input, PfsInput, UnionInput
+from trunkline.model.pipelines import Cron, CrossInput, Input, PfsInput, UnionInput
 from trunkline.model.versions import DEFAULT_BRANCH, BranchName
 from trunkline.pipelines.canonical import Document, dotted
 from trunkline.pipelines.nodes import Fault, Path
+from trunkline.versions import schedules
 
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # schedules have no years
+_EVERY_TICK = "/*"
 INPUTS_MAX = 256  # leaves of one spec's input
 
 
-def read_input(document: Document, path: Path, *, project: str) -> tuple[Input, Document]:
+def read_input(document: Document, path: Path, *, pipeline: str) -> tuple[Input, Document]:
     """The input of a canonical document, and the document with defaults filled in.
 
-    Repos are in the pipeline's own `project` where no other is named. Raises Fault. That the repos
-    exist is for the caller to check, in its transaction.
+    Repos are in the project of the pipeline (a full name) where no other is named. Raises Fault.
+    That the repos exist is for the caller to check, in its transaction.
     """
-    found, completed = _read(document, path, project)
+    found, completed = _read(document, path, pipeline)
     leaves = _leaves(found)
     if len(leaves) > INPUTS_MAX:
         raise Fault(
@@ -38,6 +44,7 @@ def read_input(document: Document, path: Path, *, project: str) -> tuple[Input, 
             path=path,
         )
     _names(found, path)
+    _clocks(found, path)
     return found, completed
 
 
@@ -46,6 +53,11 @@ def branches_of(root: Input) -> list[BranchName]:
     return list(
         dict.fromkeys(BranchName(repo=leaf.repo, branch=leaf.branch) for leaf in _leaves(root))
     )
+
+
+def cron_leaves(root: Input) -> list[tuple[PfsInput, Cron]]:
+    """The cron inputs among the inputs."""
+    return [(leaf, leaf.cron) for leaf in _leaves(root) if leaf.cron is not None]
 
 
 def empty_file_inputs(root: Input) -> tuple[str, ...]:
@@ -57,6 +69,8 @@ def shorthand(root: Input) -> str:
     """The input as `list pipeline` shows it: `(attributes:/* ⨯ train:/)`."""
     match root:
         case PfsInput():
+            if root.cron is not None:
+                return f"{root.name}:{root.cron.spec}"
             return f"{root.repo}:{root.glob}"
         case CrossInput():
             return f"({' ⨯ '.join(shorthand(member) for member in root.members)})"
@@ -86,7 +100,7 @@ def _resolved(document: Document, commits: Mapping[BranchName, str | None]) -> D
         elif isinstance(value, dict):
             project = str(value.get("project") or DEFAULT_PROJECT)
             repo = full_name(project, str(value["repo"]))
-            branch = BranchName(repo=repo, branch=str(value["branch"]))
+            branch = BranchName(repo=repo, branch=str(value.get("branch") or DEFAULT_BRANCH))
             resolved[kind] = _with_commit(value, commits.get(branch))
     return resolved
 
@@ -97,14 +111,16 @@ def _with_commit(leaf: Document, commit: str | None) -> Document:
     shown: Document = {}
     for key, value in leaf.items():
         shown[key] = value
-        if key == "branch":
+        if key == ("branch" if "branch" in leaf else "repo"):  # a cron input has no branch
             shown["commit"] = commit
     return shown
 
 
-def _read(document: Document, path: Path, project: str) -> tuple[Input, Document]:
+def _read(document: Document, path: Path, pipeline: str) -> tuple[Input, Document]:
     if not document:
-        raise Fault(f"no input set: {dotted(path)} needs one of pfs, atom, cross, union", path=path)
+        raise Fault(
+            f"no input set: {dotted(path)} needs one of pfs, atom, cron, cross, union", path=path
+        )
     if len(document) > 1:
         kinds = ", ".join(document)
         raise Fault(
@@ -115,18 +131,19 @@ def _read(document: Document, path: Path, project: str) -> tuple[Input, Document
     [(kind, value)] = document.items()
     below = (*path, kind)
     if isinstance(value, list):
-        return _read_members(kind, value, below, project)
+        return _read_members(kind, value, below, pipeline)
     assert isinstance(value, dict), "the table of fields allows objects and lists here"
-    leaf, completed = _read_leaf(value, below, project)
+    read = _read_cron if kind == "cron" else _read_leaf
+    leaf, completed = read(value, below, pipeline)
     return leaf, {kind: completed}
 
 
 def _read_members(
-    kind: str, members: list[Document], path: Path, project: str
+    kind: str, members: list[Document], path: Path, pipeline: str
 ) -> tuple[Input, Document]:
     if not members:
         raise Fault(f"no input set: {dotted(path)} is empty", path=path)
-    read = [_read(member, (*path, index), project) for index, member in enumerate(members)]
+    read = [_read(member, (*path, index), pipeline) for index, member in enumerate(members)]
     inputs = tuple(found for found, _ in read)
     completed: Document = {kind: [document for _, document in read]}
     if kind == "cross":
@@ -135,7 +152,8 @@ def _read_members(
     return UnionInput(members=inputs), completed
 
 
-def _read_leaf(document: Document, path: Path, project: str) -> tuple[PfsInput, Document]:
+def _read_leaf(document: Document, path: Path, pipeline: str) -> tuple[PfsInput, Document]:
+    project = project_of(pipeline)
     repo = str(document.get("repo") or "")
     if not repo:
         raise Fault(f"input must specify a repo: {dotted(path)} has none", path=path)
@@ -148,12 +166,7 @@ def _read_leaf(document: Document, path: Path, project: str) -> tuple[PfsInput, 
             "datum, '/*' each file and directory at the top",
             path=path,
         )
-    if name == "out":
-        raise Fault(
-            'input cannot be named "out": /pfs/out is where the output goes; give it another '
-            "`name`",
-            path=path,
-        )
+    _check_input_name(name, path)
     _check_leaf(path, name=name, repo=repo, branch=branch, glob=glob)
     named = str(document.get("project") or "")
     _check_project(named, (*path, "project"))
@@ -174,6 +187,65 @@ def _read_leaf(document: Document, path: Path, project: str) -> tuple[PfsInput, 
     return leaf, completed
 
 
+def _read_cron(document: Document, path: Path, pipeline: str) -> tuple[PfsInput, Document]:
+    """A clock, which is read like a pfs input of the repo that its ticks go to."""
+    project = project_of(pipeline)
+    name = str(document.get("name") or "")
+    if not name:
+        raise Fault(f"input must specify a name: {dotted(path)} has none", path=path)
+    _check_input_name(name, path)
+    spec = str(document.get("spec") or "")
+    if not spec:
+        raise Fault(
+            f"input must specify a spec: {dotted(path)} has none; write '@every 10m', '@daily', a "
+            "cron expression like '0 3 * * *', or '@never'",
+            path=path,
+        )
+    repo = str(document.get("repo") or f"{bare_name(pipeline)}_{name}")
+    named = str(document.get("project") or "")
+    _check_leaf(path, name=name, repo=repo, branch=DEFAULT_BRANCH, glob=_EVERY_TICK)
+    _check_project(named, (*path, "project"))
+    start = str(document.get("start") or "")
+    leaf = PfsInput(
+        name=name,
+        repo=full_name(named or project, repo),
+        branch=DEFAULT_BRANCH,
+        glob=_EVERY_TICK,
+        cron=Cron(
+            spec=_schedule(spec, (*path, "spec")),
+            start=_start(start, (*path, "start")) if start else None,
+            overwrite=bool(document.get("overwrite")),
+        ),
+    )
+    if leaf.repo == pipeline:
+        problem = f"the ticks of {dotted(path)} can't go to the pipeline's own output repo"
+        raise Fault(problem, path=(*path, "repo"))
+    completed: Document = {"name": name}
+    completed |= {"project": named or project} if named or project != DEFAULT_PROJECT else {}
+    completed["repo"] = repo
+    return leaf, completed | {k: v for k, v in document.items() if k not in completed}
+
+
+def _schedule(spec: str, path: Path) -> str:
+    try:
+        if spec.strip() != schedules.NEVER:
+            schedules.ticks(spec, _ANY_TIME)
+    except InvalidInput as error:
+        raise Fault(f"error parsing cron-spec: {error}", path=path) from error
+    return spec
+
+
+def _start(text: str, path: Path) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        problem = f"{dotted(path)} must be a time like 2026-01-31T00:00:00Z, not {shown(text)}"
+        raise Fault(problem, path=path)
+    return found.astimezone(UTC)
+
+
 def _check_leaf(path: Path, *, name: str, repo: str, branch: str, glob: str) -> None:
     try:
         check_name("repo", repo)
@@ -189,6 +261,15 @@ def _check_leaf(path: Path, *, name: str, repo: str, branch: str, glob: str) -> 
         compile_glob(glob)
     except InvalidInput as error:
         raise Fault(str(error), path=(*path, "glob")) from error
+
+
+def _check_input_name(name: str, path: Path) -> None:
+    if name == "out":
+        raise Fault(
+            'input cannot be named "out": /pfs/out is where the output goes; give it another '
+            "`name`",
+            path=path,
+        )
 
 
 def _check_project(name: str, path: Path) -> None:
@@ -223,6 +304,19 @@ def _names(root: Input, path: Path) -> frozenset[str]:
             return seen
         case _:
             assert_never(root)
+
+
+def _clocks(root: Input, path: Path) -> None:
+    """No two clocks of a pipeline write to one repo: nobody could tell their ticks apart."""
+    seen: set[str] = set()
+    for leaf, _ in cron_leaves(root):
+        if leaf.repo in seen:
+            raise Fault(
+                f"two cron inputs have their ticks in repo '{leaf.repo}'; give one of them another "
+                "`name` or `repo`",
+                path=path,
+            )
+        seen.add(leaf.repo)
 
 
 def _leaves(root: Input) -> list[PfsInput]:

@@ -12,7 +12,7 @@ from trunkline.db.database import Transaction
 from trunkline.errors import AlreadyExists, Conflict, InvalidInput, NotFound, PipelineNotFound
 from trunkline.model.names import check_full_name, project_of
 from trunkline.model.pipelines import PipelineInfo, PipelineSpec, PipelineState
-from trunkline.pipelines import identity, tables
+from trunkline.pipelines import cron_tables, identity, tables
 from trunkline.pipelines.inputs import shorthand
 from trunkline.pipelines.spec import spec_from_document, warnings, worker_count
 from trunkline.pipelines.tables import PipelineRecord as PipelineRecord
@@ -219,6 +219,7 @@ def keep(tx: Transaction, entry: int, name: str) -> None:
     pipeline, versions = tables.rows_of(tx, name)
     trash.keep_rows(tx, entry, "pipeline", pipeline)
     trash.keep_rows(tx, entry, "pipeline_version", versions)
+    trash.keep_rows(tx, entry, "pipeline_cron", cron_tables.rows_of(tx, name))
 
 
 def put_back(tx: Transaction, entry: int) -> str | None:
@@ -236,6 +237,7 @@ def put_back(tx: Transaction, entry: int) -> str | None:
             "deleted"
         )
     tables.put_rows(tx, rows[0], trash.kept_rows(tx, entry, "pipeline_version"))
+    cron_tables.put_rows(tx, name, trash.kept_rows(tx, entry, "pipeline_cron"))
     return name
 
 

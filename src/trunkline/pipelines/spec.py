@@ -17,7 +17,6 @@ from trunkline.model.names import (
     check_name,
     check_project,
     full_name,
-    project_of,
 )
 from trunkline.model.pipelines import Parallelism, PipelineDraft, PipelineSpec, Transform
 from trunkline.model.versions import DEFAULT_BRANCH, SPEC_REPO
@@ -138,7 +137,7 @@ def _checked(document: Document, project: str) -> PipelineSpec:
     given = document.get("input")
     if not given:
         raise Fault("no input set: a spec needs an `input`, such as a pfs input with repo and glob")
-    root, completed = read_input(cast(Document, given), ("input",), project=project_of(name))
+    root, completed = read_input(cast(Document, given), ("input",), pipeline=name)
     document = {**document, "input": completed}
     return PipelineSpec(
         name=name,

@@ -26,7 +26,7 @@ from trunkline.versions.triggers import settle
 __all__ = ["TrashEntry"]
 
 KINDS = ("repo", "branch", "tag", "commit", "pipeline")
-_WHOLE = ("repo", "pipeline")  # kinds whose entries may hold a whole repo
+_WHOLE = ("repo", "pipeline")  # kinds whose entries may hold whole repos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +210,7 @@ def restore(tx: Transaction, entry: TrashEntry, *, now: datetime, run_id: str) -
     """
     count = tables.commits_in(tx, entry.number)
     notes: list[str] = []
-    _restore_repo(tx, entry)
+    _restore_repos(tx, entry)
     _restore_commits(tx, entry)
     _restore_tags(tx, entry)
     due = _restore_branches(tx, entry)
@@ -224,8 +224,9 @@ def restore(tx: Transaction, entry: TrashEntry, *, now: datetime, run_id: str) -
     return Restored(entry=entry, commits=count, opened=tuple(opened), notes=tuple(notes))
 
 
-def _restore_repo(tx: Transaction, entry: TrashEntry) -> None:
-    for row in tables.kept_rows(tx, entry.number, "repo"):
+def _restore_repos(tx: Transaction, entry: TrashEntry) -> None:
+    rows = tables.kept_rows(tx, entry.number, "repo")
+    for row in rows:
         name = str(row[2])
         if tables.find_repo(tx, name) is not None:
             raise Conflict(
@@ -239,8 +240,9 @@ def _restore_repo(tx: Transaction, entry: TrashEntry) -> None:
                 f"`create project {project}`"
             )
         tables.put_row(tx, "repo", row)
+    if rows:
         tables.put_back_in_bulk(tx, entry.number)
-        tables.touch_repos(tx, [int(str(row[0]))])
+        tables.touch_repos(tx, [int(str(row[0])) for row in rows])
 
 
 def _restore_commits(tx: Transaction, entry: TrashEntry) -> None:

@@ -13,7 +13,7 @@ from trunkline.versions.tables.numbers import next_number
 KEPT_COLUMNS: dict[str, tuple[str, ...]] = {
     "repo": ("number", "project", "name", "description", "system", "created_us", "changed"),
     "branch": ("number", "repo", "name", "head", "created_us", "changed"),
-    "branch_provenance": ("derived", "source", "position"),
+    "branch_provenance": ("derived", "source", "position", "quiet"),
     "branch_trigger": (
         *("branch", "source", "size", "commits", "cron", "all_of", "evaluated_us", "next_us"),
         "tick_due",
