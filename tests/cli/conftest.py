@@ -249,6 +249,7 @@ STATUS = ServerStatus(
     stored_bytes=2048,
     free_bytes=1024**3,
     isolation="namespace",
+    limits="control groups (version 2) for memory and CPU time",
 )
 
 

@@ -1,6 +1,7 @@
 """What user code can do to its job: every outcome is a state with a reason, and nothing leaks."""
 
 import os
+import re
 import resource
 import time
 from pathlib import Path
@@ -302,6 +303,18 @@ def test_a_command_that_ignores_sigterm_is_ended_by_its_timeout(data) -> None:
     assert "the command timed out after 0.5 s" in job.reason
     assert job.reason.endswith("  waiting")
     assert not _processes("sleep 984")
+
+
+def test_a_datum_that_fills_memory_is_stopped_at_its_limit_and_says_so(data) -> None:
+    script = "python3 -c 'x = [bytearray(1 << 20) for _ in range(500)]'"
+    data.pipeline("made", script, resource_limits={"memory": "64Mi", "cpu": 1}, **ONCE)
+
+    job = data.job("made")
+    failed = next(iter(data.engine.datums.list_datums(f"made@{job.id}")))
+
+    assert job.state is JobState.FAILURE
+    assert re.fullmatch(r"out of memory: peak [0-9.]+ MiB, limit 64 MiB", failed.reason)
+    assert f"{failed.id}: {failed.reason}; 2 of 2 datums failed" in job.reason
 
 
 def test_a_daemon_of_a_failed_datum_is_ended_too(data) -> None:

@@ -200,8 +200,8 @@ def test_fields_that_do_nothing_yet_are_kept_and_listed(minimal: dict[str, objec
     found = draft(spec_from_document(minimal | kept))
 
     assert found.warnings == (
-        "these fields are kept but do nothing yet: input.union.pfs.lazy, resource_requests, "
-        "resource_limits, batch, scheduling_spec, pod_spec",
+        "these fields are kept but do nothing yet: input.union.pfs.lazy, "
+        "resource_requests, batch, scheduling_spec, pod_spec",
     )
     assert found.spec["resource_limits"] == {"gpu": 2}
     assert found.spec["scheduling_spec"] == {"node_selector": {"disk": "ssd"}}

@@ -136,6 +136,15 @@ def _check_server(_: Config) -> Iterator[Finding]:
         if alone
         else "user code gets /pfs by rewriting paths, as namespaces are not available here",
     )
+    counted = server.limits.startswith("control groups")
+    yield Finding(
+        check="limits",
+        verdict=Verdict.GOOD if counted else Verdict.NOTE,
+        found=server.limits,
+        advice=""
+        if counted
+        else "`resource_limits` hold better where Trunkline may make control groups",
+    )
 
 
 _CHECKS = (_check_machine, _check_data_directory, _check_address, _check_server)

@@ -22,7 +22,7 @@ from trunkline.model.admin import (
 )
 from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.pipelines import lifecycle
-from trunkline.runtimes.process import isolation_available
+from trunkline.runtimes.process import isolation_available, limits_available
 from trunkline.versions import projects, purges, repos, trash
 
 
@@ -52,6 +52,7 @@ class EngineAdmin:
             stored_bytes=services.chunks.stored_bytes(),
             free_bytes=shutil.disk_usage(services.config.home).free,
             isolation=services.scheduler.stuck or isolation_available(),
+            limits=limits_available(),
         )
 
     def delete_all(self) -> None:

@@ -51,6 +51,8 @@ class Context:
     server_path: str  # where programs that Trunkline needs itself are looked for
     batching: bool  # cmd is one process for many datums, which asks for each
     log_bytes_max: int  # kept of the log of a datum
+    memory_bytes: int | None  # limit of a command with all that it starts
+    cpu_cores: float | None
 
     def as_message(self) -> dict[str, Any]:
         return {"type": "context", **asdict(self)}
@@ -274,6 +276,8 @@ class DatumRun:
             working_dir=context.working_dir,
             user=context.user,
             timeout_s=context.timeout_s,
+            memory_bytes=context.memory_bytes,
+            cpu_cores=context.cpu_cores,
         )
 
     def _upload(

@@ -534,4 +534,6 @@ def _context(
         server_path=config.path,
         batching=transform.datum_batching,
         log_bytes_max=config.log_bytes_max,
+        memory_bytes=pipeline.limits.memory_bytes,
+        cpu_cores=pipeline.limits.cpu,
     )

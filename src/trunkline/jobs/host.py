@@ -20,6 +20,7 @@ from typing import Any
 
 from trunkline.jobs.channel import Channel
 from trunkline.jobs.worker import WorkerSettings, work
+from trunkline.runtimes import cgroups
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -126,6 +127,7 @@ def main() -> None:
     """Entry point of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server ends us by closing the socket
+    cgroups.prepare()
     host(socket.socket(fileno=int(sys.argv[1])))
 
 

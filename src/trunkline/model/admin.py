@@ -23,6 +23,7 @@ class ServerStatus:
     stored_bytes: int  # size of all packs
     free_bytes: int  # left on the device of the data directory
     isolation: str  # how the process runtime gives user code its /pfs
+    limits: str  # what keeps user code within its memory and CPU time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

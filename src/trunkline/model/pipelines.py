@@ -88,6 +88,15 @@ class Parallelism:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What one worker asks for, or what a command of its may use. None: not said."""
+
+    cpu: float | None = None  # cores
+    memory_bytes: int | None = None
+    gpus: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSpec:
     """A checked spec. `document` is the whole of it as accepted, in canonical snake case.
 
@@ -106,6 +115,8 @@ class PipelineSpec:
     output_merge: str  # "error" or "concat"
     autoscaling: bool
     reprocess_every_job: bool
+    requests: Resources
+    limits: Resources
     document: dict[str, object]
 
 

@@ -8,6 +8,7 @@ document asks for that is kept but does nothing.
 import math
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 
 from trunkline.errors import meant, shown
 from trunkline.pipelines.fields import (
@@ -39,6 +40,11 @@ _DECIMAL = re.compile(
     r"[-+]?(?:\.[0-9]{1,40}|[0-9]{1,40}(?:\.[0-9]{0,40})?)(?:[eE][-+]?[0-9]{1,3})?"
 )
 _QUANTITY = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[kKMGTPE]i?|m)?")
+_QUANTITY_SCALES = {"": Fraction(1), "m": Fraction(1, 1000)} | {
+    letter + suffix: Fraction(base**power)
+    for suffix, base in (("", 1000), ("i", 1024))
+    for letter, power in (("k", 1), ("K", 1), ("M", 2), ("G", 3), ("T", 4), ("P", 5), ("E", 6))
+}
 _DURATION = re.compile(r"(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(ns|us|µs|μs|ms|s|m|h)")
 _SECONDS = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0,
@@ -78,6 +84,13 @@ def seconds(text: str) -> float | None:
         total += float(match.group()[: -len(match.group(1))]) * _SECONDS[match.group(1)]
         at = match.end()
     return total if at and total <= _DURATION_MAX_S else None
+
+
+def quantity_bytes(text: str) -> int:
+    """The bytes of an amount such as "64M" or "1Gi", rounded up."""
+    number = text.rstrip("kKMGTPEim")
+    scale = _QUANTITY_SCALES[text[len(number) :]]
+    return math.ceil(Fraction(number) * scale)
 
 
 # --- by type --------------------------------------------------------------------------------------

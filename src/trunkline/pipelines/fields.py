@@ -164,8 +164,15 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("standby", _B, OLD, _USED, "false", "as `autoscaling`"),
         Field("scale_down_threshold", Duration(), OLD, _KEPT, "none", "idle time of workers"),
         Field("enable_stats", _B, OLD, _USED, "true", "datums are always recorded"),
-        Field("resource_requests", Message("resources"), BOTH, _KEPT, "none", _POD),
-        Field("resource_limits", Message("resources"), BOTH, _KEPT, "none", _POD),
+        Field("resource_requests", Message("resources"), BOTH, _KEPT, "none", "room for workers"),
+        Field(
+            "resource_limits",
+            Message("resources"),
+            BOTH,
+            _USED,
+            "none",
+            "what a datum's command may use, with all that it starts",
+        ),
         Field("sidecar_resource_requests", Message("resources"), NEW, _KEPT, "none", _POD),
         Field("sidecar_resource_limits", Message("resources"), NEW, _KEPT, "none", _POD),
         Field(
@@ -380,14 +387,14 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
     ),
     "hashtree_spec": (Field("constant", Whole(), OLD, _KEPT, "none", "number of shards"),),
     "resources": (
-        Field("cpu", Decimal(), BOTH, _KEPT, "none", "cores, or parts of one"),
-        Field("memory", Quantity(), BOTH, _KEPT, "none", "memory"),
-        Field("gpu", Either(Whole(), Message("gpu")), BOTH, _KEPT, "none", "GPUs"),
+        Field("cpu", Decimal(), BOTH, _USED, "none", "cores, or parts of one"),
+        Field("memory", Quantity(), BOTH, _USED, "none", "memory"),
+        Field("gpu", Either(Whole(), Message("gpu")), BOTH, _USED, "none", "GPUs of a worker"),
         Field("disk", Quantity(), BOTH, _KEPT, "none", "scratch space"),
     ),
     "gpu": (
         Field("type", _T, BOTH, _KEPT, '""', "such as nvidia.com/gpu"),
-        Field("number", Whole(), BOTH, _KEPT, "none", "how many"),
+        Field("number", Whole(), BOTH, _USED, "none", "how many"),
     ),
     "datum_set_spec": (
         Field("number", Whole(), NEW, _KEPT, "none", "datums per batch"),

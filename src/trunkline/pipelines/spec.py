@@ -18,7 +18,13 @@ from trunkline.model.names import (
     check_project,
     full_name,
 )
-from trunkline.model.pipelines import Parallelism, PipelineDraft, PipelineSpec, Transform
+from trunkline.model.pipelines import (
+    Parallelism,
+    PipelineDraft,
+    PipelineSpec,
+    Resources,
+    Transform,
+)
 from trunkline.model.versions import DEFAULT_BRANCH, SPEC_REPO
 from trunkline.pipelines.canonical import (
     Document,
@@ -26,6 +32,7 @@ from trunkline.pipelines.canonical import (
     canonical,
     dotted,
     kept_fields,
+    quantity_bytes,
     refused_fields,
     seconds,
 )
@@ -152,6 +159,8 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         output_merge=_text(document, "output_merge") or "error",
         autoscaling=bool(document.get("autoscaling") or document.get("standby")),
         reprocess_every_job=document.get("reprocess_spec") == "every_job",
+        requests=_resources(document, "resource_requests"),
+        limits=_resources(document, "resource_limits"),
         document=document,
     )
 
@@ -264,6 +273,20 @@ def _parallelism(document: Document) -> Parallelism:
     if not constant and not coefficient:
         constant = 1
     return Parallelism(constant=constant, coefficient=coefficient)
+
+
+def _resources(document: Document, name: str) -> Resources:
+    given = cast(Document, document.get(name) or {})
+    gpu = given.get("gpu")
+    if isinstance(gpu, dict):
+        gpu = gpu.get("number")
+    memory = _text(given, "memory")
+    cpu = cast(float, given.get("cpu") or 0.0)
+    return Resources(
+        cpu=cpu or None,
+        memory_bytes=(quantity_bytes(memory) or None) if memory else None,
+        gpus=cast(int, gpu or 0) or None,
+    )
 
 
 def _output_branch(document: Document) -> str:

@@ -34,6 +34,8 @@ class Command:
     working_dir: str = ""  # absolute, or below /pfs; empty: /pfs
     user: str = ""  # name or number, with or without `:group`; empty: whoever runs the worker
     timeout_s: float | None = None
+    memory_bytes: int | None = None  # of it and all that it starts
+    cpu_cores: float | None = None  # of CPU time per time, where that can be limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,7 @@ class Batch:
                 launched.end()
         finally:
             if launched is not None:
-                launched.streams.close()
+                launched.close()
             if door is not None:
                 door.close()
 
@@ -139,10 +139,10 @@ class Batch:
             stop = until(self._supervisor.watch(launched, command))
             if stop is not None:
                 self.end()
-                return self._supervisor.stopped(stop, command)
+                return self._supervisor.stopped(stop, command, launched)
             if launched.streams.ended():
                 self.end()
-                report = self._supervisor.ended(launched.process.returncode, kills_before)
+                report = self._supervisor.ended(launched, kills_before)
                 return replace(report, code=None, reason=report.reason or _NEVER_ASKED)
             given = self._door.answer(told)
         watch = self._supervisor.watch(launched, command)
@@ -158,9 +158,9 @@ class Batch:
             stop = Stop.OVER_QUOTA
         if stop is not None:
             self.end()
-            return self._supervisor.stopped(stop, command)
+            return self._supervisor.stopped(stop, command, launched)
         if not asks:
-            return self._supervisor.ended(launched.process.returncode, kills_before)
+            return self._supervisor.ended(launched, kills_before)
         reason = plain(" ".join(error.split()))[:_REASON_CHARACTERS]
         return ExitReport(code=None if reason else 0, reason=reason)
 

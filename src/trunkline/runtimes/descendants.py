@@ -29,14 +29,24 @@ def children() -> frozenset[int]:
     """The children of this process, dead ones that nobody waited for included."""
     if sys.platform != "linux":
         return frozenset()
+    found = _listed("self")
+    return _children_by_parent() if found is None else frozenset(found)
+
+
+def children_of(pid: int) -> set[int]:
+    """The children of another process; none if it is gone or the kernel does not list them."""
+    return _listed(str(pid)) or set()
+
+
+def _listed(process: str) -> set[int] | None:
     found: set[int] = set()
-    for task in os.listdir("/proc/self/task"):
-        try:
-            with open(f"/proc/self/task/{task}/children", "rb") as listed:
+    try:
+        for task in os.listdir(f"/proc/{process}/task"):
+            with open(f"/proc/{process}/task/{task}/children", "rb") as listed:
                 found.update(map(int, listed.read().split()))
-        except FileNotFoundError:
-            return _children_by_parent()  # a kernel built without this list
-    return frozenset(found)
+    except OSError:
+        return None  # a kernel built without this list
+    return found
 
 
 def _children_by_parent() -> frozenset[int]:

@@ -28,7 +28,10 @@ SMALL_BYTES_MAX = 32 * 1024 * 1024  # inputs up to this size are staged in memor
 MEMORY_BYTES_MAX = 256 * 1024 * 1024  # of the file system in memory
 _PAGE_BYTES = 4096  # the least that a file takes in memory
 _PROBE_TIMEOUT_S = 20.0
-_PROBE = "from trunkline.runtimes import process; print(process.why_no_namespace())"
+_PROBE = (
+    "from trunkline.runtimes import bounds, process; "
+    "print(process.why_no_namespace()); print(bounds.how_limited())"
+)
 
 
 def open_slot(
@@ -61,9 +64,20 @@ def open_slot(
     return RewriteSlot(place, output_bytes_max=output_bytes_max, marker=marker)
 
 
-@functools.cache
 def isolation_available() -> str:
-    """What `auto` gives on this machine: `namespace`, or `rewrite (<why>)`.
+    """What `auto` gives on this machine: `namespace`, or `rewrite (<why>)`."""
+    reason = _probed()[0]
+    return f"{REWRITE} ({reason})" if reason else NAMESPACE
+
+
+def limits_available() -> str:
+    """What keeps commands within their limits on this machine, as a phrase."""
+    return _probed()[1]
+
+
+@functools.cache
+def _probed() -> tuple[str, str]:
+    """Why there is no namespace (or ""), and how limits are kept.
 
     Tried in a process of its own, so it may be asked by a server with many threads.
     """
@@ -75,9 +89,11 @@ def isolation_available() -> str:
             timeout=_PROBE_TIMEOUT_S,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{REWRITE} (it could not be tried: {error})"
-    reason = tried.stdout.strip() if tried.returncode == 0 else "the attempt failed"
-    return f"{REWRITE} ({reason})" if reason else NAMESPACE
+        return f"it could not be tried: {error}", "unknown"
+    if tried.returncode != 0:
+        return "the attempt failed", "unknown"
+    reason, limits = tried.stdout.split("\n")[:2]
+    return reason, limits
 
 
 def why_no_namespace() -> str:

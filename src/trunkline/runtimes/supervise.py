@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trunkline.runtimes import descendants, spawn
+from trunkline.runtimes import cgroups, descendants, spawn
 from trunkline.runtimes.base import Command, ExitReport, OnOutput
+from trunkline.runtimes.bounds import Bounds
 from trunkline.runtimes.memory import OutOfMemoryCounter
 from trunkline.runtimes.streams import Streams
 from trunkline.runtimes.watch import Quota, Stop, Watch, end_all, stopped
@@ -25,11 +26,17 @@ class Launched:
     streams: Streams
     spare: frozenset[int]  # children of this process that are none of the command's
     account: spawn.Account
+    bounds: Bounds
 
     def end(self) -> None:
         """Kill what is alive of it, and take what it still had to say."""
-        end_all(self.process, self.spare)
+        self.bounds.ended(end_all(self.process, self.spare))
         self.streams.drain()
+
+    def close(self) -> None:
+        """Give back what it held, once it has ended."""
+        self.streams.close()
+        self.bounds.close()
 
 
 class Supervisor:
@@ -40,6 +47,7 @@ class Supervisor:
         self._output_bytes_max = output_bytes_max
         self._marker = marker
         self._memory = OutOfMemoryCounter()
+        self._groups: cgroups.Groups | None = None  # looked for when a command has limits
         descendants.adopt_orphans()
 
     def close(self) -> None:
@@ -70,13 +78,13 @@ class Supervisor:
             launched.end()
             raise
         finally:
-            streams.close()
+            launched.close()
         if stop is None and watch.quota.exceeded():
             stop = Stop.OVER_QUOTA
         if stop is None:
-            report = self.ended(launched.process.returncode, kills_before)
+            report = self.ended(launched, kills_before)
         else:
-            report = self.stopped(stop, command)
+            report = self.stopped(stop, command, launched)
         return replace(report, seconds=time.monotonic() - began)
 
     def launch(self, command: Command, on_output: OnOutput) -> Launched | ExitReport:
@@ -87,12 +95,21 @@ class Supervisor:
         if account.switch:
             os.chown(self._out, account.uid, account.gid, follow_symlinks=False)
         spare = descendants.children()
-        with self._files_limited():
-            process = spawn.start(command, account, marker=self._marker)
+        bounds = self._bounds(command)
+        try:
+            with self._files_limited(), bounds.starting():
+                process = spawn.start(command, account, marker=self._marker)
+        except BaseException:
+            bounds.close()
+            raise
         if isinstance(process, spawn.Refusal):
+            bounds.close()
             return ExitReport(code=process.code, reason=process.reason)
+        bounds.started(process.pid)
         streams = Streams(process, stdin=command.stdin, on_output=on_output)
-        return Launched(process=process, streams=streams, spare=spare, account=account)
+        return Launched(
+            process=process, streams=streams, spare=spare, account=account, bounds=bounds
+        )
 
     def watch(self, launched: Launched, command: Command) -> Watch:
         """What follows the command from now on, within the limits of one run."""
@@ -101,15 +118,25 @@ class Supervisor:
             deadline=None if timeout_s is None else time.monotonic() + timeout_s,
             spare=launched.spare | {launched.process.pid},
             quota=Quota(self._out, self._output_bytes_max),
+            bounds=launched.bounds,
         )
 
     def kills(self) -> int:
         """How often the kernel has killed for lack of memory so far."""
         return self._memory.count()
 
-    def stopped(self, stop: Stop, command: Command) -> ExitReport:
-        """The report of a command that was stopped."""
-        return stopped(stop, command, self._output_bytes_max)
+    def stopped(self, stop: Stop, command: Command, launched: Launched | None = None) -> ExitReport:
+        """The report of a command that was stopped; if it had been launched, it is closed."""
+        report = stopped(stop, command, self._output_bytes_max)
+        if stop is Stop.OUT_OF_MEMORY and launched is not None:
+            report = replace(report, reason=launched.bounds.failure())
+        return report
+
+    def _bounds(self, command: Command) -> Bounds:
+        limited = command.memory_bytes is not None or command.cpu_cores is not None
+        if self._groups is None and limited:
+            self._groups = cgroups.find()
+        return Bounds(command, self._groups or cgroups.Groups())
 
     @contextmanager
     def _files_limited(self) -> Iterator[None]:
@@ -130,11 +157,15 @@ class Supervisor:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
 
-    def ended(self, returncode: int, kills_before: int) -> ExitReport:
-        """The report of a command that ended by itself, or that the kernel ended."""
+    def ended(self, launched: Launched, kills_before: int) -> ExitReport:
+        """The report of a command that ended by itself, or that the kernel ended; it is closed."""
+        returncode = launched.process.returncode
         reason = spawn.exit_reason(returncode)
-        out_of_memory = returncode != 0 and self._memory.count() > kills_before
-        if out_of_memory:
+        beyond = launched.bounds.failure() if returncode != 0 else ""
+        out_of_memory = returncode != 0 and (bool(beyond) or self._memory.count() > kills_before)
+        if beyond:
+            reason = beyond
+        elif out_of_memory:
             reason += ", probably out of memory"
         if returncode == -signal.SIGXFSZ and self._output_bytes_max is not None:
             reason = f"the command wrote a file of more than {self._output_bytes_max:,} bytes"

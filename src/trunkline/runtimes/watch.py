@@ -1,10 +1,11 @@
-"""Watches one command within its limits: time, cancellation, bytes of output.
+"""Watches one command within its limits: time, cancellation, memory, bytes of output.
 
 The output is measured by walking it now and then (a file system with a fixed size could not be on
 disk), so a command may exceed its quota for a moment; a single file can't, because the kernel
 refuses to let it grow.
 """
 
+import os
 import signal
 import subprocess
 import time
@@ -14,11 +15,13 @@ from pathlib import Path
 
 from trunkline.runtimes import descendants, scratch
 from trunkline.runtimes.base import OUT, Command, ExitReport
+from trunkline.runtimes.bounds import Bounds, peak_of
 from trunkline.runtimes.streams import Streams
 
 TICK_S = 0.2
 _GRACE_S = 0.1  # for children that end by themselves, such as bash's `> >(tee log)`
 _GRACE_STEP_S = 0.005
+_REAP_STEP_S = 0.0002
 _MEASURE_SHARE = 20  # at most this fraction of the time goes into measuring the output
 
 
@@ -28,6 +31,7 @@ class Stop(Enum):
     CANCELLED = auto()
     TIMED_OUT = auto()
     OVER_QUOTA = auto()
+    OUT_OF_MEMORY = auto()
 
 
 class Quota:
@@ -54,8 +58,11 @@ class Quota:
 class Watch:
     """Follows one command until it ends or has to be stopped."""
 
-    def __init__(self, *, deadline: float | None, spare: frozenset[int], quota: Quota) -> None:
+    def __init__(
+        self, *, deadline: float | None, spare: frozenset[int], quota: Quota, bounds: Bounds
+    ) -> None:
         self.quota = quota
+        self._bounds = bounds
         self._deadline = deadline
         self._spare = spare
 
@@ -81,6 +88,8 @@ class Watch:
                     return Stop.CANCELLED
                 if self.quota.exceeded_now_and_then():
                     return Stop.OVER_QUOTA
+                if self._bounds.exceeded(self._spare):
+                    return Stop.OUT_OF_MEMORY
                 # Dead daemons would pile up during a long command.
                 descendants.reap(descendants.children() - self._spare)
                 next_tick = time.monotonic() + TICK_S
@@ -99,16 +108,30 @@ class Watch:
             descendants.reap(left)
 
 
-def end_all(process: subprocess.Popen[bytes], spare: frozenset[int]) -> None:
-    """Kill the command's group, the command and all that descends from it, and reap them."""
+def end_all(process: subprocess.Popen[bytes], spare: frozenset[int]) -> int:
+    """Kill the command's group, the command and all that descends from it, and reap them.
+
+    Returns the most memory (bytes) that the command, or something that it waited for, had at once.
+    """
+    peak_bytes = 0
     if process.returncode is None:  # not reaped yet, so the number is still its own
         descendants.kill_group(process.pid)
         descendants.kill(process.pid)
-        try:
-            process.wait(descendants.KILL_WAIT_S)
-        except subprocess.TimeoutExpired:
-            pass  # stuck in the kernel; the next line says so
+        peak_bytes = _reap(process)
     descendants.kill_children(spare=spare)
+    return peak_bytes
+
+
+def _reap(process: subprocess.Popen[bytes]) -> int:
+    """Let go of the command, unless it is stuck in the kernel; the next step then says so."""
+    deadline = time.monotonic() + descendants.KILL_WAIT_S
+    while time.monotonic() < deadline:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return peak_of(usage)
+        time.sleep(_REAP_STEP_S)
+    return 0
 
 
 def stopped(stop: Stop, command: Command, output_bytes_max: int | None) -> ExitReport:
@@ -119,6 +142,8 @@ def stopped(stop: Stop, command: Command, output_bytes_max: int | None) -> ExitR
             reason = f"the command timed out after {command.timeout_s:g} s"
         case Stop.OVER_QUOTA:
             reason = f"the command wrote more than {output_bytes_max:,} bytes to {OUT}"
+        case Stop.OUT_OF_MEMORY:
+            reason = "out of memory"
     return ExitReport(
         code=None,
         signal=signal.SIGKILL,
@@ -126,4 +151,5 @@ def stopped(stop: Stop, command: Command, output_bytes_max: int | None) -> ExitR
         timed_out=stop is Stop.TIMED_OUT,
         cancelled=stop is Stop.CANCELLED,
         over_quota=stop is Stop.OVER_QUOTA,
+        out_of_memory=stop is Stop.OUT_OF_MEMORY,
     )
