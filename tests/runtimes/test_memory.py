@@ -2,12 +2,12 @@
 
 import os
 import signal
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from memory_groups import memory_group
 
 from trunkline.runtimes.base import Slot
 from trunkline.runtimes.memory import OutOfMemoryCounter
@@ -20,24 +20,8 @@ GREEDY = "x = bytearray(3 * 1024 * 1024 * 1024)"
 
 @pytest.fixture
 def small_group() -> Iterator[Path]:
-    """A memory cgroup with little memory, which a process may join."""
-    name = f"trunkline-test-{uuid.uuid4().hex}"
-    listed = Path("/proc/self/cgroup").read_text().splitlines()
-    groups = dict(line.split(":", 2)[1:] for line in listed)
-    top = Path("/sys/fs/cgroup")
-    if "memory" in groups:
-        group, limit = top / "memory" / groups["memory"].strip("/") / name, "memory.limit_in_bytes"
-    else:
-        group, limit = top / groups.get("", "").strip("/") / name, "memory.max"
-    try:
-        group.mkdir()
-        (group / limit).write_text(str(LIMIT_BYTES))
-    except OSError as error:
-        if group.is_dir():
-            group.rmdir()
-        pytest.skip(f"no memory cgroup can be made here: {error}")
-    yield group
-    group.rmdir()
+    with memory_group(LIMIT_BYTES) as group:
+        yield group
 
 
 @pytest.mark.parametrize(
