@@ -95,8 +95,8 @@ def test_explain_names_what_differs(cli, stub) -> None:
         "  env A: 1",
         "  code /train.py: gone",
         "  a user asked for everything to be computed anew",
-        "2 datums changed: code, input, as bbbbbbbbbbbb",
-        "1 datum skipped, as cccccccccccc",
+        "2 datums changed: code, input, e.g. bbbbbbbbbbbb",
+        "1 datum skipped, e.g. cccccccccccc",
     ]
     assert cli("explain", "datum", f"train@{RUN}", "bbbb").out.splitlines() == [
         f"datum bbbbbbbbbbbb of train@{RUN} (success): changed",

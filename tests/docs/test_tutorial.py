@@ -57,7 +57,9 @@ def squeezed(output: str) -> str:
     return "".join(" ".join(line.split()) + "\n" for line in lines)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md", "docs/guide/projects.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/tutorial.md", "docs/guide/projects.md", "docs/guide/why.md"]
+)
 def test_a_document_shows_what_happens(
     document: str,
     tmp_path: Path,

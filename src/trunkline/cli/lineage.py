@@ -102,7 +102,7 @@ def _job_block(reason: JobReason) -> str:
         parts = f": {', '.join(count.parts)}" if count.parts else ""
         lines.append(
             f"{counted(count.datums, 'datum')} {count.cause.value}{parts}, "
-            f"as {count.example[:_ID_SHOWN]}"
+            f"e.g. {count.example[:_ID_SHOWN]}"
         )
     return "\n".join(lines)
 

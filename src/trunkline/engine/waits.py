@@ -58,9 +58,9 @@ def of_pipeline(tx: Transaction, name: str) -> tuple[JobRecord | None, list[str]
     for branch in dict.fromkeys(branches_of(lifecycle.spec_of(record).input)):
         found += _of_input(tx, branch, read.get(branch))
     if newest is not None:
-        ended = f"its newest job {newest.name} is {newest.state}"
+        ended = f"its newest job {newest.name}: {newest.state}"
         said = of_job(tx, newest)
-        found.append(f"{ended}: {'; '.join(said)}" if said else ended)
+        found.append(f"{ended}, {'; '.join(said)}" if said else ended)
     return newest, found
 
 
