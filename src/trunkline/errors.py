@@ -98,6 +98,27 @@ class TooManyDatums(InvalidInput):
         )
 
 
+class DatumTooLarge(InvalidInput):
+    code = "datum-too-large"
+
+    def __init__(self, datum: str, most: str) -> None:
+        super().__init__(
+            f"{datum} has more than the {most} that one datum may have; let the globs match "
+            "directories instead of files, or make smaller groups"
+        )
+
+
+class InputsClash(InvalidInput):
+    code = "inputs-clash"
+
+    def __init__(self, name: str, path: str, sources: Iterable[str]) -> None:
+        one, other = sources
+        super().__init__(
+            f"'/pfs/{name}/{path}' would come from {one} and from {other}: give the two inputs "
+            "different names"
+        )
+
+
 # --- it is not there ------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from trunkline.files.manifest import RootId
 from trunkline.jobs.plan import lease_size, plan_datums
 from trunkline.jobs.segments import (
     SEGMENT_DATUMS,
+    SEGMENT_FILES,
     PlannedDatum,
     decode_segment,
     encode_segment,
@@ -74,6 +75,18 @@ def test_a_large_job_is_planned_in_segments_of_bounded_size() -> None:
     segments = list(plan_datums(datums, key_of=_key, remembered=lambda _: set(), may_repeat=False))
 
     assert [len(s.datums) for s in segments] == [SEGMENT_DATUMS, SEGMENT_DATUMS, 1]
+
+
+def test_a_segment_holds_a_bounded_number_of_files_unless_one_datum_has_more() -> None:
+    def of(files: int) -> Datum:
+        return Datum(files=_datum(1).files * files)
+
+    sizes = [SEGMENT_FILES - 1, 1, 1, SEGMENT_FILES + 5, 1]
+    segments = plan_datums(
+        map(of, sizes), key_of=_key, remembered=lambda _: set(), may_repeat=False
+    )
+
+    assert [len(segment.datums) for segment in segments] == [2, 1, 1, 1]
 
 
 KEYS = st.none() | st.text(max_size=2)

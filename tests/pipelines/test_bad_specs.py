@@ -307,12 +307,13 @@ BROKEN_RULES: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"input": {"cross": [{}]}},
-        "no input set: 'input.cross[0]' needs one of pfs, atom, cron, cross, union",
+        "no input set: 'input.cross[0]' needs one of pfs, atom, cron, cross, union, join, group",
     ),
     ({"input": {"cross": []}}, "no input set: 'input.cross' is empty"),
     (
         {"input": {"pfs": PFS, "cross": [{"pfs": PFS}]}},
-        "multiple input types set: 'input' has pfs, cross; combine them with a cross or a union",
+        "multiple input types set: 'input' has pfs, cross; combine them with a cross, a union, a "
+        "join or a group",
     ),
     ({"input": {"pfs": {"glob": "/"}}}, "input must specify a repo: 'input.pfs' has none"),
     (
@@ -379,8 +380,6 @@ def test_a_spec_that_breaks_a_rule_is_refused(
 
 
 NOT_YET: list[tuple[dict[str, object], str]] = [
-    ({"input": {"join": [{"pfs": PFS}]}}, "'input.join' is not supported yet (files with equal"),
-    ({"input": {"group": []}}, "'input.group' is not supported yet (all files of a key)"),
     (
         {"input": {"git": {"URL": "x"}}},
         "'input.git' is not supported yet (a git repository as input: have a `cron` input clone it",

@@ -63,12 +63,12 @@ class SqliteDatabase:
         self._closed = False
         self._changed = threading.Condition()
         self._revision = 0
-        with _translated(path):
+        with translated(path):
             self._writer = self._connect()
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        with _translated(self._path):
+        with translated(self._path):
             connection = self._take_reader()
             try:
                 connection.execute("BEGIN")
@@ -78,7 +78,7 @@ class SqliteDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        with self._write_lock, _translated(self._path):
+        with self._write_lock, translated(self._path):
             if self._closed:
                 raise Unavailable(f"the database {self._path} has been closed")
             self._writer.execute("BEGIN IMMEDIATE")
@@ -96,7 +96,7 @@ class SqliteDatabase:
 
         It is not durable until the caller syncs it.
         """
-        with _translated(path):
+        with translated(path):
             connection = self._connect()
             try:
                 connection.execute("VACUUM INTO ?", (str(path),))
@@ -105,7 +105,7 @@ class SqliteDatabase:
 
     def copy_pages_to(self, path: Path) -> None:
         """Write an exact copy, page by page, into a new file; not durable until it is synced."""
-        with _translated(self._path):
+        with translated(self._path):
             connection = self._connect()
             copy = sqlite3.connect(path, isolation_level=None)
             try:
@@ -118,7 +118,7 @@ class SqliteDatabase:
 
     def take_pages_of(self, path: Path) -> None:
         """Become what a copy is, in one transaction: all of it or nothing, durably."""
-        with self._write_lock, _translated(self._path):
+        with self._write_lock, translated(self._path):
             source = sqlite3.connect(_read_only_uri(path), uri=True)
             try:
                 source.backup(self._writer)
@@ -131,7 +131,7 @@ class SqliteDatabase:
 
         Writers wait meanwhile. False if long reads kept the log from being emptied: try again.
         """
-        with self._write_lock, _translated(self._path):
+        with self._write_lock, translated(self._path):
             if self._closed:
                 raise Unavailable(f"the database {self._path} has been closed")
             connection = self._connect()
@@ -219,7 +219,7 @@ def reading(path: Path) -> Iterator[Transaction]:
     Raises Unavailable for one that can't be read without that: its last changes are in its log, and
     the directory can't be written to. Raises Corrupt.
     """
-    with _translated(path):
+    with translated(path):
         writable = os.access(path.parent, os.W_OK)
         log = path.with_name(f"{path.name}-wal")
         if not writable and log.exists() and log.stat().st_size:
@@ -241,7 +241,7 @@ def roll_back(path: Path) -> None:
     That happens before a new file has a log. Readers of `reading` can't do it.
     """
     if path.with_name(f"{path.name}-journal").exists():
-        with _translated(path):
+        with translated(path):
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
             try:
                 connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
@@ -254,7 +254,7 @@ def _read_only_uri(path: Path) -> str:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
     """Turn the driver's errors into ours, so that no caller needs to know the driver."""
     try:
         yield

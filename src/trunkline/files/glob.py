@@ -9,7 +9,7 @@ directory; leading and trailing slashes don't count.
 Time is bounded for hostile patterns too. A pattern without round brackets becomes a regular
 expression in which a `*` never tries again what it has passed (its first fit is as good as any).
 One with them is matched by following all possibilities at once, behind a regular expression that
-lets through whatever could match.
+lets through whatever could match; unless it is simple enough for an expression that captures.
 """
 
 import re
@@ -36,6 +36,7 @@ PATTERN_LENGTH_MAX = 1024
 _NESTING_MAX = 8
 _GROUPS_MAX = 16
 _EXPANSIONS_MAX = 256
+_STARS_MAX = 3
 
 _POSIX = {
     "alnum": "a-zA-Z0-9",
@@ -66,6 +67,7 @@ class Glob:
     nodes: Nodes = field(repr=False)
     filter: re.Pattern[str] = field(repr=False)
     exact: bool = field(repr=False)  # the filter alone decides
+    capturing: re.Pattern[str] | None = field(repr=False)  # captures quickly, where it is there
 
     @property
     def is_root(self) -> bool:
@@ -86,6 +88,9 @@ class Glob:
         """What each pair of round brackets matched, by opening bracket; None without a match."""
         if not self.filter.fullmatch(path):
             return None
+        if self.capturing is not None:
+            found = self.capturing.fullmatch(path)
+            return found.groups() if found is not None else None
         return globmatch.captures(self.nodes, path, self.captures)
 
 
@@ -102,6 +107,7 @@ def compile_glob(pattern: str) -> Glob:
     expanded = _expand(wide)
     if expanded is None:
         expanded = [tuple(_run(node) if isinstance(node, Alternatives) else node for node in wide)]
+    capturing = _capturing(nodes) if parser.groups else None
     return Glob(
         pattern=cleaned,
         literal=nodes[0].text if nodes and isinstance(nodes[0], Literal) else "",
@@ -110,7 +116,8 @@ def compile_glob(pattern: str) -> Glob:
         captures=parser.groups,
         nodes=nodes,
         filter=re.compile("|".join(map(_regex, expanded)), re.DOTALL),
-        exact=parser.groups == 0 and _expand(nodes) is not None,
+        exact=capturing is not None or (parser.groups == 0 and _expand(nodes) is not None),
+        capturing=capturing,
     )
 
 
@@ -337,6 +344,37 @@ def _simplified(nodes: Nodes) -> list[Node]:
             kept.pop()
         kept.append(node)
     return kept
+
+
+def _capturing(nodes: Nodes) -> re.Pattern[str] | None:
+    """A regular expression that captures what `globmatch.captures` does, for simple patterns.
+
+    Simple is what has one reading, but for how much each star takes: no alternatives, no
+    repetition, at most one star in each pair of brackets. The greedy stars of the expression then
+    take as much as they can from left to right as well. At most _STARS_MAX of them are between two
+    slashes, which bounds how often they try again.
+    """
+    parts = []
+    stars = 0
+    for node in nodes:
+        inside: Nodes = (node,)
+        if isinstance(node, Group):
+            if node.kind != "@" or len(node.branches) != 1:
+                return None
+            inside = node.branches[0]
+            if sum(isinstance(part, Star) for part in inside) > 1:
+                return None
+        for part in inside:
+            if not isinstance(part, Literal | OneCharacter | CharacterSet | Star):
+                return None
+            stars += isinstance(part, Star)
+            if isinstance(part, Literal) and "/" in part.text:
+                stars = 0
+            if stars > _STARS_MAX:
+                return None
+        text = "".join("[^/]*" if isinstance(part, Star) else _fixed([part]) for part in inside)
+        parts.append(f"({text})" if isinstance(node, Group) else text)
+    return re.compile("".join(parts), re.DOTALL)
 
 
 def _split(nodes: Iterable[Node], at: type[Star] | type[StarStar]) -> Iterator[list[Node]]:

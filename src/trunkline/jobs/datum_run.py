@@ -17,6 +17,7 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.capture import Capture, LogEntry
 from trunkline.jobs.outputs import OutputRefused, collect
 from trunkline.jobs.segments import PlannedDatum
+from trunkline.jobs.staging import Places
 from trunkline.model.jobs import DatumState
 from trunkline.model.versions import FileType
 from trunkline.pipelines.environment import datum_environment, job_environment
@@ -186,8 +187,10 @@ class DatumRun:
                 self._slot.set_code(code)
                 self._shown_code = code
             stage = self._slot.stage(size, files=len(planned.datum.files))
+            places = Places(planned.datum.files)
             for file in planned.datum.files:
                 rows: Iterator[FileRow] = self.trees.walk(RootId(file.root), file.path)
+                rows = places.claimed(file, rows)
                 if file.name in context.empty_inputs:
                     rows = (replace(row, size_bytes=0, chunks=()) for row in rows)
                 target = stage / file.name

@@ -6,9 +6,8 @@ planned in bounded memory.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
-from trunkline.jobs.segments import SEGMENT_DATUMS, PlannedDatum
+from trunkline.jobs.segments import SEGMENT_DATUMS, SEGMENT_FILES, PlannedDatum
 from trunkline.pipelines.datums import Datum
 
 _BATCH_LEAST = 8  # datums for a process that is started for them
@@ -34,8 +33,7 @@ def plan_datums(
     the same datum twice (a union): repetitions are left out. `reprocess` makes all datums fresh.
     """
     seen: set[bytes] = set()
-    source = iter(datums)
-    while batch := list(islice(source, SEGMENT_DATUMS)):
+    for batch in _batches(datums):
         keyed = [(key_of(datum), datum) for datum in batch]
         if may_repeat:
             keyed = _first_time(keyed, seen)
@@ -44,6 +42,19 @@ def plan_datums(
             PlannedDatum(key=key, fresh=key not in known, datum=datum) for key, datum in keyed
         ]
         yield PlannedSegment(datums=planned, fresh=sum(p.fresh for p in planned))
+
+
+def _batches(datums: Iterable[Datum]) -> Iterator[list[Datum]]:
+    batch: list[Datum] = []
+    files = 0
+    for datum in datums:
+        files += len(datum.files)
+        if batch and (len(batch) == SEGMENT_DATUMS or files > SEGMENT_FILES):
+            yield batch
+            batch, files = [], len(datum.files)
+        batch.append(datum)
+    if batch:
+        yield batch
 
 
 def _first_time(keyed: list[tuple[str, Datum]], seen: set[bytes]) -> list[tuple[str, Datum]]:

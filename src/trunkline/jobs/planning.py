@@ -7,17 +7,25 @@ the whole plan. A crash before that transaction leaves the job as it was.
 from datetime import datetime
 
 from trunkline.db.database import Database, Transaction
-from trunkline.errors import TooManyDatums
+from trunkline.errors import DatumTooLarge, TooManyDatums
 from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.plan import plan_datums
 from trunkline.jobs.records import apply_event
-from trunkline.jobs.segments import encode_segment
+from trunkline.jobs.segments import SEGMENT_BYTES_MAX, encode_segment
 from trunkline.jobs.state import Action, Planned
 from trunkline.jobs.tables import JobRecord, SegmentRecord
 from trunkline.model.jobs import JobState
-from trunkline.model.pipelines import CrossInput, Input, PfsInput, PipelineSpec, UnionInput
+from trunkline.model.pipelines import (
+    CrossInput,
+    GroupInput,
+    Input,
+    JoinInput,
+    PfsInput,
+    PipelineSpec,
+    UnionInput,
+)
 from trunkline.model.versions import BranchName
 from trunkline.pipelines import datums, identity, lifecycle
 from trunkline.pipelines.datums import Datum, Head
@@ -30,7 +38,7 @@ def plan_job(
 ) -> tuple[Action, ...]:
     """Enumerate the datums of a job whose inputs are finished, and record the plan.
 
-    Returns what to do next. Raises TooManyDatums.
+    Returns what to do next. Raises TooManyDatums, DatumTooLarge.
     """
     with database.read() as tx:
         record = lifecycle.get(tx, job.pipeline, version=job.version)
@@ -55,7 +63,11 @@ def plan_job(
         may_repeat=_may_repeat(pipeline.input),
         reprocess=pipeline.reprocess_every_job,
     ):
-        chunk = trees.chunks.put(encode_segment(segment.datums))
+        data = encode_segment(segment.datums)
+        if len(data) > SEGMENT_BYTES_MAX:
+            most = f"{SEGMENT_BYTES_MAX:,} bytes of names"
+            raise DatumTooLarge(f"datum {segment.datums[0].key}", most)
+        chunk = trees.chunks.put(data)
         segments.append(
             SegmentRecord(
                 number=len(segments),
@@ -90,16 +102,16 @@ def check_count(
     pipeline: PipelineSpec, heads: dict[BranchName, Head | None], trees: Trees, most: int
 ) -> None:
     """Raises TooManyDatums when the input makes more than `most`; counts without enumerating."""
-    count = datums.count(pipeline.input, heads, trees)
+    count = datums.count(pipeline.input, heads, trees, most=most)
     if count > most:
         raise TooManyDatums(pipeline.name, count, most)
 
 
 def _may_repeat(source: Input) -> bool:
     match source:
-        case PfsInput():
+        case PfsInput() | GroupInput():  # a group takes each file once, and its key is in it
             return False
-        case CrossInput(members=members):
+        case CrossInput(members=members) | JoinInput(members=members):
             return any(_may_repeat(member) for member in members)
         case UnionInput():
             return True

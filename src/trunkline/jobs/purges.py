@@ -140,16 +140,7 @@ class JobTraces:
 
     def _told(self, planned: PlannedDatum, key: str, reading: Reading) -> PlannedDatum:
         files = tuple(
-            replace(
-                file,
-                path=reading.hidden(file),
-                size_bytes=0,
-                digest=_NO_DIGEST,
-                join_on=None,  # parts of the path
-                group_by=None,
-            )
-            if reading.reads(file)
-            else file
+            _emptied(file, reading.hidden(file)) if reading.reads(file) else file
             for file in planned.datum.files
         )
         return replace(planned, key=key, datum=replace(planned.datum, files=files))
@@ -267,3 +258,9 @@ def paths_written(tx: Transaction, trees: Trees, keys: Collection[str]) -> set[s
         for row in delta_rows(trees, DeltaId(delta))
         if row.datum in results
     }
+
+
+def _emptied(file: DatumFile, path: str) -> DatumFile:
+    """What is left to say of a file; its keys are parts of its path, and are hidden with it."""
+    emptied = replace(file, path=path, size_bytes=0, digest=_NO_DIGEST)
+    return emptied if path == file.path else replace(emptied, join_on=None, group_by=None)

@@ -16,6 +16,8 @@ from trunkline.model.versions import FileType
 from trunkline.pipelines.datums import Datum, DatumFile
 
 SEGMENT_DATUMS = 1000
+SEGMENT_FILES = 10_000  # a datum with more of them has a segment of its own
+SEGMENT_BYTES_MAX = 48 * 1024 * 1024
 _MAGIC = "trunkline-datums"
 _VERSION, _MATCHED_VERSION = 1, 2
 

@@ -42,6 +42,9 @@ class PfsInput:
     lazy: bool = False
     empty_files: bool = False
     cron: Cron | None = None
+    join_on: str = ""  # how its key in a join is made of a path; "" outside of joins
+    outer_join: bool = False
+    group_by: str = ""  # the same in a group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,24 @@ class UnionInput:
     members: tuple["Input", ...]
 
 
-Input = PfsInput | CrossInput | UnionInput
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinInput:
+    """For each key, every combination of the members' datums that have it.
+
+    A key that not all members have makes no datum, except of the members that join outward.
+    """
+
+    members: tuple["Input", ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupInput:
+    """For each key, one datum with all files of the members that have it."""
+
+    members: tuple["Input", ...]
+
+
+Input = PfsInput | CrossInput | UnionInput | JoinInput | GroupInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,22 +1,39 @@
 """Datums: the units of work that an input makes of the current heads, lazily enumerated.
 
 Nothing here holds a job's datums: a pfs input streams its glob, a union is one stream after the
-other, and a cross keeps at most REPLAY_MAX datums per member and enumerates larger members again.
-Cost: one walk over the matches of each glob, and for a cross of members too large to keep, one walk
-of a member per datum of the members behind it.
+other, and a cross keeps at most REPLAY_MAX datums per member and enumerates larger members again. A
+join or group sorts the datums of its members by key in a temporary file.
+Cost: one walk over the matches of each glob, the sorting, and for a cross of members too large to
+keep, one walk of a member per datum of the members behind it.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
+from trunkline.db.sorting import SortedRows
+from trunkline.errors import DatumTooLarge, shown
+from trunkline.files.glob import compile_glob
 from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
-from trunkline.model.pipelines import CrossInput, Input, PfsInput, UnionInput
+from trunkline.model.pipelines import (
+    CrossInput,
+    GroupInput,
+    Input,
+    JoinInput,
+    PfsInput,
+    UnionInput,
+)
 from trunkline.model.versions import BranchName, FileType
+from trunkline.pipelines.templates import compile_template, render
 
 REPLAY_MAX = 10_000  # datums of a cross's member that are kept instead of enumerated again
+DATUM_FILES_MAX = 100_000  # of a group; a datum is planned, handed out and staged as a whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,63 +84,104 @@ class Datum:
         )
 
 
-def count(root: Input, heads: Heads, trees: Trees) -> int:
+_Files = tuple[DatumFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """What an enumeration reads, and whether it needs the digests."""
+
+    heads: Heads
+    trees: Trees
+    digest: bool
+
+    def head(self, leaf: PfsInput) -> Head | None:
+        """The commit to read, unless it has no files: then even the glob `/` makes no datum."""
+        head = self.heads.get(BranchName(repo=leaf.repo, branch=leaf.branch))
+        return head if head is not None and self.trees.totals(head.root)[0] else None
+
+
+def count(root: Input, heads: Heads, trees: Trees, *, most: int | None = None) -> int:
     """How many datums `enumerate_datums` would yield, without forming any combination.
 
-    A cross multiplies, so the number may be far larger than anything that could be enumerated.
+    A cross multiplies, so the number may be far larger than anything that could be enumerated. A
+    join or group goes through the combinations that a cross inside of it makes: where these are
+    more than `most`, their number is the answer.
     """
-    match root:
-        case PfsInput():
-            head = heads.get(_branch(root))
-            if head is None or _is_empty(head, trees):
-                return 0
-            return sum(1 for _ in trees.glob(head.root, root.glob))
-        case CrossInput():
-            product = 1
-            for member in root.members:
-                product *= count(member, heads, trees)
-                if not product:
-                    break
-            return product
-        case UnionInput():
-            return sum(count(member, heads, trees) for member in root.members)
-        case _:
-            assert_never(root)
+    return _count(root, _Reading(heads=heads, trees=trees, digest=False), most)
 
 
 def enumerate_datums(root: Input, heads: Heads, trees: Trees) -> Iterator[Datum]:
     """The datums, in the one order that every enumeration of equal heads has.
 
     A pfs input goes by path, a union member by member; in a cross the first member varies fastest.
-    Lazy: ask `count` before, a cross can be endless in practice.
+    A join and a group go by key, inside of one as a cross and as a union. Lazy: ask `count` before,
+    a cross can be endless in practice. Raises DatumTooLarge when it comes to such a group.
     """
-    for files in _files(root, heads, trees):
+    for files in _files(root, _Reading(heads=heads, trees=trees, digest=True)):
         yield Datum(files=files)
 
 
-_Files = tuple[DatumFile, ...]
-
-
-def _files(root: Input, heads: Heads, trees: Trees) -> Iterator[_Files]:
+def _count(root: Input, reading: _Reading, most: int | None) -> int:
     match root:
         case PfsInput():
-            yield from _matches(root, heads.get(_branch(root)), trees)
-        case UnionInput():
-            for member in root.members:
-                yield from _files(member, heads, trees)
+            head = reading.head(root)
+            return sum(1 for _ in reading.trees.glob(head.root, root.glob)) if head else 0
         case CrossInput():
-            members = [_Replay(member, heads, trees) for member in root.members]
-            # Without this, an empty first member would have all combinations of the rest walked.
-            if all(member.any() for member in members):
-                yield from _product(members)
+            product = 1
+            for member in root.members:
+                product *= _count(member, reading, most)
+                if not product:
+                    break
+            return product
+        case UnionInput():
+            return sum(_count(member, reading, most) for member in root.members)
+        case JoinInput() | GroupInput():
+            if most is not None:
+                inside = max(_combinations(member, reading, most) for member in root.members)
+                if inside > most:
+                    return inside
+            with closing(_Sorted(root, reading, only_keys=True)) as matched:
+                return matched.count()
         case _:
             assert_never(root)
 
 
-def _matches(leaf: PfsInput, head: Head | None, trees: Trees) -> Iterator[_Files]:
-    if head is None or _is_empty(head, trees):
+def _combinations(root: Input, reading: _Reading, most: int) -> int:
+    """How many combinations a member of a join or group makes; of plain files, none."""
+    if isinstance(root, PfsInput):
+        return 0
+    if isinstance(root, UnionInput):
+        return max(_combinations(member, reading, most) for member in root.members)
+    return _count(root, reading, most)
+
+
+def _files(root: Input, reading: _Reading) -> Iterator[_Files]:
+    match root:
+        case PfsInput():
+            yield from _matches(root, reading)
+        case UnionInput():
+            for member in root.members:
+                yield from _files(member, reading)
+        case CrossInput():
+            members = [_Replay(partial(_files, member, reading)) for member in root.members]
+            # Without this, an empty first member would have all combinations of the rest walked.
+            if all(member.any() for member in members):
+                yield from _product(members)
+        case JoinInput() | GroupInput():
+            with closing(_Sorted(root, reading, only_keys=False)) as matched:
+                yield from matched.datums()
+        case _:
+            assert_never(root)
+
+
+def _matches(leaf: PfsInput, reading: _Reading) -> Iterator[_Files]:
+    head = reading.head(leaf)
+    if head is None:
         return
-    for entry in trees.glob(head.root, leaf.glob, digest=True):
+    key_of = _Keys(leaf)
+    for entry in reading.trees.glob(head.root, leaf.glob, digest=reading.digest):
+        join_on, group_by = key_of(entry.path)
         file = DatumFile(
             name=leaf.name,
             repo=leaf.repo,
@@ -133,11 +191,37 @@ def _matches(leaf: PfsInput, head: Head | None, trees: Trees) -> Iterator[_Files
             type=entry.type,
             size_bytes=entry.size_bytes,
             digest=entry.digest,
+            join_on=join_on,
+            group_by=group_by,
         )
         yield (file,)
 
 
-def _product(members: "list[_Replay]") -> Iterator[_Files]:
+class _Keys:
+    """Makes the keys that files of an input have in the join and the group around it."""
+
+    def __init__(self, leaf: PfsInput) -> None:
+        self._glob = compile_glob(leaf.glob)
+        self._templates = [
+            compile_template(text, self._glob) if text else None
+            for text in (leaf.join_on, leaf.group_by)
+        ]
+
+    def __call__(self, path: str) -> tuple[str | None, str | None]:
+        if self._templates == [None, None]:
+            return None, None
+        captured = self._glob.captured(path)
+        assert captured is not None, "the path was found by this glob"
+        join_on, group_by = (
+            None if template is None else render(template, captured) for template in self._templates
+        )
+        return join_on, group_by
+
+
+# --- every combination ----------------------------------------------------------------------------
+
+
+def _product(members: "Sequence[_Replay]") -> Iterator[_Files]:
     if not members:
         yield ()
         return
@@ -148,12 +232,10 @@ def _product(members: "list[_Replay]") -> Iterator[_Files]:
 
 
 class _Replay:
-    """A member of a cross that can be gone through again and again."""
+    """Datums that can be gone through again and again; `source` begins anew at each call."""
 
-    def __init__(self, root: Input, heads: Heads, trees: Trees) -> None:
-        self._root = root
-        self._heads = heads
-        self._trees = trees
+    def __init__(self, source: Callable[[], Iterator[_Files]]) -> None:
+        self._source = source
         self._kept: list[_Files] | None = None
 
     def any(self) -> bool:
@@ -165,7 +247,7 @@ class _Replay:
         return self._walk()
 
     def _walk(self) -> Iterator[_Files]:
-        rest = _files(self._root, self._heads, self._trees)
+        rest = self._source()
         start = list(itertools.islice(rest, REPLAY_MAX + 1))
         if len(start) <= REPLAY_MAX:
             self._kept = start
@@ -173,11 +255,122 @@ class _Replay:
         yield from rest
 
 
-def _branch(leaf: PfsInput) -> BranchName:
-    return BranchName(repo=leaf.repo, branch=leaf.branch)
+# --- by key ---------------------------------------------------------------------------------------
 
 
-def _is_empty(head: Head, trees: Trees) -> bool:
-    """Whether the tree has no files: then even the glob `/` makes no datum."""
-    files, _ = trees.totals(head.root)
-    return files == 0
+class _Sorted:
+    """The datums of the members of a join or group, sorted by key; to be closed.
+
+    With `only_keys` they can be counted and no more.
+    """
+
+    def __init__(self, root: JoinInput | GroupInput, reading: _Reading, *, only_keys: bool) -> None:
+        self._root = root
+        self._outward = [_joins_outward(member) for member in root.members]
+        self._sources: dict[tuple[str, str, str, RootId], int] = {}
+        self._source_of: list[tuple[str, str, str, RootId]] = []
+        self._rows = SortedRows(self._keyed(reading, only_keys))
+
+    def close(self) -> None:
+        self._rows.close()
+
+    def count(self) -> int:
+        """How many datums there are."""
+        if isinstance(self._root, GroupInput):
+            return sum(1 for _ in self._rows.tallies())
+        return sum(
+            math.prod(counts[member] for member in partners)
+            for _, counts in self._rows.tallies()
+            if (partners := self._partners(counts))
+        )
+
+    def datums(self) -> Iterator[_Files]:
+        """The datums, by key."""
+        for key, counts in self._rows.tallies():
+            if isinstance(self._root, GroupInput):
+                yield self._group(key, counts)
+            elif partners := self._partners(counts):
+                yield from _product(
+                    [_Replay(partial(self._of_member, key, member)) for member in partners]
+                )
+
+    def _partners(self, counts: Iterable[int]) -> list[int]:
+        """Which of the members that have a key are combined."""
+        present = list(counts)
+        if len(present) == len(self._root.members):
+            return present
+        return [member for member in present if self._outward[member]]
+
+    def _of_member(self, key: str, member: int) -> Iterator[_Files]:
+        return map(self._decoded, self._rows.values(key, member))
+
+    def _group(self, key: str, members: Iterable[int]) -> _Files:
+        """All files with a key, each once: several combinations may bring the same one."""
+        found: dict[str, None] = {}
+        for member in members:
+            for value in self._rows.values(key, member):
+                found[value] = None
+                if len(found) > DATUM_FILES_MAX:
+                    group = f"the group with the key {shown(key)}"
+                    raise DatumTooLarge(group, f"{DATUM_FILES_MAX:,} files")
+        return tuple(file for value in found for file in self._decoded(value))
+
+    def _keyed(self, reading: _Reading, only_keys: bool) -> Iterator[tuple[str, int, str]]:
+        split = _group_keys if isinstance(self._root, GroupInput) else _join_keys
+        for number, member in enumerate(self._root.members):
+            for files in _files(member, reading):
+                for key, part in split(files):
+                    yield key, number, "" if only_keys else self._encoded(part)
+
+    def _encoded(self, files: _Files) -> str:
+        rows = []
+        for file in files:
+            source = (file.name, file.repo, file.commit, file.root)
+            number = self._sources.get(source)
+            if number is None:
+                number = self._sources[source] = len(self._source_of)
+                self._source_of.append(source)
+            keys = (file.join_on, file.group_by)
+            rows.append((number, file.path, file.type, file.size_bytes, file.digest, *keys))
+        return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+
+    def _decoded(self, value: str) -> _Files:
+        files = []
+        for number, path, kind, size_bytes, digest, join_on, group_by in json.loads(value):
+            name, repo, commit, root = self._source_of[number]
+            file = DatumFile(
+                name=name,
+                repo=repo,
+                commit=commit,
+                root=root,
+                path=path,
+                type=FileType(kind),
+                size_bytes=size_bytes,
+                digest=digest,
+                join_on=join_on,
+                group_by=group_by,
+            )
+            files.append(file)
+        return tuple(files)
+
+
+def _join_keys(files: _Files) -> Iterator[tuple[str, _Files]]:
+    """The key of a datum in a join: that of all its files that have one, or it has no partner."""
+    keys = {file.join_on for file in files if file.join_on is not None}
+    if len(keys) == 1:
+        yield keys.pop(), files
+
+
+def _group_keys(files: _Files) -> Iterator[tuple[str, _Files]]:
+    """Each file of a datum with its key in a group; one without goes where the others go."""
+    keys = dict.fromkeys(file.group_by for file in files if file.group_by is not None)
+    for key in keys:
+        for file in files:
+            if file.group_by in (None, key):
+                yield key, (file,)
+
+
+def _joins_outward(root: Input) -> bool:
+    if isinstance(root, PfsInput):
+        return root.outer_join
+    return any(_joins_outward(member) for member in root.members)

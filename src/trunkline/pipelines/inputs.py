@@ -1,10 +1,12 @@
 """Inputs: from the canonical document to values, their rules, and how they are shown.
 
-The rules are Pachyderm's: members of a cross need distinct names, members of a union may share
-them (that is how one program is written for all of them), and nothing may be called `out`.
+The rules are Pachyderm's: members of a cross or join need distinct names, members of a union or
+group may share them (that is how one program is written for all of them), and nothing may be called
+`out`. Keys (`join_on`, `group_by`) are checked where a join or group is around them; elsewhere they
+do nothing, and a warning says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -19,15 +21,32 @@ from trunkline.model.names import (
     full_name,
     project_of,
 )
-from trunkline.model.pipelines import Cron, CrossInput, Input, PfsInput, UnionInput
+from trunkline.model.pipelines import (
+    Cron,
+    CrossInput,
+    GroupInput,
+    Input,
+    JoinInput,
+    PfsInput,
+    UnionInput,
+)
 from trunkline.model.versions import DEFAULT_BRANCH, BranchName
 from trunkline.pipelines.canonical import Document, dotted
 from trunkline.pipelines.nodes import Fault, Path
+from trunkline.pipelines.templates import compile_template
 from trunkline.versions import schedules
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # schedules have no years
 _EVERY_TICK = "/*"
 INPUTS_MAX = 256  # leaves of one spec's input
+
+_MEMBERS: dict[str, type[CrossInput | UnionInput | JoinInput | GroupInput]] = {
+    "cross": CrossInput,
+    "union": UnionInput,
+    "join": JoinInput,
+    "group": GroupInput,
+}
+_MATCHING = {"join": ("join_on", "outer_join"), "group": ("group_by",)}  # what works inside of one
 
 
 def read_input(document: Document, path: Path, *, pipeline: str) -> tuple[Input, Document]:
@@ -76,8 +95,31 @@ def shorthand(root: Input) -> str:
             return f"({' ⨯ '.join(shorthand(member) for member in root.members)})"
         case UnionInput():
             return f"({' ∪ '.join(shorthand(member) for member in root.members)})"
+        case JoinInput():
+            return f"({' ⋈ '.join(shorthand(member) for member in root.members)})"
+        case GroupInput():
+            return f"(Group: {', '.join(shorthand(member) for member in root.members)})"
         case _:
             assert_never(root)
+
+
+def idle_keys(document: Mapping[str, object]) -> list[str]:
+    """What a canonical spec says of joins and groups where there is none, as sentences."""
+    root = document.get("input")
+    assert isinstance(root, dict), "a canonical spec has an input"
+    return list(dict.fromkeys(_idle(root, frozenset())))
+
+
+def _idle(document: Document, around: frozenset[str]) -> Iterator[str]:
+    for kind, value in document.items():
+        if isinstance(value, list):
+            for member in value:
+                yield from _idle(member, around | {kind})
+        elif isinstance(value, dict):
+            for matching, fields in _MATCHING.items():
+                idle = [field for field in fields if value.get(field) and matching not in around]
+                for field in idle:
+                    yield f"{field} of input '{value['name']}' does nothing: it is in no {matching}"
 
 
 def resolved_document(
@@ -119,13 +161,14 @@ def _with_commit(leaf: Document, commit: str | None) -> Document:
 def _read(document: Document, path: Path, pipeline: str) -> tuple[Input, Document]:
     if not document:
         raise Fault(
-            f"no input set: {dotted(path)} needs one of pfs, atom, cron, cross, union", path=path
+            f"no input set: {dotted(path)} needs one of pfs, atom, cron, cross, union, join, group",
+            path=path,
         )
     if len(document) > 1:
         kinds = ", ".join(document)
         raise Fault(
-            f"multiple input types set: {dotted(path)} has {kinds}; combine them with a cross or "
-            "a union",
+            f"multiple input types set: {dotted(path)} has {kinds}; combine them with a cross, "
+            "a union, a join or a group",
             path=path,
         )
     [(kind, value)] = document.items()
@@ -145,11 +188,32 @@ def _read_members(
         raise Fault(f"no input set: {dotted(path)} is empty", path=path)
     read = [_read(member, (*path, index), pipeline) for index, member in enumerate(members)]
     inputs = tuple(found for found, _ in read)
-    completed: Document = {kind: [document for _, document in read]}
-    if kind == "cross":
-        return CrossInput(members=inputs), completed
-    assert kind == "union", "other kinds are refused before"
-    return UnionInput(members=inputs), completed
+    for index, member in enumerate(inputs if kind in _MATCHING else ()):
+        unkeyed = _unkeyed(kind, member, (*path, index))
+        if unkeyed is not None:
+            leaf, place = unkeyed
+            how = (
+                "a clock can have none: cross it with an input that has one"
+                if leaf.cron is not None
+                else "'$1' stands for what the first pair of round brackets of its glob matched"
+            )
+            raise Fault(
+                f"input must specify a {_MATCHING[kind][0]}: {dotted(place)} is in a {kind} and "
+                f"has none; {how}",
+                path=place,
+            )
+    return _MEMBERS[kind](members=inputs), {kind: [document for _, document in read]}
+
+
+def _unkeyed(kind: str, root: Input, path: Path) -> tuple[PfsInput, Path] | None:
+    """The input that leaves a datum without key, if there is one; of a cross, one side will do."""
+    if isinstance(root, PfsInput):
+        return None if getattr(root, _MATCHING[kind][0]) else (root, path)
+    [inner] = [name for name, made in _MEMBERS.items() if isinstance(root, made)]
+    found = [_unkeyed(kind, member, (*path, inner, i)) for i, member in enumerate(root.members)]
+    if isinstance(root, CrossInput) and None in found:
+        return None
+    return next((place for place in found if place is not None), None)
 
 
 def _read_leaf(document: Document, path: Path, pipeline: str) -> tuple[PfsInput, Document]:
@@ -168,6 +232,7 @@ def _read_leaf(document: Document, path: Path, pipeline: str) -> tuple[PfsInput,
         )
     _check_input_name(name, path)
     _check_leaf(path, name=name, repo=repo, branch=branch, glob=glob)
+    keys = _read_keys(document, path, glob)
     named = str(document.get("project") or "")
     _check_project(named, (*path, "project"))
     filled: Document = {"name": name, "repo": repo, "branch": branch, "glob": glob}
@@ -183,8 +248,26 @@ def _read_leaf(document: Document, path: Path, pipeline: str) -> tuple[PfsInput,
         glob=glob,
         lazy=bool(document.get("lazy")),
         empty_files=bool(document.get("empty_files")),
+        join_on=keys.get("join_on", ""),
+        outer_join=bool(document.get("outer_join")) and "join" in path,
+        group_by=keys.get("group_by", ""),
     )
     return leaf, completed
+
+
+def _read_keys(document: Document, path: Path, glob: str) -> dict[str, str]:
+    """The templates of the keys that the joins and groups around an input ask for."""
+    keys: dict[str, str] = {}
+    for kind, (field, *_) in _MATCHING.items():
+        if kind in path:
+            if document.get("s3"):
+                raise Fault(f"an input with s3 can't be in a {kind}", path=(*path, "s3"))
+            keys[field] = str(document.get(field) or "")
+            try:
+                compile_template(keys[field], compile_glob(glob))
+            except InvalidInput as error:
+                raise Fault(str(error), path=(*path, field)) from error
+    return keys
 
 
 def _read_cron(document: Document, path: Path, pipeline: str) -> tuple[PfsInput, Document]:
@@ -281,23 +364,25 @@ def _check_project(name: str, path: Path) -> None:
 
 
 def _names(root: Input, path: Path) -> frozenset[str]:
-    """The names that a datum of this input can have; a cross can't have one of them twice."""
+    """The names that a datum of this input can have; no datum may have one of two members."""
     match root:
         case PfsInput():
             return frozenset({root.name})
-        case UnionInput():
-            sets = [_names(member, (*path, "union", i)) for i, member in enumerate(root.members)]
+        case UnionInput() | GroupInput():
+            kind = "union" if isinstance(root, UnionInput) else "group"
+            sets = [_names(member, (*path, kind, i)) for i, member in enumerate(root.members)]
             return frozenset().union(*sets)
-        case CrossInput():
+        case CrossInput() | JoinInput():
+            kind = "cross" if isinstance(root, CrossInput) else "join"
             seen: frozenset[str] = frozenset()
             for index, member in enumerate(root.members):
-                below = (*path, "cross", index)
+                below = (*path, kind, index)
                 names = _names(member, below)
                 twice = sorted(seen & names)
                 if twice:
                     raise Fault(
-                        f"name {twice[0]} was used more than once: the members of a cross need "
-                        "distinct names",
+                        f"name {twice[0]} was used more than once: the members of a {kind} "
+                        "need distinct names",
                         path=below,
                     )
                 seen |= names

@@ -36,7 +36,7 @@ from trunkline.pipelines.canonical import (
     refused_fields,
     seconds,
 )
-from trunkline.pipelines.inputs import read_input
+from trunkline.pipelines.inputs import idle_keys, read_input
 from trunkline.pipelines.nodes import Fault, Node, Path, from_value, invalid_spec
 from trunkline.pipelines.source import check_size, read_documents
 
@@ -93,6 +93,7 @@ def warnings(spec: PipelineSpec) -> tuple[str, ...]:
         found.append(f"this field is kept but does nothing yet: {kept[0]}")
     elif kept:
         found.append(f"these fields are kept but do nothing yet: {', '.join(kept)}")
+    found += idle_keys(spec.document)
     if spec.transform.image:
         found.append(
             f"image '{spec.transform.image}' is not started: cmd runs directly on this machine"
