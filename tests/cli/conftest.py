@@ -24,6 +24,7 @@ from trunkline.model.jobs import (
     JobState,
 )
 from trunkline.model.retention import RetentionInfo, RetentionReport
+from trunkline.model.secrets import SecretInfo
 from trunkline.model.versions import (
     CommitInfo,
     CommitName,
@@ -35,6 +36,9 @@ from trunkline.model.versions import (
 )
 
 GOLDEN = Path(__file__).parent / "golden"
+
+
+_SECRET = SecretInfo(name="db", type="Opaque", created=before(60), keys=("password", "user"))
 
 
 class Noun:
@@ -55,6 +59,8 @@ class Noun:
                 return self._stub.explained.get(operation, ())
             if self._name == "retention":
                 return _about_retention(operation, taken, arguments)
+            if self._name == "secrets":
+                return [_SECRET] if operation == "list_secrets" else _SECRET
             return self._stub.answer(operation, taken, arguments)
 
         return call

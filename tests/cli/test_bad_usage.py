@@ -16,7 +16,7 @@ import pytest
         ("frobnicate", "there is no command 'frobnicate'"),
         (
             "list",
-            "list what? project, repo, branch, tag, retention, commit, file, pipeline, job, run",
+            "list what? project, repo, branch, tag, retention, commit, file, pipeline, secret, job",
         ),
         ("list repo --rwa", "there is no option '--rwa'; did you mean '--raw'?"),
         ("list-repo --rwa", "there is no option '--rwa'; did you mean '--raw'?"),

@@ -296,6 +296,39 @@ BROKEN_RULES: list[tuple[dict[str, object], str]] = [
         {"transform": {"cmd": ["a"], "secrets": [{"name": "s", "env_var": "S"}]}},
         "'transform.secrets[0]' has env_var set, so it needs a key",
     ),
+    *(
+        ({"transform": {"cmd": ["a"], "env": {"E": "1"}, "secrets": secrets}}, problem)
+        for secrets, problem in (
+            (
+                [{"name": "s", "key": "k"}],
+                "'transform.secrets[0]' has neither mount_path nor env_var: no code would see it",
+            ),
+            (
+                [{"name": "s", "key": "k", "env_var": "A=B"}],
+                "'transform.secrets[0]' has an env_var with '=' in its name",
+            ),
+            (
+                [{"name": "s", "key": "k", "env_var": "E"}],
+                "'transform.secrets[0]' sets the variable E, which is set already",
+            ),
+            (
+                [{"name": "s", "mount_path": "x"}],
+                "'transform.secrets[0]' has the mount_path 'x', which must be absolute and plain",
+            ),
+            (
+                [{"name": "s", "mount_path": "/.."}],
+                "'transform.secrets[0]' has the mount_path '/..', which must be absolute and plain",
+            ),
+            (
+                [{"name": "s", "mount_path": "/pfs/s"}],
+                "'transform.secrets[0]' has the mount_path /pfs/s, which is taken; try /secrets/s",
+            ),
+            (
+                [{"name": "s", "mount_path": "/x/y"}, {"name": "t", "mount_path": "/x"}],
+                "'transform.secrets[1]' has the mount_path /x, which clashes with that of 's'",
+            ),
+        )
+    ),
     (
         {"transform": {"cmd": ["a", "x" * 200_000]}},
         "'transform.cmd[1]' is longer than the 131,072 bytes that the system can pass to a "

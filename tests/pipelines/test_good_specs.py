@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.errors import InvalidSpec
-from trunkline.model.pipelines import CrossInput, Parallelism, PfsInput, PipelineSpec
+from trunkline.model.pipelines import CrossInput, Parallelism, PfsInput, PipelineSpec, SecretUse
 from trunkline.pipelines.fields import MESSAGES, ListOf, Message, lower_camel
 from trunkline.pipelines.spec import draft, read_specs, spec_from_document, worker_count
 
@@ -207,7 +207,7 @@ def test_fields_that_do_nothing_yet_are_kept_and_listed(minimal: dict[str, objec
     assert found.spec["scheduling_spec"] == {"node_selector": {"disk": "ssd"}}
 
 
-def test_secrets_are_kept(minimal: dict[str, object]) -> None:
+def test_secrets_are_read(minimal: dict[str, object]) -> None:
     secrets = [
         {"name": "s", "env_var": "S", "key": "k"},
         {"name": "t", "mount_path": "/t"},
@@ -215,7 +215,11 @@ def test_secrets_are_kept(minimal: dict[str, object]) -> None:
 
     spec = spec_from_document(minimal | {"transform": {"cmd": ["cp"], "secrets": secrets}})
 
-    assert draft(spec).warnings == ("this field is kept but does nothing yet: transform.secrets",)
+    assert spec.transform.secrets == (
+        SecretUse(name="s", env_var="S", key="k"),
+        SecretUse(name="t", mount_path="/t"),
+    )
+    assert draft(spec).warnings == ()
     assert spec.document["transform"] == {"cmd": ["cp"], "secrets": secrets}
 
 

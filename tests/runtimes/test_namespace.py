@@ -247,3 +247,37 @@ def test_status_can_tell_which_isolation_this_machine_has(root_place: Place) -> 
     reason = root_place.away(process.why_no_namespace)
 
     assert answer == (f"rewrite ({reason})" if reason else "namespace")
+
+
+def test_secrets_are_shown_where_the_host_has_nothing_and_go_when_others_come(
+    private_place: Place,
+) -> None:
+    def work(slot: Slot) -> list[bytes]:
+        slot.stage(1)
+        slot.set_secrets({"/secrets/a": {"k": b"one"}, "/etc/below/deep": {"k": b"two"}})
+        first = private_place.sh(slot, "cat /secrets/a/k /etc/below/deep/k; ls -A /etc | wc -l")
+        slot.set_secrets({"/secrets/a": {"k": b"three"}})
+        then = private_place.sh(slot, "cat /secrets/a/k; ls /etc/below/deep; ls /secrets/a")
+        slot.set_secrets({})
+        last = private_place.sh(slot, "ls /secrets/a; cp /etc/passwd /pfs/out/ && ls /pfs/out")
+        return [first.stdout, then.stdout, last.stdout]
+
+    first, then, last = private_place(work)
+
+    assert first.startswith(b"onetwo")
+    assert int(first[len(b"onetwo") :]) == len(os.listdir("/etc")) + 1
+    assert then == b"threek\n"
+    assert last == b"passwd\n"
+    assert not os.path.exists("/secrets")
+    assert not os.path.exists("/etc/below")
+
+
+def test_secrets_do_not_hide_what_a_worker_needs(private_place: Place) -> None:
+    above = str(private_place.scratch.resolve().parent)
+
+    def work(slot: Slot) -> str:
+        with pytest.raises(OperationFailed, match="would hide") as caught:
+            slot.set_secrets({above: {"k": b"v"}})
+        return str(caught.value)
+
+    assert above in private_place(work)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.errors import NotSupported
 from trunkline.runtimes.base import Command
 from trunkline.runtimes.rewrite import rewritten
 
@@ -141,3 +142,13 @@ def test_the_host_gets_no_pfs(rewrite_place: Place) -> None:
 
     assert sorted(os.listdir("/")) == sorted(before)
     assert not Path("/pfs").exists()
+
+
+def test_secrets_are_not_written_where_others_could_find_them(rewrite_place: Place) -> None:
+    def work(slot: Any) -> str:
+        slot.set_secrets({})
+        with pytest.raises(NotSupported) as caught:
+            slot.set_secrets({"/secrets/a": {"k": b"v"}})
+        return str(caught.value)
+
+    assert "use key and env_var" in rewrite_place(work)

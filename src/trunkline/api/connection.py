@@ -14,6 +14,7 @@ from trunkline.api.projects import Projects
 from trunkline.api.purges import Purges
 from trunkline.api.repos import Repos
 from trunkline.api.retention import Retention
+from trunkline.api.secrets import Secrets
 from trunkline.api.tags import Tags
 from trunkline.api.transactions import Transactions
 from trunkline.api.trash import Trash
@@ -27,6 +28,7 @@ NOUNS: dict[str, type] = {
     "commits": Commits,
     "files": Files,
     "pipelines": Pipelines,
+    "secrets": Secrets,
     "jobs": Jobs,
     "datums": Datums,
     "lineage": Lineage,
@@ -56,6 +58,8 @@ class Operations(Protocol):
     def files(self) -> Files: ...
     @property
     def pipelines(self) -> Pipelines: ...
+    @property
+    def secrets(self) -> Secrets: ...
     @property
     def jobs(self) -> Jobs: ...
     @property

@@ -25,7 +25,7 @@ _VOCABULARY = (
     "trunkline.api.changes",
     *("trunkline.model.versions", "trunkline.model.differences", "trunkline.model.jobs"),
     *("trunkline.model.pipelines", "trunkline.model.admin", "trunkline.model.purges"),
-    *("trunkline.model.retention", "trunkline.model.lineage"),
+    *("trunkline.model.retention", "trunkline.model.lineage", "trunkline.model.secrets"),
 )
 
 

@@ -17,7 +17,6 @@ _INSTEAD: dict[str, str] = {
     **dict.fromkeys(
         (
             *("auth", "idp", "mount", "unmount", "debug", "shell"),
-            *("create secret", "inspect secret", "list secret", "delete secret"),
             *("draw pipeline", "get object", "get tag"),
         ),
         _NOT_YET,

@@ -38,6 +38,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
             *("start", "stop", "rerun", "delete"),
         ),
     ),
+    "secret": ("secrets", ("create", "update", "inspect", "list", "delete")),
     "job": ("jobs", ("inspect", "list", "wait", "flush", "stop", "delete")),
     "run": ("runs", ("inspect", "list", "wait", "stop")),
     "cron": ("pipelines", ("run",)),
@@ -66,7 +67,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "purge",
         "purged",
     ),
-    "Work": ("pipeline", "cron", "job", "run", "datum", "worker"),
+    "Work": ("pipeline", "secret", "cron", "job", "run", "datum", "worker"),
     "Addresses of servers": ("context",),
 }
 

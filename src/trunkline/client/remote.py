@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from trunkline.api.purges import Purges
     from trunkline.api.repos import Repos
     from trunkline.api.retention import Retention
+    from trunkline.api.secrets import Secrets
     from trunkline.api.tags import Tags
     from trunkline.api.transactions import Transactions
     from trunkline.api.trash import Trash
@@ -95,6 +96,10 @@ class RemoteClient:
     @functools.cached_property
     def pipelines(self) -> Pipelines:
         return cast("Pipelines", self._noun("pipelines"))
+
+    @functools.cached_property
+    def secrets(self) -> Secrets:
+        return cast("Secrets", self._noun("secrets"))
 
     @functools.cached_property
     def jobs(self) -> Jobs:

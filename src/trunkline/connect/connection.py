@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trunkline.api.purges import Purges
     from trunkline.api.repos import Repos
     from trunkline.api.retention import Retention
+    from trunkline.api.secrets import Secrets
     from trunkline.api.tags import Tags
     from trunkline.api.transactions import Transactions
     from trunkline.api.trash import Trash
@@ -85,6 +86,10 @@ class Connection:
     @property
     def pipelines(self) -> Pipelines:
         return self._client.pipelines
+
+    @property
+    def secrets(self) -> Secrets:
+        return self._client.secrets
 
     @property
     def jobs(self) -> Jobs:

@@ -27,6 +27,7 @@ from trunkline.engine.projects import EngineProjects
 from trunkline.engine.purges import EnginePurges
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.retention import EngineRetention, RetentionDuty
+from trunkline.engine.secrets import EngineSecrets
 from trunkline.engine.services import Clock, Services, wall_clock
 from trunkline.engine.tags import EngineTags
 from trunkline.engine.transactions import EngineTransactions
@@ -93,6 +94,7 @@ class Engine:
         self.commits = EngineCommits(self._services)
         self.files = EngineFiles(self._services)
         self.pipelines = EnginePipelines(self._services)
+        self.secrets = EngineSecrets(self._services)
         self.jobs = EngineJobs(self._services)
         self.datums = EngineDatums(self._services)
         self.lineage = EngineLineage(self._services)

@@ -9,6 +9,7 @@ from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.commits import run_info
 from trunkline.engine.crons import run_cron
 from trunkline.engine.requirements import lock_for
+from trunkline.engine.secrets import check_secrets
 from trunkline.engine.services import Services
 from trunkline.errors import Conflict, InUse
 from trunkline.files.delta import DeltaWriter
@@ -176,6 +177,7 @@ def prepare(
     """
     pipeline = spec_from_document(spec)
     _check_size(services, pipeline)
+    check_secrets(services.config, pipeline)
     with services.database.read() as tx:
         if code and not has_code(tx, code):
             require_file_set(tx, code)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from trunkline.jobs.logs import stored_form
+from trunkline.jobs.redaction import Masking
 
 NOTE = "worker"  # the stream of the worker's own lines
 CUT = "…"  # before a line whose beginning was left out
@@ -53,10 +54,13 @@ class Capture:
         now_us: Callable[[], int],
         on_log: Callable[[list[LogEntry]], None],
         on_tick: Callable[[], None],
+        masks: tuple[bytes, ...] = (),
     ) -> None:
         self._now_us = now_us
         self._on_log = on_log
         self._on_tick = on_tick
+        self._masks = masks
+        self._masking: dict[str, Masking] = {}
         self._left = bytes_max // 2  # of the beginning
         self._end_most = bytes_max - bytes_max // 2
         self._end: deque[_Piece] = deque()
@@ -73,6 +77,10 @@ class Capture:
         """Take what a command printed. All that is captured comes through here, before any of it
         is sent, kept or left out.
         """
+        masking = self._masking.setdefault(stream, Masking(self._masks))
+        self._take(stream, masking.feed(data))
+
+    def _take(self, stream: str, data: bytes) -> None:
         if not data:
             return
         self._open[stream] = not data.endswith(b"\n")
@@ -88,13 +96,16 @@ class Capture:
 
     def end_lines(self) -> None:
         """A command has ended: what it prints next begins a new line."""
+        for stream, masking in self._masking.items():
+            self._take(stream, masking.end())
         for stream in [stream for stream, is_open in self._open.items() if is_open]:
-            self.add(stream, b"\n")
+            self._take(stream, b"\n")
 
     def note(self, text: str) -> None:
         """Add a line of ours."""
         self.end_lines()
         self.add(NOTE, text.encode("utf-8", "backslashreplace") + b"\n")
+        self._take(NOTE, self._masking[NOTE].end())
 
     def tick(self) -> None:
         """Called now and then while the command runs."""

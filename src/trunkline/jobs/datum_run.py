@@ -16,6 +16,8 @@ from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs.capture import Capture, LogEntry
 from trunkline.jobs.outputs import OutputRefused, collect
+from trunkline.jobs.redaction import masked, patterns_of
+from trunkline.jobs.secrets import Given
 from trunkline.jobs.segments import PlannedDatum
 from trunkline.jobs.staging import Places
 from trunkline.model.jobs import DatumState
@@ -49,6 +51,7 @@ class Context:
     code: str  # root of the file set behind /code, or empty
     code_dir: str  # where that is on this machine, or empty
     lock: str  # chunk of the lock of its Python packages, or empty
+    secrets: tuple[dict[str, str], ...]  # the fields of each `SecretUse`
     server_path: str  # where programs that Trunkline needs itself are looked for
     batching: bool  # cmd is one process for many datums, which asks for each
     log_bytes_max: int  # kept of the log of a datum
@@ -112,6 +115,8 @@ class DatumRun:
     def __init__(self, slot: Slot, trees: Trees) -> None:
         self._slot = slot
         self._shown_code: Path | None = None
+        self._shown: Given | None = None
+        self._masks: tuple[bytes, ...] = ()
         self.trees = trees
 
     def run(
@@ -132,7 +137,11 @@ class DatumRun:
         """
         clock = _Clock()
         log = Capture(
-            bytes_max=context.log_bytes_max, now_us=_now_us, on_log=on_log, on_tick=on_tick
+            bytes_max=context.log_bytes_max,
+            now_us=_now_us,
+            on_log=on_log,
+            on_tick=on_tick,
+            masks=self._masks,
         )
         state, reason, tried, size, files = DatumState.FAILED, "", 0, 0, 0
         downloaded = sum(f.size_bytes for f in planned.datum.files)
@@ -170,13 +179,23 @@ class DatumRun:
             process_us=clock.spent["process"],
             upload_us=clock.spent["upload"],
             log=stored_log,
-            reason=reason if state is not DatumState.SUCCESS else "",
+            reason=masked(reason, self._masks) if state is not DatumState.SUCCESS else "",
             last_words=log.last_words() if state is DatumState.FAILED else "",
         )
 
     def end_batch(self) -> None:
         """No more datums for the process that was kept for them, if there is one."""
         self._slot.end_batch()
+
+    def show_secrets(self, given: Given) -> None:
+        """Let the next commands have these files, and mask the values in all that is captured.
+
+        Raises NotSupported where a slot can't show them, and OperationFailed.
+        """
+        if given != self._shown:
+            self._slot.set_secrets(given.files)
+            self._masks = patterns_of(given.values)
+            self._shown = given
 
     def _materialise(
         self, context: Context, planned: PlannedDatum, size: int, clock: "_Clock"

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from trunkline.config import Config
@@ -531,6 +531,7 @@ def _context(
         code=record.code,
         code_dir="",
         lock=record.lock,
+        secrets=tuple(asdict(use) for use in transform.secrets),
         server_path=config.path,
         batching=transform.datum_batching,
         log_bytes_max=config.log_bytes_max,

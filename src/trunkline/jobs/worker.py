@@ -20,7 +20,9 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.capture import LogEntry
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
 from trunkline.jobs.datum_run import Context, DatumRun, Outcome
+from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.segments import decode_segment
+from trunkline.model.pipelines import SecretUse
 from trunkline.pipelines import requirements
 from trunkline.runtimes.environments import Cancelled, Environments, environments_below, variables
 from trunkline.runtimes.process import open_slot
@@ -101,6 +103,7 @@ class _Worker:
         self._runner = runner
         self._chunks = chunks
         self._contexts: dict[tuple[str, int], Context] = {}
+        self._secrets = SecretStore(Path(settings.home))
         self._environments = Environments(environments_below(Path(settings.home)))
         self._environment: int | None = None  # descriptor that keeps the one in use from removal
         self._waiting: list[Message] = []
@@ -133,7 +136,7 @@ class _Worker:
 
     def _serve_lease(self, message: Message) -> None:
         lease = int(message["lease"])
-        context = self._with_packages(message, lease)
+        context = self._prepared(message, lease)
         if context is None:
             self._report(lease, [], DeltaWriter(self._runner.trees), last=True)
             self._cancelled.discard(lease)
@@ -159,37 +162,46 @@ class _Worker:
         self._report(lease, pending, writer, last=True)
         self._cancelled.discard(lease)
 
-    def _with_packages(self, message: Message, lease: int) -> Context | None:
-        """The context of a lease, its commands run in the Python environment that it asks for.
+    def _prepared(self, message: Message, lease: int) -> Context | None:
+        """The context of a lease, with all that its commands need there.
 
-        None when the lease was cancelled meanwhile or the environment can't be built, which breaks
+        None when the lease was cancelled meanwhile, or when they can't be given it, which breaks
         the job: the next one tries again.
         """
-        version = (message["pipeline"], message["version"])
-        context = self._contexts[version]
-        if not context.lock:
-            return context
+        context = self._contexts[(message["pipeline"], message["version"])]
         try:
-            lock = requirements.parse(self._chunks.get(ChunkId(context.lock)))
-            place, held = self._environments.ensure(
-                context.lock,
-                lock.body,
-                hashed=lock.hashed,
-                path=context.server_path,
-                cancelled=lambda: self._look(lease),
-            )
+            return self._with_secrets(self._with_packages(context, lease))
         except Cancelled:
             return None
         except (TrunklineError, OSError) as error:
             self._channel.send({"type": "broken", "lease": lease, "reason": str(error)})
             return None
+
+    def _with_packages(self, context: Context, lease: int) -> Context:
+        """The context with commands run in the Python environment that it asks for."""
+        if not context.lock:
+            return context
+        lock = requirements.parse(self._chunks.get(ChunkId(context.lock)))
+        place, held = self._environments.ensure(
+            context.lock,
+            lock.body,
+            hashed=lock.hashed,
+            path=context.server_path,
+            cancelled=lambda: self._look(lease),
+        )
         if self._environment is not None:
             os.close(self._environment)
         self._environment = held
         env = {**context.env, **variables(place, context.env["PATH"])}
         ready = replace(context, env=env, lock="")
-        self._contexts[version] = ready
+        self._contexts[(context.pipeline, context.version)] = ready
         return ready
+
+    def _with_secrets(self, context: Context) -> Context:
+        """The context with the secrets as they are now; it is not kept, they may change."""
+        given = self._secrets.give(SecretUse(**use) for use in context.secrets)
+        self._runner.show_secrets(given)
+        return replace(context, env={**context.env, **given.env})
 
     def _run_one(
         self,

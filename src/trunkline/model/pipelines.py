@@ -82,6 +82,16 @@ Input = PfsInput | CrossInput | UnionInput | JoinInput | GroupInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecretUse:
+    """A secret that commands get: as files, one per key, in `mount_path`, or `key` in `env_var`."""
+
+    name: str
+    key: str = ""
+    mount_path: str = ""
+    env_var: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transform:
     """The user's command and all that can change what it computes."""
 
@@ -97,6 +107,7 @@ class Transform:
     datum_batching: bool = False  # one process asks for one datum after the other
     code: str = ""  # directory as written in the spec; its content is a file set
     requirements: str = ""  # lines of a requirements file, or the name of one in the code
+    secrets: tuple[SecretUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

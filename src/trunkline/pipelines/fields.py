@@ -259,7 +259,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
             "Python packages for `cmd`: lines of a requirements file, or the name of one in `code` "
             "(a word that ends in .txt)",
         ),
-        Field("secrets", ListOf(Message("secret")), BOTH, _KEPT, "[]", _POD),
+        Field("secrets", ListOf(Message("secret")), BOTH, _USED, "[]", "values for `cmd` to keep"),
         Field("image_pull_secrets", ListOf(_T), BOTH, _KEPT, "[]", _POD),
         Field("debug", _B, BOTH, _KEPT, "false", "more log lines of the worker"),
         Field("dockerfile", _T, BOTH, _KEPT, '""', "where the image came from"),
@@ -275,10 +275,10 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("build", Message("build"), OLD, _KEPT, "none", "use `transform.code`"),
     ),
     "secret": (
-        Field("name", _T, BOTH, _KEPT, "required", "name of the secret"),
-        Field("key", _T, BOTH, _KEPT, '""', "key of the secret for `env_var`"),
-        Field("mount_path", _T, BOTH, _KEPT, '""', "where its files appear"),
-        Field("env_var", _T, BOTH, _KEPT, '""', "variable that gets the value of `key`"),
+        Field("name", _T, BOTH, _USED, "required", "name of the secret"),
+        Field("key", _T, BOTH, _USED, '""', "key of the secret for `env_var`"),
+        Field("mount_path", _T, BOTH, _USED, '""', "directory of a file per key, in memory"),
+        Field("env_var", _T, BOTH, _USED, '""', "variable that gets the value of `key`"),
     ),
     "build": (
         Field("path", _T, OLD, _KEPT, '""', "directory of the code"),

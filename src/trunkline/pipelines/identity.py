@@ -58,6 +58,12 @@ def salted_parts(
         "env": tuple(word for pair in sorted(transform.env.items()) for word in pair),
         "empty_files": empty_file_inputs(spec.input),
         "packages": packages,
+        # Not what is in them: a password that is changed gives no other results.
+        "secrets": tuple(
+            word
+            for use in transform.secrets
+            for word in (use.name, use.key, use.mount_path, use.env_var)
+        ),
         "accept_return_code": tuple(str(c) for c in sorted(set(transform.accept_return_code))),
     }
     return {name: found for name, found in words.items() if found}

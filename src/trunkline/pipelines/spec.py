@@ -6,11 +6,12 @@ is in `fields`; this module holds the rules between fields. It touches no file a
 """
 
 import math
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from trunkline.errors import InvalidInput, InvalidSpec
+from trunkline.errors import InvalidInput, InvalidSpec, shown
 from trunkline.model.names import (
     DEFAULT_PROJECT,
     check_branch,
@@ -23,6 +24,7 @@ from trunkline.model.pipelines import (
     PipelineDraft,
     PipelineSpec,
     Resources,
+    SecretUse,
     Transform,
 )
 from trunkline.model.versions import DEFAULT_BRANCH, SPEC_REPO
@@ -41,6 +43,8 @@ from trunkline.pipelines.nodes import Fault, Node, Path, from_value, invalid_spe
 from trunkline.pipelines.source import check_size, read_documents
 
 DATUM_TRIES = 3
+# Of Trunkline, of the kernel, and where every program writes.
+_NO_SECRETS_IN = ("/pfs", "/code", "/proc", "/sys", "/dev", "/tmp", "/var/tmp")  # noqa: S108
 COMMAND_BYTES_MAX = 128 * 1024  # of one argument or variable; Linux refuses longer ones
 
 
@@ -200,7 +204,6 @@ def _transform(document: Document) -> Transform:
             "the entry point of an image is not run yet" if given.get("image") else "nothing to run"
         )
         raise Fault(f"transform must specify a cmd: {why}", path=("transform", "cmd"))
-    _check_secrets(given)
     requirements = _text(given, "requirements").strip()
     if requirements and given.get("user"):
         raise Fault(
@@ -221,6 +224,7 @@ def _transform(document: Document) -> Transform:
         datum_batching=bool(given.get("datum_batching")),
         code=_text(given, "code"),
         requirements=requirements,
+        secrets=_secrets(given),
     )
 
 
@@ -256,13 +260,50 @@ class _Words:
             )
 
 
-def _check_secrets(transform: Document) -> None:
-    for index, secret in enumerate(cast(list[Document], transform.get("secrets") or [])):
+def _secrets(transform: Document) -> tuple[SecretUse, ...]:
+    uses: list[SecretUse] = []
+    for index, given in enumerate(cast(list[Document], transform.get("secrets") or [])):
         path = ("transform", "secrets", index)
-        if not secret.get("name"):
-            raise Fault(f"{dotted(path)} has no name", path=path)
-        if secret.get("env_var") and not secret.get("key"):
-            raise Fault(f"{dotted(path)} has env_var set, so it needs a key", path=path)
+        use = SecretUse(
+            name=_text(given, "name"),
+            key=_text(given, "key"),
+            mount_path=_text(given, "mount_path").rstrip("/"),
+            env_var=_text(given, "env_var"),
+        )
+        problem = _problem_of(use, uses, cast(Document, transform.get("env") or {}))
+        if problem:
+            raise Fault(f"{dotted(path)} {problem}", path=path)
+        uses.append(use)
+    return tuple(uses)
+
+
+def _problem_of(use: SecretUse, others: list[SecretUse], env: Document) -> str:
+    """What is wrong with the use of a secret beside others, as the end of a sentence."""
+    if not use.name:
+        return "has no name"
+    if use.env_var and not use.key:
+        return "has env_var set, so it needs a key"
+    if "=" in use.env_var:
+        return "has an env_var with '=' in its name"
+    if use.env_var and (use.env_var in env or use.env_var in {one.env_var for one in others}):
+        return f"sets the variable {use.env_var}, which is set already"
+    mount = use.mount_path
+    if not mount:
+        return "" if use.env_var else "has neither mount_path nor env_var: no code would see it"
+    if posixpath.normpath(mount) != mount or not mount.startswith("/"):
+        return f"has the mount_path {shown(mount)}, which must be absolute and plain"
+    if any(_inside(mount, place) for place in _NO_SECRETS_IN):
+        return f"has the mount_path {mount}, which is taken; try /secrets/{use.name}"
+    for other in others:
+        if other.mount_path and (
+            _inside(mount, other.mount_path) or _inside(other.mount_path, mount)
+        ):
+            return f"has the mount_path {mount}, which clashes with that of '{other.name}'"
+    return ""
+
+
+def _inside(path: str, directory: str) -> bool:
+    return f"{path}/".startswith(f"{directory}/")
 
 
 def _parallelism(document: Document) -> Parallelism:

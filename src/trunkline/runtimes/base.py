@@ -85,6 +85,12 @@ class Slot(Protocol):
         """Make the directory (absolute) visible as /code; None: an empty one."""
         ...
 
+    def set_secrets(self, directories: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Show these files (by directory, then name) to commands, in memory, instead of earlier
+        ones. Raises NotSupported where there is no private place for them, and OperationFailed.
+        """
+        ...
+
     def run(
         self,
         command: Command,

@@ -61,7 +61,7 @@ def enter(mount_point: Path, *, private: Iterable[str]) -> None:
     unmount("/.host")
     os.rmdir("/.host")
     mount(None, "/", flags=_MS_PRIVATE)
-    _make_read_only("/")
+    make_read_only("/")
 
 
 def why_not(mount_point: Path, *, private: Iterable[str]) -> str:
@@ -117,7 +117,42 @@ def bind(source: str, target: str, *, read_only: bool = False) -> None:
     """Make the source directory visible at the target too."""
     mount(source, target, flags=_MS_BIND | _MS_REC)
     if read_only:
-        _make_read_only(target)
+        make_read_only(target)
+
+
+def make_read_only(target: str) -> None:
+    """Let nothing be written through the topmost mount of the target."""
+    mount(None, target, flags=_MS_REMOUNT | _MS_BIND | _MS_RDONLY | _kept_flags(target))
+
+
+def make_mount_point(path: str) -> None:
+    """Make sure that there is a directory to mount on, which the host does not get to see.
+
+    Where it is missing, the nearest directory above that is there is replaced, for this namespace,
+    by one in memory that has the same entries, and the new one; nothing else can be made in it
+    then. Raises OSError.
+    """
+    if os.path.isdir(path):
+        return
+    above = os.path.dirname(path)
+    while not os.path.isdir(above):
+        above = os.path.dirname(above)
+    if above == "/":  # is ours already
+        mount(None, "/", flags=_MS_REMOUNT | _MS_BIND | _kept_flags("/"))
+    else:
+        _replace_by_twin(os.path.realpath(above))
+    os.makedirs(path, exist_ok=True)
+    make_read_only(os.path.realpath(above))
+
+
+def _replace_by_twin(directory: str) -> None:
+    hidden = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        mount_memory(directory, size_bytes=1024 * 1024)
+        for name in os.listdir(hidden):
+            _bind_entry(f"/proc/self/fd/{hidden}/{name}", f"{directory}/{name}")
+    finally:
+        os.close(hidden)
 
 
 def unmount(target: str) -> None:
@@ -193,10 +228,9 @@ def _bind_entry(source: str, target: str) -> None:
     bind(source, target)
 
 
-def _make_read_only(target: str) -> None:
+def _kept_flags(target: str) -> int:
     reported = os.statvfs(target).f_flag
-    kept = sum(flag for mask, flag in _KEPT_FLAGS if reported & mask)
-    mount(None, target, flags=_MS_REMOUNT | _MS_BIND | _MS_RDONLY | kept)
+    return sum(flag for mask, flag in _KEPT_FLAGS if reported & mask)
 
 
 def _call(name: str, *arguments: bytes | int | ctypes.c_ulong | None, what: str) -> None:

@@ -26,6 +26,7 @@ from trunkline.runtimes.supervise import Supervisor
 AUTO, NAMESPACE, REWRITE = "auto", "namespace", "rewrite"
 SMALL_BYTES_MAX = 32 * 1024 * 1024  # inputs up to this size are staged in memory
 MEMORY_BYTES_MAX = 256 * 1024 * 1024  # of the file system in memory
+_SECRETS_BYTES_MAX = 8 * 1024 * 1024  # a page for each key at least
 _PAGE_BYTES = 4096  # the least that a file takes in memory
 _PROBE_TIMEOUT_S = 20.0
 _PROBE = (
@@ -113,6 +114,7 @@ class NamespaceSlot:
         self._out = scratch.ensure_directory(place / "out")
         self._staged = self._small
         self._code: Path | None = None
+        self._secrets: list[str] = []  # where they are mounted
         self._used = True
         self._supervisor = Supervisor(
             out=self._out, output_bytes_max=output_bytes_max, marker=marker
@@ -143,6 +145,28 @@ class NamespaceSlot:
     def set_code(self, directory: Path | None) -> None:
         self._code = directory
         self._mount_code()
+
+    def set_secrets(self, directories: Mapping[str, Mapping[str, bytes]]) -> None:
+        while self._secrets:
+            namespace.unmount(self._secrets.pop())
+        for place, files in directories.items():
+            for needed in (str(self._out), sys.prefix, sys.base_prefix):
+                if Path(needed).is_relative_to(os.path.realpath(place)):
+                    raise OperationFailed(
+                        f"secrets can't be shown in {place}, as that would hide {needed}"
+                    )
+            try:
+                namespace.make_mount_point(place)
+                namespace.mount_memory(place, size_bytes=_SECRETS_BYTES_MAX)
+                self._secrets.append(place)
+                for name, value in files.items():
+                    Path(place, name).write_bytes(value)
+                namespace.make_read_only(place)
+            except OSError as error:
+                raise OperationFailed(
+                    f"secrets can't be shown in {place}: {error.strerror}"
+                ) from error
+        self._mounts.changed()
 
     def run(
         self,
@@ -257,6 +281,13 @@ class RewriteSlot:
 
     def set_code(self, directory: Path | None) -> None:
         self._code = directory or self._no_code
+
+    def set_secrets(self, directories: Mapping[str, Mapping[str, bytes]]) -> None:
+        if directories:
+            raise NotSupported(
+                f"secrets can't be shown as files in {next(iter(directories))} on this machine, "
+                "where user code has no mounts of its own; use key and env_var"
+            )
 
     def run(
         self,
