@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from trunkline.connect.connection import Connection
 from trunkline.errors import CommitOpen, FileNotFoundInCommit, FilePurged, InvalidInput, NotFound
 from trunkline.model.jobs import JobState
-from trunkline.model.lineage import ImpactStep, WhyStep
+from trunkline.model.lineage import Cause, ImpactStep, WhyStep
 from trunkline.model.versions import FileType
 
 
@@ -192,7 +193,7 @@ def test_what_can_not_be_answered_is_said(data) -> None:
         why(data, "one", "/c", "master^")
     with pytest.raises(InvalidInput, match="'/d' is a directory in one@.*ask about one of its"):
         why(data, "one", "/d", "master^")
-    with pytest.raises(CommitOpen, match="to tell where a file came from"):
+    with pytest.raises(CommitOpen, match="to tell where a file came from; its job writes it"):
         why(data, "one", "/d/a")
 
 
@@ -301,3 +302,54 @@ def test_jobs_that_failed_or_wait_are_named_though_nothing_came_of_them(data) ->
     assert (step.state, step.datums, step.files) == ("failure", 1, 0)
     with pytest.raises(InvalidInput, match="is a directory"):
         impact(data, "data", "/")
+
+
+def test_handles_ask_a_server_and_get_the_same_answers(remote) -> None:
+    remote.engine.repos.create_repo("data")
+    remote.put("data", {"a": "apple\n"})
+    remote.pipeline("one", "cp $data /pfs/out/")
+    job = remote.job("one")
+    connection = Connection(remote.engine)
+
+    file = connection["one@master:/a"]
+
+    assert list(file.why()) == why(remote, "one", "a")
+    assert len(list(file.why(depth=1))) == 3
+    assert list(connection["data@master:/a"].impact(files=True)) == impact(
+        remote, "data", "a", files=True
+    )
+    [reason] = file.explain()
+    assert (reason.cause, reason.datum) == (Cause.NEW, why(remote, "one", "a")[1].datum.id)
+    counts = connection.job(f"one@{job.id}").explain().causes
+    assert [(count.cause, count.datums) for count in counts] == [(Cause.NEW, 1)]
+    assert connection.pipeline("one").explain().job == f"one@{job.id}"
+
+
+def test_a_datum_of_a_group_leads_to_all_files_of_its_key_and_is_known_by_it(data) -> None:
+    data.engine.repos.create_repo("days")
+    data.put("days", {"x-1": "1\n", "x-2": "2\n", "y-1": "3\n"})
+    data.engine.pipelines.create_pipeline(
+        {
+            "pipeline": {"name": "sum"},
+            "input": {"group": [{"pfs": {"repo": "days", "glob": "/(*)-*", "group_by": "$1"}}]},
+            "transform": {
+                "cmd": ["/bin/sh"],
+                "stdin": ["cat /pfs/days/* > /pfs/out/$PACH_DATUM_days_GROUP_BY"],
+            },
+        }
+    )
+    first = data.job("sum")
+    data.put("days", {"x-3": "4\n"})
+    data.job("sum")
+
+    assert [s.file.path for s in why(data, "sum", "x") if s.file] == ["x", "x-1", "x-2", "x-3"]
+    assert [s.file.path for s in impact(data, "days", "x-2", files=True) if s.file] == ["x"]
+    [reason] = data.engine.lineage.explain_file("sum", "master", "x")
+    assert (reason.cause, reason.before) == (Cause.CHANGED, f"sum@{first.id}")
+    assert [(c.part, c.name, c.before) for c in reason.changes] == [("input", "days:/x-3", "")]
+    [job] = data.engine.jobs.list_jobs(pipeline="sum", number=1)
+    causes = data.engine.lineage.explain_job(f"sum@{job.id}").causes
+    assert {(c.cause.value, c.parts, c.datums) for c in causes} == {
+        ("changed", ("input",), 1),
+        ("skipped", (), 1),
+    }

@@ -19,23 +19,51 @@ from trunkline.pipelines.lifecycle import PipelineRecord
 _FILES_MAX = 20  # of a directory that are named
 _TEXT_MAX = 200  # letters of a value
 
-Places = tuple[tuple[str, str], ...]  # (name of the input, path) of each file of a datum
-Contents = tuple[tuple[str, str | None, str | None], ...]  # digest and keys of each, in that order
+Places = tuple[tuple[str, str], ...]  # name of the input, and path or key of the group
+Contents = tuple[tuple[str, str, str | None, str | None], ...]  # path, digest and keys of each file
 
 
 def places_of(found: FoundDatum) -> Places:
-    return tuple((file.name, file.path) for file in found.planned.datum.by_name())
+    """What a datum is known by from one job to the next, whatever it is given there.
+
+    A group may get and lose files; it is known by its key.
+    """
+    return tuple(
+        dict.fromkeys(
+            (file.name, file.path if file.group_by is None else file.group_by)
+            for file in found.planned.datum.by_name()
+        )
+    )
 
 
 def contents_of(found: FoundDatum) -> Contents:
     files = found.planned.datum.by_name()
-    return tuple((file.digest, file.join_on, file.group_by) for file in files)
+    return tuple((file.path, file.digest, file.join_on, file.group_by) for file in files)
 
 
 def changed_inputs(trees: Trees, new: FoundDatum, old: FoundDatum) -> list[ChangedPart]:
     """What two datums of the same places were given that differs."""
-    pairs = zip(new.planned.datum.by_name(), old.planned.datum.by_name(), strict=True)
-    return [change for after, before in pairs for change in _changed_input(trees, after, before)]
+    now = {(file.name, file.path): file for file in new.planned.datum.by_name()}
+    was = {(file.name, file.path): file for file in old.planned.datum.by_name()}
+    found: list[ChangedPart] = []
+    for place in sorted({*now, *was}):
+        after, before = now.get(place), was.get(place)
+        if after is not None and before is not None:
+            found += _changed_input(trees, after, before)
+        else:
+            found.append(_of_one_side(after, before))
+    return found
+
+
+def _of_one_side(new: DatumFile | None, old: DatumFile | None) -> ChangedPart:
+    file = new or old
+    assert file is not None, "it is on one of the sides"
+    return ChangedPart(
+        part="input",
+        name=f"{file.repo}:/{file.path}",
+        before=old.digest if old is not None else "",
+        after=new.digest if new is not None else "",
+    )
 
 
 def _changed_input(trees: Trees, new: DatumFile, old: DatumFile) -> Iterator[ChangedPart]:

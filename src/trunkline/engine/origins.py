@@ -48,7 +48,9 @@ def asked_file(services: Services, repo: str, commit: str, path: str, *, asked: 
     with services.database.read() as tx:
         record = commits.resolve(tx, repo, commit)
     if record.finished is None:
-        raise CommitOpen(record.repo, record.id, asked)
+        with services.database.read() as tx:
+            job = ledger.job_of_output(tx, record.repo, record.id)
+        raise CommitOpen(record.repo, record.id, f"{asked}; its job writes it" if job else asked)
     if record.error is not None:
         raise NotFound(f"{record.repo}@{record.id} has no files: {record.error}")
     entry = services.trees.entry(RootId(record.root), canonical, digest=True)
