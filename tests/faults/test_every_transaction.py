@@ -35,6 +35,7 @@ try:
         "pipeline": {"name": "copy"},
         "input": {"pfs": {"repo": "data", "glob": "/*"}},
         "transform": {"cmd": ["sh"], "stdin": ["cp $data /pfs/out/"]},
+        "egress": {"URL": f"file://{sys.argv[1]}-copied"},
     }
     try:
         engine.pipelines.create_pipeline(spec)
@@ -70,5 +71,7 @@ def test_a_crash_at_any_transaction_is_healed_by_the_next_start(
         lines = healed.stdout.splitlines()
         assert lines[-3:] == ["a a", "b b", "0 damages"], f"after transaction {crash_at}: {lines}"
         assert set(lines[:-3]) == {"success "}, f"after transaction {crash_at}: {lines}"
+        copied = {file.name: file.read_text() for file in Path(f"{home}-copied").iterdir()}
+        assert copied == {"a": "a", "b": "b"}, f"after transaction {crash_at}: {copied}"
         crash_at += 1
     assert crash_at > 15, f"only {crash_at} transactions were tried (pid {os.getpid()})"

@@ -9,6 +9,7 @@ from trunkline.jobs.state import (
     Assembled,
     Broken,
     DatumsEnded,
+    Egressed,
     Event,
     InputsFailed,
     InputsFinished,
@@ -153,3 +154,28 @@ def test_a_job_finishes_its_commit_exactly_once_whatever_order_events_come_in(
 def _reachable(start: JobState, end: JobState) -> bool:
     """Whether moves of the table lead from one state to the other (a step may make two)."""
     return end in JOB_MOVES[start] or any(end in JOB_MOVES[via] for via in JOB_MOVES[start])
+
+
+def test_a_job_with_egress_finishes_its_commit_and_copies_it_before_it_succeeds() -> None:
+    job, actions = step(Progress(state=JobState.FINISHING), Assembled(egress=True))
+
+    assert (job.state, actions) == (JobState.EGRESSING, (Action.FINISH_COMMIT, Action.EGRESS))
+    assert resume(job) == (Action.EGRESS,)
+    done, actions = step(job, Egressed())
+    assert (done.state, actions) == (JobState.SUCCESS, ())
+
+
+def test_a_failed_or_stopped_egress_leaves_the_commit_alone() -> None:
+    job = Progress(state=JobState.EGRESSING)
+
+    failed, nothing = step(job, Broken(reason="egress failed"))
+    killed, nothing_either = step(job, Stopped(reason="by you"))
+
+    assert (failed.state, failed.reason, nothing) == (JobState.FAILURE, "egress failed", ())
+    assert (killed.state, nothing_either) == (JobState.KILLED, ())
+
+
+def test_an_egress_that_is_told_twice_changes_nothing() -> None:
+    running = Progress(state=JobState.RUNNING, total=1)
+
+    assert step(running, Egressed()) == (running, ())

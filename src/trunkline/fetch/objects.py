@@ -1,8 +1,8 @@
-"""Reads object stores (S3 and what speaks like it, Google Cloud Storage, Azure) through obstore.
+"""Object stores (S3 and what speaks like it, Google Cloud Storage, Azure), through obstore.
 
 Endpoint, region and credentials come from the variables that these stores' own tools use
 (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_…`), read
-by the library on the machine that fetches.
+by the library on the machine that fetches or writes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RETRIES_MAX = 5
 _PIECE_BYTES = 1024 * 1024
-_SMALL_BYTES = 1024 * 1024  # objects up to this size are fetched beside one another
+SMALL_BYTES = 1024 * 1024  # objects up to this size are fetched beside one another
 _BESIDE = 16  # of them at a time; their contents wait in memory
 _GLOB = re.compile(r"[*?\[]")
 _WILD = re.compile(r"\*\*|\*|\?|\[[!^]?[^\]/]+\]|.", re.DOTALL)
@@ -116,7 +116,7 @@ def fetch_objects(
         try:
             for found in objects:
                 ahead = None
-                if found.size_bytes <= _SMALL_BYTES:
+                if found.size_bytes <= SMALL_BYTES:
                     ahead = pool.submit(lambda key: b"".join(one(key)), found.key)
                 waiting.append((found, ahead))
                 if len(waiting) > _BESIDE:
@@ -127,6 +127,40 @@ def fetch_objects(
             for _, ahead in waiting:
                 if ahead is not None:
                     ahead.cancel()
+
+
+def store_object(
+    url: StoreUrl, key: str, content: bytes | Iterator[bytes], *, plain_http: bool
+) -> None:
+    """Write one object of the bucket, in parts if the content comes in pieces; whole or not at all.
+
+    What the content raises is passed on; else as `fetch_object`.
+    """
+    check_available()
+    import obstore
+
+    store = _store(url, plain_http)
+    problem: list[BaseException] = []
+    if isinstance(content, bytes):
+        given: bytes | Iterator[bytes] = content
+    else:
+        given = _noting(content, problem)
+    try:
+        obstore.put(store, key, given)
+    except Exception as error:
+        if problem:
+            raise problem[0] from None
+        whole = StoreUrl(store=url.store, bucket=url.bucket, key=key, account=url.account)
+        raise _translated(whole, error, writing=True) from error
+
+
+def _noting(content: Iterator[bytes], problem: list[BaseException]) -> Iterator[bytes]:
+    """The content; the library would hide what it raises in an error of its own."""
+    try:
+        yield from content
+    except BaseException as error:
+        problem.append(error)
+        raise
 
 
 def _content(
@@ -197,7 +231,7 @@ def check_available() -> None:
         ) from error
 
 
-def _translated(url: StoreUrl, error: Exception) -> TrunklineError:
+def _translated(url: StoreUrl, error: Exception, *, writing: bool = False) -> TrunklineError:
     """One sentence for the many lines of the library."""
     if isinstance(error, TrunklineError):
         return error
@@ -207,11 +241,12 @@ def _translated(url: StoreUrl, error: Exception) -> TrunklineError:
     if isinstance(error, FileNotFoundError | exceptions.NotFoundError):
         return NotFound(f"there is nothing at {url}")
     if isinstance(error, ValueError | exceptions.InvalidPathError):
-        return InvalidInput(f"{url} can't be fetched: {said}")
+        return InvalidInput(f"{url} can't be {'written' if writing else 'fetched'}: {said}")
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
-        return NotAllowed(f"{url} may not be read with the credentials of this machine")
+        verb = "written" if writing else "read"
+        return NotAllowed(f"{url} may not be {verb} with the credentials of this machine")
     if "NoSuchBucket" in str(error):
         return NotFound(f"there is no bucket '{url.bucket}' ({url})")
     if "error sending request" in said or "HTTP error" in said:
         return Unavailable(f"the object store of {url} can't be reached: {said}")
-    return OperationFailed(f"fetching {url} failed: {said}")
+    return OperationFailed(f"{'writing' if writing else 'fetching'} {url} failed: {said}")

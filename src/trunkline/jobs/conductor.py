@@ -18,6 +18,7 @@ from trunkline.jobs import tables
 from trunkline.jobs.assemble import assemble
 from trunkline.jobs.clocks import Clocks
 from trunkline.jobs.dispatch import Dispatcher
+from trunkline.jobs.egress import has_egress
 from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.planning import plan_job
@@ -27,6 +28,7 @@ from trunkline.jobs.state import (
     Action,
     Assembled,
     Broken,
+    Egressed,
     InputsFailed,
     InputsFinished,
     Stopped,
@@ -54,16 +56,22 @@ class Conductor:
         *,
         selector: selectors.BaseSelector,
         apart: Callable[[Callable[[], None]], object],
+        apart_for_long: Callable[[Callable[[], None]], object],
+        copy_out: Callable[[JobRecord], bool],
         wake: Callable[[], None],
     ) -> None:
         """`selector` gets the lines of workers, with the worker as its data; `apart` runs a task
-        beside the turns, once and soon; `wake` asks for a turn, from any thread.
+        beside the turns, once and soon, and `apart_for_long` one that may wait for others and then
+        take hours; `copy_out` is the egress of a job, False if it was not to end; `wake` asks for a
+        turn, from any thread.
         """
         self._config = config
         self._database = database
         self._trees = trees
         self._clocks = clocks
         self._apart = apart
+        self._apart_for_long = apart_for_long
+        self._copy_out = copy_out
         self._wake = wake
         self.dispatcher = Dispatcher(
             config, database, trees, pool, live, clocks, act=self._carry_out
@@ -147,6 +155,8 @@ class Conductor:
             elif action is Action.ASSEMBLE:
                 self.dispatcher.job_ended(number)
                 self._begin_task(number, self._assemble)
+            elif action is Action.EGRESS:
+                self._begin_task(number, self._egress, for_long=True)
             elif action is Action.LEASE:
                 self.dispatcher.job_running(number)
             elif action is Action.CANCEL_LEASES:
@@ -161,9 +171,15 @@ class Conductor:
             actions = apply_event(tx, number, event, now=self._clocks.now())
         self._carry_out(number, actions)
 
-    # --- planning and assembling, beside the turns ------------------------------------------------
+    # --- planning, assembling, copying, beside the turns ------------------------------------------
 
-    def _begin_task(self, number: int, work: Callable[[JobRecord], tuple[Action, ...]]) -> None:
+    def _begin_task(
+        self,
+        number: int,
+        work: Callable[[JobRecord], tuple[Action, ...]],
+        *,
+        for_long: bool = False,
+    ) -> None:
         if number in self._busy:
             return
         self._busy.add(number)
@@ -177,7 +193,7 @@ class Conductor:
             else:
                 self.call(lambda: self._finish_task(number, actions))
 
-        self._apart(task)
+        (self._apart_for_long if for_long else self._apart)(task)
 
     def _attempt(
         self, number: int, work: Callable[[JobRecord], tuple[Action, ...]]
@@ -217,7 +233,14 @@ class Conductor:
     def _assemble(self, job: JobRecord) -> tuple[Action, ...]:
         tree = assemble(self._database, self._trees, job)
         with self._database.write() as tx:
-            return apply_event(tx, job.number, Assembled(), now=self._clocks.now(), tree=tree)
+            event = Assembled(egress=has_egress(tx, job))
+            return apply_event(tx, job.number, event, now=self._clocks.now(), tree=tree)
+
+    def _egress(self, job: JobRecord) -> tuple[Action, ...]:
+        if not self._copy_out(job):
+            return ()
+        with self._database.write() as tx:
+            return apply_event(tx, job.number, Egressed(), now=self._clocks.now())
 
     def _break(self, number: int, reason: str) -> tuple[Action, ...]:
         with self._database.write() as tx:

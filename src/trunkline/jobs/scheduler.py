@@ -1,8 +1,8 @@
 """The loop that moves jobs on: the thread behind `conductor`, and all that wakes it.
 
 Durable and event-driven: the loop wakes up by a change of the catalog, a message of a worker, or
-the next deadline. One thread; plans and output trees are made in a small pool of threads. After a
-crash a new scheduler finds everything in the catalog again.
+the next deadline. One thread; plans and output trees are made in a small pool of threads, and
+copied elsewhere in another. After a crash a new scheduler finds everything in the catalog again.
 """
 
 import logging
@@ -18,6 +18,7 @@ from trunkline.db.database import Database
 from trunkline.files.tree import Trees
 from trunkline.jobs.clocks import MACHINE
 from trunkline.jobs.conductor import Conductor
+from trunkline.jobs.egress import Egress
 from trunkline.jobs.launcher import ProcessLauncher
 from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
@@ -52,6 +53,7 @@ class Scheduler:
         self._wake_lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="trunkline-job")
+        self._egress_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="trunkline-egress")
         self._conductor = Conductor(
             config,
             database,
@@ -61,6 +63,8 @@ class Scheduler:
             MACHINE,
             selector=self._selector,
             apart=self._threads.submit,
+            apart_for_long=self._egress_threads.submit,
+            copy_out=Egress(config, database, trees, self._stopping).run,
             wake=self._wake,
         )
         self._loop_thread = threading.Thread(target=self._loop, name="trunkline-scheduler")
@@ -92,6 +96,7 @@ class Scheduler:
         if self._watch_thread.is_alive():
             self._watch_thread.join()
         self._threads.shutdown(wait=True)
+        self._egress_threads.shutdown(wait=True)
         self._pool.close()
         self._selector.close()
         with self._wake_lock:

@@ -41,6 +41,7 @@ class Action(Enum):
     ASSEMBLE = "make the output tree of the outputs of all datums"
     FINISH_COMMIT = "finish the output commit with the assembled tree"
     FAIL_COMMIT = "finish the output commit empty, with the reason"
+    EGRESS = "copy the output elsewhere; its commit is finished"
     CANCEL_LEASES = "tell the workers of this job to stop"
 
 
@@ -82,7 +83,14 @@ class Broken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembled:
-    """The output tree is stored."""
+    """The output tree is stored; `egress`: it is to be copied elsewhere."""
+
+    egress: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Egressed:
+    """The output is where it was to be copied to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +98,9 @@ class Stopped:
     reason: str
 
 
-Event = InputsFinished | InputsFailed | Planned | DatumsEnded | Broken | Assembled | Stopped
+Event = (
+    InputsFinished | InputsFailed | Planned | DatumsEnded | Broken | Assembled | Egressed | Stopped
+)
 
 
 def step(job: Progress, event: Event) -> tuple[Progress, tuple[Action, ...]]:
@@ -116,19 +126,17 @@ def step(job: Progress, event: Event) -> tuple[Progress, tuple[Action, ...]]:
         case DatumsEnded():
             return _count(job, event)
         case Broken(reason=reason):
-            return (
-                _move(job, JobState.FAILURE, reason),
-                (Action.CANCEL_LEASES, Action.FAIL_COMMIT),
-            )
-        case Assembled():
+            return _move(job, JobState.FAILURE, reason), _given_up(job)
+        case Assembled(egress=egress):
             if job.state is not JobState.FINISHING:
                 return job, ()
+            if egress:
+                return _move(job, JobState.EGRESSING), (Action.FINISH_COMMIT, Action.EGRESS)
             return _move(job, JobState.SUCCESS), (Action.FINISH_COMMIT,)
+        case Egressed():
+            return (_move(job, JobState.SUCCESS) if job.state is JobState.EGRESSING else job), ()
         case Stopped(reason=reason):
-            return (
-                _move(job, JobState.KILLED, reason),
-                (Action.CANCEL_LEASES, Action.FAIL_COMMIT),
-            )
+            return _move(job, JobState.KILLED, reason), _given_up(job)
         case _:
             assert_never(event)
 
@@ -139,7 +147,16 @@ def resume(job: Progress) -> tuple[Action, ...]:
         return (Action.LEASE,)
     if job.state is JobState.FINISHING:
         return (Action.ASSEMBLE,)
+    if job.state is JobState.EGRESSING:
+        return (Action.EGRESS,)
     return ()
+
+
+def _given_up(job: Progress) -> tuple[Action, ...]:
+    """What is left to do for a job that ends before its time; a finished commit stays."""
+    if job.state is JobState.EGRESSING:
+        return ()
+    return (Action.CANCEL_LEASES, Action.FAIL_COMMIT)
 
 
 def _count(job: Progress, event: DatumsEnded) -> tuple[Progress, tuple[Action, ...]]:

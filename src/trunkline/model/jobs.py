@@ -10,8 +10,8 @@ class JobState(StrEnum):
     CREATED = "created"
     STARTING = "starting"  # waits for its input commits, its turn or its workers
     RUNNING = "running"
-    EGRESSING = "egressing"
     FINISHING = "finishing"
+    EGRESSING = "egressing"  # its commit is finished and is copied elsewhere
     SUCCESS = "success"
     FAILURE = "failure"
     KILLED = "killed"
@@ -27,10 +27,11 @@ _ENDED_BADLY = frozenset({JobState.FAILURE, JobState.KILLED, JobState.UNRUNNABLE
 JOB_MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.CREATED: frozenset({JobState.STARTING}) | _ENDED_BADLY,
     JobState.STARTING: frozenset({JobState.RUNNING}) | _ENDED_BADLY,
-    JobState.RUNNING: frozenset({JobState.EGRESSING, JobState.FINISHING})
-    | _ENDED_BADLY - {JobState.UNRUNNABLE},
-    JobState.EGRESSING: frozenset({JobState.FINISHING, JobState.FAILURE, JobState.KILLED}),
-    JobState.FINISHING: frozenset({JobState.SUCCESS, JobState.FAILURE, JobState.KILLED}),
+    JobState.RUNNING: frozenset({JobState.FINISHING}) | _ENDED_BADLY - {JobState.UNRUNNABLE},
+    JobState.FINISHING: frozenset(
+        {JobState.EGRESSING, JobState.SUCCESS, JobState.FAILURE, JobState.KILLED}
+    ),
+    JobState.EGRESSING: frozenset({JobState.SUCCESS, JobState.FAILURE, JobState.KILLED}),
     JobState.SUCCESS: frozenset(),
     JobState.FAILURE: frozenset(),
     JobState.KILLED: frozenset(),

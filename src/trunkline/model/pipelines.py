@@ -128,6 +128,13 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Egress:
+    """Where the output of each job is copied to once its commit is finished."""
+
+    url: str  # of an object store, or file:///path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSpec:
     """A checked spec. `document` is the whole of it as accepted, in canonical snake case.
 
@@ -149,6 +156,7 @@ class PipelineSpec:
     requests: Resources
     limits: Resources
     document: dict[str, object]
+    egress: Egress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

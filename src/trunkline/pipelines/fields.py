@@ -200,7 +200,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("no_skip", _B, OLD, _KEPT, "false", 'use `"reprocess_spec": "every_job"`'),
         Field("spec_commit", Message("spec_commit"), BOTH, _KEPT, "none", "set by Trunkline"),
         Field("dry_run", _B, NEW, _REFUSED, "false", "use `validate pipeline`"),
-        Field("egress", Message("egress"), BOTH, _KEPT, "none", "copying output elsewhere"),
+        Field("egress", Message("egress"), BOTH, _USED, "none", "where output is copied to"),
         Field("service", Message("service"), BOTH, _KEPT, "none", "long-running services"),
         Field("spout", Message("spout"), NEW, _REFUSED, "none", "pipelines without input"),
         Field("s3_out", _B, NEW, _KEPT, "false", "writing the output through S3"),
@@ -406,11 +406,11 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("size_bytes", Whole(), OLD, _KEPT, "none", "input bytes per batch"),
     ),
     "egress": (
-        Field("URL", _T, BOTH, _KEPT, "none", "object store to copy to"),
-        Field("object_storage", Message("object_storage"), NEW, _KEPT, "none", "the same"),
+        Field("URL", _T, BOTH, _USED, "none", "object store, or `file:///path`"),
+        Field("object_storage", Message("object_storage"), NEW, _USED, "none", "the same"),
         Field("sql_database", Message("sql_database"), NEW, _KEPT, "none", "tables to fill"),
     ),
-    "object_storage": (Field("url", _T, NEW, _KEPT, "required", "object store"),),
+    "object_storage": (Field("url", _T, NEW, _USED, "required", "as `URL`"),),
     "sql_database": (
         Field("url", _T, NEW, _KEPT, "required", "database"),
         Field("file_format", Message("file_format"), NEW, _KEPT, "required", "how to read"),

@@ -243,7 +243,7 @@ def put_back(tx: Transaction, entry: int) -> str | None:
 
 def spec_of(record: PipelineRecord) -> PipelineSpec:
     """The checked spec of a recorded version."""
-    return spec_from_document(record.spec)
+    return spec_from_document(record.spec, stored=True)
 
 
 def to_info(

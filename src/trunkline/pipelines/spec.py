@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from trunkline.errors import InvalidInput, InvalidSpec, shown
+from trunkline.fetch.storing import parse_target
 from trunkline.model.names import (
     DEFAULT_PROJECT,
     check_branch,
@@ -20,6 +21,7 @@ from trunkline.model.names import (
     full_name,
 )
 from trunkline.model.pipelines import (
+    Egress,
     Parallelism,
     PipelineDraft,
     PipelineSpec,
@@ -71,10 +73,13 @@ def read_specs(
         raise invalid_spec(source, text, fault.problem, at) from None
 
 
-def spec_from_document(document: Mapping[str, object]) -> PipelineSpec:
-    """The spec that a plain document says; raises InvalidSpec naming the field."""
+def spec_from_document(document: Mapping[str, object], *, stored: bool = False) -> PipelineSpec:
+    """The spec that a plain document says; raises InvalidSpec naming the field.
+
+    `stored`: what was accepted once, by this release or an older one.
+    """
     try:
-        return _spec(from_value(document), {}, DEFAULT_PROJECT)
+        return _spec(from_value(document), {}, DEFAULT_PROJECT, stored=stored)
     except Fault as fault:
         raise InvalidSpec(f"pipeline spec: {fault.problem}") from None
 
@@ -131,10 +136,13 @@ def _place(path: Path, places: Places) -> int | None:
     return None
 
 
-def _spec(node: Node, places: Places, project: str) -> PipelineSpec:
+def _spec(node: Node, places: Places, project: str, *, stored: bool = False) -> PipelineSpec:
     document = canonical(node, places)
     try:
-        return _checked(document, project)
+        spec = _checked(document, project)
+        if not stored:
+            _check_egress(spec.document, spec.egress)
+        return spec
     except Fault as fault:
         # A missing field has no place of its own; its document has.
         at = fault.at if fault.at is not None else _place(fault.path, places)
@@ -167,7 +175,33 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         requests=_resources(document, "resource_requests"),
         limits=_resources(document, "resource_limits"),
         document=document,
+        egress=_egress(document),
     )
+
+
+def _egress(document: Document) -> Egress | None:
+    """Where output is copied to, as it is written."""
+    given = cast(Document, document.get("egress") or {})
+    store = cast(Document, given.get("object_storage") or {})
+    url = _text(given, "URL") or _text(store, "url")
+    return Egress(url=url) if url else None
+
+
+def _check_egress(document: Document, egress: Egress | None) -> None:
+    """Not for stored specs: some are from before anything was done with it."""
+    given = cast(Document, document.get("egress") or {})
+    targets = [n for n in ("URL", "object_storage", "sql_database") if given.get(n)]
+    if given and len(targets) != 1:
+        problem = "egress needs exactly one of `URL`, `object_storage` and `sql_database`"
+        raise Fault(problem, path=("egress",))
+    if targets == ["object_storage"] and egress is None:
+        raise Fault("egress.object_storage needs a `url`", path=("egress", "object_storage"))
+    if egress is not None:
+        try:
+            parse_target(egress.url)
+        except InvalidInput as error:
+            path = ("egress", *targets, *(["url"] if targets != ["URL"] else []))
+            raise Fault(str(error), path=path) from error
 
 
 def _named(document: Document, project: str) -> tuple[str, Document]:

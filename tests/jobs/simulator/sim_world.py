@@ -149,6 +149,8 @@ class World:
             self._clocks,
             selector=self._selector,
             apart=self._tasks.append,
+            apart_for_long=self._tasks.append,
+            copy_out=lambda _: True,
             wake=lambda: None,
         )
         self.services = Services(

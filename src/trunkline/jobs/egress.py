@@ -1,0 +1,92 @@
+"""Copies the output of a job elsewhere, after its commit is finished.
+
+At least once: what was interrupted is done again from the beginning, and each file or transaction
+replaces what is there. After the last try the job fails, and its commit stays.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from trunkline.config import Config
+from trunkline.db.database import Database, Transaction
+from trunkline.errors import OperationFailed, TrunklineError
+from trunkline.fetch.storing import Interrupted, parse_target, put_files
+from trunkline.fetch.urls import without_secrets
+from trunkline.files.manifest import RootId
+from trunkline.files.tree import Trees
+from trunkline.jobs import tables
+from trunkline.jobs.tables import JobRecord
+from trunkline.pipelines import lifecycle
+from trunkline.versions import commits
+
+TRIES = 3
+_LOOK_S = 1.0  # whether a job was stopped meanwhile is asked at most this often
+
+_log = logging.getLogger("trunkline.egress")
+
+
+def has_egress(tx: Transaction, job: JobRecord) -> bool:
+    """Whether the output of a job is to be copied elsewhere."""
+    record = lifecycle.get(tx, job.pipeline, version=job.version)
+    return lifecycle.spec_of(record).egress is not None
+
+
+class Egress:
+    """What the threads of egress share."""
+
+    def __init__(
+        self, config: Config, database: Database, trees: Trees, stopping: threading.Event
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._trees = trees
+        self._stopping = stopping
+
+    def run(self, job: JobRecord) -> bool:
+        """Copy the output of a job; False if nobody wants it any more, or not now.
+
+        Raises OperationFailed after the last try.
+        """
+        with self._database.read() as tx:
+            spec = lifecycle.spec_of(lifecycle.get(tx, job.pipeline, version=job.version))
+            root = RootId(commits.get_commit(tx, job.output_repo, job.id).root)
+        assert spec.egress is not None
+        unwanted = self._unwanted(job.number)
+        where = without_secrets(spec.egress.url)
+        pause_s, problem = self._config.egress_retry_s, ""
+        for attempt in range(TRIES):
+            try:
+                if attempt and self._stopping.wait(pause_s * 4 ** (attempt - 1)):
+                    return False
+                put_files(
+                    parse_target(spec.egress.url),
+                    self._trees.contents(root),
+                    plain_http=self._config.object_store_http,
+                    cancelled=unwanted,
+                )
+                return True
+            except Interrupted:
+                return False
+            except TrunklineError as error:
+                problem = str(error)
+                _log.warning("job %s: egress to %s failed: %s", job.name, where, problem)
+        raise OperationFailed(f"egress to {where} failed {TRIES} times: {problem}")
+
+    def _unwanted(self, number: int) -> Callable[[], bool]:
+        """Whether the server stops, or the job has been stopped."""
+        looked = time.monotonic()
+
+        def unwanted() -> bool:
+            nonlocal looked
+            if self._stopping.is_set():
+                return True
+            if time.monotonic() - looked < _LOOK_S:
+                return False
+            looked = time.monotonic()
+            with self._database.read() as tx:
+                job = tables.job_by_number(tx, number)
+            return job is None or job.state.ended
+
+        return unwanted
