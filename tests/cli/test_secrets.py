@@ -95,3 +95,10 @@ def test_listing_and_inspecting_show_names_and_keys(cli):
     assert cli("list", "secret").out.split()[:5] == ["NAME", "TYPE", "CREATED", "db", "Opaque"]
     assert cli("inspect", "secret", "db").out.endswith("Keys: password, user\n")
     assert cli("list", "secrets", "-o", "json").status == 0
+
+
+def test_a_value_that_logs_would_show_is_said(cli, stub):
+    result = cli("create", "secret", "db", "--from-literal", "pin=123", "--from-literal", "a=1234")
+
+    assert result.err == "warning: secret 'db': too short to be masked in logs: pin\n"
+    assert len(sent(stub)) == 1

@@ -1,14 +1,18 @@
 """Pipelines with Python packages of their own: what code finds, and what stays as it was."""
 
 import json
+import os
 import shutil
+import signal
 import sqlite3
 import sysconfig
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wheels import offline, wheel
+from wheels import offline, sdist, wheel
 
 from trunkline.api.changes import PutFile
 from trunkline.errors import (
@@ -298,3 +302,70 @@ def test_a_pipeline_that_was_deleted_before_there_were_locks_comes_back(data, op
     again.engine.trash.undelete("pipeline", "made")
 
     assert again.engine.pipelines.inspect_pipeline("made").packages == ()
+
+
+@pytest.fixture
+def slow(data, wheels, tmp_path) -> Iterator[tuple[Any, Path]]:
+    """A pipeline whose environment is being built, as long as the file is there."""
+    wait = tmp_path / "wait"
+    wait.touch()
+    sdist(wheels, "slow", "1.0", gate=tmp_path)
+    script = 'python3 -c "import slow; print(slow.VERSION)" > /pfs/out/$(basename $data)'
+    data.pipeline("made", script, transform={"requirements": "slow"})
+    builds(tmp_path, 1)
+    yield data, wait
+    wait.unlink(missing_ok=True)
+
+
+def builds(place: Path, wanted: int) -> None:
+    """Wait until so many builds have begun."""
+    deadline = time.monotonic() + 60
+    begun = place / "builds"
+    while not begun.exists() or len(begun.read_text()) < wanted:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_job_is_stopped_while_its_environment_is_built(slow) -> None:
+    data, wait = slow
+    [job] = data.engine.jobs.list_jobs(pipeline="made")
+
+    data.engine.jobs.stop_job(f"made@{job.id}")
+    stopped = data.job("made")
+    wait.unlink()
+    data.put("data", {"c": "cat\n"})
+
+    assert stopped.state is JobState.KILLED
+    assert data.job("made").state is JobState.SUCCESS
+    assert data.tree("made") == {"a": "1.0\n", "b": "1.0\n", "c": "1.0\n"}
+
+
+def test_a_worker_that_is_killed_while_it_builds_is_replaced_by_one_that_does(
+    slow, tmp_path
+) -> None:
+    data, wait = slow
+    killed = {worker.pid for worker in data.engine.jobs.list_workers()}
+
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    builds(tmp_path, 2)
+    wait.unlink()
+    job = data.job("made")
+
+    assert (job.state, job.processed) == (JobState.SUCCESS, 2), job.reason
+    assert not killed & {worker.pid for worker in data.engine.jobs.list_workers()}
+
+
+def test_a_server_that_ends_while_an_environment_is_built_goes_on_with_it(
+    slow, open_engine, tmp_path
+) -> None:
+    data, wait = slow
+
+    data.engine.close()
+    again = open_engine(data.home)
+    builds(tmp_path, 2)
+    wait.unlink()
+
+    assert again.job("made").state is JobState.SUCCESS
+    [built] = (data.home / "cache" / "environments").glob("[!.]*")
+    assert not list(built.parent.glob(".*.new"))

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -41,3 +43,45 @@ def offline(wheels: Path, cache: Path) -> dict[str, str]:
 def _digest(text: str) -> str:
     digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
     return f"sha256={digest.rstrip(b'=').decode()}"
+
+
+_BACKEND = """
+import pathlib, time, zipfile
+
+def get_requires_for_build_wheel(config_settings=None):
+    return []
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    gate = pathlib.Path({gate!r})
+    with (gate / "builds").open("a") as builds:
+        builds.write("x")
+    while (gate / "wait").exists():
+        time.sleep(0.02)
+    about = "{name}-{version}.dist-info"
+    with zipfile.ZipFile(pathlib.Path(directory, "{name}-{version}-py3-none-any.whl"), "w") as made:
+        made.writestr("{name}.py", "VERSION = '{version}'")
+        made.writestr(about + "/METADATA", pathlib.Path("PKG-INFO").read_text())
+        made.writestr(about + "/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n"
+            "Tag: py3-none-any\\n")
+        made.writestr(about + "/RECORD", "")
+    return "{name}-{version}-py3-none-any.whl"
+"""
+
+
+def sdist(directory: Path, name: str, version: str, *, gate: Path) -> Path:
+    """A package in source, which builds itself; not before the file `wait` in `gate` is gone."""
+    directory.mkdir(parents=True, exist_ok=True)
+    files = {
+        "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\n'
+        'backend-path = ["."]\n'
+        f'[project]\nname = "{name}"\nversion = "{version}"\n',
+        "backend.py": _BACKEND.format(gate=str(gate), name=name, version=version),
+    }
+    place = directory / f"{name}-{version}.tar.gz"
+    with tarfile.open(place, "w:gz") as archive:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(f"{name}-{version}/{path}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return place

@@ -9,10 +9,10 @@ import click
 
 from trunkline.cli.arguments import local_files, read_document
 from trunkline.cli.command import command, option
-from trunkline.cli.output import Table, show_all, show_one, when
+from trunkline.cli.output import Table, show_all, show_one, warn, when
 from trunkline.cli.session import operations
 from trunkline.errors import InvalidInput, LocalFileNotFound, OperationFailed
-from trunkline.model.secrets import SecretInfo
+from trunkline.model.secrets import MASKED_BYTES_MIN, SecretInfo
 
 _BYTES_MAX = 4 * 1024 * 1024
 _SECRETS: Table[SecretInfo] = Table(
@@ -106,6 +106,9 @@ def _put(
     if not found:
         raise InvalidInput("a secret needs values: use -f, --from-file or --from-literal")
     for name, kind, values in found:
+        short = sorted(key for key, value in values.items() if len(value) < MASKED_BYTES_MIN)
+        if short:
+            warn(f"secret '{name}': too short to be masked in logs: {', '.join(short)}")
         data = {key: base64.b64encode(value).decode() for key, value in values.items()}
         operations().secrets.create_secret(name, data=data, kind=kind, update=update)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from trunkline.jobs.logs import stored_form
-from trunkline.jobs.redaction import Masking
+from trunkline.jobs.redaction import NO_PATTERNS, Masking, Patterns
 
 NOTE = "worker"  # the stream of the worker's own lines
 CUT = "…"  # before a line whose beginning was left out
@@ -54,7 +54,7 @@ class Capture:
         now_us: Callable[[], int],
         on_log: Callable[[list[LogEntry]], None],
         on_tick: Callable[[], None],
-        masks: tuple[bytes, ...] = (),
+        masks: Patterns = NO_PATTERNS,
     ) -> None:
         self._now_us = now_us
         self._on_log = on_log

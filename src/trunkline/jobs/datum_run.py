@@ -16,7 +16,7 @@ from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs.capture import Capture, LogEntry
 from trunkline.jobs.outputs import OutputRefused, collect
-from trunkline.jobs.redaction import masked, patterns_of
+from trunkline.jobs.redaction import NO_PATTERNS, Patterns, masked
 from trunkline.jobs.secrets import Given
 from trunkline.jobs.segments import PlannedDatum
 from trunkline.jobs.staging import Places
@@ -116,7 +116,7 @@ class DatumRun:
         self._slot = slot
         self._shown_code: Path | None = None
         self._shown: Given | None = None
-        self._masks: tuple[bytes, ...] = ()
+        self._masks = NO_PATTERNS
         self.trees = trees
 
     def run(
@@ -194,7 +194,7 @@ class DatumRun:
         """
         if given != self._shown:
             self._slot.set_secrets(given.files)
-            self._masks = patterns_of(given.values)
+            self._masks = Patterns.of(given.values)
             self._shown = given
 
     def _materialise(

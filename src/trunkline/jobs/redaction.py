@@ -11,23 +11,72 @@ import json
 import urllib.parse
 from collections.abc import Iterable, Iterator
 
+from trunkline.model.secrets import MASKED_BYTES_MIN
+
 MASK = b"***"
-SHORTEST_BYTES = 4  # shorter values are parts of too many words
+_HEAD_BYTES = 4  # that patterns are looked up by
+_SCANNED_BYTES = 32  # a text of so many bytes for each pattern is quicker gone through letter-wise
 
 
-def patterns_of(values: Iterable[bytes]) -> tuple[bytes, ...]:
-    """All that has to be masked so that none of the values is printed; shortest first."""
-    found = {
-        pattern
-        for value in values
-        for form in _forms(value)
-        for pattern in _encodings(form)
-        if len(pattern) >= SHORTEST_BYTES
-    }
-    return tuple(sorted(found, key=lambda pattern: (len(pattern), pattern)))
+class Patterns:
+    """All that has to be masked so that none of some values is printed."""
+
+    def __init__(self, patterns: Iterable[bytes] = ()) -> None:
+        self._all = tuple(sorted(set(patterns)))
+        self._head = min([_HEAD_BYTES, *map(len, self._all)])
+        self._by_head: dict[bytes, list[bytes]] = {}
+        for pattern in self._all:
+            self._by_head.setdefault(pattern[: self._head], []).append(pattern)
+        # The beginnings that are shorter than a head.
+        self._stubs = {head[:length] for head in self._by_head for length in range(1, self._head)}
+        self._longest = max(map(len, self._all), default=0)
+
+    @staticmethod
+    def of(values: Iterable[bytes]) -> "Patterns":
+        """Those of some values, in all their forms and encodings."""
+        found = (
+            pattern for value in values for form in _forms(value) for pattern in _encodings(form)
+        )
+        return Patterns(pattern for pattern in found if len(pattern) >= MASKED_BYTES_MIN)
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def found(self, text: bytes) -> list[tuple[int, int]]:
+        """Where they are in the text, those that overlap too."""
+        if len(text) > _SCANNED_BYTES * len(self._all):  # few patterns, or much text
+            return [
+                (start, start + len(pattern))
+                for pattern in self._all
+                for start in _places(text, pattern)
+            ]
+        return [
+            (start, start + len(pattern))
+            for start in range(len(text) - self._head + 1)
+            for pattern in self._by_head.get(text[start : start + self._head], ())
+            if text.startswith(pattern, start)
+        ]
+
+    def undecided(self, text: bytes) -> int:
+        """The length of the longest end of the text that is a beginning of one, but not all."""
+        head = self._head
+        for start in range(max(0, len(text) - self._longest + 1), len(text) - head + 1):
+            begun = self._by_head.get(text[start : start + head])
+            if begun and any(
+                len(pattern) > len(text) - start and pattern.startswith(text[start:])
+                for pattern in begun
+            ):
+                return len(text) - start
+        for length in range(min(head - 1, len(text)), 0, -1):
+            if text[len(text) - length :] in self._stubs:
+                return length
+        return 0
 
 
-def masked(text: str, patterns: tuple[bytes, ...]) -> str:
+NO_PATTERNS = Patterns()
+
+
+def masked(text: str, patterns: Patterns) -> str:
     """A text without the patterns."""
     masking = Masking(patterns)
     data = masking.feed(text.encode("utf-8", "backslashreplace")) + masking.end()
@@ -37,7 +86,7 @@ def masked(text: str, patterns: tuple[bytes, ...]) -> str:
 class Masking:
     """Masks one stream. Holds back no more than what may be the beginning of a pattern."""
 
-    def __init__(self, patterns: tuple[bytes, ...]) -> None:
+    def __init__(self, patterns: Patterns) -> None:
         self._patterns = patterns
         self._held = b""
         self._masked = 0  # so many bytes of what is held belong to a mask that was given out
@@ -47,7 +96,7 @@ class Masking:
         if not self._patterns:
             return data
         text = self._held + data
-        return self._give_out(text, len(text) - self._undecided(text))
+        return self._give_out(text, len(text) - self._patterns.undecided(text))
 
     def end(self) -> bytes:
         """What is left at the end of the stream, or where it is to be looked at apart."""
@@ -56,39 +105,15 @@ class Masking:
     def _give_out(self, text: bytes, until: int) -> bytes:
         given: list[bytes] = []
         at = self._masked
-        carried = max(0, at - until)
-        for start, end in _merged(self._found(text)):
+        for start, end in _merged(self._patterns.found(text)):
             if start >= until:
                 break
-            if start >= at:
+            if start >= at:  # else it overlaps what a mask stands for already
                 given += (text[at:start], MASK)
-            # else it overlaps what a mask stands for already
             at = max(at, end)
-            carried = max(0, at - until)
         given.append(text[at:until])
-        self._held, self._masked = text[until:], carried
+        self._held, self._masked = text[until:], max(0, at - until)
         return b"".join(given)
-
-    def _found(self, text: bytes) -> list[tuple[int, int]]:
-        """Where patterns are in the text, those that overlap too."""
-        return [
-            (start, start + len(pattern))
-            for pattern in self._patterns
-            for start in _places(text, pattern)
-        ]
-
-    def _undecided(self, text: bytes) -> int:
-        """The length of the longest end of the text that may be the beginning of a pattern."""
-        return max(_begun(text, pattern) for pattern in self._patterns)
-
-
-def _begun(text: bytes, pattern: bytes) -> int:
-    start = max(0, len(text) - len(pattern) + 1)
-    while (start := text.find(pattern[:1], start)) >= 0:
-        if pattern.startswith(text[start:]):
-            return len(text) - start
-        start += 1
-    return 0
 
 
 def _places(text: bytes, pattern: bytes) -> Iterator[int]:
@@ -114,7 +139,7 @@ def _forms(value: bytes) -> set[bytes]:
 
 
 def _encodings(value: bytes) -> Iterator[bytes]:
-    if len(value.strip()) < SHORTEST_BYTES:
+    if len(value.strip()) < MASKED_BYTES_MIN:
         return
     yield value
     for letters in (None, b"-_"):

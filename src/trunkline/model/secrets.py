@@ -6,6 +6,7 @@ from datetime import datetime
 from trunkline.errors import InvalidInput, InvalidName
 from trunkline.values import dataclass
 
+MASKED_BYTES_MIN = 4  # shorter values are parts of too many words to be masked in logs
 _NAME_MAX = 200
 _KEY_MAX = 200
 _BYTES_MAX = 1024 * 1024
