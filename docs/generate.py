@@ -21,8 +21,10 @@ from trunkline.api.operation import Operation, operations_of
 from trunkline.cli.classic import CLASSIC
 from trunkline.cli.command import global_options
 from trunkline.cli.grammar import all_spaced
+from trunkline.pipelines.fields import MESSAGES
 
 HERE = Path(__file__).resolve().parent / "reference"
+sys.path.insert(0, str(HERE.parents[1] / "tests" / "harness"))
 COLUMNS = 90  # of help texts, whatever the terminal has
 NOTE = "<!-- Written by docs/generate.py (`make docs`); edit the code instead. -->\n"
 
@@ -33,6 +35,7 @@ def main(check: bool) -> int:
         "errors.md": errors_page(),
         "settings.md": settings_page(),
         "commands.md": commands_page(),
+        "spec-coverage.md": coverage_page(),
     }
     stale = [name for name, lines in pages.items() if not is_current(HERE / name, lines)]
     for name in stale:
@@ -117,6 +120,34 @@ def settings_page() -> str:
     for field in fields(config.Config):
         default = "" if field.default is MISSING else f"`{field.default}`"
         lines.append(f"| `{field.name}` | {default} | {remarks.get(field.name, '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def coverage_page() -> str:
+    from spec_files import EFFECTS, SPECS, document_of, fields_in
+
+    lines = [
+        "# Specs and fields",
+        NOTE,
+        f"Each field of a spec, some of the {len(SPECS)} specs in `tests/specs` that have it, and",
+        "the test that shows what it does. What the fields mean is on",
+        "[another page](pipeline-spec.md).",
+        "",
+        "| field | here now | specs | what it does is shown by |",
+        "|---|---|---|---|",
+    ]
+    having: dict[tuple[str, str], list[str]] = {}
+    for spec in SPECS:
+        for place in dict.fromkeys(fields_in(document_of(spec))):
+            having.setdefault(place, []).append(spec.name)
+    for message, found in MESSAGES.items():
+        for field in found:
+            names = having.get((message, field.name), [])
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            test = EFFECTS.get(f"{message}.{field.name}", "").partition("::")[2]
+            words = test.removeprefix("test_").replace("_", " ")
+            shown = ", ".join(f"`{name}`" for name in names[:3]) + more
+            lines.append(f"| `{message}.{field.name}` | {field.use} | {shown} | {words} |")
     return "\n".join(lines) + "\n"
 
 
