@@ -172,6 +172,20 @@ def test_two_repos_that_give_one_path_under_one_name_fail_the_datum(
     ) in job.reason
 
 
+def test_a_directory_and_files_in_it_may_be_in_one_group(sides: Any) -> None:
+    sides.put("left", {"d/x": "1", "d/e/y": "2"})
+    source = {"group": [pfs("left", "/d**", name="in", group_by="all")]}
+    script = "cd /pfs/in; find d -type f | sort | xargs cat > /pfs/out/all"
+    sides.engine.pipelines.create_pipeline(spec("grouped", source, script))
+
+    job = sides.job("grouped")
+
+    assert job.state is JobState.SUCCESS, job.reason
+    [datum] = sides.engine.datums.list_datums(f"grouped@{job.id}")
+    assert [given.path for given in datum.inputs] == ["d", "d/e", "d/e/y", "d/x"]
+    assert sides.tree("grouped") == {"all": "21"}
+
+
 def test_two_repos_may_give_files_in_one_directory(sides: Any) -> None:
     sides.put("left", {"d/x": "1"})
     sides.put("right", {"d/y": "2"})

@@ -23,6 +23,8 @@ from trunkline.cli.session import current, operations
 from trunkline.errors import InvalidInput
 from trunkline.model.jobs import DatumInfo, DatumInput, DatumState, LogLine
 
+_FILES_SHOWN = 8
+
 _CLASSIC: Table[DatumInfo] = Table(
     titles=("ID", "STATUS", "TIME"),
     cells=lambda datum: (datum.id, datum.state.value, _time(datum)),
@@ -31,7 +33,7 @@ _CLASSIC: Table[DatumInfo] = Table(
 _SPACED: Table[DatumInfo] = Table(
     titles=("ID", "FILES", "STATUS", "TIME"),
     cells=lambda datum: (
-        *(datum.id, ", ".join(_file(given) for given in datum.inputs)),
+        *(datum.id, _files(datum)),
         *(datum.state.value, _time(datum)),
     ),
     width=0,
@@ -47,6 +49,13 @@ def _time(datum: DatumInfo) -> str:
     if datum.state in (DatumState.SKIPPED, DatumState.STARTING):
         return "-"
     return span(datum.download_s + datum.process_s + datum.upload_s)
+
+
+def _files(datum: DatumInfo) -> str:
+    """What the datum was given; of a large group, the beginning: `inspect datum` has all."""
+    files = [_file(given) for given in datum.inputs[:_FILES_SHOWN]]
+    more = len(datum.inputs) - len(files)
+    return ", ".join([*files, f"and {more:,} more"] if more else files)
 
 
 def _file(given: DatumInput) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from trunkline.jobs.segments import PlannedDatum
 from trunkline.jobs.staging import Places
 from trunkline.model.jobs import DatumState
 from trunkline.model.versions import FileType
+from trunkline.pipelines.datums import DatumFile
 from trunkline.pipelines.environment import datum_environment, job_environment
 from trunkline.runtimes import function
 from trunkline.runtimes.asking import FUNCTION_COMMAND
@@ -207,17 +209,22 @@ class DatumRun:
                 self._shown_code = code
             stage = self._slot.stage(size, files=len(planned.datum.files))
             places = Places(planned.datum.files)
-            for file in planned.datum.files:
-                rows: Iterator[FileRow] = self.trees.walk(RootId(file.root), file.path)
-                rows = places.claimed(file, rows)
-                if file.name in context.empty_inputs:
+            for name, files in groupby(planned.datum.files, key=lambda file: file.name):
+                target = stage / name
+                rows: Iterator[FileRow] = chain.from_iterable(
+                    self._given(file, target, places) for file in files
+                )
+                if name in context.empty_inputs:
                     rows = (replace(row, size_bytes=0, chunks=()) for row in rows)
-                target = stage / file.name
-                target.mkdir(exist_ok=True)
-                if file.type == FileType.DIR and file.path:
-                    (target / file.path).mkdir(parents=True, exist_ok=True)
-                self.trees.export(rows, target)
+                self.trees.export(rows, target)  # many small files of a group at once
         return stage
+
+    def _given(self, file: DatumFile, target: Path, places: Places) -> Iterator[FileRow]:
+        """The files to write for what an input gave; a directory is made even if it has none."""
+        rows = places.claimed(file, self.trees.walk(RootId(file.root), file.path))
+        if file.type == FileType.DIR and file.path:
+            (target / file.path).mkdir(parents=True, exist_ok=True)
+        return rows
 
     def _code(self, context: Context) -> Path | None:
         """The directory behind /code, made on first use; its name is its content."""
