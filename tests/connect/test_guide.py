@@ -38,7 +38,7 @@ def test_the_blocks_of_the_guide_run_from_top_to_bottom(
         else:
             exec(compile(block, str(GUIDE), "exec"), names)
 
-    assert len(blocks) == 11
+    assert len(blocks) == 12
     sys.modules.pop("flow")
     assert (directory / "copy" / "iris.csv").read_text().count("\n") == 2
     names["c"].close()  # type: ignore[attr-defined]

@@ -264,6 +264,20 @@ def test_a_branch_that_nothing_moves_and_a_trigger_that_is_not_met_are_named(dat
     )
 
 
+def test_a_pipeline_with_a_clock_says_when_that_ticks(data) -> None:
+    for name, schedule in (("yearly", "0 0 1 1 *"), ("never", "@never")):
+        data.engine.pipelines.create_pipeline(
+            {
+                "pipeline": {"name": name},
+                "input": {"cron": {"name": "tick", "spec": schedule}},
+                "transform": {"cmd": ["true"]},
+            }
+        )
+
+    assert "schedule '0 0 1 1 *' of yearly_tick ticks next at 20" in sentences(data, "yearly")
+    assert "of never_tick has no tick to come; `run cron` makes one" in sentences(data, "never")
+
+
 def test_an_input_without_a_commit_is_named(data) -> None:
     data.engine.repos.create_repo("empty")
     data.pipeline("one", "true", "empty")

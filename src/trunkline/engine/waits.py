@@ -6,7 +6,8 @@ from trunkline.jobs.ledger import JobRecord
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import PipelineState
 from trunkline.model.versions import BranchName
-from trunkline.pipelines import lifecycle
+from trunkline.pipelines import crons, lifecycle
+from trunkline.pipelines.crons import CronRow
 from trunkline.pipelines.inputs import branches_of
 from trunkline.versions import branches, provenance, repos, triggers
 from trunkline.versions.commits import CommitRecord
@@ -57,11 +58,19 @@ def of_pipeline(tx: Transaction, name: str) -> tuple[JobRecord | None, list[str]
     read = {} if newest is None else provenance.input_commits(tx, newest.output_repo, newest.id)
     for branch in dict.fromkeys(branches_of(lifecycle.spec_of(record).input)):
         found += _of_input(tx, branch, read.get(branch))
+    found += [_of_clock(row) for row in crons.crons_of(tx, record.name)]
     if newest is not None:
         ended = f"its newest job {newest.name}: {newest.state}"
         said = of_job(tx, newest)
         found.append(f"{ended}, {'; '.join(said)}" if said else ended)
     return newest, found
+
+
+def _of_clock(row: CronRow) -> str:
+    if row.next is None:
+        return f"schedule '{row.schedule}' of {row.repo} has no tick to come; `run cron` makes one"
+    moment = row.next.isoformat(timespec="seconds")
+    return f"schedule '{row.schedule}' of {row.repo} ticks next at {moment}"
 
 
 def _of_input(tx: Transaction, branch: BranchName, read: CommitRecord | None) -> list[str]:
