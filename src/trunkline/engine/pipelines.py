@@ -22,7 +22,7 @@ from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineSpec,
 from trunkline.model.versions import BranchName, DeletedInfo, RunInfo, spec_branch
 from trunkline.pipelines import crons, lifecycle
 from trunkline.pipelines.datums import Head
-from trunkline.pipelines.inputs import branches_of, cron_leaves
+from trunkline.pipelines.inputs import branches_of, cron_leaves, quiet_branches
 from trunkline.pipelines.liveness import has_code
 from trunkline.pipelines.requirements import Lock
 from trunkline.pipelines.spec import draft, read_specs, spec_from_document
@@ -326,6 +326,7 @@ def _connect(change: Change, pipeline: PipelineSpec) -> None:
         pipeline.output_branch,
         head=None,
         provenance=[*branches_of(pipeline.input), spec_branch(pipeline.name)],
+        quiet=quiet_branches(pipeline.input),
         now=change.now,
         run_id=change.run_id,
         later=change.later,

@@ -92,6 +92,7 @@ def _file(
         type=FileType(kind),
         size_bytes=size_bytes,
         digest=digest,
+        reference=not digest,
         join_on=join_on,
         group_by=group_by,
     )

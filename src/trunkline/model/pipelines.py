@@ -45,6 +45,8 @@ class PfsInput:
     join_on: str = ""  # how its key in a join is made of a path; "" outside of joins
     outer_join: bool = False
     group_by: str = ""  # the same in a group
+    quiet: bool = False  # `propagation_spec: {never: true}`: its commits start no job
+    reference: bool = False  # its content does not count in the datum's key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,8 @@ class DatumFile:
     """The file or directory that one input gives to a datum.
 
     `path` has no leading slash and is "" for the whole tree. Invariant: `digest` is that of the
-    content (`files.tree.Trees.digest`), so equal digests mean equal input. `join_on` and `group_by`
+    content (`files.tree.Trees.digest`), so equal digests mean equal input; of a `reference`, whose
+    content does not count, it is "". `join_on` and `group_by`
     are its keys in a join and in a group; None where it is in none.
     """
 
@@ -64,6 +65,7 @@ class DatumFile:
     type: FileType
     size_bytes: int
     digest: str
+    reference: bool = False
     join_on: str | None = None
     group_by: str | None = None
 
@@ -180,7 +182,9 @@ def _matches(leaf: PfsInput, reading: _Reading) -> Iterator[_Files]:
     if head is None:
         return
     key_of = _Keys(leaf)
-    for entry in reading.trees.glob(head.root, leaf.glob, digest=reading.digest):
+    for entry in reading.trees.glob(
+        head.root, leaf.glob, digest=reading.digest and not leaf.reference
+    ):
         join_on, group_by = key_of(entry.path)
         file = DatumFile(
             name=leaf.name,
@@ -193,6 +197,7 @@ def _matches(leaf: PfsInput, reading: _Reading) -> Iterator[_Files]:
             digest=entry.digest,
             join_on=join_on,
             group_by=group_by,
+            reference=leaf.reference,
         )
         yield (file,)
 
@@ -347,6 +352,7 @@ class _Sorted:
                 type=FileType(kind),
                 size_bytes=size_bytes,
                 digest=digest,
+                reference=not digest,
                 join_on=join_on,
                 group_by=group_by,
             )

@@ -9,8 +9,9 @@ The one place that decides it. Two hashes:
   put together, not what a datum's output is;
 * the **key** of a datum covers the pipeline's full name (so no two projects share results), per
   file its input's name, path, type and content digest, its keys in a join or group (the code is
-  told them), and the salt. Not repo, branch, commit or time: equal content is equal work. Files are
-  taken by name and path, so reordering a cross changes nothing.
+  told them), and the salt; of a reference input, all but the digest. Not repo, branch, commit or
+  time: equal content is equal work. Files are taken by name and path, so reordering a cross
+  changes nothing.
 
 Both are BLAKE3 over length-prefixed fields behind a versioned prefix: no two different lists of
 fields have the same encoding. A field left at its default is left out of the salt, so that fields
@@ -88,7 +89,7 @@ def datum_key(pipeline: str, datum: Datum, salt: str) -> str:
     matched = any(file.join_on is not None or file.group_by is not None for file in datum.files)
     fields = [pipeline, salt]
     for file in datum.by_name():
-        assert file.digest, f"input {file.name} of a datum has no content digest"
+        assert file.digest or file.reference, f"input {file.name} of a datum has no content digest"
         fields += [file.name, file.path, file.type.value, file.digest]
         if matched:
             fields += [*_optional(file.join_on), *_optional(file.group_by)]

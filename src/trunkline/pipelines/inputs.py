@@ -8,7 +8,7 @@ do nothing, and a warning says so.
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import assert_never
+from typing import assert_never, cast
 
 from trunkline.errors import InvalidInput, shown
 from trunkline.files.glob import compile_glob
@@ -72,6 +72,12 @@ def branches_of(root: Input) -> list[BranchName]:
     return list(
         dict.fromkeys(BranchName(repo=leaf.repo, branch=leaf.branch) for leaf in _leaves(root))
     )
+
+
+def quiet_branches(root: Input) -> frozenset[BranchName]:
+    """The branches whose commits start no job, whichever input reads them."""
+    loud = {(leaf.repo, leaf.branch) for leaf in _leaves(root) if not leaf.quiet}
+    return frozenset(name for name in branches_of(root) if (name.repo, name.branch) not in loud)
 
 
 def cron_leaves(root: Input) -> list[tuple[PfsInput, Cron]]:
@@ -251,6 +257,8 @@ def _read_leaf(document: Document, path: Path, pipeline: str) -> tuple[PfsInput,
         join_on=keys.get("join_on", ""),
         outer_join=bool(document.get("outer_join")) and "join" in path,
         group_by=keys.get("group_by", ""),
+        quiet=bool(cast(Document, document.get("propagation_spec") or {}).get("never")),
+        reference=bool(document.get("reference")),
     )
     return leaf, completed
 

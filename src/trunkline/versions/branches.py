@@ -1,6 +1,6 @@
 """Branches: names for commits that move, and which branch is derived from which."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from trunkline.db.database import Transaction
@@ -23,12 +23,14 @@ def create_branch(
     head: CommitRecord | None,
     provenance: Sequence[BranchName] | None,
     trigger: BranchTrigger | None = None,
+    quiet: Collection[BranchName] = (),
     now: datetime,
     run_id: str,
     later: list[BranchName] | None = None,
 ) -> list[OpenedCommit]:
     """Create a branch, or move its head (None: leave it) or change what it is derived from (None:
     leave that, empty: a branch that users write to again) or its trigger (None: leave that).
+    Commits on the `quiet` ones among its sources open none on it.
 
     The commits that become due on it and downstream are opened in the run `run_id`, or `later` (see
     `provenance.settle`), and triggers are looked at (see `triggers.fire`). Raises ProvenanceLoop,
@@ -42,7 +44,7 @@ def create_branch(
             )
         tables.move_branch(tx, row.number, head.number)
     if provenance is not None:
-        set_provenance(tx, repo, branch, provenance, now=now)
+        set_provenance(tx, repo, branch, provenance, quiet=quiet, now=now)
     if trigger is not None:
         _set_trigger(tx, row, trigger, now=now)
     tables.touch_repos(tx, [row.repo.number])
@@ -72,7 +74,13 @@ def ensure_branch(tx: Transaction, repo: str, branch: str, *, now: datetime) -> 
 
 
 def set_provenance(
-    tx: Transaction, repo: str, branch: str, provenance: Sequence[BranchName], *, now: datetime
+    tx: Transaction,
+    repo: str,
+    branch: str,
+    provenance: Sequence[BranchName],
+    *,
+    quiet: Collection[BranchName] = (),
+    now: datetime,
 ) -> None:
     """Change what a branch is derived from, without opening the commits that become due.
 
@@ -92,9 +100,11 @@ def set_provenance(
     below = tables.flows_to(tx, row.number)
     if any(source.number in below for source in sources):
         raise ProvenanceLoop(repo, branch)
-    if [s.number for s in sources] == [s.number for s in tables.sources_of(tx, row.number)]:
+    silent = {source.number for source in sources if source.name in quiet}
+    as_before = [s.number for s in sources] == [s.number for s in tables.sources_of(tx, row.number)]
+    if as_before and silent == tables.quiet_sources_of(tx, row.number):
         return
-    tables.replace_sources(tx, row.number, [source.number for source in sources])
+    tables.replace_sources(tx, row.number, [source.number for source in sources], quiet=silent)
     refuse_shared_runs(tx, row)
     upstream = tables.upstream_of(tx, row.number)
     tables.touch_repos(tx, sorted({u.repo.number for u in upstream}))
@@ -117,6 +127,13 @@ def branch_head(tx: Transaction, repo: str, branch: str) -> CommitRecord | None:
     """
     found = head_and_sources(tx, repo, branch)
     return None if found is None else found[0]
+
+
+def quiet_sources(tx: Transaction, repo: str, branch: str) -> list[BranchName]:
+    """Those of a branch's sources whose commits open none on it."""
+    row = require_branch(tx, require_repo(tx, repo), branch)
+    quiet = tables.quiet_sources_of(tx, row.number)
+    return [source.name for source in tables.sources_of(tx, row.number) if source.number in quiet]
 
 
 def head_and_sources(

@@ -30,7 +30,10 @@ def broken(tx: Transaction, repo: str) -> Iterator[Broken]:
         if head is None or not info.provenance:
             continue
         made_from = {(c.repo, c.id) for c in provenance.inputs_of(tx, head)}
+        quiet = branches.quiet_sources(tx, repo, info.name)
         for source in info.provenance:
+            if source in quiet:
+                continue
             wanted = branches.branch_head(tx, source.repo, source.branch)
             if wanted is not None and (wanted.repo, wanted.id) not in made_from:
                 yield Broken(

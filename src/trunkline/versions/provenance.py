@@ -8,6 +8,12 @@ outside of `__spec__` has a head, then the head of B was made from exactly the h
 now. By induction over the graph this holds transitively: whatever way leads from B up to a branch
 A, it is the one current head of A that B's head was made from, which is why the sides of a diamond
 always agree.
+
+A source may be *quiet*: no commit of it is a reason to open one on B. When there is another
+reason, B's new commit is made from the head that the source has then (after this change, where it
+moves in the same one). So the rule is about the sources that are not quiet; of a quiet one, B's
+head was made from a commit that was its head once, and where a way leads through it, the sides of a
+diamond may differ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,6 +45,7 @@ class Derived:
     branch: int
     name: BranchName
     sources: tuple[int, ...]
+    quiet: frozenset[int] = frozenset()  # those of the sources that are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +68,15 @@ def plan_outputs(
 
     `derived` holds the branches that may need one (every branch downstream of a moved head);
     `heads` the head commits of those and of all their sources; `made_from` the direct provenance of
-    the heads of `derived`, by the number of the commit; `system` the branches of `__spec__`. Pure.
+    the heads of `derived`, without what is of quiet sources, by the number of the commit; `system`
+    the branches of `__spec__`. Pure.
 
     Branches are visited in topological order, each once, so a branch at the bottom of a diamond is
     visited after both sides and gets one commit. It is passed over when
 
     * none of its sources, or only `__spec__` ones, will have a head: there is no data yet; or
-    * none of its sources gets a new commit here, and its head was made from just those heads, each
-      as the head of that branch (two branches of one repo can change places).
+    * none of its sources that are not quiet gets a new commit here, and its head was made from just
+      their heads, each as the head of that branch (two branches of one repo can change places).
     """
     planned: dict[int, Output] = {}
     for branch in _upstream_first(derived):
@@ -80,8 +88,9 @@ def plan_outputs(
         if all(source in system for source in sources):
             continue
         head = heads.get(branch.branch)
-        unmoved = planned.keys().isdisjoint(sources)
-        if unmoved and head is not None and made_from[head.commit] == {heads[s] for s in sources}:
+        loud = [source for source in sources if source not in branch.quiet]
+        unmoved = planned.keys().isdisjoint(loud)
+        if unmoved and head is not None and made_from[head.commit] == {heads[s] for s in loud}:
             continue
         planned[branch.branch] = Output(branch=branch.branch, name=branch.name, sources=sources)
     return list(planned.values())
@@ -114,14 +123,17 @@ def propagate(
     for name in branches:
         start = tables.find_branch(tx, require_repo(tx, name.repo), name.branch)
         if start is not None:
-            rows.update((row.number, row) for row in tables.downstream_of(tx, start.number))
+            rows.update((row.number, row) for row in tables.woken_by(tx, start.number))
     derived: dict[int, Derived] = {}
     for row in list(rows.values()):
         sources = tables.sources_of(tx, row.number)
         rows.update((source.number, source) for source in sources)
         if sources:
             derived[row.number] = Derived(
-                branch=row.number, name=row.name, sources=tuple(s.number for s in sources)
+                branch=row.number,
+                name=row.name,
+                sources=tuple(s.number for s in sources),
+                quiet=tables.quiet_sources_of(tx, row.number),
             )
     heads = {
         number: None if row.head is None else Source(commit=row.head, branch=row.branch)
@@ -131,8 +143,8 @@ def propagate(
         derived,
         heads=heads,
         made_from={
-            head.commit: tables.sources_of_commit(tx, head.commit)
-            for head in (heads[number] for number in derived)
+            head.commit: tables.loud_sources_of_commit(tx, head.commit, number)
+            for number, head in ((number, heads[number]) for number in derived)
             if head is not None
         },
         system=frozenset(n for n, row in rows.items() if is_spec_repo(row.repo.name)),

@@ -1,6 +1,6 @@
 """SQL on branches and on what they are derived from."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from trunkline.db.database import Row, Transaction
@@ -130,12 +130,25 @@ def derived_from(tx: Transaction, branch: int) -> list[BranchRow]:
     return [_branch(row) for row in rows]
 
 
-def replace_sources(tx: Transaction, branch: int, sources: Sequence[int]) -> None:
+def quiet_sources_of(tx: Transaction, branch: int) -> frozenset[int]:
+    """Those of a branch's direct sources whose commits open none on it."""
+    rows = tx.rows(
+        "SELECT source FROM branch_provenance WHERE derived = :branch AND quiet = 1", branch=branch
+    )
+    return frozenset(int(source) for (source,) in rows)
+
+
+def replace_sources(
+    tx: Transaction, branch: int, sources: Sequence[int], *, quiet: Collection[int]
+) -> None:
     tx.execute("DELETE FROM branch_provenance WHERE derived = :branch", branch=branch)
     tx.execute_many(
-        "INSERT INTO branch_provenance (derived, source, position) "
-        "VALUES (:branch, :source, :position)",
-        [{"branch": branch, "source": s, "position": i} for i, s in enumerate(sources)],
+        "INSERT INTO branch_provenance (derived, source, position, quiet) "
+        "VALUES (:branch, :source, :position, :quiet)",
+        [
+            {"branch": branch, "source": s, "position": i, "quiet": int(s in quiet)}
+            for i, s in enumerate(sources)
+        ],
     )
     tx.execute(
         "UPDATE branch SET changed = :changed WHERE number = :branch",
@@ -147,6 +160,11 @@ def replace_sources(tx: Transaction, branch: int, sources: Sequence[int]) -> Non
 _UPSTREAM = (
     "WITH RECURSIVE up(number) AS (SELECT :branch UNION "
     "SELECT e.source FROM branch_provenance e JOIN up ON e.derived = up.number) "
+)
+_WOKEN = (
+    "WITH RECURSIVE down(number) AS (SELECT :branch UNION "
+    "SELECT e.derived FROM branch_provenance e JOIN down ON e.source = down.number "
+    "WHERE e.quiet = 0) "
 )
 _DOWNSTREAM = (
     "WITH RECURSIVE down(number) AS (SELECT :branch UNION "
@@ -170,6 +188,12 @@ def downstream_of(tx: Transaction, branch: int) -> list[BranchRow]:
     return [_branch(row) for row in rows]
 
 
+def woken_by(tx: Transaction, branch: int) -> list[BranchRow]:
+    """A branch and all that a commit on it may open one on, in no particular order."""
+    rows = tx.rows(f"{_WOKEN} {_BRANCH} WHERE b.number IN (SELECT number FROM down)", branch=branch)
+    return [_branch(row) for row in rows]
+
+
 def twins_below_one_root(
     tx: Transaction, branch: int
 ) -> tuple[BranchName, BranchName, BranchName] | None:
@@ -181,7 +205,7 @@ def twins_below_one_root(
     row = tx.row(
         f"{_UPSTREAM}, reach(origin, number) AS (SELECT number, number FROM up UNION "
         "SELECT reach.origin, e.derived FROM branch_provenance e "
-        "JOIN reach ON e.source = reach.number) "
+        "JOIN reach ON e.source = reach.number WHERE e.quiet = 0) "
         "SELECT r0.name, o.name, r.name, x.name, y.name FROM reach one "
         "JOIN branch x ON x.number = one.number JOIN repo r ON r.number = x.repo "
         "JOIN reach two ON two.origin = one.origin "

@@ -87,10 +87,18 @@ def made_from(tx: Transaction, commit: int) -> list[CommitRecord]:
     return [commit_record(row) for row in rows]
 
 
-def sources_of_commit(tx: Transaction, commit: int) -> frozenset[Source]:
-    """What a commit was directly made from, and by which branches."""
+def loud_sources_of_commit(tx: Transaction, commit: int, branch: int) -> frozenset[Source]:
+    """What a commit was directly made from, and by which branches.
+
+    But for what it has of those that are quiet sources of `branch` now.
+    """
     rows = tx.rows(
-        "SELECT source, branch FROM commit_provenance WHERE derived = :commit", commit=commit
+        "SELECT p.source, p.branch FROM commit_provenance p WHERE p.derived = :commit AND NOT "
+        "EXISTS (SELECT 1 FROM branch_provenance e JOIN branch b ON b.number = e.source "
+        "JOIN commit_record c ON c.number = p.source "
+        "WHERE e.derived = :branch AND e.quiet = 1 AND b.name = p.branch AND b.repo = c.repo)",
+        commit=commit,
+        branch=branch,
     )
     return frozenset(Source(commit=source, branch=branch) for source, branch in rows)
 

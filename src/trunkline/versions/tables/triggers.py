@@ -112,8 +112,9 @@ def run_reaches(tx: Transaction, run: str, branch: int) -> bool:
     """Whether a run has a commit in the repo of a branch that is derived from this one."""
     row = tx.row(
         "WITH RECURSIVE down(number) AS ("
-        " SELECT derived FROM branch_provenance WHERE source = :branch UNION"
-        " SELECT e.derived FROM branch_provenance e JOIN down ON e.source = down.number) "
+        " SELECT derived FROM branch_provenance WHERE source = :branch AND quiet = 0 UNION"
+        " SELECT e.derived FROM branch_provenance e JOIN down ON e.source = down.number"
+        " WHERE e.quiet = 0) "
         "SELECT 1 FROM commit_record WHERE id = :run AND repo IN "
         "(SELECT b.repo FROM down JOIN branch b ON b.number = down.number) LIMIT 1",
         run=run,

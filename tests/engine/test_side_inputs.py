@@ -1,0 +1,162 @@
+"""Inputs that start no job, and inputs whose content does not count."""
+
+from typing import Any
+
+import pytest
+
+from trunkline.model.jobs import JobInfo, JobState
+
+BOTH = "cat $data $side > /pfs/out/$(basename $data)"
+
+
+def make(driver, *, script: str = BOTH, update: bool = False, **side: Any) -> None:
+    driver.pipeline(
+        "both",
+        script,
+        update=update,
+        input={
+            "cross": [
+                {"pfs": {"repo": "data", "glob": "/*"}},
+                {"pfs": {"repo": "side", "glob": "/table", **side}},
+            ]
+        },
+    )
+
+
+@pytest.fixture
+def repos(engine):
+    for repo in ("data", "side"):
+        engine.engine.repos.create_repo(repo)
+    return engine
+
+
+def counts(job: JobInfo) -> tuple[int, int]:
+    """(processed, skipped) of a job that went well."""
+    assert job.state is JobState.SUCCESS
+    return job.processed, job.skipped
+
+
+NEVER = {"propagation_spec": {"never": True}}
+
+
+def test_a_side_input_starts_no_job_and_is_read_as_it_is_then(repos) -> None:
+    make(repos, **NEVER)
+    repos.put("side", {"table": "1"})
+    quiet = list(repos.engine.jobs.list_jobs())
+    repos.put("data", {"a": "a"})
+    first = repos.job("both")
+    repos.put("side", {"table": "2"})
+    repos.put("side", {"table": "3"})
+    still = len(list(repos.engine.jobs.list_jobs()))
+    repos.put("data", {"b": "b"})
+    second = repos.job("both")
+
+    assert (quiet, still) == ([], 1)
+    assert (counts(first), counts(second)) == ((1, 0), (2, 0))
+    assert repos.tree("both") == {"a": "a3", "b": "b3"}
+    side = repos.head("side")
+    made_of = repos.engine.commits.inspect_commit("both", "master").provenance
+    assert f"side@{side}" in [str(name) for name in made_of]
+    assert repos.engine.admin.fsck().damages == ()
+
+
+def test_with_side_inputs_alone_jobs_start_when_they_are_asked_for(repos) -> None:
+    repos.put("side", {"table": "1"})
+    only = {"pfs": {"repo": "side", "glob": "/", **NEVER}}
+    repos.pipeline("copy", "cp /pfs/side/* /pfs/out/", input=only)
+    repos.job("copy")
+    repos.put("side", {"table": "2"})
+    before = repos.tree("copy")
+    repos.engine.pipelines.rerun_pipeline("copy")
+    repos.job("copy")
+
+    assert (before, repos.tree("copy")) == ({"table": "1"}, {"table": "2"})
+
+
+def test_a_repo_that_another_input_reads_too_starts_jobs(repos) -> None:
+    repos.pipeline(
+        "both",
+        "true",
+        input={
+            "cross": [
+                {"pfs": {"name": "one", "repo": "side", "glob": "/"}},
+                {"pfs": {"name": "two", "repo": "side", "glob": "/", **NEVER}},
+            ]
+        },
+    )
+    repos.put("side", {"table": "1"})
+
+    assert counts(repos.job("both")) == (1, 0)
+
+
+def test_a_pipeline_that_is_stopped_and_started_keeps_its_side_input(repos) -> None:
+    repos.put("side", {"table": "1"})
+    make(repos, **NEVER)
+    repos.engine.pipelines.stop_pipeline("both")
+    repos.engine.pipelines.start_pipeline("both")
+    before = len(list(repos.engine.jobs.list_jobs()))
+    repos.put("side", {"table": "2"})
+
+    assert len(list(repos.engine.jobs.list_jobs())) == before
+
+
+def test_an_update_can_make_an_input_a_side_input_and_back(repos) -> None:
+    repos.put("data", {"a": "a"})
+    repos.put("side", {"table": "1"})
+    make(repos)
+    make(repos, update=True, **NEVER)
+    updated = len(list(repos.engine.jobs.list_jobs()))
+    repos.put("side", {"table": "2"})
+    as_side = len(list(repos.engine.jobs.list_jobs()))
+    make(repos, update=True)
+    repos.job("both")
+    repos.put("side", {"table": "3"})
+    repos.job("both")
+
+    assert as_side == updated
+    assert repos.tree("both") == {"a": "a3"}
+
+
+def test_the_content_of_a_reference_does_not_count(repos) -> None:
+    repos.put("data", {"a": "a"})
+    repos.put("side", {"table": "1"})
+    make(repos, reference=True)
+    repos.job("both")
+    repos.put("side", {"table": "2"})
+    same = repos.job("both")
+    repos.put("data", {"b": "b"})
+    new = repos.job("both")
+    repos.engine.pipelines.rerun_pipeline("both", reprocess=True)
+    repos.job("both")
+
+    assert (counts(same), counts(new)) == ((0, 1), (1, 1))
+    assert repos.tree("both") == {"a": "a2", "b": "b2"}
+    [datum] = list(repos.engine.datums.list_datums(f"both@{same.id}"))
+    assert [given.digest == "" for given in datum.inputs] == [False, True]
+
+
+def test_the_path_of_a_reference_counts(repos) -> None:
+    repos.put("data", {"a": "a"})
+    repos.put("side", {"table": "1"})
+    spec = {"repo": "side", "glob": "/*", "reference": True}
+    repos.pipeline(
+        "both", "true", input={"cross": [{"pfs": {"repo": "data", "glob": "/"}}, {"pfs": spec}]}
+    )
+    repos.job("both")
+    repos.put("side", {"other": "2"})
+
+    assert counts(repos.job("both")) == (1, 1)
+
+
+def test_a_model_that_changes_often_matters_to_new_data_only(repos) -> None:
+    make(repos, **NEVER, reference=True)
+    repos.put("side", {"table": "1"})
+    repos.put("data", {"a": "a"})
+    repos.job("both")
+    repos.put("side", {"table": "2"})
+    repos.put("data", {"b": "b"})
+    job = repos.job("both")
+
+    assert counts(job) == (1, 1)
+    assert repos.tree("both") == {"a": "a1", "b": "b2"}
+    assert repos.engine.pipelines.inspect_pipeline("both").warnings == ()
