@@ -7,6 +7,7 @@ the tutorial of Pachyderm 1.7 as it ran for real.
 import dataclasses
 import io
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from trunkline.model.jobs import (
     JobState,
 )
 from trunkline.model.retention import RetentionInfo, RetentionReport
+from trunkline.model.runs import RunDetails, RunStep
 from trunkline.model.secrets import SecretInfo
 from trunkline.model.versions import (
     CommitInfo,
@@ -159,8 +161,6 @@ class StubOperations:
                 return found.deleted
             case "list_runs":
                 return [self._run()]
-            case "inspect_run" | "run_cron":
-                return self._run()
             case "create_file_set":
                 return FileSetInfo(root="c0de" * 16, files=1, size_bytes=1)
             case "read_file":
@@ -197,6 +197,10 @@ class StubOperations:
         match operation:
             case "list_jobs":
                 return iter(self._jobs(given))
+            case "inspect_run":
+                return self._run_details()
+            case "run_cron":
+                return self._run()
             case "inspect_job":
                 of, _, run = args[0].partition("@")
                 return next(j for j in found.jobs if (j.pipeline, j.id) == (of, run))
@@ -229,9 +233,62 @@ class StubOperations:
             if of in (None, info.pipeline) and run in (None, info.id):
                 yield info
 
+    def _run_details(self) -> RunDetails:
+        step = partial(
+            RunStep,
+            branch="master",
+            reason="",
+            created=before(60),
+            skipped=2,
+            failed=0,
+            recovered=0,
+            waits_for=(),
+        )
+        steps = (
+            step(
+                repo="training",
+                pipeline=None,
+                state="finished",
+                ready=before(60),
+                started=before(60),
+                finished=before(59),
+                waited_s=0,
+                ran_s=1,
+                total=0,
+                processed=0,
+                reads=(),
+            ),
+            step(
+                repo="inference",
+                pipeline="inference",
+                state="success",
+                ready=before(59),
+                started=before(58.75),
+                finished=before(2),
+                waited_s=0.25,
+                ran_s=56.75,
+                total=5,
+                processed=3,
+                reads=(CommitName(repo="training", id=RUN),),
+            ),
+        )
+        run = self._run()
+        return RunDetails(
+            id=run.id,
+            state=run.state,
+            created=run.created,
+            finished=run.finished,
+            duration_s=58,
+            commits=run.commits,
+            jobs=run.jobs,
+            steps=steps,
+            critical_path=("training", "inference"),
+        )
+
     def _run(self) -> RunInfo:
         return RunInfo(
             id=RUN,
+            state="success",
             created=before(60),
             finished=before(2),
             commits=(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from trunkline.api.operation import operation
 
 if TYPE_CHECKING:
+    from trunkline.model.runs import RunDetails
     from trunkline.model.versions import CommitInfo, DeletedInfo, RunInfo
 
 
@@ -136,5 +137,5 @@ class Commits(Protocol):
     @operation("GET", "/runs/{run}")
     def inspect_run(
         self, run: str, *, wait: bool = False, timeout_s: float | None = None
-    ) -> RunInfo:
-        """One run; with `wait`, once all its commits are finished. Raises TimedOut."""
+    ) -> RunDetails:
+        """One run step by step; with `wait`, once all its commits are finished. Raises TimedOut."""

@@ -107,6 +107,15 @@ def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
     return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
 
 
+def brief(seconds: float) -> str:
+    """A measured time with its fractions: 4 ms, 0.35 s, 12.4 s, then as `short_age`."""
+    if seconds < 0.1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    return short_age(seconds)
+
+
 def counted(number: int, thing: str) -> str:
     """How many things: 1 file, 2,000 files."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -4,22 +4,43 @@ import click
 
 from trunkline.cli.arguments import at_most, seconds
 from trunkline.cli.command import command, option
-from trunkline.cli.output import Table, note, show_all, show_one, when
+from trunkline.cli.output import Table, brief, counted, note, show_all, show_one, when
 from trunkline.cli.progress import waiting
 from trunkline.cli.session import operations
+from trunkline.model.jobs import JobState
+from trunkline.model.runs import RunDetails, RunStep
 from trunkline.model.versions import RunInfo
 
 _BAR_CELLS = 8
+_ENDED_WELL = ("finished", JobState.SUCCESS.value)
 
 RUNS: Table[RunInfo] = Table(
-    titles=("ID", "SUBCOMMITS", "PROGRESS", "CREATED", "MODIFIED"),
+    titles=("ID", "SUBCOMMITS", "PROGRESS", "CREATED", "MODIFIED", "STATE"),
     cells=lambda run: (
         *(run.id, str(len(run.commits)), ("▇" if run.finished else "-") * _BAR_CELLS),
-        *(when(run.created), when(run.finished)),
+        *(when(run.created), when(run.finished), run.state),
     ),
     width=0,
     padding=1,
 )
+_STEPS: Table[RunStep] = Table(
+    titles=("STEP", "STATE", "WAITED", "RAN", "PROGRESS", "WAITS FOR"),
+    cells=lambda step: (
+        *(step.repo, step.state, brief(step.waited_s), brief(step.ran_s)),
+        *(_progress(step), ", ".join(step.waits_for) or "-"),
+    ),
+    width=0,
+    padding=2,
+    trimmed=True,
+)
+
+
+def _progress(step: RunStep) -> str:
+    if step.pipeline is None:
+        return "-"
+    recovered = f" + {step.recovered}" if step.recovered else ""
+    failed = f", {step.failed} failed" if step.failed else ""
+    return f"{step.processed} + {step.skipped}{recovered} / {step.total}{failed}"
 
 
 @command(shows=True, examples=["list run -n 10"])
@@ -33,18 +54,31 @@ def list_run(number: int) -> None:
 @click.argument("run")
 @option("-w", "--wait", is_flag=True, help="Wait until all of it is finished.")
 def inspect_run(run: str, wait: bool) -> None:
-    """Show the commits and jobs of a run."""
+    """Show the commits and jobs of a run: how each ended, when, and what it waits for."""
     show_one(operations().commits.inspect_run(run, wait=wait), run_block)
 
 
-def run_block(run: RunInfo) -> str:
-    lines = [f"Run: {run.id}", f"Created: {when(run.created)}"]
+def run_block(run: RunDetails) -> str:
+    lines = [f"Run: {run.id}", f"State: {run.state}", f"Created: {when(run.created)}"]
     if run.finished is not None:
         lines.append(f"Finished: {when(run.finished)}")
-    lines.append(f"Commits: {', '.join(str(name) for name in run.commits)}")
-    if run.jobs:
-        lines.append(f"Jobs: {', '.join(f'{pipeline}@{run.id}' for pipeline in run.jobs)}")
+    lines.append(f"Duration: {brief(run.duration_s)}")
+    rows = [list(_STEPS.cells(step)) for step in run.steps]
+    lines += ["", *_STEPS.lines(rows, [0] * len(_STEPS.titles), header=True)]
+    if len(run.critical_path) > 1:
+        lines += ["", f"Critical path: {_path(run)}"]
+    for step in run.steps:
+        if step.reason and step.state not in _ENDED_WELL:
+            lines.append(f"{step.repo}: {step.state}: {step.reason}")
     return "\n".join(lines)
+
+
+def _path(run: RunDetails) -> str:
+    by_repo = {step.repo: step for step in run.steps}
+    steps = [by_repo[repo] for repo in run.critical_path]
+    named = " > ".join(f"{step.repo} {brief(step.waited_s + step.ran_s)}" for step in steps)
+    spent = sum(step.waited_s + step.ran_s for step in steps)
+    return f"{named} ({counted(len(steps), 'step')}, {brief(spent)})"
 
 
 @command(examples=["stop run 4f2a…"])

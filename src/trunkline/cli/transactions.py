@@ -4,10 +4,9 @@ import click
 
 from trunkline.cli.command import command, option
 from trunkline.cli.output import Table, note, show_all, show_one, when, write
-from trunkline.cli.runs import run_block
 from trunkline.cli.session import current, operations
 from trunkline.errors import InvalidInput
-from trunkline.model.versions import TransactionInfo
+from trunkline.model.versions import RunInfo, TransactionInfo
 
 _TRANSACTIONS: Table[TransactionInfo] = Table(
     titles=("TRANSACTION", "STARTED", "OPS"),
@@ -48,7 +47,14 @@ def finish_transaction(transaction: str | None) -> None:
     chosen = _meant(transaction)
     done = operations().transactions.finish_transaction(chosen)
     _leave(chosen)
-    show_one(done, run_block)
+    show_one(done, _made)
+
+
+def _made(run: RunInfo) -> str:
+    lines = [f"Run: {run.id}", f"Commits: {', '.join(str(name) for name in run.commits)}"]
+    if run.jobs:
+        lines.append(f"Jobs: {', '.join(f'{pipeline}@{run.id}' for pipeline in run.jobs)}")
+    return "\n".join(lines)
 
 
 @command(examples=["delete transaction"])

@@ -8,15 +8,17 @@ from itertools import takewhile
 from trunkline.db.database import Transaction
 from trunkline.engine import removal
 from trunkline.engine.change import Change, single
+from trunkline.engine.runs import run_details, run_info
 from trunkline.engine.services import Services
 from trunkline.errors import CommitFinished, HeadMoved, InvalidInput, OutputBranch
 from trunkline.files.manifest import EMPTY
 from trunkline.jobs import ledger
 from trunkline.jobs.records import open_jobs
 from trunkline.model.names import parse_address
+from trunkline.model.runs import RunDetails
 from trunkline.model.versions import CommitInfo, CommitName, DeletedInfo, Origin, RunInfo
 from trunkline.versions import branches, commits, contents, provenance, repos
-from trunkline.versions.commits import CommitRecord, RunRecord
+from trunkline.versions.commits import CommitRecord
 
 _PAGE = 200
 
@@ -253,13 +255,15 @@ class EngineCommits:
 
     def inspect_run(
         self, run: str, *, wait: bool = False, timeout_s: float | None = None
-    ) -> RunInfo:
-        for _ in self._services.waits(timeout_s, f"run {run}"):
-            with self._services.database.read() as tx:
-                info = run_info(tx, commits.get_run(tx, run))
-            if not wait or info.finished is not None:
-                break
-        return info
+    ) -> RunDetails:
+        services = self._services
+        for _ in services.waits(timeout_s, f"run {run}"):
+            with services.database.read() as tx:
+                found = commits.get_run(tx, run)
+                if not wait or found.finished is not None:
+                    break
+        with services.database.read() as tx:
+            return run_details(tx, commits.get_run(tx, run), now=services.now())
 
 
 def start_commit(
@@ -313,17 +317,6 @@ def finish_in_change(
     )
     change.opened(finished.opened)
     return finished.commit
-
-
-def run_info(tx: Transaction, run: RunRecord) -> RunInfo:
-    """A run as users see it."""
-    return RunInfo(
-        id=run.id,
-        created=run.created,
-        finished=run.finished,
-        commits=tuple(record.name for record in run.commits),
-        jobs=tuple(job.pipeline for job in ledger.jobs_of_run(tx, run.id)),
-    )
 
 
 def _is_after(number: int, record: CommitRecord) -> bool:

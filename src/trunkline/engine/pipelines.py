@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
-from trunkline.engine.commits import run_info
 from trunkline.engine.crons import run_cron
 from trunkline.engine.requirements import lock_for
+from trunkline.engine.runs import run_info
 from trunkline.engine.secrets import check_secrets
 from trunkline.engine.services import Services
 from trunkline.errors import Conflict, InUse

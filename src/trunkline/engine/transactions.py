@@ -15,6 +15,7 @@ from trunkline.engine.commits import finish_in_change, start_commit
 from trunkline.engine.files import EngineFiles, write_in_change
 from trunkline.engine.pipelines import create_pipeline, delete_pipeline, prepare
 from trunkline.engine.repos import create_repo, delete_repo
+from trunkline.engine.runs import state_of
 from trunkline.engine.services import Services
 from trunkline.engine.tags import create_due_tags, create_tag, delete_tag
 from trunkline.errors import InvalidInput, TrunklineError
@@ -122,6 +123,7 @@ class EngineTransactions:
             ends = [commit.finished for commit in made if commit.finished is not None]
             info = RunInfo(
                 id=batch.id,
+                state=state_of(made),
                 created=change.now,
                 finished=max(ends, default=change.now) if len(ends) == len(made) else None,
                 commits=tuple(commit.name for commit in made),

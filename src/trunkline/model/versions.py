@@ -167,6 +167,7 @@ class RunInfo:
     """Everything that one change set off: the commits and jobs that share its id."""
 
     id: str
+    state: str  # running, success, or failure once all is finished and a job did not succeed
     created: datetime
     finished: datetime | None
     commits: tuple[CommitName, ...]
