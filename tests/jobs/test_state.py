@@ -179,3 +179,21 @@ def test_an_egress_that_is_told_twice_changes_nothing() -> None:
     running = Progress(state=JobState.RUNNING, total=1)
 
     assert step(running, Egressed()) == (running, ())
+
+
+def test_failed_datums_that_are_tolerated_lead_to_an_output_tree_and_a_reason() -> None:
+    job = Progress(state=JobState.RUNNING, total=3, tolerated=1)
+    job, _ = step(job, DatumsEnded(failed=1, failure="datum a: exit code 1"))
+    job, actions = step(job, DatumsEnded(processed=2))
+    done, _ = step(job, Assembled())
+
+    assert (job.state, actions) == (JobState.FINISHING, (Action.ASSEMBLE,))
+    assert done.state is JobState.SUCCESS
+    assert done.reason == "datum a: exit code 1; 1 of 3 datums quarantined"
+
+
+def test_failures_that_are_taken_over_count_as_failed_from_the_beginning() -> None:
+    starting = Progress(state=JobState.STARTING, tolerated=2)
+    job, actions = step(starting, Planned(total=2, skipped=1, failed=1, failure="datum a: no"))
+
+    assert (job.state, job.failed, actions) == (JobState.FINISHING, 1, (Action.ASSEMBLE,))

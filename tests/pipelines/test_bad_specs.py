@@ -471,3 +471,21 @@ def test_the_second_spec_of_a_text_is_the_one_blamed(
 
     assert len(read(good)) == 1
     assert refusal(text).startswith("spec, line 11: pipeline must specify a transform")
+
+
+def test_a_quarantine_says_how_much_it_holds_and_has_its_branch_for_itself(
+    refusal: Refusal,
+) -> None:
+    whole = {
+        "pipeline": {"name": "a"},
+        "transform": {"cmd": ["true"]},
+        "input": {"pfs": {"repo": "data", "glob": "/*"}},
+    }
+    unsaid = whole | {"on_failure": {"quarantine": {}}}
+    taken = whole | {"on_failure": {"quarantine": {"max": 1}}, "output_branch": "errors"}
+
+    assert "'on_failure.quarantine' has no max: say how many" in refusal(json.dumps(unsaid))
+    assert "output_branch can't be 'errors'" in refusal(json.dumps(taken))
+    assert "'on_failure' must be \"fail\", not 'ignore'" in refusal(
+        json.dumps(whole | {"on_failure": "ignore"})
+    )

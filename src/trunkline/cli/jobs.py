@@ -68,7 +68,11 @@ def _progress(job: JobInfo) -> str:
 def _state(job: JobInfo) -> str:
     if job.state.ended and job.state != JobState.SUCCESS and job.reason:
         return f"{job.state.value}: {shortened(job.reason, _REASON_LETTERS)}"
-    return job.state.value
+    return (
+        f"{job.state.value}: {job.quarantined:,} quarantined"
+        if job.quarantined
+        else job.state.value
+    )
 
 
 @command(

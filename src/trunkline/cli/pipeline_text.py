@@ -32,6 +32,8 @@ def job_block(job: JobInfo, workers: Iterable[WorkerInfo]) -> str:
     ]
     if job.recovered:
         lines.append(f"Recovered: {job.recovered}")
+    if job.quarantined:
+        lines.append(f"Quarantined: {job.quarantined}")
     lines += [
         f"Total: {job.total}",
         f"Data Downloaded: {size(job.downloaded_bytes)}",

@@ -220,10 +220,14 @@ class _JobLog:
 
 def _info(job: JobRecord, planned: PlannedDatum, record: DatumRecord | None) -> DatumInfo:
     state = DatumState.STARTING if planned.fresh else DatumState.SKIPPED
+    if record is not None:
+        state = record.state
+        if state is DatumState.FAILED and job.quarantined:
+            state = DatumState.QUARANTINED
     return DatumInfo(
         job=job.name,
         id=planned.key,
-        state=record.state if record is not None else state,
+        state=state,
         inputs=datum_inputs(planned),
         tries=record.tries if record is not None else 0,
         worker=record.worker if record is not None else "",

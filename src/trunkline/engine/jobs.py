@@ -185,6 +185,7 @@ def job_info(tx: Transaction, job: JobRecord) -> JobInfo:
         failed=job.failed,
         recovered=job.recovered,
         total=job.total,
+        quarantined=job.quarantined,
         downloaded_bytes=job.downloaded_bytes,
         uploaded_bytes=job.uploaded_bytes,
         download_s=job.download_us / 1e6,

@@ -14,8 +14,8 @@ from trunkline.files.delta import DeltaId, DeltaWriter, delta_rows
 from trunkline.files.manifest import EMPTY, FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
-from trunkline.jobs.records import FinishedTree
 from trunkline.jobs.segments import decode_segment
+from trunkline.jobs.state import FinishedTree
 from trunkline.jobs.tables import JobRecord, ResultRecord
 from trunkline.pipelines import lifecycle
 from trunkline.store.chunks import ChunkId
@@ -26,7 +26,7 @@ _BATCH = 1000
 
 
 def assemble(database: Database, trees: Trees, job: JobRecord) -> FinishedTree:
-    """The stored, durable output tree of a job all of whose datums have succeeded.
+    """The stored, durable output tree of a job whose datums have ended well enough.
 
     Raises DuplicateOutput when two datums wrote one path (unless the spec merges).
     """
@@ -34,16 +34,17 @@ def assemble(database: Database, trees: Trees, job: JobRecord) -> FinishedTree:
         record = lifecycle.get(tx, job.pipeline, version=job.version)
         before = tables.good_job_before(tx, job.pipeline, job.number)
         base = _base(tx, before, job) if before else None
-        without = tables.recovered_keys(tx, before.number) if before else set()
+        without = tables.keys_without_output(tx, before.number) if before else set()
+        silent = tables.keys_without_output(tx, job.number)
     pipeline = lifecycle.spec_of(record)
-    keys = list(_keys(database, trees, job))
+    keys = [key for key in _keys(database, trees, job) if key not in silent]
     if pipeline.output_merge == "concat":
         return _concatenated(database, trees, keys)
     if before is None or base is None:
         return _changed(database, trees, EMPTY, removed=[], added=keys)
-    if before.datums_digest == job.datums_digest and not without:
+    if before.datums_digest == job.datums_digest and not without and not silent:
         return FinishedTree(root=base.root, files=base.files, size_bytes=base.size_bytes)
-    # A datum that was recovered left nothing in the base, but may have a result by now.
+    # A datum that was recovered or quarantined left nothing in the base, but may have a result now.
     old, new = set(_keys(database, trees, before)) - without, set(keys)
     removed, added = old - new, [key for key in keys if key not in old]
     if len(removed) + len(added) >= len(new) or not _all_remembered(database, removed):

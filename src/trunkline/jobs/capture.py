@@ -130,24 +130,8 @@ class Capture:
         return stored_form(self._entries)
 
     def last_words(self) -> str:
-        """The last lines that the last try printed to stderr, fit for a sentence; after `finish`.
-
-        A few lines without control characters; "" if there are none.
-        """
-        lines: list[str] = []
-        room = _WORDS_LETTERS_MAX
-        for index, (_, stream, text) in enumerate(reversed(self._entries)):
-            if stream == NOTE:
-                if index == 0:
-                    continue  # that this try failed
-                break
-            line = _presentable(text)
-            if stream == "stderr" and (line or lines):
-                room -= len(line) + 1
-                if room < 0 or len(lines) == _WORDS_LINES_MAX:
-                    break
-                lines.append(line)
-        return "\n".join(reversed(lines)).strip("\n")
+        """See `last_words`; after `finish`."""
+        return last_words((stream, text) for _, stream, text in self._entries)
 
     # --- beginning and end ------------------------------------------------------------------------
 
@@ -204,6 +188,27 @@ class Capture:
             self._on_log(self._entries[self._sent :])
             self._sent = len(self._entries)
         self._sent_at = time.monotonic()
+
+
+def last_words(entries: Iterable[tuple[str, str]]) -> str:
+    """The last lines that the last try of a log (stream, line) printed to stderr.
+
+    A few lines without control characters, fit to stand below a sentence; "" if there are none.
+    """
+    lines: list[str] = []
+    room = _WORDS_LETTERS_MAX
+    for index, (stream, text) in enumerate(reversed(list(entries))):
+        if stream == NOTE:
+            if index == 0:
+                continue  # that this try failed
+            break
+        line = _presentable(text)
+        if stream == "stderr" and (line or lines):
+            room -= len(line) + 1
+            if room < 0 or len(lines) == _WORDS_LINES_MAX:
+                break
+            lines.append(line)
+    return "\n".join(reversed(lines)).strip("\n")
 
 
 def _cost(data: bytes) -> int:

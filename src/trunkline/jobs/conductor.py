@@ -23,6 +23,7 @@ from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.planning import plan_job
 from trunkline.jobs.pool import WorkerPool
+from trunkline.jobs.quarantine import errors_tree
 from trunkline.jobs.records import apply_event, progress_of
 from trunkline.jobs.state import (
     Action,
@@ -232,9 +233,12 @@ class Conductor:
 
     def _assemble(self, job: JobRecord) -> tuple[Action, ...]:
         tree = assemble(self._database, self._trees, job)
+        errors = errors_tree(self._database, self._trees, job)
         with self._database.write() as tx:
             event = Assembled(egress=has_egress(tx, job))
-            return apply_event(tx, job.number, event, now=self._clocks.now(), tree=tree)
+            return apply_event(
+                tx, job.number, event, now=self._clocks.now(), tree=tree, errors=errors
+            )
 
     def _egress(self, job: JobRecord) -> tuple[Action, ...]:
         if not self._copy_out(job):

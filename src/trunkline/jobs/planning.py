@@ -10,7 +10,7 @@ from trunkline.db.database import Database, Transaction
 from trunkline.errors import DatumTooLarge, TooManyDatums
 from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
-from trunkline.jobs import tables
+from trunkline.jobs import quarantine, tables
 from trunkline.jobs.plan import plan_datums
 from trunkline.jobs.records import apply_event
 from trunkline.jobs.segments import SEGMENT_BYTES_MAX, encode_segment
@@ -43,7 +43,8 @@ def plan_job(
     with database.read() as tx:
         record = lifecycle.get(tx, job.pipeline, version=job.version)
         heads = input_heads(tx, job.output_repo, job.id)
-    pipeline = lifecycle.spec_of(record)
+        pipeline = lifecycle.spec_of(record)
+        carried = quarantine.carried(tx, job, pipeline)
     check_count(pipeline, heads, trees, datums_max)
 
     def key_of(datum: Datum) -> str:
@@ -68,6 +69,7 @@ def plan_job(
             most = f"{SEGMENT_BYTES_MAX:,} bytes of names"
             raise DatumTooLarge(f"datum {segment.datums[0].key}", most)
         chunk = trees.chunks.put(data)
+        carried.look_at(segment.datums, first)
         segments.append(
             SegmentRecord(
                 number=len(segments),
@@ -87,7 +89,11 @@ def plan_job(
             return ()
         tables.insert_segments(tx, job.number, segments)
         tables.set_datums_digest(tx, job.number, digest.hexdigest())
-        return apply_event(tx, job.number, Planned(total=total, skipped=total - first), now=now)
+        carried.record(tx, job.number)
+        planned = Planned(
+            total=total, skipped=total - first, failed=len(carried.taken), failure=carried.failure
+        )
+        return apply_event(tx, job.number, planned, now=now)
 
 
 def input_heads(tx: Transaction, repo: str, commit: str) -> dict[BranchName, Head | None]:

@@ -1,27 +1,27 @@
 """Jobs and their output commits, changed together: one event, one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 
 from trunkline.db.database import Transaction
 from trunkline.files.manifest import EMPTY
-from trunkline.jobs import tables
-from trunkline.jobs.state import Action, Event, Progress, Stopped, step
+from trunkline.jobs import quarantine, tables
+from trunkline.jobs.state import (
+    Action,
+    DatumsEnded,
+    Event,
+    FinishedTree,
+    Planned,
+    Progress,
+    Stopped,
+    step,
+)
 from trunkline.jobs.tables import JobRecord
 from trunkline.model.versions import is_spec_repo
 from trunkline.pipelines import lifecycle
 from trunkline.versions import commits, provenance
 from trunkline.versions.provenance import OpenedCommit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedTree:
-    """What a successful job made."""
-
-    root: str
-    files: int
-    size_bytes: int
 
 
 def open_jobs(tx: Transaction, opened: Sequence[OpenedCommit], *, now: datetime) -> list[JobRecord]:
@@ -73,15 +73,19 @@ def apply_event(
     *,
     now: datetime,
     tree: FinishedTree | None = None,
+    errors: FinishedTree | None = None,
 ) -> tuple[Action, ...]:
     """Step a job, save it, and finish its output commit if it ended.
 
+    A job that succeeds did so with `tree`; `errors` is what it quarantined, if it may do that.
     Returns the actions that are left to the caller. A job that is gone or has ended ignores it.
     """
     job = tables.job_by_number(tx, number)
     if job is None:
         return ()
     before = progress_of(job)
+    if job.failed or (isinstance(event, DatumsEnded | Planned) and event.failed):
+        before = replace(before, tolerated=quarantine.tolerated(tx, job))
     after, actions = step(before, event)
     if after != before:
         tables.save_progress(
@@ -99,6 +103,8 @@ def apply_event(
     if Action.FINISH_COMMIT in actions:
         assert tree is not None, "a job succeeds with the tree it made"
         _finish(tx, job, tree, error=None, now=now)
+        if errors is not None:
+            open_jobs(tx, quarantine.commit_errors(tx, job, errors, now=now), now=now)
     if Action.FAIL_COMMIT in actions:
         sentence = after.reason.partition("\n")[0]  # what a datum printed stays with the job
         error = f"job {job.name} ended as {after.state}: {sentence}"

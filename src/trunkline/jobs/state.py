@@ -18,7 +18,8 @@ REASON_LENGTH_MAX = 2000  # characters; the record of a job stays small
 class Progress:
     """What decides the next step of a job.
 
-    Invariant: ``skipped + processed + failed + recovered <= total``.
+    Invariant: ``skipped + processed + failed + recovered <= total``. Up to `tolerated` failed
+    datums don't fail the job: they are quarantined.
     """
 
     state: JobState
@@ -28,6 +29,7 @@ class Progress:
     processed: int = 0
     failed: int = 0
     recovered: int = 0
+    tolerated: int = 0
 
     @property
     def complete(self) -> bool:
@@ -59,8 +61,12 @@ class InputsFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
+    """Of `total` datums, `skipped` have results, and `failed` a failure that is taken over."""
+
     total: int
     skipped: int
+    failed: int = 0
+    failure: str = ""  # of the first of those
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +100,15 @@ class Egressed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedTree:
+    """A tree that a job made."""
+
+    root: str
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
     reason: str
 
@@ -118,11 +133,11 @@ def step(job: Progress, event: Event) -> tuple[Progress, tuple[Action, ...]]:
                 f"{', '.join(sorted(repos))}"
             )
             return _move(job, JobState.UNRUNNABLE, reason), (Action.FAIL_COMMIT,)
-        case Planned(total=total, skipped=skipped):
+        case Planned():
             if job.state is not JobState.STARTING:
                 return job, ()
-            running = _move(replace(job, total=total, skipped=skipped), JobState.RUNNING)
-            return _after_outcome(running)
+            planned = replace(job, total=event.total, skipped=event.skipped, failed=event.failed)
+            return _after_outcome(_move(planned, JobState.RUNNING, event.failure))
         case DatumsEnded():
             return _count(job, event)
         case Broken(reason=reason):
@@ -131,10 +146,15 @@ def step(job: Progress, event: Event) -> tuple[Progress, tuple[Action, ...]]:
             if job.state is not JobState.FINISHING:
                 return job, ()
             if egress:
-                return _move(job, JobState.EGRESSING), (Action.FINISH_COMMIT, Action.EGRESS)
-            return _move(job, JobState.SUCCESS), (Action.FINISH_COMMIT,)
+                return _move(job, JobState.EGRESSING, job.reason), (
+                    Action.FINISH_COMMIT,
+                    Action.EGRESS,
+                )
+            return _move(job, JobState.SUCCESS, job.reason), (Action.FINISH_COMMIT,)
         case Egressed():
-            return (_move(job, JobState.SUCCESS) if job.state is JobState.EGRESSING else job), ()
+            if job.state is not JobState.EGRESSING:
+                return job, ()
+            return _move(job, JobState.SUCCESS, job.reason), ()
         case Stopped(reason=reason):
             return _move(job, JobState.KILLED, reason), _given_up(job)
         case _:
@@ -176,9 +196,10 @@ def _count(job: Progress, event: DatumsEnded) -> tuple[Progress, tuple[Action, .
 def _after_outcome(job: Progress) -> tuple[Progress, tuple[Action, ...]]:
     if not job.complete:
         return job, (Action.LEASE,)
-    if job.failed:
-        return _move(job, JobState.FAILURE, _with_count(job)), (Action.FAIL_COMMIT,)
-    return _move(job, JobState.FINISHING), (Action.ASSEMBLE,)
+    reason = _with_count(job) if job.failed else ""
+    if job.failed > job.tolerated:
+        return _move(job, JobState.FAILURE, reason), (Action.FAIL_COMMIT,)
+    return _move(job, JobState.FINISHING, reason), (Action.ASSEMBLE,)
 
 
 def _failure(event: DatumsEnded) -> str:
@@ -191,10 +212,14 @@ def _failure(event: DatumsEnded) -> str:
 
 
 def _with_count(job: Progress) -> str:
-    """The reason of a job that fails, with how many of its datums did."""
+    """The reason of a job whose datums failed, with how many did and what that means."""
     sentence, below, words = job.reason.partition("\n")
     noun = "datum" if job.total == 1 else "datums"
-    return f"{sentence}; {job.failed:,} of {job.total:,} {noun} failed{below}{words}"
+    verb = "failed"
+    if job.tolerated:
+        well = job.failed <= job.tolerated
+        verb = "quarantined" if well else f"failed, and at most {job.tolerated:,} may"
+    return f"{sentence}; {job.failed:,} of {job.total:,} {noun} {verb}{below}{words}"
 
 
 def _move(job: Progress, state: JobState, reason: str = "") -> Progress:

@@ -45,6 +45,7 @@ class DatumState(StrEnum):
     SKIPPED = "skipped"
     RECOVERED = "recovered"
     FAILED = "failed"
+    QUARANTINED = "quarantined"  # failed, without failing its job; recorded as failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ class JobInfo:
     process_s: float
     upload_s: float
     spec: dict[str, object]  # the effective spec, inputs with the commits they were resolved to
+    quarantined: int = 0  # of the failed ones: those that did not fail the job
     packages: tuple[str, ...] = ()  # Python packages as they were locked
 
 

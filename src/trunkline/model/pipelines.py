@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from trunkline.values import dataclass, field
 
+ERRORS_BRANCH = "errors"  # of an output repo: what its jobs quarantined
+
 
 class PipelineState(StrEnum):
     STARTING = "starting"
@@ -155,6 +157,7 @@ class PipelineSpec:
     output_merge: str  # "error" or "concat"
     autoscaling: bool
     reprocess_every_job: bool
+    quarantined_max: int  # datums of a job that may fail without failing it
     requests: Resources
     limits: Resources
     document: dict[str, object]

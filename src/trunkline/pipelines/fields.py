@@ -134,6 +134,14 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
             "two datums that write one path: `error` fails the job, `concat` joins the contents "
             "in the order of the datums, as 1.7 does",
         ),
+        Field(
+            "on_failure",
+            Either(Text(("fail",)), Message("on_failure")),
+            OURS,
+            _USED,
+            "fail",
+            "what a failed datum does to its job: fail it, or be quarantined",
+        ),
         Field("datum_tries", Whole(most=1000), BOTH, _USED, "3", "tries before a datum fails"),
         Field("datum_timeout", Duration(), BOTH, _USED, "none", "longest time for one try"),
         Field("job_timeout", Duration(), BOTH, _USED, "none", "longest time for a job"),
@@ -212,6 +220,26 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("maximum_expected_uptime", Duration(), NEW, _KEPT, "none", "alerts"),
         Field("determined", Message("determined"), NEW, _KEPT, "none", "Determined workspaces"),
         Field("build", Message("build"), OLD, _KEPT, "none", "use `transform.code`"),
+    ),
+    "on_failure": (
+        Field(
+            "quarantine",
+            Message("quarantine"),
+            OURS,
+            _USED,
+            "none",
+            "failed datums are left out of the output and committed on the branch `errors`",
+        ),
+    ),
+    "quarantine": (
+        Field(
+            "max",
+            Whole(least=1, most=10_000),
+            OURS,
+            _USED,
+            "required",
+            "if more datums of a job fail, the job does",
+        ),
     ),
     "pipeline": (
         Field("name", _T, BOTH, _USED, "required", "name of the pipeline and its output repo"),

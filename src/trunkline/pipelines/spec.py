@@ -21,6 +21,7 @@ from trunkline.model.names import (
     full_name,
 )
 from trunkline.model.pipelines import (
+    ERRORS_BRANCH,
     Egress,
     Parallelism,
     PipelineDraft,
@@ -172,6 +173,7 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         output_merge=_text(document, "output_merge") or "error",
         autoscaling=bool(document.get("autoscaling") or document.get("standby")),
         reprocess_every_job=document.get("reprocess_spec") == "every_job",
+        quarantined_max=_quarantined_max(document),
         requests=_resources(document, "resource_requests"),
         limits=_resources(document, "resource_limits"),
         document=document,
@@ -349,6 +351,27 @@ def _parallelism(document: Document) -> Parallelism:
     if not constant and not coefficient:
         constant = 1
     return Parallelism(constant=constant, coefficient=coefficient)
+
+
+def _quarantined_max(document: Document) -> int:
+    given = document.get("on_failure") or "fail"
+    if isinstance(given, str):
+        return 0
+    quarantine = cast(dict[str, Document], given).get("quarantine") or {}
+    if not quarantine.get("max"):
+        path = ("on_failure", "quarantine")
+        raise Fault(
+            f"{dotted(path)} has no max: say how many datums of a job may fail, such as "
+            '{"quarantine": {"max": 10}}',
+            path=path,
+        )
+    if _output_branch(document) == ERRORS_BRANCH:
+        raise Fault(
+            f"output_branch can't be {ERRORS_BRANCH!r} where datums are quarantined: their inputs "
+            "go to that branch",
+            path=("output_branch",),
+        )
+    return cast(int, quarantine["max"])
 
 
 def _resources(document: Document, name: str) -> Resources:

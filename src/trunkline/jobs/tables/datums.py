@@ -97,8 +97,11 @@ def datums_at(tx: Transaction, job: int, first: int, until: int) -> dict[int, Da
     return {record.position: record for record in map(_datum, rows)}
 
 
-def recovered_keys(tx: Transaction, job: int) -> set[str]:
-    rows = tx.rows("SELECT key FROM datum WHERE job = :job AND state = 'recovered'", job=job)
+def keys_without_output(tx: Transaction, job: int) -> set[str]:
+    """Of the datums that a job ran, those that were recovered or failed."""
+    rows = tx.rows(
+        "SELECT key FROM datum WHERE job = :job AND state IN ('recovered', 'failed')", job=job
+    )
     return {str(key) for (key,) in rows}
 
 

@@ -51,6 +51,11 @@ class JobRecord:
         return f"{self.pipeline}@{self.id}"
 
     @property
+    def quarantined(self) -> int:
+        """How many datums failed without failing the job."""
+        return self.failed if self.state is JobState.SUCCESS else 0
+
+    @property
     def fresh(self) -> int:
         """How many datums have to be processed."""
         return self.total - self.skipped
