@@ -1,7 +1,10 @@
 """How the answers of why, impact and explain look."""
 
+import dataclasses
+
 from cli_answers import NOW, RUN
 
+from trunkline.model.jobs import DatumInput
 from trunkline.model.lineage import DatumOrigin, ImpactStep, PutOrigin, WhyStep
 from trunkline.model.versions import FileInfo, FileType
 
@@ -117,3 +120,19 @@ def test_a_question_needs_a_file(cli, stub) -> None:
     assert result.status == 2
     assert "does not name a file; write repo@branch:/path" in result.err
     assert cli("why", "train@master:/x", "--depth", "-1").status == 2
+
+
+def test_a_datum_of_very_many_files_shows_the_first(cli, stub) -> None:
+    reason = stub.explained["explain_datum"]
+    given = DatumInput(
+        name="days", repo="days", commit=RUN, path="x", type="file", size_bytes=1, digest="ab" * 32
+    )
+    stub.explained["explain_datum"] = dataclasses.replace(
+        reason, inputs=(given,) * 1030, changes=reason.changes * 10
+    )
+
+    lines = cli("explain", "datum", f"train@{RUN}", "bbbb").out.splitlines()
+
+    assert lines[1] == f"  days: days@{RUN}:/x"
+    assert lines[21:24] == ["  and 1,010 more", "  it differs", "    env A: 1"]
+    assert lines[-1] == "    and 10 more"

@@ -24,6 +24,7 @@ from trunkline.model.versions import FileInfo, FileType, spec_branch
 
 _ID_SHOWN = 12  # letters of digests and of ids of datums, which commands find by their beginning
 _CODE_SHOWN = 100
+_LINES_SHOWN = 20
 _DIGESTS = frozenset({"input", "code", "salt"})  # parts whose values are digests
 
 _depth = option(
@@ -108,15 +109,23 @@ def _job_block(reason: JobReason) -> str:
 
 
 def _datum_block(reason: DatumReason) -> str:
+    given = [f"  {file.name}: {file.repo}@{file.commit}:/{file.path}" for file in reason.inputs]
     lines = [
         f"datum {reason.datum[:_ID_SHOWN]} of {reason.job} ({reason.state}): {reason.cause.value}",
-        *(f"  {given.name}: {given.repo}@{given.commit}:/{given.path}" for given in reason.inputs),
+        *_first(given, "  "),
         f"  {reason.sentence}",
     ]
     if reason.changes and reason.cause is Cause.SKIPPED:
         lines.append(f"  since job {reason.before}:")
-    lines += [f"    {_change(change)}" for change in reason.changes]
+    lines += _first([f"    {_change(change)}" for change in reason.changes], "    ")
     return "\n".join(lines)
+
+
+def _first(lines: list[str], margin: str) -> list[str]:
+    """As many lines as a person reads, and how many more there are: a group can be large."""
+    if len(lines) <= _LINES_SHOWN:
+        return lines
+    return [*lines[:_LINES_SHOWN], f"{margin}and {len(lines) - _LINES_SHOWN:,} more"]
 
 
 def _pipeline_block(reason: PipelineReason) -> str:
