@@ -144,7 +144,7 @@ def imports_of(path: Path) -> Iterator[str]:
 
 
 def test_only_db_imports_a_sql_driver() -> None:
-    drivers = {"sqlite3", "psycopg", "apsw"}
+    drivers = {"sqlite3", "psycopg", "apsw", "sqlalchemy"}
     users = [
         name_of(path)
         for path in modules()

@@ -49,6 +49,7 @@ class Config:
     retention_interval_s: float = 3600.0  # TRUNKLINE_RETENTION_INTERVAL_S; 0: only on demand
     results_kept_s: float = 30 * 86400.0  # TRUNKLINE_RESULTS_KEPT_S: of datums no job needs now
     file_sets_kept_s: float = 86400.0  # TRUNKLINE_FILE_SETS_KEPT_S: uploads that nothing uses
+    sql_password: str = ""  # PACHYDERM_SQL_PASSWORD: of databases whose egress names no secret
     egress_retry_s: float = 5.0  # TRUNKLINE_EGRESS_RETRY_S: before the 2nd try; 4 times that, 3rd
     output_bytes_max: int | None = None  # TRUNKLINE_OUTPUT_BYTES_MAX: per datum; None: the disk
     fetch_allow: str = ""  # TRUNKLINE_FETCH_ALLOW: hosts, networks, buckets the server fetches from
@@ -130,6 +131,7 @@ def load(
         retention_interval_s=_number(env, "TRUNKLINE_RETENTION_INTERVAL_S", 3600.0, zero=True),
         results_kept_s=_number(env, "TRUNKLINE_RESULTS_KEPT_S", 30 * 86400.0, zero=True),
         file_sets_kept_s=_number(env, "TRUNKLINE_FILE_SETS_KEPT_S", 86400.0),
+        sql_password=env.get("PACHYDERM_SQL_PASSWORD") or "",
         egress_retry_s=_number(env, "TRUNKLINE_EGRESS_RETRY_S", 5.0, zero=True),
         output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),
         log_bytes_max=_whole(env, "TRUNKLINE_LOG_BYTES_MAX") or 16 * 1024 * 1024,

@@ -34,14 +34,30 @@ def parquet_tables(old: Content, new: Content) -> Tables:
     )
 
 
-def _opened(content: Content) -> Any:
+def rows_of(data: bytes) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file, each with its values by column; raises NotComparable."""
+    pyarrow = _library()
+    try:
+        with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(pyarrow.py_buffer(data))) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                yield from batch.to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise _unreadable(error) from error
+
+
+def _library() -> Any:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise NotComparable(
-            "comparing Parquet files needs pyarrow: pip install 'trunkline[parquet]'"
+            "reading Parquet files needs pyarrow: pip install 'trunkline[parquet]'"
         ) from error
+    return pyarrow
+
+
+def _opened(content: Content) -> Any:
+    pyarrow = _library()
     if content.size_bytes > FILE_BYTES_MAX:
         raise NotComparable(f"Parquet files above {FILE_BYTES_MAX:,} bytes are not read")
     data = pyarrow.py_buffer(content.part(0, content.size_bytes))

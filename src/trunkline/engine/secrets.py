@@ -44,11 +44,7 @@ class EngineSecrets:
     def delete_secret(self, name: str, *, force: bool = False) -> None:
         with self._services.database.read() as tx:
             specs = [lifecycle.spec_of(record) for record in lifecycle.list_pipelines(tx)]
-        users = [
-            spec.name
-            for spec in specs
-            if any(secret.name == name for secret in spec.transform.secrets)
-        ]
+        users = [spec.name for spec in specs if any(secret.name == name for secret in spec.secrets)]
         if users and not force:
             raise InUse(
                 f"secret '{name}' can't be deleted: it is needed by {', '.join(sorted(users))}; "
@@ -63,7 +59,7 @@ def check_secrets(config: Config, pipeline: PipelineSpec) -> None:
 
     Raises NotFound and NotSupported.
     """
-    uses = pipeline.transform.secrets
+    uses = pipeline.secrets
     SecretStore(config.home).check(uses)
     mounted = next((use.mount_path for use in uses if use.mount_path), "")
     if not mounted or config.isolation == NAMESPACE:

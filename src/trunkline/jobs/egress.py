@@ -11,13 +11,18 @@ from collections.abc import Callable
 
 from trunkline.config import Config
 from trunkline.db.database import Database, Transaction
+from trunkline.db.foreign import fill_tables
 from trunkline.errors import OperationFailed, TrunklineError
 from trunkline.fetch.storing import Interrupted, parse_target, put_files
 from trunkline.fetch.urls import without_secrets
 from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
+from trunkline.jobs.egress_tables import tables_of
+from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.tables import JobRecord
+from trunkline.model.pipelines import Egress as Wanted
+from trunkline.model.pipelines import SecretUse
 from trunkline.pipelines import lifecycle
 from trunkline.versions import commits
 
@@ -60,12 +65,7 @@ class Egress:
             try:
                 if attempt and self._stopping.wait(pause_s * 4 ** (attempt - 1)):
                     return False
-                put_files(
-                    parse_target(spec.egress.url),
-                    self._trees.contents(root),
-                    plain_http=self._config.object_store_http,
-                    cancelled=unwanted,
-                )
+                self._copy(spec.egress, root, unwanted)
                 return True
             except Interrupted:
                 return False
@@ -73,6 +73,33 @@ class Egress:
                 problem = str(error)
                 _log.warning("job %s: egress to %s failed: %s", job.name, where, problem)
         raise OperationFailed(f"egress to {where} failed {TRIES} times: {problem}")
+
+    def _copy(self, egress: Wanted, root: RootId, unwanted: Callable[[], bool]) -> None:
+        files = self._trees.contents(root)
+        if not egress.format:
+            target = parse_target(egress.url)
+            plain_http = self._config.object_store_http
+            put_files(target, files, plain_http=plain_http, cancelled=unwanted)
+            return
+
+        def check() -> None:
+            if unwanted():
+                raise Interrupted
+
+        fill_tables(
+            egress.url,
+            password=self._password(egress),
+            tables=tables_of(files, egress.format, egress.columns),
+            check=check,
+        )
+
+    def _password(self, egress: Wanted) -> str:
+        if not egress.secret:
+            return self._config.sql_password
+        use = SecretUse(name=egress.secret, key=egress.secret_key)
+        secrets = SecretStore(self._config.home)
+        secrets.check([use])
+        return secrets.read(use.name).values[use.key].decode("utf-8", "replace").strip()
 
     def _unwanted(self, number: int) -> Callable[[], bool]:
         """Whether the server stops, or the job has been stopped."""

@@ -135,7 +135,11 @@ class Resources:
 class Egress:
     """Where the output of each job is copied to once its commit is finished."""
 
-    url: str  # of an object store, or file:///path
+    url: str  # of an object store, or file:///path; with a format, of a database
+    format: str = ""  # of the files whose rows go into tables: CSV, JSON or PARQUET
+    columns: tuple[str, ...] = ()  # to take; none: all
+    secret: str = ""  # that has the password of the database
+    secret_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +166,14 @@ class PipelineSpec:
     limits: Resources
     document: dict[str, object]
     egress: Egress | None = None
+
+    @property
+    def secrets(self) -> tuple[SecretUse, ...]:
+        """All secrets that have to be there."""
+        if self.egress is None or not self.egress.secret:
+            return self.transform.secrets
+        use = SecretUse(name=self.egress.secret, key=self.egress.secret_key)
+        return (*self.transform.secrets, use)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -438,21 +438,21 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
     "egress": (
         Field("URL", _T, BOTH, _USED, "none", "object store, or `file:///path`"),
         Field("object_storage", Message("object_storage"), NEW, _USED, "none", "the same"),
-        Field("sql_database", Message("sql_database"), NEW, _KEPT, "none", "tables to fill"),
+        Field("sql_database", Message("sql_database"), NEW, _USED, "none", "tables to fill"),
     ),
     "object_storage": (Field("url", _T, NEW, _USED, "required", "as `URL`"),),
     "sql_database": (
-        Field("url", _T, NEW, _KEPT, "required", "database"),
-        Field("file_format", Message("file_format"), NEW, _KEPT, "required", "how to read"),
-        Field("secret", Message("egress_secret"), NEW, _KEPT, "none", "its password"),
+        Field("url", _T, NEW, _USED, "required", "database"),
+        Field("file_format", Message("file_format"), NEW, _USED, "required", "how to read"),
+        Field("secret", Message("egress_secret"), NEW, _USED, "none", "its password"),
     ),
     "file_format": (
-        Field("type", Text(("CSV", "JSON", "PARQUET")), NEW, _KEPT, "required", "format"),
-        Field("columns", ListOf(_T), NEW, _KEPT, "[]", "columns to take"),
+        Field("type", Text(("CSV", "JSON", "PARQUET")), NEW, _USED, "required", "format"),
+        Field("columns", ListOf(_T), NEW, _USED, "[]", "columns to take"),
     ),
     "egress_secret": (
-        Field("name", _T, NEW, _KEPT, "required", "name of the secret"),
-        Field("key", _T, NEW, _KEPT, "required", "key in the secret"),
+        Field("name", _T, NEW, _USED, "required", "name of the secret"),
+        Field("key", _T, NEW, _USED, "required", "key in the secret"),
     ),
     "service": (
         Field("internal_port", Whole(most=65535), BOTH, _KEPT, "required", "port inside"),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from trunkline.db.foreign import check_database_url
 from trunkline.errors import InvalidInput, InvalidSpec, shown
 from trunkline.fetch.storing import parse_target
 from trunkline.model.names import (
@@ -186,7 +187,20 @@ def _egress(document: Document) -> Egress | None:
     given = cast(Document, document.get("egress") or {})
     store = cast(Document, given.get("object_storage") or {})
     url = _text(given, "URL") or _text(store, "url")
-    return Egress(url=url) if url else None
+    if url:
+        return Egress(url=url)
+    database = cast(Document, given.get("sql_database") or {})
+    file_format = cast(Document, database.get("file_format") or {})
+    if not database or not file_format.get("type"):
+        return None
+    secret = cast(Document, database.get("secret") or {})
+    return Egress(
+        url=_text(database, "url"),
+        format=_text(file_format, "type"),
+        columns=tuple(cast(list[str], file_format.get("columns") or [])),
+        secret=_text(secret, "name"),
+        secret_key=_text(secret, "key"),
+    )
 
 
 def _check_egress(document: Document, egress: Egress | None) -> None:
@@ -196,11 +210,19 @@ def _check_egress(document: Document, egress: Egress | None) -> None:
     if given and len(targets) != 1:
         problem = "egress needs exactly one of `URL`, `object_storage` and `sql_database`"
         raise Fault(problem, path=("egress",))
-    if targets == ["object_storage"] and egress is None:
-        raise Fault("egress.object_storage needs a `url`", path=("egress", "object_storage"))
+    if given and egress is None:
+        needed = {"object_storage": "a `url`", "sql_database": "a `file_format` with a `type`"}
+        problem = f"egress.{targets[0]} needs {needed[targets[0]]}"
+        raise Fault(problem, path=("egress", targets[0]))
     if egress is not None:
+        if egress.secret and not egress.secret_key:
+            place = ("egress", "sql_database", "secret")
+            raise Fault("egress.sql_database.secret needs a `key`", path=place)
         try:
-            parse_target(egress.url)
+            if egress.format:
+                check_database_url(egress.url)
+            else:
+                parse_target(egress.url)
         except InvalidInput as error:
             path = ("egress", *targets, *(["url"] if targets != ["URL"] else []))
             raise Fault(str(error), path=path) from error

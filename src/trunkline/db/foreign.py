@@ -1,0 +1,219 @@
+"""Tables of somebody else's database, filled anew in one transaction; through SQLAlchemy.
+
+The tables are there before: what they contained is deleted, and rows are inserted, each value as
+its column's type has it. Everything of it happens, or nothing.
+"""
+
+import datetime
+import decimal
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from trunkline.errors import (
+    InvalidInput,
+    NotFound,
+    NotSupported,
+    OperationFailed,
+    Unavailable,
+    plain,
+    shown,
+)
+
+# scheme → the dialect and driver that are used for it; `scheme+driver` names another driver
+_DIALECTS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "snowflake": "snowflake",
+    "sqlite": "sqlite",
+}
+_ROWS = 1000  # of an INSERT
+_REASON_CHARACTERS = 500
+_TRUE, _FALSE = frozenset({"true", "t", "1", "yes"}), frozenset({"false", "f", "0", "no"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignRow:
+    """A row from a file: values by column, or in the order of the table's columns."""
+
+    where: str  # for sentences: file and line
+    values: Mapping[str, Any] | Sequence[Any]
+
+
+def check_database_url(text: str) -> None:
+    """Raise InvalidInput for a URL that leads to no kind of database that is known."""
+    scheme, mark, rest = text.partition("://")
+    dialect = scheme.partition("+")[0]
+    if not mark or dialect not in _DIALECTS or not rest:
+        raise InvalidInput(
+            "the URL of a database begins with postgresql://, mysql://, snowflake:// or "
+            f"sqlite:///, not {shown(scheme, 30)}"
+        )
+
+
+def fill_tables(
+    url: str,
+    *,
+    password: str,
+    tables: Iterable[tuple[str, Iterable[ForeignRow]]],
+    check: Callable[[], None],
+) -> int:
+    """Replace the rows of each table; how many rows there are now.
+
+    A table that comes again is added to. `password` is used if the URL has none. `check` is called
+    now and then; what it raises undoes everything. Raises NotSupported without library or driver,
+    NotFound for a table or column that is not there, InvalidInput for a value that does not fit,
+    Unavailable and OperationFailed with what the database says.
+    """
+    sqlalchemy = _library()
+    try:
+        engine = sqlalchemy.create_engine(_target(sqlalchemy, url, password))
+    except ImportError as error:
+        raise NotSupported(f"the driver of the database is not installed ({error})") from error
+    except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
+        raise InvalidInput(f"the URL of the database can't be read: {_said(error)}") from None
+    try:
+        with engine.begin() as connection:
+            return _Filling(sqlalchemy, connection, check).fill(tables)
+    except sqlalchemy.exc.OperationalError as error:
+        raise Unavailable(f"the database says: {_said(error)}") from None
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise OperationFailed(f"the database says: {_said(error)}") from None
+    finally:
+        engine.dispose()
+
+
+class _Filling:
+    """One transaction."""
+
+    def __init__(self, sqlalchemy: Any, connection: Any, check: Callable[[], None]) -> None:
+        self._sqlalchemy = sqlalchemy
+        self._connection = connection
+        self._check = check
+        self._tables: dict[str, Any] = {}
+
+    def fill(self, tables: Iterable[tuple[str, Iterable[ForeignRow]]]) -> int:
+        count = 0
+        for name, rows in tables:
+            self._check()
+            table = self._table(name)
+            source = iter(rows)
+            while batch := list(islice(source, _ROWS)):
+                self._connection.execute(table.insert(), [self._fitted(table, r) for r in batch])
+                count += len(batch)
+                self._check()
+        return count
+
+    def _table(self, name: str) -> Any:
+        """The table as the database has it, emptied when it is first met."""
+        found = self._tables.get(name)
+        if found is None:
+            schema, _, bare = name.rpartition(".")
+            try:
+                found = self._sqlalchemy.Table(
+                    bare,
+                    self._sqlalchemy.MetaData(),
+                    schema=schema or None,
+                    autoload_with=self._connection,
+                )
+            except self._sqlalchemy.exc.NoSuchTableError:
+                raise NotFound(
+                    f"the database has no table '{name}', which a directory of the output names; "
+                    "create it first"
+                ) from None
+            self._connection.execute(found.delete())
+            self._tables[name] = found
+        return found
+
+    def _fitted(self, table: Any, row: ForeignRow) -> dict[str, Any]:
+        """All columns that the row has a value for, so that rows of a batch go together."""
+        columns = list(table.columns)
+        if isinstance(row.values, Mapping):
+            known = {column.name for column in columns}
+            for name in row.values:
+                if name not in known:
+                    raise NotFound(f"{row.where}: the table '{table.name}' has no column '{name}'")
+            pairs = [(column, row.values.get(column.name)) for column in columns]
+        else:
+            if len(row.values) != len(columns):
+                raise InvalidInput(
+                    f"{row.where}: there are {len(row.values)} values, and the table "
+                    f"'{table.name}' has {len(columns)} columns"
+                )
+            pairs = list(zip(columns, row.values, strict=True))
+        return {column.name: _value(column, value, row.where) for column, value in pairs}
+
+
+def _value(column: Any, value: Any, where: str) -> Any:
+    """A value as the column's type wants it; text is read, other values are taken as they are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        wanted = column.type.python_type
+    except NotImplementedError:
+        wanted = str
+    if wanted is str:
+        return value
+    if not value:
+        return None
+    try:
+        read: Callable[[str], Any] = _READ.get(wanted, str)
+        return read(value)
+    except (ValueError, ArithmeticError, KeyError):
+        raise InvalidInput(
+            f"{where}: {shown(value, 40)} does not fit the column '{column.name}', which is "
+            f"{column.type}"
+        ) from None
+
+
+def _truth(text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered in _TRUE:
+        return True
+    if lowered in _FALSE:
+        return False
+    raise ValueError(text)
+
+
+_READ: dict[type, Callable[[str], Any]] = {
+    bool: _truth,
+    int: int,
+    float: float,
+    decimal.Decimal: decimal.Decimal,
+    bytes: str.encode,
+    datetime.datetime: datetime.datetime.fromisoformat,
+    datetime.date: datetime.date.fromisoformat,
+    datetime.time: datetime.time.fromisoformat,
+    dict: json.loads,
+    list: json.loads,
+}
+
+
+def _library() -> Any:
+    try:
+        import sqlalchemy
+    except ImportError as error:
+        raise NotSupported(
+            "databases need the extra 'sql'; install trunkline[sql] and the driver of the database "
+            "(psycopg, pymysql, snowflake-sqlalchemy) on the machine of the server"
+        ) from error
+    return sqlalchemy
+
+
+def _target(sqlalchemy: Any, url: str, password: str) -> Any:
+    scheme, _, rest = url.partition("://")
+    found = sqlalchemy.make_url(f"{_DIALECTS.get(scheme, scheme)}://{rest}")
+    if password and found.username and not found.password:
+        found = found.set(password=password)
+    return found
+
+
+def _said(error: Exception) -> str:
+    """What the database said, without the statement and its values, which may be long or secret."""
+    text = str(getattr(error, "orig", None) or error).strip()
+    text = re.sub(r"\s+", " ", text)
+    return plain(text)[:_REASON_CHARACTERS]
