@@ -7,6 +7,11 @@ from dataclasses import dataclass, replace
 from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.crons import run_cron
+from trunkline.engine.pipeline_inputs import (
+    drop_trigger_branches,
+    make_cron_repos,
+    set_triggers,
+)
 from trunkline.engine.requirements import lock_for
 from trunkline.engine.runs import run_info
 from trunkline.engine.secrets import check_secrets
@@ -22,7 +27,7 @@ from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineSpec,
 from trunkline.model.versions import BranchName, DeletedInfo, RunInfo, spec_branch
 from trunkline.pipelines import crons, lifecycle
 from trunkline.pipelines.datums import Head
-from trunkline.pipelines.inputs import branches_of, cron_leaves, quiet_branches
+from trunkline.pipelines.inputs import branches_of, quiet_branches
 from trunkline.pipelines.liveness import has_code
 from trunkline.pipelines.requirements import Lock
 from trunkline.pipelines.spec import draft, read_specs, spec_from_document
@@ -210,9 +215,9 @@ def create_pipeline(
         reprocess=reprocess,
         keep_results=keep_results,
     )
-    before = None if previous is None else lifecycle.spec_of(previous).output_branch
-    made = _make_cron_repos(change, pipeline)
-    _prepare_branches(change, pipeline, previous_branch=before)
+    before = None if previous is None else lifecycle.spec_of(previous)
+    made = make_cron_repos(change, pipeline)
+    _prepare_branches(change, pipeline, previous=before)
     specs = spec_branch(pipeline.name)
     head = branches.branch_head(tx, specs.repo, specs.branch)
     files, size = services.trees.totals(prepared.root)
@@ -243,6 +248,8 @@ def create_pipeline(
     crons.follow(tx, pipeline, owned=made, now=change.now)
     if record.state is not PipelineState.PAUSED:
         _connect(change, pipeline)
+    if before is not None:
+        drop_trigger_branches(change, before, pipeline)
     change.warm.append(pipeline.name)
 
 
@@ -275,24 +282,8 @@ def _store_spec(services: Services, pipeline: PipelineSpec, code: str, lock: Loc
     return root
 
 
-def _make_cron_repos(change: Change, pipeline: PipelineSpec) -> list[str]:
-    """Make the repos that ticks go to, and are not there yet; returns those."""
-    tx, made = change.tx, []
-    for leaf, _ in cron_leaves(pipeline.input):
-        if lifecycle.find(tx, leaf.repo) is not None:
-            raise Conflict(
-                f"the ticks of cron input '{leaf.name}' can't go to repo '{leaf.repo}', which has "
-                "the output of a pipeline; give the input another `repo`"
-            )
-        if not repos.repo_exists(tx, leaf.repo):
-            description = f"Ticks of pipeline {pipeline.name}."
-            repos.create_repo(tx, leaf.repo, description=description, now=change.now)
-            made.append(leaf.repo)
-    return made
-
-
 def _prepare_branches(
-    change: Change, pipeline: PipelineSpec, *, previous_branch: str | None
+    change: Change, pipeline: PipelineSpec, *, previous: PipelineSpec | None
 ) -> None:
     """Make the branches that a pipeline needs; its output branch is derived from nothing yet.
 
@@ -307,8 +298,8 @@ def _prepare_branches(
         repos.create_repo(
             tx, pipeline.name, description=f"Output of pipeline {pipeline.name}.", now=now
         )
-    for branch in {previous_branch, pipeline.output_branch} - {None}:
-        assert branch is not None
+    before = pipeline if previous is None else previous
+    for branch in {before.output_branch, pipeline.output_branch}:
         branches.set_provenance(tx, pipeline.name, branch, [], now=now)
     stop_jobs(
         tx,
@@ -316,6 +307,7 @@ def _prepare_branches(
         reason=f"pipeline '{pipeline.name}' was updated",
         now=now,
     )
+    set_triggers(change, pipeline)
 
 
 def _connect(change: Change, pipeline: PipelineSpec) -> None:
@@ -364,6 +356,7 @@ def delete_pipeline(change: Change, name: str, *, force: bool, keep_repo: bool) 
         stop_readers(tx, repo, now=change.now)
         trash.keep_repo(tx, entry, repo)
         repos.delete_repo(tx, repo, force=force or number == 0, now=change.now)
+    drop_trigger_branches(change, pipeline, None, entry=entry)
     specs = spec_branch(name)
     trash.keep_branch(tx, entry, specs)
     branches.delete_branch(tx, specs.repo, specs.branch, force=True)

@@ -6,6 +6,7 @@ Field names are those of Pachyderm's pipeline specification (1.7 and 2.x), in sn
 from datetime import datetime
 from enum import StrEnum
 
+from trunkline.model.versions import BranchTrigger
 from trunkline.values import dataclass, field
 
 ERRORS_BRANCH = "errors"  # of an output repo: what its jobs quarantined
@@ -48,6 +49,7 @@ class PfsInput:
     outer_join: bool = False
     group_by: str = ""  # the same in a group
     quiet: bool = False  # `propagation_spec: {never: true}`: its commits start no job
+    trigger: BranchTrigger | None = None  # when `branch` moves; it was made for this, mostly
     reference: bool = False  # its content does not count in the datum's key
 
 

@@ -352,7 +352,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("lazy", _B, BOTH, _KEPT, "false", "files are there in full before `cmd` starts"),
         Field("empty_files", _B, BOTH, _USED, "false", "files are there, without their content"),
         Field("s3", _B, NEW, _KEPT, "false", "reading the input through S3"),
-        Field("trigger", Message("trigger"), NEW, _KEPT, "none", "every commit is processed"),
+        Field("trigger", Message("trigger"), NEW, _USED, "none", "which commits are processed"),
         Field(
             "propagation_spec",
             Message("propagation_spec"),
@@ -367,12 +367,12 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("never", _B, NEW, _USED, "false", "new commits of this input start no job"),
     ),
     "trigger": (
-        Field("branch", _T, NEW, _KEPT, '""', "branch to watch"),
-        Field("all", _B, NEW, _KEPT, "false", "all conditions at once"),
-        Field("size", Quantity(), NEW, _KEPT, "none", "so much new data"),
-        Field("commits", Whole(), NEW, _KEPT, "none", "so many new commits"),
-        Field("rate_limit_spec", _T, NEW, _KEPT, '""', "at most so often"),
-        Field("cron_spec", _T, NEW, _KEPT, '""', "at these times"),
+        Field("branch", _T, NEW, _USED, "the input's", "branch to watch"),
+        Field("all", _B, NEW, _USED, "false", "all conditions have to be met; else one is enough"),
+        Field("size", _T, NEW, _USED, "none", 'so much new data: "100MB", "64MiB"'),
+        Field("commits", Whole(), NEW, _USED, "none", "so many new commits"),
+        Field("rate_limit_spec", _T, NEW, _USED, '""', "a tick of this schedule since it moved"),
+        Field("cron_spec", _T, NEW, _USED, '""', "at these times, if there is anything new"),
     ),
     "cron": (
         Field("name", _T, BOTH, _USED, "required", "directory below /pfs, and variable"),

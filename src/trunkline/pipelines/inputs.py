@@ -30,13 +30,13 @@ from trunkline.model.pipelines import (
     PfsInput,
     UnionInput,
 )
-from trunkline.model.versions import DEFAULT_BRANCH, BranchName
+from trunkline.model.versions import DEFAULT_BRANCH, BranchName, BranchTrigger
 from trunkline.pipelines.canonical import Document, dotted
+from trunkline.pipelines.input_triggers import name_branches, read_trigger
 from trunkline.pipelines.nodes import Fault, Path
 from trunkline.pipelines.templates import compile_template
 from trunkline.versions import schedules
 
-_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # schedules have no years
 _EVERY_TICK = "/*"
 INPUTS_MAX = 256  # leaves of one spec's input
 
@@ -55,7 +55,7 @@ def read_input(document: Document, path: Path, *, pipeline: str) -> tuple[Input,
     Repos are in the project of the pipeline (a full name) where no other is named. Raises Fault.
     That the repos exist is for the caller to check, in its transaction.
     """
-    found, completed = _read(document, path, pipeline)
+    found, completed = _read(name_branches(document, pipeline=pipeline), path, pipeline)
     leaves = _leaves(found)
     if len(leaves) > INPUTS_MAX:
         raise Fault(
@@ -64,6 +64,7 @@ def read_input(document: Document, path: Path, *, pipeline: str) -> tuple[Input,
         )
     _names(found, path)
     _clocks(found, path)
+    _triggers(found, path)
     return found, completed
 
 
@@ -72,6 +73,16 @@ def branches_of(root: Input) -> list[BranchName]:
     return list(
         dict.fromkeys(BranchName(repo=leaf.repo, branch=leaf.branch) for leaf in _leaves(root))
     )
+
+
+def trigger_leaves(root: Input) -> list[tuple[BranchName, BranchTrigger]]:
+    """The branches that triggers of inputs move, each once, with these."""
+    found = {
+        BranchName(repo=leaf.repo, branch=leaf.branch): leaf.trigger
+        for leaf in _leaves(root)
+        if leaf.trigger is not None
+    }
+    return list(found.items())
 
 
 def quiet_branches(root: Input) -> frozenset[BranchName]:
@@ -259,6 +270,7 @@ def _read_leaf(document: Document, path: Path, pipeline: str) -> tuple[PfsInput,
         group_by=keys.get("group_by", ""),
         quiet=bool(cast(Document, document.get("propagation_spec") or {}).get("never")),
         reference=bool(document.get("reference")),
+        trigger=read_trigger(document, path),
     )
     return leaf, completed
 
@@ -320,7 +332,7 @@ def _read_cron(document: Document, path: Path, pipeline: str) -> tuple[PfsInput,
 def _schedule(spec: str, path: Path) -> str:
     try:
         if spec.strip() != schedules.NEVER:
-            schedules.ticks(spec, _ANY_TIME)
+            schedules.check(spec)
     except InvalidInput as error:
         raise Fault(f"error parsing cron-spec: {error}", path=path) from error
     return spec
@@ -410,6 +422,21 @@ def _clocks(root: Input, path: Path) -> None:
                 path=path,
             )
         seen.add(leaf.repo)
+
+
+def _triggers(root: Input, path: Path) -> None:
+    """A branch has one trigger at most."""
+    known = dict(trigger_leaves(root))
+    for leaf in _leaves(root):
+        name = BranchName(repo=leaf.repo, branch=leaf.branch)
+        if leaf.trigger is not None and leaf.trigger != known[name]:
+            raise Fault(
+                f"two inputs give branch {name} different triggers; leave out the `branch` of one "
+                "of them, and it gets one of its own",
+                path=path,
+            )
+        if leaf.trigger is not None and leaf.trigger.source == leaf.branch:
+            raise Fault(f"branch {name} can't be triggered by itself", path=path)
 
 
 def _leaves(root: Input) -> list[PfsInput]:

@@ -156,6 +156,22 @@ def feeds_others(tx: Transaction, repo: str, branch: str) -> bool:
     return bool(tables.derived_from(tx, row.number))
 
 
+def is_free(tx: Transaction, name: BranchName) -> bool:
+    """Whether a branch is there, and nothing is derived from it or triggered by it."""
+    repo = tables.find_repo(tx, name.repo)
+    row = None if repo is None else tables.find_branch(tx, repo, name.branch)
+    if row is None:
+        return False
+    return not tables.derived_from(tx, row.number) and not triggers.triggered_by(tx, row)
+
+
+def trigger_of(tx: Transaction, name: BranchName) -> BranchTrigger | None:
+    """The trigger of a branch, which may be missing. Raises RepoNotFound."""
+    row = tables.find_branch(tx, require_repo(tx, name.repo), name.branch)
+    found = None if row is None else triggers.trigger_of(tx, row)
+    return None if found is None else found.trigger
+
+
 def leave_failed_head(tx: Transaction, repo: str, branch: str) -> None:
     """Move a branch back to its newest commit without an error, or to none.
 

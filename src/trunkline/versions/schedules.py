@@ -67,6 +67,14 @@ def look(schedule: str, clock: Clock, now: datetime) -> tuple[Clock, bool]:
     return Clock(evaluated=now, next=_after(schedule, clock.next, now)), True
 
 
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # schedules have no years
+
+
+def check(schedule: str) -> None:
+    """Raises InvalidInput for a schedule that can't be read or never comes."""
+    ticks(schedule, _ANY_TIME)
+
+
 def ticks(schedule: str, after: datetime) -> Iterator[datetime]:
     """All ticks after a moment, lazily, in UTC; `@every` is counted from that moment.
 

@@ -1,0 +1,72 @@
+"""What a pipeline brings along for its inputs: repos of ticks, branches that triggers move."""
+
+from trunkline.engine.change import Change
+from trunkline.errors import Conflict
+from trunkline.model.pipelines import PipelineSpec
+from trunkline.pipelines import lifecycle
+from trunkline.pipelines.input_triggers import is_made
+from trunkline.pipelines.inputs import branches_of, cron_leaves, trigger_leaves
+from trunkline.versions import branches, repos, trash
+
+
+def make_cron_repos(change: Change, pipeline: PipelineSpec) -> list[str]:
+    """Make the repos that ticks go to, and are not there yet; returns those."""
+    tx, made = change.tx, []
+    for leaf, _ in cron_leaves(pipeline.input):
+        if lifecycle.find(tx, leaf.repo) is not None:
+            raise Conflict(
+                f"the ticks of cron input '{leaf.name}' can't go to repo '{leaf.repo}', which has "
+                "the output of a pipeline; give the input another `repo`"
+            )
+        if not repos.repo_exists(tx, leaf.repo):
+            description = f"Ticks of pipeline {pipeline.name}."
+            repos.create_repo(tx, leaf.repo, description=description, now=change.now)
+            made.append(leaf.repo)
+    return made
+
+
+def set_triggers(change: Change, pipeline: PipelineSpec) -> None:
+    """Give the branches that inputs follow their triggers; one that stays goes on as it is.
+
+    Raises what `branches.create_branch` does, and Conflict for a branch of that name which others
+    follow in another way.
+    """
+    tx = change.tx
+    for name, trigger in trigger_leaves(pipeline.input):
+        if branches.trigger_of(tx, name) == trigger:
+            continue
+        if is_made(name, pipeline=pipeline.name) and not branches.is_free(tx, name):
+            raise Conflict(
+                f"branch {name} has readers of its own, so it can't become the one that an input "
+                "follows; name another one: `branch` of the input, and `trigger.branch` to watch"
+            )
+        opened = branches.create_branch(
+            tx,
+            name.repo,
+            name.branch,
+            head=None,
+            provenance=None,
+            trigger=trigger,
+            now=change.now,
+            run_id=change.run_id,
+            later=change.later,
+        )
+        change.opened(opened)
+
+
+def drop_trigger_branches(
+    change: Change, old: PipelineSpec, new: PipelineSpec | None, *, entry: int | None = None
+) -> None:
+    """Delete the branches that were made for inputs of `old` and that `new` does not read.
+
+    They go into an entry of the trash, if there is one. What others read by now stays.
+    """
+    tx = change.tx
+    read = set() if new is None else set(branches_of(new.input))
+    for name, _ in trigger_leaves(old.input):
+        made = is_made(name, pipeline=old.name) and name not in read
+        if not made or not branches.is_free(tx, name):
+            continue
+        if entry is not None:
+            trash.keep_branch(tx, entry, name)
+        branches.delete_branch(tx, name.repo, name.branch, force=False)
