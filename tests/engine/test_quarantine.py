@@ -188,3 +188,44 @@ def until(found) -> None:
     while not found():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_explain_tells_a_failure_that_was_taken_over_from_one_that_is_tried_again(data) -> None:
+    data.pipeline("made", data.script, **policy())
+    data.job("made")
+    data.put("data", {"d": "date\n"})
+    second = data.job("made")
+    kept = data.engine.lineage.explain_datum(f"made@{second.id}", datums(data, second)["b"][1])
+    counts = data.engine.lineage.explain_job(f"made@{second.id}")
+    data.engine.pipelines.rerun_pipeline("made")
+    third = data.job("made")
+    tried = data.engine.lineage.explain_datum(f"made@{third.id}", datums(data, third)["b"][1])
+
+    assert (kept.state, kept.cause) == ("quarantined", "skipped")
+    assert kept.sentence.startswith("it failed in an earlier job, and is quarantined until")
+    assert {(c.cause.value, c.datums) for c in counts.causes} == {("skipped", 3), ("new", 1)}
+    assert counts.sentences == (second.reason,)
+    assert (tried.state, tried.cause) == ("quarantined", "again")
+    assert tried.sentence.endswith("and is tried again")
+
+
+def test_outputs_that_are_joined_do_not_come_of_a_datum_that_was_quarantined(
+    data, tmp_path
+) -> None:
+    cured = tmp_path / "cured"
+    script = f"grep -q poison $data && ! [ -e {cured} ] && exit 3; cat $data > /pfs/out/all"
+    data.pipeline("made", script, output_merge="concat", **policy())
+    first = data.job("made")
+    cured.touch()
+    data.engine.pipelines.rerun_pipeline("made")
+    data.job("made")
+
+    def sources(commit: str) -> list[str]:
+        steps = list(data.engine.lineage.why_file("made", commit, "all"))
+        assert not [step.remark for step in steps if step.remark]
+        return [step.file.path for step in steps if step.file and step.file.repo == "data"]
+
+    assert sources(first.id) == ["a", "c"]
+    assert sources("master") == ["a", "b", "c"]
+    jobs = data.engine.lineage.impact_of_file("data", "master", "b")
+    assert [(job.datums, job.files, job.remark) for job in jobs] == [(1, 0, ""), (1, 1, "")]

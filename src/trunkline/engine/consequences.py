@@ -17,7 +17,7 @@ from trunkline.files.manifest import RootId
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.search import PlanReader
-from trunkline.jobs.writers import files_of, merged_files, touches, unremembered
+from trunkline.jobs.writers import files_of, merged_files, silent, touches, unremembered
 from trunkline.model.lineage import ImpactStep
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.datums import DatumFile
@@ -94,10 +94,12 @@ class Consequences:
         places: list[tuple[str, str]] = []
         sizes: dict[str, int] = {}
         remark = ""
+        database = self._services.database
         if record.finished is not None and record.error is None:
-            places, sizes = self._outputs(derived, keys)
-        if derived.merged and (lost := unremembered(self._services.database, keys)):
-            remark = f"what {lost} of these datums wrote is not remembered any more"
+            wrote = keys - silent(database, job)
+            places, sizes = self._outputs(derived, wrote)
+            if derived.merged and (lost := unremembered(database, wrote)):
+                remark = f"what {lost} of these datums wrote is not remembered any more"
         if sizes:
             self._reached[record.repo, record.id] = Reached(paths=sorted(sizes), depth=depth)
         whole = ImpactStep(

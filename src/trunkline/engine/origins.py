@@ -17,7 +17,7 @@ from trunkline.files.tree import Entry
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.search import FoundDatum, PlanReader
-from trunkline.jobs.writers import merged_writers, ran_by, unremembered, writers_below
+from trunkline.jobs.writers import merged_writers, ran_by, unremembered, writers_below, writing
 from trunkline.model.lineage import DatumOrigin, PutOrigin, WhyStep
 from trunkline.model.names import check_path
 from trunkline.model.versions import FileInfo, FileType
@@ -174,7 +174,7 @@ class Origins:
             )
 
     def _not_remembered(self, step: WhyStep, job: JobRecord) -> Iterator[WhyStep]:
-        keys = (found.planned.key for found in self._plans.datums(job))
+        keys = writing(self._services.database, self._plans, job)
         if lost := unremembered(self._services.database, keys):
             yield replace(
                 self._next(step.number, step.depth),
@@ -188,9 +188,8 @@ class Origins:
     def _writers(self, file: FileInfo, record: CommitRecord, job: JobRecord) -> set[str]:
         services = self._services
         if self._merged(job):
-            return merged_writers(
-                services.database, services.trees, self._plans, job, file.path, file.type
-            )
+            keys = writing(services.database, self._plans, job)
+            return merged_writers(services.database, services.trees, keys, file.path, file.type)
         return writers_below(services.trees, RootId(record.root), file.path)
 
     # --- datums -----------------------------------------------------------------------------------

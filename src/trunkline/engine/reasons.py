@@ -32,6 +32,7 @@ from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.versions import provenance
 
 _JOBS_BACK = 50  # that are looked through for an earlier run
+_CARRIED = "it failed in an earlier job, and is quarantined until its data or the pipeline change"
 _DATUMS_AT_ONCE = 100_000
 
 
@@ -76,10 +77,13 @@ class Reasons:
         earlier = self._earlier(job, found)
         changes = () if earlier is None else self._changes(job, found, earlier)
         state = self._state(job, found)
+        carried = found.position in self._carried(job)
         with self._services.database.read() as tx:
             maker, _ = ran_by(tx, job, found)
         made_by = "" if maker is None or found.position is not None else maker.name
-        if found.position is None:
+        if carried:
+            cause, sentence = Cause.SKIPPED, _CARRIED
+        elif found.position is None:
             cause, sentence = Cause.SKIPPED, _skipped(made_by)
         elif earlier is None:
             cause, sentence = Cause.NEW, self._new(job)
@@ -115,6 +119,14 @@ class Reasons:
                     return Earlier(job=earlier, found=other)
         return None
 
+    def _carried(self, job: JobRecord) -> set[int]:
+        """The positions of datums whose failure a job took over from the one before."""
+        if not lifecycle.spec_of(self._version(job)).quarantined_max:
+            return set()
+        with self._services.database.read() as tx:
+            failed = ledger.failed_datums(tx, job.number)
+        return {record.position for record in failed if record.finished < job.created}
+
     def _jobs_before(self, job: JobRecord) -> Iterator[JobRecord]:
         """The jobs of the pipeline before one that had datums, newest first."""
         with self._services.database.read() as tx:
@@ -146,7 +158,7 @@ class Reasons:
         if lifecycle.spec_of(self._version(job)).reprocess_every_job:
             return "nothing differs; its reprocess_spec says that every job runs all datums"
         state = self._state(earlier.job, earlier.found)
-        if state == DatumState.FAILED:
+        if state in (DatumState.FAILED, DatumState.QUARANTINED):
             return f"nothing differs; it failed in job {name}, and is tried again"
         if state == DatumState.RECOVERED:
             return f"nothing differs; in job {name} it was recovered, which leaves no result"
@@ -161,7 +173,10 @@ class Reasons:
             return ""
         with self._services.database.read() as tx:
             record = ledger.datums_at(tx, job.number, place, place + 1).get(place)
-        return "" if record is None else record.state.value
+        if record is None:
+            return ""
+        quarantined = record.state is DatumState.FAILED and job.quarantined
+        return (DatumState.QUARANTINED if quarantined else record.state).value
 
     # --- all datums of a job ----------------------------------------------------------------------
 
@@ -173,9 +188,10 @@ class Reasons:
         """How many datums of a job were run or skipped for which cause."""
         tally = _Tally()
         parts = self._parts(job, before)
+        carried = self._carried(job)
         waiting: dict[Places, tuple[str, Contents]] = {}
         for found in self.plans.datums(job):
-            if found.position is None:
+            if found.position is None or found.position in carried:
                 tally.add(Cause.SKIPPED, (), found.planned.key)
                 continue
             waiting[places_of(found)] = (found.planned.key, contents_of(found))

@@ -14,10 +14,10 @@ from trunkline.versions.commits import CommitRecord
 
 
 def of_job(tx: Transaction, job: JobRecord) -> list[str]:
-    """What an open job waits for, or why one ended badly; nothing for a good one."""
+    """What an open job waits for, or why one ended as it did; nothing for a good one."""
     match job.state:
-        case JobState.SUCCESS:
-            return []
+        case JobState.SUCCESS:  # it has a reason if datums were quarantined
+            return [job.reason] if job.reason else []
         case JobState.CREATED | JobState.STARTING:
             return _of_starting(tx, job)
         case JobState.UNRUNNABLE:

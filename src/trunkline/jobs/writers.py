@@ -64,12 +64,27 @@ def files_of(trees: Trees, root: RootId, keys: Iterable[str]) -> Iterator[tuple[
                 yield rows.paths[i], key.hex(), rows.sizes[i]
 
 
-def merged_writers(
-    database: Database, trees: Trees, plans: PlanReader, job: JobRecord, path: str, kind: FileType
-) -> set[str]:
-    """As `writers_below`, where the outputs of a job were put together."""
-    low, high = (path, path + "\0") if kind is FileType.FILE else below(path)
+def silent(database: Database, job: JobRecord) -> set[str]:
+    """The keys of a job's datums that failed or were recovered there: they wrote nothing.
+
+    There may be a result of them by now.
+    """
+    with database.read() as tx:
+        return tables.keys_without_output(tx, job.number)
+
+
+def writing(database: Database, plans: PlanReader, job: JobRecord) -> Iterator[str]:
+    """The keys of the datums of a job that may have written something, in order."""
+    without = silent(database, job)
     keys = (found.planned.key for found in plans.datums(job))
+    return (key for key in keys if key not in without)
+
+
+def merged_writers(
+    database: Database, trees: Trees, keys: Iterable[str], path: str, kind: FileType
+) -> set[str]:
+    """Which of the datums of a job wrote to a path, where outputs were put together."""
+    low, high = (path, path + "\0") if kind is FileType.FILE else below(path)
     return {key for _, key in _places(database, trees, keys, low, high)}
 
 
