@@ -326,6 +326,17 @@ def builds(place: Path, wanted: int) -> None:
         time.sleep(0.01)
 
 
+def test_the_log_says_that_an_environment_is_being_built(slow) -> None:
+    data, wait = slow
+
+    said = next(iter(data.engine.datums.get_logs(pipeline="made", follow=True))).message
+    wait.unlink()
+
+    assert said == "building the Python environment, of 1 package"
+    assert data.job("made").state is JobState.SUCCESS
+    assert data.logs("made") == []
+
+
 def test_a_job_is_stopped_while_its_environment_is_built(slow) -> None:
     data, wait = slow
     [job] = data.engine.jobs.list_jobs(pipeline="made")

@@ -133,6 +133,7 @@ def test_each_line_of_a_key_is_masked_and_the_line_end_of_a_file_does_not_matter
     patterns = Patterns.of([b"-----BEGIN-----\nabcdefgh\nijklmnop\n", b"password\n"])
 
     assert masked("x abcdefgh y", patterns) == "x *** y"
+    assert masked("password\npassword\n", patterns) == "***\n***\n"
     assert masked('"password"', patterns) == '"***"'
     assert masked(base64.b64encode(b"password").decode(), patterns) == "***"
 

@@ -32,7 +32,12 @@ class Place:
 
     def ensure(self, cancelled: Callable[[], bool] = lambda: False) -> Path:
         place, held = Environments(self.directory).ensure(
-            NAME, self.lock, hashed=False, path=self.path, cancelled=cancelled
+            NAME,
+            self.lock,
+            hashed=False,
+            path=self.path,
+            on_build=lambda: None,
+            cancelled=cancelled,
         )
         os.close(held)
         return place
@@ -106,7 +111,7 @@ def test_a_builder_that_is_killed_leaves_nothing_that_is_taken_for_whole(place: 
         "from trunkline.runtimes.environments import Environments; import sysconfig; "
         "sysconfig.get_path = lambda name: '/nothing'; "
         "Environments(Path(sys.argv[1])).ensure(sys.argv[2], 'alpha==1.0\\n', hashed=False, "
-        "path=sys.argv[3], cancelled=lambda: False)"
+        "path=sys.argv[3], on_build=lambda: None, cancelled=lambda: False)"
     )
     builder = subprocess.Popen(
         [sys.executable, "-c", program, str(place.directory), NAME, place.path],
@@ -159,7 +164,12 @@ def test_one_whose_python_is_gone_is_built_again(place: Place) -> None:
 def test_only_what_is_neither_needed_nor_in_use_is_removed(place: Place) -> None:
     all_of_them = Environments(place.directory)
     _, held = all_of_them.ensure(
-        NAME, place.lock, hashed=False, path=place.path, cancelled=lambda: False
+        NAME,
+        place.lock,
+        hashed=False,
+        path=place.path,
+        on_build=lambda: None,
+        cancelled=lambda: False,
     )
 
     assert all_of_them.remove_unused([]) == 0

@@ -141,7 +141,7 @@ def _forms(value: bytes) -> set[bytes]:
 def _encodings(value: bytes) -> Iterator[bytes]:
     if len(value.strip()) < MASKED_BYTES_MIN:
         return
-    yield value
+    yield value.strip()  # the end of a line that is masked stays, so that lines stay lines
     for letters in (None, b"-_"):
         whole = base64.b64encode(value, letters)
         yield whole

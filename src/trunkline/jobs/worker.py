@@ -11,13 +11,15 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trunkline.db.times import to_microseconds
 from trunkline.errors import TrunklineError
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.tree import Trees
-from trunkline.jobs.capture import LogEntry
+from trunkline.jobs.capture import NOTE, LogEntry
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
 from trunkline.jobs.datum_run import Context, DatumRun, Outcome
 from trunkline.jobs.secrets import SecretStore
@@ -170,14 +172,14 @@ class _Worker:
         """
         context = self._contexts[(message["pipeline"], message["version"])]
         try:
-            return self._with_secrets(self._with_packages(context, lease))
+            return self._with_secrets(self._with_packages(context, message))
         except Cancelled:
             return None
         except (TrunklineError, OSError) as error:
             self._channel.send({"type": "broken", "lease": lease, "reason": str(error)})
             return None
 
-    def _with_packages(self, context: Context, lease: int) -> Context:
+    def _with_packages(self, context: Context, message: Message) -> Context:
         """The context with commands run in the Python environment that it asks for."""
         if not context.lock:
             return context
@@ -187,7 +189,8 @@ class _Worker:
             lock.body,
             hashed=lock.hashed,
             path=context.server_path,
-            cancelled=lambda: self._look(lease),
+            on_build=lambda: self._say_building(message, lock.packages),
+            cancelled=lambda: self._look(int(message["lease"])),
         )
         if self._environment is not None:
             os.close(self._environment)
@@ -196,6 +199,16 @@ class _Worker:
         ready = replace(context, env=env, lock="")
         self._contexts[(context.pipeline, context.version)] = ready
         return ready
+
+    def _say_building(self, message: Message, packages: tuple[str, ...]) -> None:
+        """Let who follows the log know what the first datum waits for."""
+        first = next(iter(decode_segment(message["datums"].encode("utf-8"))))
+        about = {"lease": message["lease"], "position": message["positions"][0]}
+        s = "" if len(packages) == 1 else "s"
+        text = f"building the Python environment, of {len(packages)} package{s}"
+        line = (to_microseconds(datetime.now(UTC)), NOTE, text)
+        self._channel.send({"type": "started", **about, "key": first.key})
+        self._channel.send({"type": "log", **about, "lines": [line]})
 
     def _with_secrets(self, context: Context) -> Context:
         """The context with the secrets as they are now; it is not kept, they may change."""

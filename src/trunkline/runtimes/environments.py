@@ -85,12 +85,20 @@ class Environments:
         self._directory = directory
 
     def ensure(
-        self, name: str, lock: str, *, hashed: bool, path: str, cancelled: Callable[[], bool]
+        self,
+        name: str,
+        lock: str,
+        *,
+        hashed: bool,
+        path: str,
+        on_build: Callable[[], None],
+        cancelled: Callable[[], bool],
     ) -> tuple[Path, int]:
         """The environment of a lock, built if it is not there; `name` is that of the lock.
 
         Also the descriptor that keeps it from being removed as long as it is open. `path` is where
-        uv is looked for. Raises OperationFailed with what uv says, NotSupported, Cancelled.
+        uv is looked for; `on_build` is called where it takes a while. Raises OperationFailed with
+        what uv says, NotSupported, Cancelled.
         """
         place = self._directory / f"{name}-{_of_python()}"
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -102,6 +110,7 @@ class Environments:
                     return place, held
                 _wait_for(held, fcntl.LOCK_EX, cancelled)
                 if not _is_whole(place):  # nor did somebody else build it meanwhile
+                    on_build()
                     self._build(find_uv(path), place, lock, hashed, cancelled)
         except BaseException:
             os.close(held)
