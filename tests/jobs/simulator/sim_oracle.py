@@ -91,15 +91,28 @@ def _datums(node: Document, repos: Repos) -> list[Given]:
             datums = _datums(member, repos)
             product = [earlier + later for later in datums for earlier in product]
         return product
+    if kind in ("join", "group"):
+        return _matched(kind, inside, repos)
     files = repos.get(inside["repo"], {})
     if not files:
         return []
     if inside["glob"] == "/":
         paths = [""]
     else:
-        assert inside["glob"] == "/*"
+        assert inside["glob"] in ("/*", "/(*)")
         paths = sorted({path.partition("/")[0] for path in files})
     return [(given_at(inside["name"], path, files),) for path in paths]
+
+
+def _matched(kind: str, members: list[Document], repos: Repos) -> list[Given]:
+    """A datum for each name at the top: of all members for a join, of any for a group."""
+    entries = [datum for member in members for datum in _datums(member, repos)]
+    names = Counter(path for [(_, path, _)] in entries)
+    return [
+        tuple(given for [given] in entries if given[1] == name)
+        for name in sorted(names)
+        if kind == "group" or names[name] == len(members)
+    ]
 
 
 def _frozen(given: Given) -> tuple[tuple[str, str, tuple[tuple[str, bytes], ...]], ...]:

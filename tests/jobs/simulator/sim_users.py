@@ -26,6 +26,12 @@ def _pfs(repo: str, glob: str, name: str = "") -> dict[str, Any]:
     return {"pfs": {"repo": repo, "glob": glob, "name": name or repo}}
 
 
+def _matched(kind: str, key: str, *repos: str) -> dict[str, Any]:
+    """Top entries of some repos that have one name."""
+    members = [_pfs(repo, "/(*)") for repo in repos]
+    return {kind: [{"pfs": {**member["pfs"], key: "$1"}} for member in members]}
+
+
 INPUTS: dict[str, tuple[dict[str, Any], ...]] = {
     "one": (_pfs("left", "/*"), _pfs("left", "/"), {"union": [_pfs("left", "/*")] * 2}),
     "two": (
@@ -33,6 +39,9 @@ INPUTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"cross": [_pfs("right", "/*"), _pfs("one", "/*")]},
         {"union": [_pfs("left", "/*"), _pfs("right", "/*")]},
         {"union": [_pfs("one", "/*"), _pfs("right", "/")]},
+        _matched("join", "join_on", "left", "right"),
+        _matched("group", "group_by", "left", "right"),
+        {"cross": [_matched("join", "join_on", "left", "right"), _pfs("one", "/")]},
     ),
     "three": (
         _pfs("two", "/"),
@@ -60,7 +69,7 @@ class Users:
             self._rerun: 2,
             self._stop_job: 2,
             self._stop_run: 1,
-            self._delete_job: 1,
+            self._delete_job: 2,
             self._stop_pipeline: 1,
             self._start_pipeline: 3,
             self._delete_pipeline: 1,
@@ -175,6 +184,8 @@ class Users:
             spec["reprocess_spec"] = "every_job"
         if rng.random() < 0.1:
             spec["job_timeout"] = "30s"
+        if rng.random() < 0.2:
+            spec["egress"] = {"URL": f"s3://bucket/{name}"}
         return spec
 
     def _create(self, name: str) -> str:

@@ -34,6 +34,7 @@ class Luck:
     swap: float = 0.0
     lose: float = 0.0
     stray: float = 0.0  # that an old message comes over another line
+    lost_copy: float = 0.0  # of the output of a job, on its way elsewhere
     lingering: float = 0.2  # that a killed worker lives on for a while
 
 

@@ -25,13 +25,14 @@ from trunkline.config import load
 from trunkline.db.database import Transaction
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.engine.services import Services
-from trunkline.errors import StorageFull
+from trunkline.errors import OperationFailed, StorageFull
 from trunkline.files.tree import Trees
 from trunkline.jobs.channel import Channel, Message
 from trunkline.jobs.clocks import Clocks
 from trunkline.jobs.conductor import Conductor
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.pool import WorkerPool
+from trunkline.jobs.tables import JobRecord
 from trunkline.model.names import RunId
 from trunkline.store.chunks import ChunkStore
 
@@ -103,6 +104,7 @@ class World:
         self.users: Callable[[], bool] = lambda: False  # does one thing; False: has nothing to do
         self.check: Callable[[], None] = lambda: None
         self.before_receive: Callable[[], Callable[[], None]] = lambda: lambda: None
+        self.copied: set[int] = set()  # jobs whose output is elsewhere
         self._chunks = chunks
         self._database = SimDatabase(database, self)
         self.database_alone = SimDatabase(database, self, alone=True)
@@ -133,6 +135,14 @@ class World:
     def restart_datums(self, job: int, paths: list[str]) -> int:
         return self.conductor.dispatcher.restart_datums(job, paths)
 
+    def _copy_out(self, job: JobRecord) -> bool:
+        """The egress of a job, which takes a while and may fail."""
+        self.meanwhile()
+        if self.rng.random() < self.luck.lost_copy:
+            raise OperationFailed("egress to s3://bucket failed 3 times: nobody answers")
+        self.copied.add(job.number)
+        return True
+
     def _start_server(self) -> None:
         self.workers: dict[int, SimWorker] = {}
         self._tasks: list[Callable[[], None]] = []
@@ -150,7 +160,7 @@ class World:
             selector=self._selector,
             apart=self._tasks.append,
             apart_for_long=self._tasks.append,
-            copy_out=lambda _: True,
+            copy_out=self._copy_out,
             wake=lambda: None,
         )
         self.services = Services(
@@ -221,7 +231,8 @@ class World:
         """Other threads do something, now and then."""
         if self._calm or self._inside:
             return
-        while len(self._lanes) < _DEPTH_MAX and self.rng.random() < 0.15:
+        chance = 0.3 if self._lanes[-1:] == ["task"] else 0.15  # plans and trees take longer
+        while len(self._lanes) < _DEPTH_MAX and self.rng.random() < chance:
             self._step()
 
     @contextmanager
@@ -381,6 +392,7 @@ def _fortune(rng: random.Random) -> tuple[Luck, dict[str, float]]:
         swap=maybe(0.7, 0.2) if noisy else 0.0,
         lose=maybe(0.5, 0.1) if noisy else 0.0,
         stray=maybe(0.5, 0.05),
+        lost_copy=maybe(0.3, 0.5),
     )
     crashes = maybe(0.6, 0.03)
     return luck, {
