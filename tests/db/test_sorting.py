@@ -1,5 +1,6 @@
 """Rows that come in any order and are read by key."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.db.sorting import SortedRows
+from trunkline.errors import StorageFull
 
 ROWS = st.lists(st.tuples(st.text(max_size=2), st.integers(0, 2), st.text(max_size=2)), max_size=30)
 
@@ -44,3 +46,13 @@ def test_no_file_of_it_can_be_seen_or_is_left(tmp_path: Path, monkeypatch) -> No
     sorting.close()
 
     assert (seen, total) == ([], 20_000)
+
+
+def test_a_full_disk_is_told_as_one() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * 1024, hard))
+    try:
+        with pytest.raises(StorageFull, match="temporary files"):
+            SortedRows((str(n), 0, "x" * 1000) for n in range(50_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -15,6 +15,7 @@ from trunkline.api.changes import DeleteFile, PutFile
 from trunkline.config import load
 from trunkline.engine.engine import Engine
 from trunkline.errors import TooManyDatums
+from trunkline.jobs import dispatch
 from trunkline.model.jobs import JobState
 
 # One line per datum: what it was given, and what it was told.
@@ -122,6 +123,25 @@ def test_another_key_for_the_same_file_is_other_work(sides: Any) -> None:
 
     assert sides.job("grouped").processed == 1
     assert sides.tree("grouped") == {"b-1": "1\n"}
+
+
+def test_groups_with_many_files_are_handed_out_a_few_at_once(
+    sides: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "LEASE_FILES", 5)
+    files = {f"{group}-{n}": f"{n}" for group in "abcdefgh" for n in range(3)}
+    sides.put("left", files | {f"z-{n}": "" for n in range(7)})
+    group = {"group": GROUP["group"][:1]}
+    script = "ls /pfs/left | wc -l > /pfs/out/$PACH_DATUM_left_GROUP_BY"
+    sides.engine.pipelines.create_pipeline(spec("grouped", group, script, datum_tries=1))
+
+    job = sides.job("grouped")
+
+    assert job.state is JobState.SUCCESS, job.reason
+    assert {path: int(text) for path, text in sides.tree("grouped").items()} == {
+        "z": 7,
+        **dict.fromkeys("abcdefgh", 3),
+    }
 
 
 # --- names that are shared ------------------------------------------------------------------------

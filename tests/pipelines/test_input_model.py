@@ -46,7 +46,7 @@ def stars_meet(pattern: model.Parts) -> bool:
 
 # What is captured quickly: brackets around one branch without others in it.
 SIMPLE = PLAIN.filter(lambda part: part != ("**",))
-BRACKETS = st.lists(SIMPLE, max_size=2).map(lambda inner: ("@(", (tuple(inner),)))
+BRACKETS = st.lists(SIMPLE, max_size=3).map(lambda inner: ("@(", (tuple(inner),)))
 SIMPLE_PATTERN = st.lists(SIMPLE | BRACKETS, max_size=5).map(tuple)
 PATTERNS = (ANY_PATTERN | SIMPLE_PATTERN).filter(reads_back)
 PATHS = st.lists(st.text("ab-", min_size=1, max_size=3), min_size=1, max_size=3).map("/".join)

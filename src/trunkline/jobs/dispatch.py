@@ -39,7 +39,7 @@ from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.records import apply_event
 from trunkline.jobs.segments import PlannedDatum, decode_segment, encode_segment
 from trunkline.jobs.state import Action, Broken, DatumsEnded
-from trunkline.jobs.tables import DatumRecord, JobRecord, LeaseRecord
+from trunkline.jobs.tables import DatumRecord, JobRecord, LeaseRecord, SegmentRecord
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
@@ -48,6 +48,7 @@ from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.store.chunks import ChunkId
 from trunkline.store.epochs import Hold
 
+LEASE_FILES = 100_000  # in all datums that are handed out at once, unless one has more
 _CRASHES_MAX = 8  # workers that may be lost with one datum, which needn't be its fault
 
 _log = logging.getLogger("trunkline.scheduler")
@@ -312,14 +313,10 @@ class Dispatcher:
             lease = tables.insert_lease(tx, number, first=first, until=until, worker=worker.name)
             segments = tables.segments_between(tx, number, first, until)
             ended = tables.ended_positions(tx, number, first, until)
-        datums: dict[int, PlannedDatum] = {}
-        for segment in segments:
-            position = segment.first
-            for planned in decode_segment(self._trees.chunks.get(ChunkId(segment.chunk))):
-                if planned.fresh:
-                    if first <= position < until and position not in ended:
-                        datums[position] = planned
-                    position += 1
+        datums, end = self._datums_of(segments, first, until, ended)
+        if end < until:
+            with self._database.write() as tx:
+                lease = tables.shorten_lease(tx, lease, end)
         held = _Held(record=lease, worker=worker, datums=datums, hold=hold)
         with self._held_lock:
             self._held[lease.id] = held
@@ -340,6 +337,27 @@ class Dispatcher:
         }
         self._pool.send(worker, message)
         return True
+
+    def _datums_of(
+        self, segments: list[SegmentRecord], first: int, until: int, ended: set[int]
+    ) -> tuple[dict[int, PlannedDatum], int]:
+        """The datums of a span that have no outcome yet, by position, and where they end.
+
+        That is before its end where there are more than LEASE_FILES files in them.
+        """
+        datums: dict[int, PlannedDatum] = {}
+        files = 0
+        for segment in segments:
+            position = segment.first
+            for planned in decode_segment(self._trees.chunks.get(ChunkId(segment.chunk))):
+                if planned.fresh:
+                    if first <= position < until and position not in ended:
+                        files += len(planned.datum.files)
+                        if datums and files > LEASE_FILES:
+                            return datums, position
+                        datums[position] = planned
+                    position += 1
+        return datums, until
 
     def _next_span(self, tx: Transaction, active: _Active) -> tuple[int, int] | None:
         number = active.job.number

@@ -4,7 +4,7 @@ One function is one statement.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from trunkline.db.database import Row, Transaction
 from trunkline.versions.counter import next_number
@@ -102,6 +102,13 @@ def active_lease(tx: Transaction, lease: int) -> LeaseRecord | None:
 
 def lose_lease(tx: Transaction, lease: int) -> None:
     tx.execute("UPDATE lease SET state = 'lost' WHERE id = :lease", lease=lease)
+
+
+def shorten_lease(tx: Transaction, lease: LeaseRecord, until: int) -> LeaseRecord:
+    """End a lease earlier; what it had behind that is handed out again."""
+    tx.execute("UPDATE lease SET until = :until WHERE id = :id", id=lease.id, until=until)
+    insert_lease(tx, lease.job, first=until, until=lease.until, worker=lease.worker, state="lost")
+    return replace(lease, until=until)
 
 
 def split_lease(tx: Transaction, lease: LeaseRecord, positions: Sequence[int]) -> None:
