@@ -264,6 +264,21 @@ def test_a_branch_that_nothing_moves_and_a_trigger_that_is_not_met_are_named(dat
     )
 
 
+def test_an_input_with_a_trigger_of_its_own_says_how_much_has_come_together(data) -> None:
+    data.engine.pipelines.create_pipeline(
+        {
+            "pipeline": {"name": "one"},
+            "input": {"pfs": {"repo": "data", "glob": "/*", "trigger": {"commits": 4}}},
+            "transform": {"cmd": ["true"]},
+        }
+    )
+    data.put("data", {"c": "cat\n"})
+
+    assert "follows data@master when enough has come together: it has 2 of 4 commits" in (
+        sentences(data)
+    )
+
+
 def test_a_pipeline_with_a_clock_says_when_that_ticks(data) -> None:
     for name, schedule in (("yearly", "0 0 1 1 *"), ("never", "@never")):
         data.engine.pipelines.create_pipeline(
