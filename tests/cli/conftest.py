@@ -108,6 +108,7 @@ class StubOperations:
         self.explained: dict[str, Any] = dict(explanations)
         self.failures: dict[str, TrunklineError] = {}
         self.closed = False
+        self.status = STATUS
         for noun in NOUNS:
             setattr(self, noun, Noun(self, noun))
 
@@ -219,7 +220,7 @@ class StubOperations:
             case "version":
                 return ServerVersion(version="0.1.0", format=1)
             case "status":
-                return STATUS
+                return self.status
             case "disk_usage":
                 return []
             case "fsck":

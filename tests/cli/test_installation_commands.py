@@ -1,5 +1,6 @@
 """Contexts, completion, doctor and the other commands that are about the installation."""
 
+import dataclasses
 import json
 
 import pytest
@@ -117,6 +118,17 @@ def test_doctor_reports_on_machine_directory_and_server(cli):
     assert result.status == 0
     assert {finding["check"] for finding in findings} >= {"program", "free space", "server"}
     assert not any(finding["verdict"] == "bad" for finding in findings)
+
+
+def test_doctor_notes_that_paths_are_rewritten_and_why(cli, stub, monkeypatch):
+    rewriting = dataclasses.replace(stub.status, isolation="rewrite (no namespaces here)")
+    monkeypatch.setattr(stub, "status", rewriting)
+
+    findings = json.loads(cli("doctor", "-o", "json").out)
+
+    [found] = [finding for finding in findings if finding["check"] == "isolation"]
+    assert (found["verdict"], found["found"]) == ("note", "rewrite (no namespaces here)")
+    assert "rewriting paths" in found["advice"]
 
 
 def test_doctor_says_why_the_server_can_not_be_reached(cli, stub, make_failure):

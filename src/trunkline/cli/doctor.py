@@ -127,7 +127,7 @@ def _check_server(_: Config) -> Iterator[Finding]:
         if same
         else f"this program is {program_version()}; `down` and `up` renew the server",
     )
-    alone = server.isolation != "rewrite"
+    alone = not server.isolation.startswith("rewrite")
     yield Finding(
         check="isolation",
         verdict=Verdict.GOOD if alone else Verdict.NOTE,

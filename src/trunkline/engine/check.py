@@ -263,7 +263,7 @@ class _Apart:
 _TOMBSTONE = "what is said of purged files"
 _CHECKED = 100  # kinds of objects from here on are those of checks
 _OF_KIND = {
-    Kind.CHUNK: "the log of a datum",
+    Kind.CHUNK: "the log of a datum, or the lock of a pipeline's packages",
     Kind.DELTA: "the changes of an open commit, or the remembered result of a datum",
     Kind.DATUMS: "the list of the datums of a job",
     Kind.OPEN_DATUMS: "the plan of a job that is at work",
