@@ -204,3 +204,22 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.parametrize(
+    ("spec", "sizes"),
+    [
+        ({"datum_set_spec": {"number": 4}}, [4, 2]),
+        ({"datum_set_spec": {"size_bytes": 3}}, [2, 2, 2]),
+        ({"datum_set_spec": {"per_worker": 2}}, [3, 3]),
+        ({"chunk_spec": {"number": "5"}, "max_queue_size": 3}, [3, 3]),
+    ],
+)
+def test_the_spec_sizes_the_batches_that_a_process_serves(data, spec, sizes) -> None:
+    script = "while True:\n  name, text, out = ask()\n  out.write_text(str(os.getpid()))\n"
+    batching(data, "made", script, **spec)
+
+    assert data.job("made").state is JobState.SUCCESS
+    written = data.tree("made")
+    processes = [written[name] for name in sorted(written)]
+    assert [processes.count(pid) for pid in dict.fromkeys(processes)] == sizes

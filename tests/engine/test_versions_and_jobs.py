@@ -304,6 +304,22 @@ def test_logs_can_be_followed_while_a_datum_runs(chain) -> None:
     assert [line.message for line in stream if line.user] == []
 
 
+def test_logs_are_searched_by_text_and_time(chain) -> None:
+    chain.pipeline("talk", "echo loss 0.5; echo loss 0.4; echo done", glob="/")
+    chain.job("talk")
+
+    def found(**options: object) -> list[str]:
+        lines = chain.engine.datums.get_logs(pipeline="talk", **options)
+        return [line.message for line in lines if line.user]
+
+    assert found(text="loss") == ["loss 0.5", "loss 0.4"]
+    assert found(text="loss", tail=1) == ["loss 0.4"]
+    assert found(text="loss", follow=False, since_s=3600, until_s=0) == ["loss 0.5", "loss 0.4"]
+    assert found(until_s=3600) == []
+    with pytest.raises(InvalidInput, match="choose one"):
+        found(follow=True, until_s=1)
+
+
 def test_a_running_datum_can_be_restarted(chain) -> None:
     chain.pipeline("talk", "echo begun; sleep 600", glob="/*")
     [job] = chain.engine.jobs.list_jobs(pipeline="talk", number=1)

@@ -1,5 +1,6 @@
 """Which datums are fresh, and how they are written down."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from trunkline.errors import Corrupt
 from trunkline.files.manifest import RootId
-from trunkline.jobs.plan import lease_size, plan_datums
+from trunkline.jobs.plan import batch_size, lease_size, plan_datums
 from trunkline.jobs.segments import (
     SEGMENT_DATUMS,
     SEGMENT_FILES,
@@ -16,6 +17,7 @@ from trunkline.jobs.segments import (
     decode_segment,
     encode_segment,
 )
+from trunkline.model.pipelines import Batches
 from trunkline.model.versions import FileType
 from trunkline.pipelines.datums import Datum, DatumFile
 
@@ -156,3 +158,35 @@ def test_a_lease_never_takes_more_than_a_fair_share(
 def test_slow_datums_are_handed_out_one_by_one_and_quick_ones_in_batches() -> None:
     assert lease_size(remaining=1000, workers=2, datum_s=10.0) == 1
     assert lease_size(remaining=1000, workers=2, datum_s=0.002) == 250
+
+
+@given(
+    st.integers(1, 5000),
+    st.integers(0, 3000),
+    st.integers(0, 500),
+    st.integers(0, 20),
+    st.integers(1, 16),
+    st.lists(st.integers(0, 100), min_size=1, max_size=50),
+)
+def test_a_batch_is_the_smallest_that_the_spec_asks_for(
+    fresh: int, number: int, size_bytes: int, per_worker: int, workers: int, sizes: list[int]
+) -> None:
+    batches = Batches(number=number, size_bytes=size_bytes, per_worker=per_worker)
+    size = batch_size(batches, fresh=fresh, workers=workers, sizes=lambda: sizes)
+
+    asked = []
+    if number:
+        asked.append(number)
+    if per_worker:
+        asked.append(math.ceil(fresh / (workers * per_worker)))
+    if size_bytes:
+        enough = [n for n in range(1, len(sizes) + 1) if sum(sizes[:n]) >= size_bytes]
+        asked.append(enough[0] if enough else len(sizes) + 1)
+    assert size == min(asked, default=None)
+
+
+def test_a_wish_comes_before_the_time_that_datums_take_and_a_limit_before_both() -> None:
+    assert lease_size(remaining=1000, workers=2, datum_s=10.0, wish=40) == 40
+    assert lease_size(remaining=1000, workers=2, datum_s=10.0, wish=40, most=7) == 7
+    assert lease_size(remaining=1000, workers=2, datum_s=0.002, most=7) == 7
+    assert lease_size(remaining=10**6, workers=2, datum_s=None, wish=10**6) == 1000

@@ -457,6 +457,8 @@ class MemoryDatums(Part):
         follow: bool = False,
         tail: int = 0,
         since_s: float | None = None,
+        until_s: float | None = None,
+        text: str | None = None,
     ) -> Iterator[LogLine]:
         if pipeline is None and job is None:
             raise InvalidInput("name a pipeline or a job")

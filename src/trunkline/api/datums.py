@@ -38,9 +38,13 @@ class Datums(Protocol):
         follow: bool = False,
         tail: int = 0,
         since_s: float | None = None,
+        until_s: float | None = None,
+        text: str | None = None,
     ) -> Iterator[LogLine]:
         """Log lines of a pipeline, job or datum in order of time; `follow` waits for more.
 
-        `tail` keeps the last lines only (0 means all); `since_s` leaves out older ones. Following
-        ends with the job, if one was named. Raises InvalidInput when neither is named.
+        `tail` keeps the last lines only (0 means all); `since_s` leaves out lines that are older,
+        `until_s` those that are younger than so many seconds; `text` leaves out those that it is
+        not part of. Following ends with the job, if one was named. Raises InvalidInput when neither
+        is named, and for `until_s` with `follow`.
         """

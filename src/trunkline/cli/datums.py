@@ -126,6 +126,7 @@ def restart_datum(job: str, paths: str) -> None:
         "logs --job inference@4f2a… -f",
         "logs --job inference@4f2a… --datum 9c1b…",
         "logs --pipeline train --since 1h -t 20",
+        "logs --pipeline train --grep Error --since 24h --until 1h",
     ]
 )
 @option("-p", "--pipeline", metavar="PIPELINE", help="What the code of a pipeline printed.")
@@ -135,6 +136,8 @@ def restart_datum(job: str, paths: str) -> None:
 @option("-f", "--follow", is_flag=True, help="Wait for more.")
 @option("-t", "--tail", default=0, metavar="N", help="Only the last N lines (0: all).")
 @option("--since", metavar="TIME", help="Nothing older, e.g. 90s or 24h.")
+@option("--until", metavar="TIME", help="Nothing younger, e.g. 10m.")
+@option("--grep", "text", metavar="TEXT", help="Only lines that TEXT is part of.")
 @option("--raw", is_flag=True, help="JSON with all that is known of each line.")
 @option("--master", "--worker", "everything", is_flag=True, help="The workers' lines too.")
 def logs(
@@ -145,6 +148,8 @@ def logs(
     follow: bool,
     tail: int,
     since: str | None,
+    until: str | None,
+    text: str | None,
     raw: bool,
     everything: bool,
 ) -> None:
@@ -163,6 +168,8 @@ def logs(
             follow=follow,
             tail=min(tail, NUMBER_MAX),
             since_s=None if since is None else seconds(since),
+            until_s=None if until is None else seconds(until),
+            text=text,
         ):
             _print(line, raw=raw, everything=everything)
             if follow:

@@ -1,5 +1,6 @@
 """Operations on datums, and logs; see `api.datums`."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from heapq import merge
@@ -88,9 +89,13 @@ class EngineDatums:
         follow: bool = False,
         tail: int = 0,
         since_s: float | None = None,
+        until_s: float | None = None,
+        text: str | None = None,
     ) -> Iterator[LogLine]:
         if pipeline is None and job is None:
             raise InvalidInput("name a pipeline or a job to see logs of")
+        if follow and until_s is not None:
+            raise InvalidInput("following waits for new lines, and `until` wants none; choose one")
         with self._services.database.read() as tx:
             if job is not None:
                 jobs = [find_job(tx, job)]
@@ -101,7 +106,7 @@ class EngineDatums:
                 lifecycle.get(tx, pipeline)
                 jobs = ledger.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=1000)
                 jobs.reverse()
-        oldest = self._services.now() - timedelta(seconds=since_s) if since_s else None
+        wanted = self._wanted(since_s, until_s, text)
         keys = {self.inspect_datum(jobs[0].name, datum).id} if datum and job else None
         if keys is None and datum:
             keys = {datum}
@@ -109,23 +114,36 @@ class EngineDatums:
             keys = self._keys_of(jobs, paths)
         readers = [_JobLog(self._services, record, keys) for record in jobs]
         lines: Iterator[LogLine] = (line for reader in readers for line in reader.new_lines())
-        if oldest is not None:
-            lines = (line for line in lines if line.time >= oldest)
+        lines = filter(wanted, lines)
         if tail:
-            shown = list(lines)[-tail:]
-            lines = iter(shown)
+            lines = iter(deque(lines, maxlen=tail))
         if not follow:
             return lines
-        return self._follow(lines, readers, pipeline if job is None else None, keys)
+        more = self._follow(readers, pipeline if job is None else None, keys)
+        return chain(lines, filter(wanted, more))
+
+    def _wanted(
+        self, since_s: float | None, until_s: float | None, text: str | None
+    ) -> Callable[[LogLine], bool]:
+        now = self._services.now()
+        oldest = now - timedelta(seconds=since_s) if since_s else None
+        newest = now - timedelta(seconds=until_s) if until_s is not None else None
+
+        def wanted(line: LogLine) -> bool:
+            if oldest is not None and line.time < oldest:
+                return False
+            if newest is not None and line.time > newest:
+                return False
+            return text is None or text in line.message
+
+        return wanted
 
     def _follow(
         self,
-        lines: Iterator[LogLine],
         readers: list["_JobLog"],
         pipeline: str | None,
         keys: set[str] | None,
     ) -> Iterator[LogLine]:
-        yield from lines
         newest = max((reader.job.number for reader in readers), default=0)
         for _ in self._services.waits(None, "logs"):
             if pipeline is not None:

@@ -11,7 +11,7 @@ import selectors
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -34,10 +34,10 @@ from trunkline.jobs.outcomes import (
     lost_with,
     result_of,
 )
-from trunkline.jobs.plan import lease_size
+from trunkline.jobs.plan import batch_size, lease_size
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.records import apply_event
-from trunkline.jobs.segments import PlannedDatum, decode_segment, encode_segment
+from trunkline.jobs.segments import SEGMENT_DATUMS, PlannedDatum, decode_segment, encode_segment
 from trunkline.jobs.state import Action, Broken, DatumsEnded
 from trunkline.jobs.tables import DatumRecord, JobRecord, LeaseRecord, SegmentRecord
 from trunkline.model.jobs import DatumState, JobState
@@ -305,8 +305,9 @@ class Dispatcher:
 
     def _lease_under(self, hold: Hold, active: _Active, worker: Worker) -> bool:
         number = active.job.number
+        wish = self._wish(active)
         with self._database.write() as tx:
-            span = self._next_span(tx, active)
+            span = self._next_span(tx, active, wish)
             if span is None:
                 return False
             first, until = span
@@ -359,7 +360,27 @@ class Dispatcher:
                     position += 1
         return datums, until
 
-    def _next_span(self, tx: Transaction, active: _Active) -> tuple[int, int] | None:
+    def _wish(self, active: _Active) -> int | None:
+        """How many datums the spec wants in the next lease."""
+        number = active.job.number
+
+        def sizes() -> Iterator[int]:
+            with self._database.read() as tx:
+                job = tables.job_by_number(tx, number)
+                first = job.leased if job is not None else 0
+                segments = tables.segments_between(tx, number, first, first + SEGMENT_DATUMS)
+            for segment in segments:
+                data = self._trees.chunks.get(ChunkId(segment.chunk))
+                fresh = [planned for planned in decode_segment(data) if planned.fresh]
+                for planned in fresh[max(0, first - segment.first) :]:
+                    yield sum(file.size_bytes for file in planned.datum.files)
+
+        batches = active.pipeline.batches
+        return batch_size(batches, fresh=active.job.fresh, workers=active.workers, sizes=sizes)
+
+    def _next_span(
+        self, tx: Transaction, active: _Active, wish: int | None
+    ) -> tuple[int, int] | None:
         number = active.job.number
         lost = tables.take_lost_lease(tx, number)
         if lost is not None:
@@ -372,6 +393,8 @@ class Dispatcher:
             workers=active.workers,
             datum_s=active.datum_s,
             batching=active.context.batching,
+            wish=wish,
+            most=active.pipeline.batches.most,
         )
         until = min(job.leased + size, job.fresh)
         tables.advance_leased(tx, number, until)

@@ -6,8 +6,10 @@ planned in bounded memory.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 
 from trunkline.jobs.segments import SEGMENT_DATUMS, SEGMENT_FILES, PlannedDatum
+from trunkline.model.pipelines import Batches
 from trunkline.pipelines.datums import Datum
 
 _BATCH_LEAST = 8  # datums for a process that is started for them
@@ -67,18 +69,43 @@ def _first_time(keyed: list[tuple[str, Datum]], seen: set[bytes]) -> list[tuple[
     return first
 
 
-def lease_size(
-    *, remaining: int, workers: int, datum_s: float | None, batching: bool = False
-) -> int:
-    """How many datums to hand to one worker at once.
+def batch_size(
+    batches: Batches, *, fresh: int, workers: int, sizes: Callable[[], Iterable[int]]
+) -> int | None:
+    """How many datums the spec wants in the next batch of a job with `fresh` ones; None: no wish.
 
-    About half a second of work, as far as the duration of a datum is known; and never so many that
-    the other workers run dry. `batching`: a process is started for each lease and may take long to
-    start, so more work, and a few even at the end.
+    `sizes` are the input bytes of the datums that come next.
+    """
+    wishes = []
+    if batches.number:
+        wishes.append(batches.number)
+    if batches.per_worker:
+        wishes.append(-(-fresh // (max(1, workers) * batches.per_worker)))
+    if batches.size_bytes:
+        filled = accumulate(sizes())
+        wishes.append(1 + sum(1 for _ in takewhile(lambda size: size < batches.size_bytes, filled)))
+    return min(wishes, default=None)
+
+
+def lease_size(
+    *,
+    remaining: int,
+    workers: int,
+    datum_s: float | None,
+    batching: bool = False,
+    wish: int | None = None,
+    most: int = 0,
+) -> int:
+    """How many datums to hand to one worker at once: what the spec wishes, but at most `most`.
+
+    Without a wish about half a second of work, as far as the duration of a datum is known; and
+    never so many that the other workers run dry. `batching`: a process is started for each lease
+    and may take long to start, so more work, and a few even at the end.
     """
     fair = max(1, remaining // (2 * max(1, workers)))
     seconds, unknown = 0.5, 4
     if batching:
         fair, seconds, unknown = max(fair, min(remaining, _BATCH_LEAST)), 10.0, _BATCH_LEAST
     wanted = unknown if datum_s is None else int(seconds / max(datum_s, 0.0005))
-    return max(1, min(fair, wanted, SEGMENT_DATUMS))
+    size = min(fair, wanted) if wish is None else wish
+    return max(1, min(size, most or size, SEGMENT_DATUMS))

@@ -125,6 +125,16 @@ class Parallelism:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Batches:
+    """How many datums a worker gets at once; the smallest number counts. 0: not said."""
+
+    number: int = 0
+    size_bytes: int = 0  # of input
+    per_worker: int = 0  # so many batches for each worker
+    most: int = 0  # whatever the others say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What one worker asks for, or what a command of its may use. None: not said."""
 
@@ -164,6 +174,7 @@ class PipelineSpec:
     autoscaling: bool
     reprocess_every_job: bool
     quarantined_max: int  # datums of a job that may fail without failing it
+    batches: Batches
     requests: Resources
     limits: Resources
     document: dict[str, object]

@@ -23,6 +23,7 @@ from trunkline.model.names import (
 )
 from trunkline.model.pipelines import (
     ERRORS_BRANCH,
+    Batches,
     Egress,
     Parallelism,
     PipelineDraft,
@@ -175,6 +176,7 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         autoscaling=bool(document.get("autoscaling") or document.get("standby")),
         reprocess_every_job=document.get("reprocess_spec") == "every_job",
         quarantined_max=_quarantined_max(document),
+        batches=_batches(document),
         requests=_resources(document, "resource_requests"),
         limits=_resources(document, "resource_limits"),
         document=document,
@@ -394,6 +396,17 @@ def _quarantined_max(document: Document) -> int:
             path=("output_branch",),
         )
     return cast(int, quarantine["max"])
+
+
+def _batches(document: Document) -> Batches:
+    given = document.get("datum_set_spec") or document.get("chunk_spec") or {}
+    numbers = cast(dict[str, int], given)
+    return Batches(
+        number=numbers.get("number") or 0,
+        size_bytes=numbers.get("size_bytes") or 0,
+        per_worker=numbers.get("per_worker") or 0,
+        most=cast(int, document.get("max_queue_size") or 0),
+    )
 
 
 def _resources(document: Document, name: str) -> Resources:
