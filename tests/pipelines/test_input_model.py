@@ -98,6 +98,7 @@ def leaves(draw: st.DrawFn, keyed: bool) -> dict[str, Any]:
     groups = [form % n for n in range(1, number + 1) for form in ("$%d", "${%d}")]
     keys = st.lists(st.sampled_from([*groups, "a"]), min_size=1, max_size=2).map("".join)
     leaf = {"repo": draw(st.sampled_from(REPOS)), "glob": f"/{glob}"}
+    leaf |= {"reference": True} if draw(st.booleans()) else {}
     if keyed or draw(st.booleans()):
         leaf |= {"join_on": draw(keys), "group_by": draw(keys)}
         leaf |= {"outer_join": True} if draw(st.booleans()) else {}
@@ -213,9 +214,17 @@ def what_code_sees(datum: Datum, repos: dict[str, dict[str, str]]) -> object:
             if path == file.path or not file.path or path.startswith(f"{file.path}/")
         }
         is_file = file.path in texts
-        content = tuple(sorted(below.items()))
+        content = () if file.reference else tuple(sorted(below.items()))
         described.append(
-            (file.name, file.path, is_file, content, repr(file.join_on), repr(file.group_by))
+            (
+                file.name,
+                file.path,
+                is_file,
+                content,
+                file.reference,
+                repr(file.join_on),
+                repr(file.group_by),
+            )
         )
     return tuple(sorted(described))
 
