@@ -50,6 +50,10 @@ class Config:
     results_kept_s: float = 30 * 86400.0  # TRUNKLINE_RESULTS_KEPT_S: of datums no job needs now
     file_sets_kept_s: float = 86400.0  # TRUNKLINE_FILE_SETS_KEPT_S: uploads that nothing uses
     sql_password: str = ""  # PACHYDERM_SQL_PASSWORD: of databases whose egress names no secret
+    notify_url: str = ""  # TRUNKLINE_NOTIFY_URL: is told of the ends of jobs (POST); empty: nobody
+    notify_states: str = ""  # TRUNKLINE_NOTIFY_STATES: of which, such as failure,killed; empty: all
+    notify_key: str = ""  # TRUNKLINE_NOTIFY_KEY: signs what is told (HMAC-SHA256)
+    notify_retry_s: float = 5.0  # TRUNKLINE_NOTIFY_RETRY_S: before the 2nd try; then doubled
     egress_retry_s: float = 5.0  # TRUNKLINE_EGRESS_RETRY_S: before the 2nd try; 4 times that, 3rd
     output_bytes_max: int | None = None  # TRUNKLINE_OUTPUT_BYTES_MAX: per datum; None: the disk
     fetch_allow: str = ""  # TRUNKLINE_FETCH_ALLOW: hosts, networks, buckets the server fetches from
@@ -132,6 +136,10 @@ def load(
         results_kept_s=_number(env, "TRUNKLINE_RESULTS_KEPT_S", 30 * 86400.0, zero=True),
         file_sets_kept_s=_number(env, "TRUNKLINE_FILE_SETS_KEPT_S", 86400.0),
         sql_password=env.get("PACHYDERM_SQL_PASSWORD") or "",
+        notify_url=env.get("TRUNKLINE_NOTIFY_URL") or "",
+        notify_states=env.get("TRUNKLINE_NOTIFY_STATES") or "",
+        notify_key=env.get("TRUNKLINE_NOTIFY_KEY") or "",
+        notify_retry_s=_number(env, "TRUNKLINE_NOTIFY_RETRY_S", 5.0),
         egress_retry_s=_number(env, "TRUNKLINE_EGRESS_RETRY_S", 5.0, zero=True),
         output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),
         log_bytes_max=_whole(env, "TRUNKLINE_LOG_BYTES_MAX") or 16 * 1024 * 1024,

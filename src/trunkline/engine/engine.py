@@ -25,6 +25,7 @@ from trunkline.engine.lineage import EngineLineage
 from trunkline.engine.pipelines import EnginePipelines
 from trunkline.engine.projects import EngineProjects
 from trunkline.engine.purges import EnginePurges
+from trunkline.engine.release import RELEASE
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.retention import EngineRetention, RetentionDuty
 from trunkline.engine.secrets import EngineSecrets
@@ -37,6 +38,7 @@ from trunkline.engine.urls import server_fetcher
 from trunkline.errors import TrunklineError
 from trunkline.files.tree import Trees
 from trunkline.jobs.logs import LiveLogs
+from trunkline.jobs.notices import Notices, wanted
 from trunkline.jobs.scheduler import Scheduler
 from trunkline.runtimes.cleanup import kill_leftovers
 from trunkline.store.chunks import ChunkStore
@@ -52,7 +54,8 @@ class Engine:
     """
 
     def __init__(self, config: Config, *, clock: Clock = wall_clock) -> None:
-        server_fetcher(config)  # a list of hosts that can't be read is told before anything else
+        server_fetcher(config)  # settings that can't be read are told before anything else
+        wanted(config)
         self._lock = home.lock(config.home)
         try:
             bring_up_to_date(config.home, now=clock(), automatic=config.upgrade == "auto")
@@ -67,6 +70,8 @@ class Engine:
             chunks.recover()
             trees = Trees(chunks)
             live = LiveLogs()
+            self._notices = Notices(config, database, program=f"trunkline/{RELEASE}", clock=clock)
+            self._notices.start()
             scheduler = Scheduler(config, database, trees, live, marker=marker)
             scheduler.start()
             collector = Collector(config, database, chunks, scheduler.plans, clock=clock)
@@ -123,6 +128,7 @@ class Engine:
         self.purges.close()
         self._clockwork.close()
         self._services.scheduler.close()
+        self._notices.close()
         with contextlib.suppress(TrunklineError):  # on a full disk the next opening seals the pack
             self._services.chunks.close()
         self._services.database.close()

@@ -109,8 +109,9 @@ def apply_event(
         sentence = after.reason.partition("\n")[0]  # what a datum printed stays with the job
         error = f"job {job.name} ended as {after.state}: {sentence}"
         _finish(tx, job, FinishedTree(root=EMPTY, files=0, size_bytes=0), error=error, now=now)
-    if after.state.ended:
+    if after.state.ended and not before.state.ended:
         tables.end_leases_of(tx, number)
+        tables.insert_notice(tx, number, after.state, now=now)
     return tuple(a for a in actions if a not in (Action.FINISH_COMMIT, Action.FAIL_COMMIT))
 
 
