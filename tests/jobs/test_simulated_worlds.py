@@ -49,7 +49,7 @@ def test_much_happens_in_a_few_worlds(place: Stage) -> None:
     assert {"success", "failure", "killed", "unrunnable"} <= ends.keys()
     assert sum(life.restarts for life in lives) > 5
     said = "\n".join(line for life in lives for line in life.trace)
-    for words in ("freezes", "dies before", "dies after", "recovered", "undeletes"):
+    for words in ("freezes", "dies before", "dies after", "recovered", "quarantined", "undeletes"):
         assert words in said, words
 
 

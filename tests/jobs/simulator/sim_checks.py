@@ -84,11 +84,14 @@ class Checks:
         with self._world.catalog.read() as tx:
             last = tx.rows("SELECT COALESCE(MAX(number), 0) FROM datum")[0][0]
             leases = tx.rows("SELECT job, first, until, worker FROM lease WHERE state = 'active'")
+            running = {j for (j,) in tx.rows("SELECT number FROM job WHERE state = 'running'")}
 
         def verify() -> None:
             with self._world.catalog.read() as tx:
                 new = tx.rows("SELECT job, position, worker FROM datum WHERE number > :n", n=last)
             for job, position, worker in new:
+                if job not in running:
+                    continue  # planned meanwhile, with failures that are taken over
                 held = any(
                     job == of and first <= position < until and worker == holder
                     for of, first, until, holder in leases
@@ -159,35 +162,44 @@ class Checks:
         inputs = provenance.input_commits(tx, job.output_repo, job.id)
         if not inputs or (job.output_repo, job.id) not in self._finished:
             return  # deleted in the same step
+        unfinished = [c for c in inputs.values() if c.finished is None]
+        require(not unfinished, job.name, "did not wait for its inputs:", unfinished)
         files = {branch.repo: self._world.contents.of(c.root) for branch, c in inputs.items()}
-        must = expected(spec, files, self._recovered(tx, job))
+        flaky = sim_code.is_flaky(spec["transform"]["cmd"])
+        must = expected(spec, files, self._luck(tx, job, flaky=flaky))
         if job.state is JobState.FAILURE:
             self._must_fail(job, spec, must)
             return
-        errors = [c for c in inputs.values() if c.error is not None or c.finished is None]
+        errors = [c for c in inputs.values() if c.error is not None]
         require(not errors, job.name, "succeeds without its inputs:", errors)
-        require(not must.states["failed"] and not must.clash, job.name, "must not succeed:", must)
+        borne = _may_fail(spec)
+        well = must.states["failed"] <= borne and not must.clash
+        require(well, job.name, "must not succeed:", must)
+        require(job.failed == must.states["failed"], job.name, "quarantined too many or few")
         require(job.total == must.datums, job.name, "has", job.total, "datums, not", must.datums)
         require(job.recovered == must.states["recovered"], job.name, "recovered too many or few")
         self._compare(job, must.files)
 
-    def _recovered(self, tx: Transaction, job: Job) -> set[Identity]:
-        """Which datums of a job were recovered, by what they were given."""
-        rows = tx.rows("SELECT key FROM datum WHERE job = :j AND state = 'recovered'", j=job.number)
-        keys = {key for (key,) in rows}
+    def _luck(self, tx: Transaction, job: Job, *, flaky: bool) -> dict[Identity, str]:
+        """How datums of a job ended without output by luck, by what they were given."""
+        rows = tx.rows(
+            "SELECT key, state, reason FROM datum WHERE job = :j AND state <> 'success'",
+            j=job.number,
+        )
+        states = {k: state for k, state, why in rows if flaky or "its worker was killed" in why}
         chunks = tx.rows("SELECT chunk FROM job_segment WHERE job = :j", j=job.number)
         return {
-            tuple((file.name, file.path) for file in planned.datum.files)
-            for (chunk,) in (chunks if keys else ())
+            tuple((file.name, file.path) for file in planned.datum.files): states[planned.key]
+            for (chunk,) in (chunks if states else ())
             for planned in decode_segment(self._world.services.chunks.get(chunk))
-            if planned.key in keys
+            if planned.key in states
         }
 
     def _must_fail(self, job: Job, spec: dict[str, Any], must: Any) -> None:
         luck, fates = self._world.first_luck, self._world.fates
         reasons = {
             "duplicate path output": must.clash,
-            "exit code 1": must.states["failed"] or "flaky" in spec["transform"]["cmd"][1],
+            "exit code 1": must.states["failed"] > _may_fail(spec),
             "its worker was killed": luck.death or luck.freeze or luck.lose or luck.swap,
             "its workers can't be started": luck.false_start or luck.death,
             "no space is left": fates["full"],
@@ -250,7 +262,7 @@ class Checks:
             if not sources <= known.keys():
                 continue
             found = self._world.contents.of(head)
-            if sim_code.is_flaky(record.spec["transform"]["cmd"]):
+            if sim_code.is_flaky(record.spec["transform"]["cmd"]) or _may_fail(record.spec):
                 known[name] = found
                 continue
             must = expected(record.spec, {repo: known[repo] for repo in sources}).files
@@ -267,6 +279,11 @@ class Checks:
             repo=repo,
         )
         return str(row[0]) if row else None
+
+
+def _may_fail(spec: dict[str, Any]) -> int:
+    """How many datums may fail without failing their job."""
+    return int(spec.get("on_failure", {}).get("quarantine", {}).get("max", 0))
 
 
 def _repos_of(node: dict[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """What a job's output must be, found the slow and obvious way from its input commits alone."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,12 +57,10 @@ def given_at(name: str, path: str, files: dict[str, bytes]) -> tuple[str, str, d
 Identity = tuple[tuple[str, str], ...]  # of a datum in its job: name and path per input
 
 
-def expected(
-    spec: Document, repos: Repos, recovered: Collection[Identity] | None = None
-) -> Expected:
+def expected(spec: Document, repos: Repos, luck: Mapping[Identity, str] | None = None) -> Expected:
     """What a spec makes of the files of its input repos.
 
-    `recovered` tells which datums were, where that is a matter of luck.
+    `luck` tells how datums ended without output where that is no matter of what they were given.
     """
     transform = spec["transform"]
     joined = spec.get("output_merge") == "concat"
@@ -72,8 +70,9 @@ def expected(
     found = list(dict.fromkeys(map(_frozen, _datums(spec["input"], repos))))
     for datum in found:
         ran = sim_code.run(transform["cmd"], transform.get("err_cmd", ()), _given(datum))
-        if recovered and tuple((name, path) for name, path, _ in datum) in recovered:
-            ran = Ran(state="recovered", files={})
+        ended = (luck or {}).get(tuple((name, path) for name, path, _ in datum))
+        if ended is not None:
+            ran = Ran(state=ended, files={})
         states[ran.state] += 1
         for path, content in ran.files.items():
             clash = clash or (path in files and not joined)

@@ -169,7 +169,7 @@ class Users:
         rng = self._rng
         flags = [flag for flag, chance in FLAGS if rng.random() < chance]
         transform: dict[str, object] = {"cmd": ["sim", ",".join(flags), rng.choice("xyz")]}
-        if rng.random() < (0.7 if {"strict", "flaky"} & {*flags} else 0.1):
+        if rng.random() < (0.5 if {"strict", "flaky"} & {*flags} else 0.1):
             transform["err_cmd"] = ["sim-recovers"]
         spec: dict[str, object] = {
             "pipeline": {"name": name},
@@ -184,6 +184,8 @@ class Users:
             spec["reprocess_spec"] = "every_job"
         if rng.random() < 0.1:
             spec["job_timeout"] = "30s"
+        if rng.random() < (0.4 if {"strict", "flaky"} & {*flags} else 0.1):
+            spec["on_failure"] = {"quarantine": {"max": rng.randint(1, 3)}}
         if rng.random() < 0.2:
             spec["egress"] = {"URL": f"s3://bucket/{name}"}
         return spec

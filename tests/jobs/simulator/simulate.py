@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,8 @@ class Stage:
             _live(world, checks)
         except Violation as error:
             violation = str(error)
+        except Exception:
+            violation = traceback.format_exc()
         finally:
             world.close()
             database.close()
