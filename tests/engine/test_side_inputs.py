@@ -160,3 +160,14 @@ def test_a_model_that_changes_often_matters_to_new_data_only(repos) -> None:
     assert counts(job) == (1, 1)
     assert repos.tree("both") == {"a": "a1", "b": "b2"}
     assert repos.engine.pipelines.inspect_pipeline("both").warnings == ()
+
+
+def test_it_is_told_that_a_side_input_starts_no_job(repos) -> None:
+    make(repos, **NEVER)
+    repos.put("data", {"a": "a"})
+    head = repos.put("side", {"table": "1"}).id
+
+    said = repos.engine.lineage.explain_pipeline("both").sentences
+    assert f"input side@master: its head is {head}, the newest job reads nothing" in said
+    assert "input side@master starts no job: its propagation_spec is never" in said
+    assert not any("data@master starts no job" in sentence for sentence in said)

@@ -41,7 +41,7 @@ class CronTicks:
             return self._next
         self._seen = database.revision
         with database.read() as tx:
-            due = crons.due(tx, now)
+            due = crons.pipelines_due(tx, now)
         made = [pipeline for pipeline in due if self._make(pipeline, now)]
         with database.read() as tx:  # where some were made, there may be more of them
             self._next = now if made else crons.next_tick(tx, now)
@@ -57,11 +57,12 @@ class CronTicks:
             with services.chunks.hold(), services.database.write() as tx:
                 run = services.new_id()
                 change = Change(services=services, tx=tx, now=now, run_id=run, later=[])
-                for row in crons.due(tx, now).get(pipeline, ()):
+                for row in crons.crons_of(tx, pipeline):
                     followed, ticks = crons.advance(row, now)
                     if ticks:
                         _put_ticks(change, followed, ticks)
-                    crons.record(tx, followed)
+                    if followed != row:
+                        crons.record(tx, followed)
                 change.settle()
                 services.chunks.flush()
         except TrunklineError as error:

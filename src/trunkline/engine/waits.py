@@ -8,7 +8,7 @@ from trunkline.model.pipelines import PipelineState
 from trunkline.model.versions import BranchName
 from trunkline.pipelines import crons, lifecycle
 from trunkline.pipelines.crons import CronRow
-from trunkline.pipelines.inputs import branches_of
+from trunkline.pipelines.inputs import branches_of, quiet_branches
 from trunkline.versions import branches, provenance, repos, triggers
 from trunkline.versions.commits import CommitRecord
 
@@ -56,8 +56,12 @@ def of_pipeline(tx: Transaction, name: str) -> tuple[JobRecord | None, list[str]
     elif record.reason:
         found.append(f"it is {record.state}: {record.reason}")
     read = {} if newest is None else provenance.input_commits(tx, newest.output_repo, newest.id)
-    for branch in dict.fromkeys(branches_of(lifecycle.spec_of(record).input)):
+    root = lifecycle.spec_of(record).input
+    quiet = quiet_branches(root)
+    for branch in branches_of(root):
         found += _of_input(tx, branch, read.get(branch))
+        if branch in quiet:
+            found.append(f"input {branch} starts no job: its propagation_spec is never")
     found += [_of_clock(row) for row in crons.crons_of(tx, record.name)]
     if newest is not None:
         ended = f"its newest job {newest.name}: {newest.state}"

@@ -76,7 +76,7 @@ class BranchTrigger:
     source: str  # the other branch
     size: str = ""  # so many bytes more than at the branch's own head, as written: 100MB
     commits: int = 0  # so many commits more; 0: not a condition
-    cron: str = ""  # a schedule has had a tick, in UTC: @hourly, 0 3 * * *, @every 10m
+    cron: str = ""  # a schedule has had a tick: @hourly, TZ=Europe/Berlin 0 3 * * *, @every 10m
     all: bool = False  # all conditions have to be met; otherwise one is enough
 
 

@@ -46,14 +46,15 @@ def cron_writing(tx: Transaction, repo: str) -> CronRow | None:
     return None if row is None else _row(row)
 
 
-def crons_due(tx: Transaction, now: datetime, set_back: datetime) -> list[CronRow]:
-    """Those whose next tick is not after now, and those evaluated after `set_back`."""
+def pipelines_due(tx: Transaction, now: datetime, set_back: datetime) -> list[str]:
+    """Those with a next tick that is not after now, or evaluated after `set_back`."""
     rows = tx.rows(
-        f"{_ROW} WHERE c.next_us <= :now OR c.evaluated_us > :back ORDER BY c.pipeline, c.repo",
+        "SELECT DISTINCT p.name FROM pipeline_cron c JOIN pipeline p ON p.number = c.pipeline "
+        "WHERE c.next_us <= :now OR c.evaluated_us > :back ORDER BY p.name",
         now=to_microseconds(now),
         back=to_microseconds(set_back),
     )
-    return [_row(row) for row in rows]
+    return [str(name) for (name,) in rows]
 
 
 def next_tick(tx: Transaction, after: datetime) -> datetime | None:

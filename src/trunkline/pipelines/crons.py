@@ -125,12 +125,9 @@ def cron_writing(tx: Transaction, repo: str) -> CronRow | None:
     return cron_tables.cron_writing(tx, repo)
 
 
-def due(tx: Transaction, now: datetime) -> dict[str, list[CronRow]]:
-    """The cron inputs to be looked at now, by pipeline."""
-    found: dict[str, list[CronRow]] = {}
-    for row in cron_tables.crons_due(tx, now, now + schedules.SET_BACK_MAX):
-        found.setdefault(row.pipeline, []).append(row)
-    return found
+def pipelines_due(tx: Transaction, now: datetime) -> list[str]:
+    """The pipelines with cron inputs that are to be looked at now."""
+    return cron_tables.pipelines_due(tx, now, now + schedules.SET_BACK_MAX)
 
 
 def next_tick(tx: Transaction, after: datetime) -> datetime | None:
