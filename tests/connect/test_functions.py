@@ -222,7 +222,8 @@ def test_an_input_with_a_hyphen_is_a_parameter_with_an_underscore(tmp_path: Path
     function = trunkline.pipeline(input=trunkline.pfs("raw-data"))(f)
     function._source = lambda: at_top._source()  # type: ignore[method-assign]
 
-    assert function.run_local(tmp_path, tmp_path / "out") == 1
+    function.run_local(tmp_path)
+
     assert seen == [tmp_path / "raw-data" / "x"]
 
 
@@ -233,7 +234,8 @@ def test_a_local_run_calls_the_function_for_each_datum(load: Any, tmp_path: Path
     for number in range(3):
         (data / str(number)).write_text(str(number))
 
-    assert double.run_local(data, tmp_path / "out") == 3
+    assert double.run_local(data, tmp_path / "out") == tmp_path / "out"
+    assert (double.run_local(data) / "2").read_text() == "4"
     assert {p.name: p.read_text() for p in (tmp_path / "out").iterdir()} == {
         "0": "0",
         "1": "2",
@@ -267,12 +269,39 @@ def test_a_local_run_has_the_datums_of_every_kind_of_input(load: Any, tmp_path: 
         for file in files:
             (tmp_path / name / file).touch()
 
-    assert flow.pair.run_local(tmp_path, tmp_path / "out") == 2
+    flow.pair.run_local(tmp_path, tmp_path / "out")
+
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"a", "b"}
     assert (tmp_path / "out" / "b").read_text() == "['c', 'd'] all True"
     with pytest.raises(DuplicateOutput, match="'one' from 0 and from 1"):
         flow.either.run_local(tmp_path, tmp_path / "other")
     with pytest.raises(LocalFileNotFound, match="the input 'left'"):
         flow.pair.run_local(tmp_path / "left", tmp_path / "none")
+
+
+GROUPED = """
+from pathlib import Path
+import trunkline
+
+@trunkline.pipeline(input=trunkline.group(trunkline.pfs("logs", "/(*)-*", group_by="$1")))
+def merge(logs: list[Path], out: Path) -> None:
+    day = logs[0].name.partition("-")[0]
+    (out / day).write_text(",".join(log.name for log in logs))
+"""
+
+
+def test_a_local_run_gives_all_files_of_a_group_at_once(load: Any, tmp_path: Path) -> None:
+    merge = load("flow7", flow7=GROUPED).merge
+    (tmp_path / "logs").mkdir()
+    for name in ("mon-1", "mon-2", "tue-1"):
+        (tmp_path / "logs" / name).touch()
+
+    made = merge.run_local(tmp_path)
+
+    assert {file.name: file.read_text() for file in made.iterdir()} == {
+        "mon": "mon-1,mon-2",
+        "tue": "tue-1",
+    }
 
 
 def test_code_that_connects_while_it_is_imported_is_told_where_to_put_that(

@@ -170,6 +170,20 @@ def pair(numbers: Path, every_one: list[Path], out: Path) -> None:
     assert deploy.driver.tree("pair") == {"0": every, "1": every}
 
 
+def test_a_group_gives_all_its_files_at_once(deploy: Callable[..., Any]) -> None:
+    text = (
+        HEAD
+        + """
+@trunkline.pipeline(input=trunkline.group(trunkline.pfs("numbers", "/([01])", group_by="x")))
+def merge(numbers: list[Path], out: Path) -> None:
+    (out / "sum").write_text(str(sum(int(number.read_text()) for number in numbers)))
+"""
+    )
+    deploy("flow", text, "merge")
+
+    assert deploy.driver.tree("merge") == {"sum": "1"}
+
+
 def test_a_python_without_trunkline_runs_functions_too(deploy: Callable[..., Any]) -> None:
     """`import trunkline` in user code finds the package that runs it."""
     text = (

@@ -75,12 +75,12 @@ class PipelineFunction(Generic[P, R]):
         """The code of the function as files of /code; raises InvalidInput, LocalFileNotFound."""
         return self._source().changes()
 
-    def run_local(self, directory: "str | Path", out: "str | Path") -> int:
-        """Call the function for each datum of local files, here and now; returns how many.
+    def run_local(self, directory: "str | Path", out: "str | Path | None" = None) -> Path:
+        """Call the function for each datum of local files, here and now; where its output is.
 
         The directory holds one directory for each input, under its name; if there is one input, it
-        may be that of the input itself. Outputs come together in `out`, as they do in a commit.
-        Nothing is copied, stored or remembered, and a debugger works.
+        may be that of the input itself. Outputs come together in `out` (without it, in a directory
+        made for them), as they do in a commit. Nothing is remembered, and a debugger works.
         """
         from trunkline.connect.local_run import run_local
 
@@ -88,7 +88,7 @@ class PipelineFunction(Generic[P, R]):
             function: Callable[..., object] = self.function
             function(**arguments_for(self._parameters, datum))
 
-        return run_local(self.spec(), call, Path(directory), Path(out))
+        return run_local(self.spec(), call, Path(directory), None if out is None else Path(out))
 
     def arguments(self, told: Mapping[str, str], pfs: Path) -> dict[str, object]:
         """What the function is called with for a datum, by its variables and its directory."""

@@ -27,14 +27,18 @@ if TYPE_CHECKING:
 
 
 def run_local(
-    document: Mapping[str, object], call: Callable[[Datum], object], directory: Path, out: Path
-) -> int:
+    document: Mapping[str, object],
+    call: Callable[[Datum], object],
+    directory: Path,
+    out: Path | None,
+) -> Path:
     """See `PipelineFunction.run_local`. Raises DuplicateOutput, and what the call raises."""
     spec = spec_from_document(document)
     places = _places(inputs.names(spec.document["input"]), directory)
     root = _by_name(spec.input)
+    target = out or Path(tempfile.mkdtemp(prefix="trunkline-out-"))
+    target.mkdir(parents=True, exist_ok=True)
     written: dict[str, str] = {}
-    count = 0
     with tempfile.TemporaryDirectory(prefix="trunkline-local-") as aside:
         store = ChunkStore(Path(aside, "store"), writer="local")
         trees = Trees(store)
@@ -43,15 +47,14 @@ def run_local(
             BranchName(repo=leaf.repo, branch=leaf.branch): found[leaf.name]
             for leaf in _leaves(root)
         }
-        for planned in enumerate_datums(root, heads, trees):
+        for number, planned in enumerate(enumerate_datums(root, heads, trees)):
             mine = Path(aside, "out")
             mine.mkdir()
-            datum = _datum(planned, places, mine, count)
+            datum = _datum(planned, places, mine, number)
             call(datum)
-            _collect(mine, out, written, datum.id, concat=spec.output_merge == "concat")
-            count += 1
+            _collect(mine, target, written, datum.id, concat=spec.output_merge == "concat")
         store.close()
-    return count
+    return target
 
 
 def _places(names: list[str], directory: Path) -> dict[str, Path]:
