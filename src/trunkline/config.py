@@ -40,6 +40,9 @@ class Config:
     lease_s: float = 15.0  # TRUNKLINE_LEASE_S: a silent worker is given up after this
     upgrade: str = "auto"  # TRUNKLINE_UPGRADE: auto, or never: only `trunkline upgrade` does it
     workers_max: int = 64  # per pipeline on one machine
+    cpus: float | None = None  # TRUNKLINE_CPUS: cores that workers may request; None: all
+    memory_bytes: int | None = None  # TRUNKLINE_MEMORY_BYTES: that they may request; None: all
+    gpus: str | None = None  # TRUNKLINE_GPUS: their numbers, such as 0,1; None: those in /dev
     datums_max: int = 10_000_000  # per job
     log_bytes_max: int = 16 * 1024 * 1024  # TRUNKLINE_LOG_BYTES_MAX: kept of the log of a datum
     trash_s: float = 7 * 86400.0  # TRUNKLINE_TRASH_S: what is deleted can be undeleted this long
@@ -142,6 +145,9 @@ def load(
         notify_retry_s=_number(env, "TRUNKLINE_NOTIFY_RETRY_S", 5.0),
         egress_retry_s=_number(env, "TRUNKLINE_EGRESS_RETRY_S", 5.0, zero=True),
         output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),
+        cpus=_number(env, "TRUNKLINE_CPUS", 0.0, of="of cores") or None,
+        memory_bytes=_whole(env, "TRUNKLINE_MEMORY_BYTES"),
+        gpus=env.get("TRUNKLINE_GPUS"),
         log_bytes_max=_whole(env, "TRUNKLINE_LOG_BYTES_MAX") or 16 * 1024 * 1024,
         fetch_allow=env.get("TRUNKLINE_FETCH_ALLOW") or "",
         fetch_bytes_max=_whole(env, "TRUNKLINE_FETCH_BYTES_MAX") or 1 << 40,
@@ -166,16 +172,18 @@ def _either(env: Mapping[str, str], name: str) -> str:
     return env.get(name) or ("" if "REQUEST_METHOD" in env else env.get(name.upper())) or ""
 
 
-def _number(env: Mapping[str, str], name: str, default: float, *, zero: bool = False) -> float:
+def _number(
+    env: Mapping[str, str], name: str, default: float, *, zero: bool = False, of: str = "of seconds"
+) -> float:
     text = env.get(name)
     if not text:
         return default
     try:
         value = float(text)
     except ValueError as error:
-        raise InvalidInput(f"{name} is {text!r}; it must be a number of seconds") from error
+        raise InvalidInput(f"{name} is {text!r}; it must be a number {of}") from error
     if not (0 < value < 1e9 or (zero and value == 0)):
-        raise InvalidInput(f"{name} is {text!r}; it must be a positive number of seconds")
+        raise InvalidInput(f"{name} is {text!r}; it must be a positive number {of}")
     return value
 
 

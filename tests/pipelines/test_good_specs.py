@@ -201,7 +201,7 @@ def test_fields_that_do_nothing_yet_are_kept_and_listed(minimal: dict[str, objec
 
     assert found.warnings == (
         "these fields are kept but do nothing yet: input.union.pfs.lazy, "
-        "resource_requests, batch, scheduling_spec, pod_spec",
+        "batch, scheduling_spec, pod_spec",
     )
     assert found.spec["resource_limits"] == {"gpu": 2}
     assert found.spec["scheduling_spec"] == {"node_selector": {"disk": "ssd"}}

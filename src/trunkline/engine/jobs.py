@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from trunkline.db.database import Transaction
@@ -11,7 +12,7 @@ from trunkline.errors import InvalidInput, JobNotFound
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.records import stop_jobs
-from trunkline.model.jobs import JobInfo, WorkerInfo
+from trunkline.model.jobs import JobInfo, JobState, WorkerInfo
 from trunkline.model.names import is_commit_id, parse_job
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.inputs import resolved_document
@@ -79,7 +80,9 @@ class EngineJobs:
             record = find_job(tx, job)
             info = job_info(tx, record)
         if not wait or info.state.ended:
-            return info
+            waiting = services.scheduler.waiting(record.pipeline)
+            idle = info.state is JobState.RUNNING and not info.reason
+            return replace(info, reason=waiting) if idle else info
         for _ in services.waits(timeout_s, f"job {record.name}"):
             with services.database.read() as tx:
                 current = ledger.job_by_number(tx, record.number)

@@ -16,11 +16,12 @@ from trunkline.engine.requirements import lock_for
 from trunkline.engine.runs import run_info
 from trunkline.engine.secrets import check_secrets
 from trunkline.engine.services import Services
-from trunkline.errors import Conflict, InUse
+from trunkline.errors import Conflict, InUse, InvalidInput
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import EMPTY, RootId
 from trunkline.jobs import ledger
 from trunkline.jobs import trash as jobs_trash
+from trunkline.jobs.budget import Budget, machine_of
 from trunkline.jobs.planning import check_count
 from trunkline.jobs.records import stop_jobs, stop_readers
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineSpec, PipelineState
@@ -78,7 +79,8 @@ class EnginePipelines:
     def inspect_pipeline(self, name: str, *, version: int | None = None) -> PipelineInfo:
         with self._services.database.read() as tx:
             record = lifecycle.get(tx, name, version=version)
-            return self._info(tx, record)
+            info = self._info(tx, record)
+        return replace(info, reason=info.reason or self._services.scheduler.waiting(name))
 
     def list_pipelines(self, *, project: str | None = None) -> list[PipelineInfo]:
         with self._services.database.read() as tx:
@@ -181,6 +183,8 @@ def prepare(
     spec's tree is not made (the root is that of an empty one).
     """
     pipeline = spec_from_document(spec)
+    if never := Budget(machine_of(services.config)).never(pipeline.requests):
+        raise InvalidInput(f"pipeline '{pipeline.name}' can't run here: {never}")
     _check_size(services, pipeline)
     check_secrets(services.config, pipeline)
     with services.database.read() as tx:

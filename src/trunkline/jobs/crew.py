@@ -9,8 +9,9 @@ import selectors
 from collections import Counter
 
 from trunkline.config import Config
+from trunkline.jobs.budget import Budget, machine_of
 from trunkline.jobs.pool import Worker, WorkerPool
-from trunkline.model.pipelines import PipelineSpec
+from trunkline.model.pipelines import PipelineSpec, Resources
 from trunkline.pipelines.spec import worker_count
 
 _FALSE_STARTS_MAX = 3  # workers of one version, one after the other, that say why they end
@@ -27,6 +28,8 @@ class Crew:
         self._pool = pool
         self._selector: selectors.BaseSelector | None = None
         self._false_starts: Counter[tuple[str, int]] = Counter()  # by version
+        self._budget = Budget(machine_of(config))
+        self.waiting: dict[str, str] = {}  # by pipeline: why it has fewer workers than it wants
 
     def attach(self, selector: selectors.BaseSelector) -> None:
         """Workers' channels are registered with this selector."""
@@ -38,17 +41,43 @@ class Crew:
             worker_count(pipeline.parallelism, os.cpu_count() or 1), self._config.workers_max
         )
 
-    def ensure(self, pipeline: str, version: int, count: int) -> None:
-        """Start what a version lacks to so many workers."""
+    def ensure(self, pipeline: str, version: int, count: int, wanted: Resources) -> None:
+        """Start what a version lacks to so many workers, as far as what each requests is there.
+
+        Where it is not, idle workers of others that hold some leave.
+        """
         there = [w for w in self._pool.workers(pipeline) if w.version == version and not w.retiring]
-        for _ in range(count - len(there)):
+        self.waiting.pop(pipeline, None)
+        for number in range(len(there), count):
+            if missing := self._budget.missing(wanted):
+                self.waiting[pipeline] = (
+                    f"{count - number} of {count} workers wait: each requests {missing} free"
+                )
+                self._make_room(pipeline, version)
+                return
             try:
                 worker = self._pool.spawn(pipeline, version)
             except OSError as error:
                 _log.error("a worker of %s can't be started: %s", pipeline, error)
                 return
+            self._budget.hold(worker.name, wanted)
             assert self._selector is not None
             self._selector.register(worker.channel, selectors.EVENT_READ, worker)
+
+    def never(self, wanted: Resources) -> str:
+        """Why no worker that requests this can ever start here, or nothing."""
+        return self._budget.never(wanted)
+
+    def variables_of(self, worker: Worker) -> dict[str, str]:
+        """What the commands of a worker are told of what is its own."""
+        gpus = self._budget.gpus_of(worker.name)
+        return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
+
+    def _make_room(self, pipeline: str, version: int) -> None:
+        for worker in self._pool.workers():
+            holds = self._budget.holds(worker.name)
+            if holds and worker.idle and (worker.pipeline, worker.version) != (pipeline, version):
+                self._pool.retire(worker)
 
     def ready(self, worker: Worker) -> None:
         """A worker can take work."""
@@ -58,6 +87,7 @@ class Crew:
         """A worker's channel is closed."""
         assert self._selector is not None
         self._selector.unregister(worker.channel)
+        self._budget.give_back(worker.name)
         self._pool.discard(worker)
 
     def false_start(self, worker: Worker) -> str:

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from trunkline.config import Config
@@ -146,7 +146,9 @@ class Dispatcher:
 
     def job_ended(self, number: int) -> None:
         """Stop handing out the datums of a job, and cancel those at work."""
-        self._active.pop(number, None)
+        active = self._active.pop(number, None)
+        if active is not None:
+            self._crew.waiting.pop(active.job.pipeline, None)
         for held in [h for h in self._held.values() if h.record.job == number]:
             self._pool.send(held.worker, {"type": "cancel", "lease": held.record.id})
 
@@ -157,6 +159,10 @@ class Dispatcher:
             for number, active in self._active.items()
             if active.deadline is not None and now_s > active.deadline
         ]
+
+    def waiting(self, pipeline: str) -> str:
+        """Why a pipeline has fewer workers than it wants, or nothing; any thread may ask."""
+        return self._crew.waiting.get(pipeline, "")
 
     def restart_datums(self, job: int, paths: list[str]) -> int:
         """Tell the workers whose datum at work has all these input paths to begin it again."""
@@ -183,7 +189,9 @@ class Dispatcher:
         self._versions[pipeline] = record.version
         document = lifecycle.spec_of(record)
         if not document.autoscaling:
-            self._crew.ensure(pipeline, record.version, self._crew.size(document))
+            count = self._crew.size(document)
+            self._crew.ensure(pipeline, record.version, count, document.requests)
+            self._crew.waiting.pop(pipeline, None)  # nobody waits for them
 
     def tend_workers(self) -> None:
         """Kill the silent, let the superfluous go."""
@@ -272,7 +280,10 @@ class Dispatcher:
             wanted = active.workers
             if active.pipeline.autoscaling:
                 wanted = min(wanted, remaining + lost)
-            self._crew.ensure(job.pipeline, job.version, wanted)
+            if never := self._crew.never(active.pipeline.requests):
+                self._break(job.number, f"its workers can't be started: {never}")
+                continue
+            self._crew.ensure(job.pipeline, job.version, wanted, active.pipeline.requests)
             for worker in self._pool.workers(job.pipeline):
                 if worker.version != job.version or not worker.idle:
                     continue
@@ -325,7 +336,9 @@ class Dispatcher:
         worker.heard = self._clocks.monotonic()  # from now on of this lease
         # By spec commit: a pipeline that was deleted and made again has the same name and version.
         if worker.context != active.job.spec_commit:
-            self._pool.send(worker, active.context.as_message())
+            own = self._crew.variables_of(worker)
+            context = replace(active.context, env={**active.context.env, **own})
+            self._pool.send(worker, context.as_message())
             worker.context = active.job.spec_commit
         message = {
             "type": "lease",

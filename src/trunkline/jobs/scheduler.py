@@ -108,6 +108,10 @@ class Scheduler:
         """Start the workers of a pipeline's newest version before it has work."""
         self._conductor.call(lambda: self._conductor.dispatcher.prewarm(pipeline))
 
+    def waiting(self, pipeline: str) -> str:
+        """Why a pipeline has fewer workers than it wants, or nothing."""
+        return self._conductor.dispatcher.waiting(pipeline)
+
     def restart_datums(self, job: int, paths: list[str]) -> int:
         """Cancel the running datums of a job whose inputs include all the paths."""
         return self._conductor.dispatcher.restart_datums(job, paths)

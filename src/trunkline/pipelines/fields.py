@@ -172,7 +172,14 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("standby", _B, OLD, _USED, "false", "as `autoscaling`"),
         Field("scale_down_threshold", Duration(), OLD, _KEPT, "none", "idle time of workers"),
         Field("enable_stats", _B, OLD, _USED, "true", "datums are always recorded"),
-        Field("resource_requests", Message("resources"), BOTH, _KEPT, "none", "room for workers"),
+        Field(
+            "resource_requests",
+            Message("resources"),
+            BOTH,
+            _USED,
+            "none",
+            "what each worker needs: workers start while that fits into this machine",
+        ),
         Field(
             "resource_limits",
             Message("resources"),

@@ -177,7 +177,7 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         reprocess_every_job=document.get("reprocess_spec") == "every_job",
         quarantined_max=_quarantined_max(document),
         batches=_batches(document),
-        requests=_resources(document, "resource_requests"),
+        requests=_requests(document),
         limits=_resources(document, "resource_limits"),
         document=document,
         egress=_egress(document),
@@ -406,6 +406,14 @@ def _batches(document: Document) -> Batches:
         size_bytes=numbers.get("size_bytes") or 0,
         per_worker=numbers.get("per_worker") or 0,
         most=cast(int, document.get("max_queue_size") or 0),
+    )
+
+
+def _requests(document: Document) -> Resources:
+    """What a worker needs: GPUs may stand with the limits alone, as Kubernetes has it."""
+    requests, limits = (_resources(document, f"resource_{w}") for w in ("requests", "limits"))
+    return Resources(
+        cpu=requests.cpu, memory_bytes=requests.memory_bytes, gpus=requests.gpus or limits.gpus
     )
 
 
