@@ -132,6 +132,9 @@ class World:
         conductor = self.conductor
         conductor.call(lambda: conductor.dispatcher.prewarm(pipeline))
 
+    def waiting(self, pipeline: str) -> str:
+        return self.conductor.dispatcher.waiting(pipeline)
+
     def restart_datums(self, job: int, paths: list[str]) -> int:
         return self.conductor.dispatcher.restart_datums(job, paths)
 
