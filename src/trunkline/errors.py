@@ -112,9 +112,8 @@ class InputsClash(InvalidInput):
     code = "inputs-clash"
 
     def __init__(self, name: str, path: str, sources: Iterable[str]) -> None:
-        one, other = sources
         super().__init__(
-            f"'/pfs/{name}/{path}' would come from {one} and from {other}: give the two inputs "
+            f"'/pfs/{name}/{path}' would come from {' and from '.join(sources)}: give the inputs "
             "different names"
         )
 

@@ -187,7 +187,7 @@ def test_two_repos_that_give_one_path_under_one_name_fail_the_datum(
     assert job.state is JobState.FAILURE
     heads = [f"{repo}@{sides.head(repo)}" for repo in ("left", "right")]
     assert (
-        f"'/pfs/in/{path}' would come from {heads[0]} and from {heads[1]}: give the two inputs "
+        f"'/pfs/in/{path}' would come from {heads[0]} and from {heads[1]}: give the inputs "
         "different names"
     ) in job.reason
 
