@@ -186,6 +186,8 @@ class Users:
             spec["job_timeout"] = "30s"
         if rng.random() < (0.4 if {"strict", "flaky"} & {*flags} else 0.1):
             spec["on_failure"] = {"quarantine": {"max": rng.randint(1, 3)}}
+        if rng.random() < 0.3:
+            spec["resource_requests"] = {"cpu": rng.choice((0.5, 1, 2))}  # of two that there are
         if rng.random() < 0.2:
             spec["egress"] = {"URL": f"s3://bucket/{name}"}
         return spec

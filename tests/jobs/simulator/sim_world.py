@@ -97,7 +97,7 @@ class World:
         self.trace: list[str] = []
         self.luck, self.fates = _fortune(self.rng)
         self.first_luck = self.luck
-        self.config = replace(load({}, home=home), lease_s=LEASE_S, worker_idle_s=20.0)
+        self.config = replace(load({}, home=home), lease_s=LEASE_S, worker_idle_s=20.0, cpus=2.0)
         self.time = 0.0
         self.restarts = 0
         self.pace = self.rng.choice((6, 15, 40))  # so many steps between what users do
