@@ -120,6 +120,12 @@ def settings_page() -> str:
     for field in fields(config.Config):
         default = "" if field.default is MISSING else f"`{field.default}`"
         lines.append(f"| `{field.name}` | {default} | {remarks.get(field.name, '')} |")
+    lines += [
+        "",
+        "Two variables are no settings, but set by Trunkline for what it starts:",
+        "`TRUNKLINE_NEXT_DATUM` (where code asks for its next datum) and `TRUNKLINE_IMPORTING`",
+        "(a module is imported to run its pipelines).",
+    ]
     return "\n".join(lines) + "\n"
 
 
