@@ -138,12 +138,20 @@ def _outputs(database: Database, trees: Trees, keys: list[str]) -> Iterator[File
 
 
 def _rows_of(trees: Trees, results: Iterable[ResultRecord]) -> Iterator[FileRow]:
-    """Workers store the outputs of several datums in one delta: each delta is read once."""
+    """Workers store the outputs of several datums in one delta: each delta is read once.
+
+    It may hold more than is asked of it: what a datum wrote that was run again since, beside others
+    that were not.
+    """
     ordered = list(results)
     by_datum: dict[str, list[FileRow]] = {result.key: [] for result in ordered if result.files}
-    for delta in dict.fromkeys(delta for result in ordered for delta in result.output):
+    owners: dict[str, set[str]] = {}
+    for result in ordered:
+        for delta in result.output:
+            owners.setdefault(delta, set()).add(result.key)
+    for delta, keys in owners.items():
         for row in delta_rows(trees, DeltaId(delta)):
-            if row.datum in by_datum:
+            if row.datum in keys:
                 by_datum[row.datum].append(row)
     for result in ordered:
         yield from by_datum.pop(result.key, ())
