@@ -185,3 +185,42 @@ def test_enumeration_holds_no_more_than_what_is_asked_for(forest) -> None:
     next(stream)
 
     assert sum(1 for _ in stream) == 99
+
+
+CONTENTS = st.dictionaries(
+    st.sampled_from(["a", "b", "a-b", "d/x", "d/y", "d/e/z", "d-x", "b/x"]),
+    st.sampled_from(["1", "2"]),
+    min_size=1,
+)
+
+
+def without_clashes(files: dict[str, str]) -> dict[str, str]:
+    return {path: text for path, text in files.items() if not (path == "b" and "b/x" in files)}
+
+
+@given(
+    before=CONTENTS.map(without_clashes),
+    after=CONTENTS.map(without_clashes),
+    glob=st.sampled_from(["/*", "/*/*", "/**", "/d/*", "/d*", "/d/**", "/a", "/(a|d)*", "/?"]),
+)
+def test_datums_differ_only_where_a_change_touches_them(
+    forest, before: dict[str, str], after: dict[str, str], glob: str
+) -> None:
+    old, new = (Head(commit=COMMIT, root=forest.plant(files)) for files in (before, after))
+    input_ = leaf("a", glob)
+    branch = BranchName(repo="a", branch="master")
+
+    def of(head: Head) -> dict[str, datums.Datum]:
+        found = enumerate_datums(input_, {branch: head}, forest.trees)
+        return {datum.files[0].path: datum for datum in found}
+
+    touched = datums.touched(input_, new, old, forest.trees, most=100)
+
+    assert touched is not None
+    was, will = of(old), of(new)
+    for path in was.keys() | will.keys() | touched:
+        if path in touched:
+            assert datums.datum_at(input_, new, forest.trees, path) == will.get(path)
+        else:
+            assert was[path].files[0].digest == will[path].files[0].digest
+            assert was[path].files[0].type == will[path].files[0].type

@@ -13,7 +13,8 @@ from trunkline.errors import DatumNotFound, InvalidInput
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import DatumRecord, JobRecord
 from trunkline.jobs.logs import Entry, as_line, stored_entries
-from trunkline.jobs.segments import PlannedDatum, decode_segment
+from trunkline.jobs.planning import input_sources
+from trunkline.jobs.segments import PlannedDatum, decode_segment, in_job
 from trunkline.model.jobs import DatumInfo, DatumInput, DatumState, LogLine
 from trunkline.pipelines import lifecycle
 from trunkline.store.chunks import ChunkId
@@ -62,8 +63,9 @@ class EngineDatums:
     ) -> Iterator[DatumInfo]:
         with self._services.database.read() as tx:
             segments = ledger.segments_of(tx, job.number)
+            sources = input_sources(tx, job)
         for segment in segments:
-            planned = self._segment(segment.chunk)
+            planned = in_job(self._segment(segment.chunk), fresh=segment.fresh, sources=sources)
             with self._services.database.read() as tx:
                 until = segment.first + segment.fresh
                 ended = ledger.datums_at(tx, job.number, segment.first, until)

@@ -5,7 +5,7 @@ datums wrote is removed, what new ones wrote is added. As equal trees have equal
 is the same as from scratch.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 
 from trunkline.db.database import Database, Transaction
@@ -16,7 +16,7 @@ from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.segments import decode_segment
 from trunkline.jobs.state import FinishedTree
-from trunkline.jobs.tables import JobRecord, ResultRecord
+from trunkline.jobs.tables import JobRecord, ResultRecord, SegmentRecord
 from trunkline.pipelines import lifecycle
 from trunkline.store.chunks import ChunkId
 from trunkline.versions import commits
@@ -36,20 +36,24 @@ def assemble(database: Database, trees: Trees, job: JobRecord) -> FinishedTree:
         base = _base(tx, before, job) if before else None
         without = tables.keys_without_output(tx, before.number) if before else set()
         silent = tables.keys_without_output(tx, job.number)
+        segments = tables.segments_of(tx, job.number)
+        segments_before = tables.segments_of(tx, before.number) if before else []
     pipeline = lifecycle.spec_of(record)
-    keys = [key for key in _keys(database, trees, job) if key not in silent]
+    if pipeline.output_merge != "concat" and before is not None and base is not None:
+        # A plan that was made from the earlier one shares most segments with it. A datum that was
+        # recovered or quarantined left nothing in the base, but may have a result now.
+        whole = {segment.chunk for segment in segments_before} if not without | silent else set()
+        shared = whole.intersection(segment.chunk for segment in segments)
+        old = set(_keys(trees, segments_before, but=shared)) - without
+        new = [key for key in _keys(trees, segments, but=shared) if key not in silent]
+        removed, added = old.difference(new), [key for key in new if key not in old]
+        if len(removed) + len(added) < max(1, job.total) and _all_remembered(database, removed):
+            root = RootId(base.root)
+            return _changed(database, trees, root, removed=sorted(removed), added=added)
+    keys = [key for key in _keys(trees, segments) if key not in silent]
     if pipeline.output_merge == "concat":
         return _concatenated(database, trees, keys)
-    if before is None or base is None:
-        return _changed(database, trees, EMPTY, removed=[], added=keys)
-    if before.datums_digest == job.datums_digest and not without and not silent:
-        return FinishedTree(root=base.root, files=base.files, size_bytes=base.size_bytes)
-    # A datum that was recovered or quarantined left nothing in the base, but may have a result now.
-    old, new = set(_keys(database, trees, before)) - without, set(keys)
-    removed, added = old - new, [key for key in keys if key not in old]
-    if len(removed) + len(added) >= len(new) or not _all_remembered(database, removed):
-        return _changed(database, trees, EMPTY, removed=[], added=keys)
-    return _changed(database, trees, RootId(base.root), removed=sorted(removed), added=added)
+    return _changed(database, trees, EMPTY, removed=[], added=keys)
 
 
 def _base(tx: Transaction, before: JobRecord, job: JobRecord) -> CommitRecord | None:
@@ -120,12 +124,14 @@ def _raise_duplicate(rows: Callable[[], Iterator[FileRow]], trees: Trees, base: 
     raise AssertionError("the output tree has fewer files than its datums wrote")
 
 
-def _keys(database: Database, trees: Trees, job: JobRecord) -> Iterator[str]:
-    with database.read() as tx:
-        segments = tables.segments_of(tx, job.number)
+def _keys(
+    trees: Trees, segments: list[SegmentRecord], *, but: Collection[str] = ()
+) -> Iterator[str]:
+    """The keys of all datums in some segments, without those in the chunks `but`."""
     for segment in segments:
-        for planned in decode_segment(trees.chunks.get(ChunkId(segment.chunk))):
-            yield planned.key
+        if segment.chunk not in but:
+            for planned in decode_segment(trees.chunks.get(ChunkId(segment.chunk))):
+                yield planned.key
 
 
 def _outputs(database: Database, trees: Trees, keys: list[str]) -> Iterator[FileRow]:

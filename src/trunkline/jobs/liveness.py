@@ -25,7 +25,7 @@ def names(tx: Transaction) -> Iterator[Name]:
     place = (-1, -1)
     while segments := tables.stored_segments(tx, place):
         for segment in segments:
-            yield Name(Kind.OPEN_DATUMS if segment.open else Kind.DATUMS, segment.chunk)
+            yield Name(Kind.OPEN_DATUMS if segment.reads else Kind.DATUMS, segment.chunk)
         place = (segments[-1].job, segments[-1].number)
     number = -1
     while logs := tables.stored_logs(tx, number):

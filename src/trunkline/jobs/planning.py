@@ -1,21 +1,24 @@
 """Makes the plan of a job: the I/O around `jobs.plan`.
 
-Cost: one look-up of remembered results per 1000 datums, one chunk per segment, one transaction for
-the whole plan. A crash before that transaction leaves the job as it was.
+Cost: that of the changes where the last good job can be gone on from (`jobs.replanning`), else one
+look-up of remembered results per 1000 datums and one chunk per segment; one transaction for the
+whole plan. A crash before that transaction leaves the job as it was.
 """
 
+from collections import Counter
 from datetime import datetime
 
 from trunkline.db.database import Database, Transaction
-from trunkline.errors import DatumTooLarge, TooManyDatums
+from trunkline.errors import NotFound, TooManyDatums
 from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import quarantine, tables
 from trunkline.jobs.plan import plan_datums
+from trunkline.jobs.plan_writer import Plan, PlanWriter
 from trunkline.jobs.records import apply_event
-from trunkline.jobs.segments import SEGMENT_BYTES_MAX, encode_segment
+from trunkline.jobs.replanning import replan
 from trunkline.jobs.state import Action, Planned
-from trunkline.jobs.tables import JobRecord, SegmentRecord
+from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import (
     CrossInput,
@@ -29,6 +32,7 @@ from trunkline.model.pipelines import (
 from trunkline.model.versions import BranchName
 from trunkline.pipelines import datums, identity, lifecycle
 from trunkline.pipelines.datums import Datum, Head
+from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.store.digests import Digest
 from trunkline.versions import provenance
 
@@ -43,20 +47,49 @@ def plan_job(
     with database.read() as tx:
         record = lifecycle.get(tx, job.pipeline, version=job.version)
         heads = input_heads(tx, job.output_repo, job.id)
-        pipeline = lifecycle.spec_of(record)
-        carried = quarantine.carried(tx, job, pipeline)
+        carried = quarantine.carried(tx, job, lifecycle.spec_of(record))
+    plan = replan(database, trees, job, record, heads, datums_max=datums_max)
+    if plan is None:
+        plan = _plan_anew(database, trees, record, heads, carried, datums_max=datums_max)
+    trees.chunks.flush()
+    with database.write() as tx:
+        current = tables.job_by_number(tx, job.number)
+        if current is None or current.state is not JobState.STARTING:
+            return ()
+        tables.insert_segments(tx, job.number, plan.segments)
+        tables.set_datums_digest(tx, job.number, plan.digest)
+        carried.record(tx, job.number)
+        planned = Planned(
+            total=plan.total,
+            skipped=plan.total - plan.fresh,
+            failed=len(carried.taken),
+            failure=carried.failure,
+        )
+        return apply_event(tx, job.number, planned, now=now)
+
+
+def _plan_anew(
+    database: Database,
+    trees: Trees,
+    record: PipelineRecord,
+    heads: dict[BranchName, Head | None],
+    carried: quarantine.Carried,
+    *,
+    datums_max: int,
+) -> Plan:
+    """Goes through all datums."""
+    pipeline = lifecycle.spec_of(record)
     check_count(pipeline, heads, trees, datums_max)
 
     def key_of(datum: Datum) -> str:
-        return identity.datum_key(job.pipeline, datum, record.salt)
+        return identity.datum_key(record.name, datum, record.salt)
 
     def remembered(keys: list[str]) -> set[str]:
         with database.read() as tx:
             return set(tables.results_of(tx, keys))
 
-    segments: list[SegmentRecord] = []
+    writer = PlanWriter(trees)
     digest = Digest()
-    first = total = 0
     for segment in plan_datums(
         datums.enumerate_datums(pipeline.input, heads, trees),
         key_of=key_of,
@@ -64,36 +97,10 @@ def plan_job(
         may_repeat=_may_repeat(pipeline.input),
         reprocess=pipeline.reprocess_every_job,
     ):
-        data = encode_segment(segment.datums)
-        if len(data) > SEGMENT_BYTES_MAX:
-            most = f"{SEGMENT_BYTES_MAX:,} bytes of names"
-            raise DatumTooLarge(f"datum {segment.datums[0].key}", most)
-        chunk = trees.chunks.put(data)
-        carried.look_at(segment.datums, first)
-        segments.append(
-            SegmentRecord(
-                number=len(segments),
-                chunk=chunk,
-                first=first,
-                fresh=segment.fresh,
-                total=len(segment.datums),
-            )
-        )
+        carried.look_at(segment.datums, writer.fresh)
+        writer.add(segment.datums)
         digest.update("".join(planned.key for planned in segment.datums).encode("ascii"))
-        first += segment.fresh
-        total += len(segment.datums)
-    trees.chunks.flush()
-    with database.write() as tx:
-        current = tables.job_by_number(tx, job.number)
-        if current is None or current.state is not JobState.STARTING:
-            return ()
-        tables.insert_segments(tx, job.number, segments)
-        tables.set_datums_digest(tx, job.number, digest.hexdigest())
-        carried.record(tx, job.number)
-        planned = Planned(
-            total=total, skipped=total - first, failed=len(carried.taken), failure=carried.failure
-        )
-        return apply_event(tx, job.number, planned, now=now)
+    return writer.plan(digest.hexdigest())
 
 
 def input_heads(tx: Transaction, repo: str, commit: str) -> dict[BranchName, Head | None]:
@@ -102,6 +109,20 @@ def input_heads(tx: Transaction, repo: str, commit: str) -> dict[BranchName, Hea
         branch: Head(commit=record.id, root=RootId(record.root))
         for branch, record in provenance.input_commits(tx, repo, commit).items()
     }
+
+
+def input_sources(tx: Transaction, job: JobRecord) -> dict[str, Head]:
+    """What an ended or running job reads, by repo, of those repos that it reads one commit of."""
+    found: dict[str, Head] = {}
+    try:
+        heads = input_heads(tx, job.output_repo, job.id)
+    except NotFound:  # its output was deleted, and with it what it was made from
+        return found
+    repos = Counter(branch.repo for branch in heads)
+    for branch, head in heads.items():
+        if head is not None and repos[branch.repo] == 1:
+            found[branch.repo] = head
+    return found
 
 
 def check_count(

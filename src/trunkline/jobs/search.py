@@ -5,13 +5,15 @@ what is searched: a million datums cost a look through about 250 MB of text, and
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from trunkline.db.database import Database
 from trunkline.jobs import tables
-from trunkline.jobs.segments import PlannedDatum, decode_segment
+from trunkline.jobs.planning import input_sources
+from trunkline.jobs.segments import PlannedDatum, decode_segment, in_job
 from trunkline.jobs.tables import JobRecord, SegmentRecord
+from trunkline.pipelines.datums import Head
 from trunkline.store.chunks import ChunkId, ChunkStore
 
 _RAW_MAX = 64  # segments whose bytes stay at hand
@@ -33,7 +35,8 @@ class PlanReader:
         self._chunks = chunks
         self._segments: OrderedDict[int, list[SegmentRecord]] = OrderedDict()
         self._raw: OrderedDict[str, bytes] = OrderedDict()
-        self._decoded: OrderedDict[str, list[FoundDatum]] = OrderedDict()
+        self._decoded: OrderedDict[tuple[int, int], list[FoundDatum]] = OrderedDict()
+        self._sources: OrderedDict[int, Mapping[str, Head]] = OrderedDict()
 
     def datums(
         self, job: JobRecord, *, may_hold: Callable[[bytes], bool] | None = None
@@ -41,7 +44,7 @@ class PlanReader:
         """The datums of a job in order; those of segments of which `may_hold` is false are not."""
         for segment in self._segments_of(job.number):
             if may_hold is None or may_hold(self._bytes(segment.chunk)):
-                yield from self._found(segment)
+                yield from self._found(job, segment)
 
     def with_keys(self, job: JobRecord, keys: Collection[str]) -> Iterator[FoundDatum]:
         """The datums of a job that have one of some keys, in order."""
@@ -73,17 +76,30 @@ class PlanReader:
                 self._raw.popitem(last=False)
         return raw
 
-    def _found(self, segment: SegmentRecord) -> list[FoundDatum]:
-        known = self._decoded.get(segment.chunk)
+    def _found(self, job: JobRecord, segment: SegmentRecord) -> list[FoundDatum]:
+        place = (job.number, segment.number)
+        known = self._decoded.get(place)
         if known is None:
             known = []
             position = segment.first
-            for planned in decode_segment(self._bytes(segment.chunk)):
+            for planned in in_job(
+                decode_segment(self._bytes(segment.chunk)),
+                fresh=segment.fresh,
+                sources=self._sources_of(job),
+            ):
                 known.append(
                     FoundDatum(planned=planned, position=position if planned.fresh else None)
                 )
                 position += planned.fresh
-            self._decoded[segment.chunk] = known
+            self._decoded[place] = known
             if len(self._decoded) > _DECODED_MAX:
                 self._decoded.popitem(last=False)
         return known
+
+    def _sources_of(self, job: JobRecord) -> Mapping[str, Head]:
+        if job.number not in self._sources:
+            with self._database.read() as tx:
+                self._sources[job.number] = input_sources(tx, job)
+            if len(self._sources) > _DECODED_MAX:
+                self._sources.popitem(last=False)
+        return self._sources[job.number]

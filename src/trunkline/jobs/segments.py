@@ -7,13 +7,13 @@ join or group, so that an older Trunkline reads whatever it could have planned i
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from trunkline.errors import Corrupt
 from trunkline.files.manifest import RootId
 from trunkline.model.versions import FileType
-from trunkline.pipelines.datums import Datum, DatumFile
+from trunkline.pipelines.datums import Datum, DatumFile, Head
 
 SEGMENT_DATUMS = 1000
 SEGMENT_FILES = 10_000  # a datum with more of them has a segment of its own
@@ -70,6 +70,34 @@ def decode_segment(data: bytes) -> list[PlannedDatum]:
         ]
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise Corrupt("a datum segment", f"{_MAGIC} version 1 or 2", str(error)) from error
+
+
+def as_remembered(planned: PlannedDatum, head: Head) -> PlannedDatum:
+    """A datum of one pfs input, planned for an earlier job, in a job that reads another commit.
+
+    Its content is the same there, and its result is remembered.
+    """
+    (file,) = planned.datum.files
+    same = replace(file, commit=head.commit, root=head.root)
+    return replace(planned, fresh=False, datum=Datum(files=(same,)))
+
+
+def in_job(
+    planned: list[PlannedDatum], *, fresh: int, sources: Mapping[str, Head]
+) -> list[PlannedDatum]:
+    """The datums of a segment as they are meant in a job that has so many fresh ones of them.
+
+    `sources` has what the job reads, by repo. A segment without fresh datums may have been written
+    for an earlier job of a pipeline with one pfs input; see `jobs.replanning`.
+    """
+    if fresh:
+        return planned
+    return [
+        as_remembered(one, sources[one.datum.files[0].repo])
+        if len(one.datum.files) == 1 and one.datum.files[0].repo in sources
+        else one
+        for one in planned
+    ]
 
 
 def _file(

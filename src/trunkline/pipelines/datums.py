@@ -20,7 +20,7 @@ from trunkline.db.sorting import SortedRows
 from trunkline.errors import DatumTooLarge, shown
 from trunkline.files.glob import compile_glob
 from trunkline.files.manifest import RootId
-from trunkline.files.tree import Trees
+from trunkline.files.tree import Entry, Trees
 from trunkline.model.pipelines import (
     CrossInput,
     GroupInput,
@@ -124,6 +124,32 @@ def enumerate_datums(root: Input, heads: Heads, trees: Trees) -> Iterator[Datum]
         yield Datum(files=files)
 
 
+def touched(leaf: PfsInput, new: Head, old: Head, trees: Trees, *, most: int) -> set[str] | None:
+    """The paths at which a pfs input may have another datum than before, or one more or less.
+
+    Cost: what differs between the trees. None if more than `most` files do, seen by the glob or
+    not. The glob `/` sees everything.
+    """
+    glob = compile_glob(leaf.glob)
+    directory = glob.literal.rpartition("/")[0]
+    found: set[str] = set()
+    for seen, (_, row) in enumerate(trees.diff(new.root, directory, old.root, directory)):
+        if seen >= most:
+            return None
+        if glob.is_root:
+            return {""}
+        parts = row.path.split("/")
+        depths = range(glob.depth_min, min(glob.depth_max or len(parts), len(parts)) + 1)
+        found.update(glob.select("/".join(parts[:depth]) for depth in depths))
+    return found
+
+
+def datum_at(leaf: PfsInput, head: Head, trees: Trees, path: str) -> Datum | None:
+    """The datum of a path that the glob of a pfs input matches, or None."""
+    entry = trees.entry(head.root, path, digest=not leaf.reference)
+    return Datum(files=(_file(leaf, head, entry, _Keys(leaf)),)) if entry else None
+
+
 def _count(root: Input, reading: _Reading, most: int | None) -> int:
     match root:
         case PfsInput():
@@ -185,21 +211,24 @@ def _matches(leaf: PfsInput, reading: _Reading) -> Iterator[_Files]:
     for entry in reading.trees.glob(
         head.root, leaf.glob, digest=reading.digest and not leaf.reference
     ):
-        join_on, group_by = key_of(entry.path)
-        file = DatumFile(
-            name=leaf.name,
-            repo=leaf.repo,
-            commit=head.commit,
-            root=head.root,
-            path=entry.path,
-            type=entry.type,
-            size_bytes=entry.size_bytes,
-            digest=entry.digest,
-            join_on=join_on,
-            group_by=group_by,
-            reference=leaf.reference,
-        )
-        yield (file,)
+        yield (_file(leaf, head, entry, key_of),)
+
+
+def _file(leaf: PfsInput, head: Head, entry: Entry, key_of: "_Keys") -> DatumFile:
+    join_on, group_by = key_of(entry.path)
+    return DatumFile(
+        name=leaf.name,
+        repo=leaf.repo,
+        commit=head.commit,
+        root=head.root,
+        path=entry.path,
+        type=entry.type,
+        size_bytes=entry.size_bytes,
+        digest=entry.digest,
+        join_on=join_on,
+        group_by=group_by,
+        reference=leaf.reference,
+    )
 
 
 class _Keys:

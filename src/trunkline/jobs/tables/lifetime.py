@@ -17,7 +17,7 @@ class StoredSegment(NamedTuple):
     job: int
     number: int
     chunk: str
-    open: bool  # its job has not ended
+    reads: bool  # its job has not ended, and has datums to process in it
 
 
 class StoredResult(NamedTuple):
@@ -38,16 +38,14 @@ def stored_segments(
 ) -> list[StoredSegment]:
     """The next segments of all jobs."""
     rows = tx.rows(
-        f"""SELECT s.job, s.number, s.chunk, COALESCE(j.state IN {_OPEN}, 0)
+        f"""SELECT s.job, s.number, s.chunk, COALESCE(j.state IN {_OPEN}, 0) AND s.fresh > 0
             FROM job_segment s LEFT JOIN job j ON j.number = s.job
             WHERE (s.job, s.number) > (:job, :number) ORDER BY s.job, s.number LIMIT :most""",
         job=after[0],
         number=after[1],
         most=most,
     )
-    return [
-        StoredSegment(job, number, chunk, bool(is_open)) for job, number, chunk, is_open in rows
-    ]
+    return [StoredSegment(job, number, chunk, bool(reads)) for job, number, chunk, reads in rows]
 
 
 def stored_logs(tx: Transaction, after: int = -1, most: int = 1000) -> list[tuple[int, str]]:
