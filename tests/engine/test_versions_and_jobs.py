@@ -536,3 +536,36 @@ def test_a_tree_is_read_in_one_stream(chain) -> None:
     assert set(read("/")) == {"a", "dir/deep/y", "dir/large", "dir/x"}
     with pytest.raises(FileNotFoundInCommit):
         read("/nowhere")
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "repo"])
+def test_a_pipeline_follows_again_what_was_deleted_by_force_and_made_anew(
+    engine, kind: str
+) -> None:
+    engine.engine.repos.create_repo("data")
+    engine.put("data", {"a": "1\n"})
+
+    def make() -> None:
+        if kind == "repo":
+            engine.engine.repos.create_repo("middle")
+            engine.put("middle", {"a": "1\n"})
+        else:
+            engine.pipeline("middle", "cp -r /pfs/data/* /pfs/out/")
+            engine.job("middle")
+
+    make()
+    engine.pipeline("last", "cp -r /pfs/middle/* /pfs/out/", source="middle")
+    engine.job("last")
+    if kind == "repo":
+        engine.engine.repos.delete_repo("middle", force=True)
+    else:
+        engine.engine.pipelines.delete_pipeline("middle", force=True)
+
+    make()
+    engine.put("data" if kind == "pipeline" else "middle", {"b": "2\n"})
+    engine.job("last" if kind == "repo" else "middle")
+    job = engine.job("last")
+
+    assert job.state is JobState.SUCCESS
+    assert engine.tree("last") == {"a": "1\n", "b": "2\n"}
+    assert engine.engine.admin.fsck().damages == ()

@@ -2,10 +2,11 @@
 
 from trunkline.engine.change import Change
 from trunkline.errors import Conflict
-from trunkline.model.pipelines import PipelineSpec
+from trunkline.model.pipelines import PipelineSpec, PipelineState
+from trunkline.model.versions import spec_branch
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.input_triggers import is_made
-from trunkline.pipelines.inputs import branches_of, cron_leaves, trigger_leaves
+from trunkline.pipelines.inputs import branches_of, cron_leaves, quiet_branches, trigger_leaves
 from trunkline.versions import branches, repos, trash
 
 
@@ -52,6 +53,41 @@ def set_triggers(change: Change, pipeline: PipelineSpec) -> None:
             later=change.later,
         )
         change.opened(opened)
+
+
+def connect(change: Change, pipeline: PipelineSpec) -> None:
+    """Derive the output branch from the inputs and the spec, which opens the first job."""
+    opened = branches.create_branch(
+        change.tx,
+        pipeline.name,
+        pipeline.output_branch,
+        head=None,
+        provenance=[*branches_of(pipeline.input), spec_branch(pipeline.name)],
+        quiet=quiet_branches(pipeline.input),
+        now=change.now,
+        run_id=change.run_id,
+        later=change.later,
+    )
+    change.opened(opened)
+
+
+def follow_again(change: Change, repo: str) -> None:
+    """Have the pipelines that read a repo follow it, which was just made in place of a deleted one.
+
+    Those that are paused do so when they are started, those that lack another repo when that is
+    made.
+    """
+    tx = change.tx
+    for record in lifecycle.readers_of(tx, repo):
+        pipeline = lifecycle.spec_of(record)
+        sources = branches_of(pipeline.input)
+        whole = all(repos.repo_exists(tx, source.repo) for source in sources)
+        if record.state is PipelineState.PAUSED or not whole:
+            continue
+        for source in sources:
+            branches.ensure_branch(tx, source.repo, source.branch, now=change.now)
+        set_triggers(change, pipeline)
+        connect(change, pipeline)
 
 
 def drop_trigger_branches(

@@ -8,7 +8,9 @@ from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.crons import run_cron
 from trunkline.engine.pipeline_inputs import (
+    connect,
     drop_trigger_branches,
+    follow_again,
     make_cron_repos,
     set_triggers,
 )
@@ -28,7 +30,7 @@ from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineSpec,
 from trunkline.model.versions import BranchName, DeletedInfo, RunInfo, spec_branch
 from trunkline.pipelines import crons, lifecycle
 from trunkline.pipelines.datums import Head
-from trunkline.pipelines.inputs import branches_of, quiet_branches
+from trunkline.pipelines.inputs import branches_of
 from trunkline.pipelines.liveness import has_code
 from trunkline.pipelines.requirements import Lock
 from trunkline.pipelines.spec import draft, read_specs, spec_from_document
@@ -134,7 +136,7 @@ class EnginePipelines:
             pipeline = lifecycle.spec_of(lifecycle.get(tx, name))
             # What stopping it killed is owed, though no input may have changed since.
             branches.leave_failed_head(tx, name, pipeline.output_branch)
-            _connect(single(self._services, tx), pipeline)
+            connect(single(self._services, tx), pipeline)
         self._services.scheduler.prewarm(name)
 
     def stop_pipeline(self, name: str) -> None:
@@ -221,7 +223,7 @@ def create_pipeline(
     )
     before = None if previous is None else lifecycle.spec_of(previous)
     made = make_cron_repos(change, pipeline)
-    _prepare_branches(change, pipeline, previous=before)
+    new_repo = _prepare_branches(change, pipeline, previous=before)
     specs = spec_branch(pipeline.name)
     head = branches.branch_head(tx, specs.repo, specs.branch)
     files, size = services.trees.totals(prepared.root)
@@ -251,7 +253,9 @@ def create_pipeline(
     )
     crons.follow(tx, pipeline, owned=made, now=change.now)
     if record.state is not PipelineState.PAUSED:
-        _connect(change, pipeline)
+        connect(change, pipeline)
+    if new_repo:
+        follow_again(change, pipeline.name)
     if before is not None:
         drop_trigger_branches(change, before, pipeline)
     change.warm.append(pipeline.name)
@@ -288,17 +292,19 @@ def _store_spec(services: Services, pipeline: PipelineSpec, code: str, lock: Loc
 
 def _prepare_branches(
     change: Change, pipeline: PipelineSpec, *, previous: PipelineSpec | None
-) -> None:
+) -> bool:
     """Make the branches that a pipeline needs; its output branch is derived from nothing yet.
 
-    So nothing is opened before the new spec is there, and then everything at once.
+    So nothing is opened before the new spec is there, and then everything at once. Returns whether
+    the repo of its output was made.
     """
     tx, now = change.tx, change.now
     for name in branches_of(pipeline.input):
         branches.ensure_branch(tx, name.repo, name.branch, now=now)
     specs = spec_branch(pipeline.name)
     branches.ensure_branch(tx, specs.repo, specs.branch, now=now)
-    if pipeline.name not in repos.repo_names(tx):
+    new_repo = not repos.repo_exists(tx, pipeline.name)
+    if new_repo:
         repos.create_repo(
             tx, pipeline.name, description=f"Output of pipeline {pipeline.name}.", now=now
         )
@@ -312,22 +318,7 @@ def _prepare_branches(
         now=now,
     )
     set_triggers(change, pipeline)
-
-
-def _connect(change: Change, pipeline: PipelineSpec) -> None:
-    """Derive the output branch from the inputs and the spec, which opens the first job."""
-    opened = branches.create_branch(
-        change.tx,
-        pipeline.name,
-        pipeline.output_branch,
-        head=None,
-        provenance=[*branches_of(pipeline.input), spec_branch(pipeline.name)],
-        quiet=quiet_branches(pipeline.input),
-        now=change.now,
-        run_id=change.run_id,
-        later=change.later,
-    )
-    change.opened(opened)
+    return new_repo
 
 
 def delete_pipeline(change: Change, name: str, *, force: bool, keep_repo: bool) -> DeletedInfo:

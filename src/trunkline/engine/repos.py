@@ -1,6 +1,7 @@
 """Operations on repos; see `api.repos`."""
 
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
+from trunkline.engine.pipeline_inputs import follow_again
 from trunkline.engine.services import Services
 from trunkline.errors import InUse
 from trunkline.jobs.records import stop_readers
@@ -31,8 +32,11 @@ class EngineRepos:
 
 
 def create_repo(change: Change, name: str, *, description: str, update: bool) -> None:
+    new = not repos.repo_exists(change.tx, name)
     create = repos.update_repo if update else repos.create_repo
     create(change.tx, name, description=description, now=change.now)
+    if new:
+        follow_again(change, name)
 
 
 def delete_repo(change: Change, name: str, *, force: bool) -> DeletedInfo:

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from trunkline.db.database import Transaction
 from trunkline.errors import AlreadyExists, Conflict, InvalidInput, NotFound, PipelineNotFound
-from trunkline.model.names import check_full_name, project_of
+from trunkline.model.names import bare_name, check_full_name, project_of
 from trunkline.model.pipelines import PipelineInfo, PipelineSpec, PipelineState
 from trunkline.pipelines import cron_tables, identity, tables
-from trunkline.pipelines.inputs import shorthand
+from trunkline.pipelines.inputs import branches_of, shorthand
 from trunkline.pipelines.spec import spec_from_document, warnings, worker_count
 from trunkline.pipelines.tables import PipelineRecord as PipelineRecord
 from trunkline.versions import trash
@@ -176,6 +176,15 @@ def list_pipelines(tx: Transaction, project: str | None = None) -> list[Pipeline
     if project is not None:
         require_project(tx, project)
     return tables.newest_of_all(tx, project)
+
+
+def readers_of(tx: Transaction, repo: str) -> list[PipelineRecord]:
+    """The pipelines with an input that reads a repo, whether it is there or not."""
+    return [
+        record
+        for record in tables.newest_with_word(tx, bare_name(repo))
+        if any(branch.repo == repo for branch in branches_of(spec_of(record).input))
+    ]
 
 
 def versions_of(tx: Transaction, name: str) -> list[PipelineRecord]:

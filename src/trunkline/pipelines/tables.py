@@ -119,6 +119,15 @@ def newest_of_all(tx: Transaction, project: str | None) -> list[PipelineRecord]:
     return [_record(row) for row in rows]
 
 
+def newest_with_word(tx: Transaction, word: str) -> list[PipelineRecord]:
+    """The newest versions of pipelines whose spec has a word as a string, oldest pipeline first."""
+    rows = tx.rows(
+        f"{_RECORD} WHERE v.version = p.version AND instr(v.spec, :word) > 0 ORDER BY p.number",
+        word=f'"{word}"',
+    )
+    return [_record(row) for row in rows]
+
+
 def versions_of(tx: Transaction, name: str) -> list[PipelineRecord]:
     """All versions of a pipeline, newest first."""
     rows = tx.rows(
