@@ -143,6 +143,25 @@ def test_a_job_that_is_stopped_meanwhile_keeps_its_commit(open_engine: Any, tmp_
     assert driver.tree("made") == {"a": "apple\n"}
 
 
+def test_a_job_that_was_deleted_meanwhile_comes_back_with_its_commit(
+    open_engine: Any, tmp_path: Path
+) -> None:
+    driver = open_engine(TRUNKLINE_EGRESS_RETRY_S="3600")
+    driver.engine.repos.create_repo("data")
+    put = driver.put("data", {"a": "apple\n"})
+    (tmp_path / "t").touch()
+    driver.pipeline("made", COPY, egress={"URL": f"file://{tmp_path}/t"})
+    wait_for(driver, JobState.EGRESSING)
+
+    driver.engine.commits.drop_commit("data", put.id, recursive=True)
+    driver.engine.trash.undelete("commit", f"data@{put.id}")
+
+    job = driver.job("made")
+    assert job.state is JobState.KILLED
+    assert job.reason.startswith("deleted while its output was copied")
+    assert driver.tree("made") == {"a": "apple\n"}
+
+
 class _Store(http.server.BaseHTTPRequestHandler):
     """Takes single objects as S3 does, and fails as often as it is told to."""
 

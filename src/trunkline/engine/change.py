@@ -90,7 +90,7 @@ def info_of(services: Services, entry: trash.TrashEntry, commits: int) -> Delete
 def restore(change: Change, entry: trash.TrashEntry) -> trash.Restored:
     """Bring back one deletion: pipeline, jobs, and versions, in this order."""
     name = lifecycle.put_back(change.tx, entry.number)
-    jobs_trash.put_back(change.tx, entry.number)
+    jobs_trash.put_back(change.tx, entry.number, now=change.now)
     restored = trash.restore(change.tx, entry, now=change.now, run_id=change.run_id)
     change.opened(restored.opened)
     if name is not None:

@@ -1,11 +1,17 @@
 """Jobs in the trash: they go and come back with the commits that they wrote."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from trunkline.db.database import Transaction
 from trunkline.jobs import tables
+from trunkline.jobs.records import apply_event
+from trunkline.jobs.state import Stopped
+from trunkline.model.jobs import JobState
 from trunkline.model.versions import CommitName
 from trunkline.pipelines import lifecycle
+
+_WHILE_COPIED = "deleted while its output was copied; `rerun pipeline` copies it again"
 
 
 def keep_jobs_of(tx: Transaction, entry: int, outputs: Sequence[CommitName]) -> None:
@@ -25,8 +31,10 @@ def keep_jobs_of_pipeline(tx: Transaction, entry: int, pipeline: str) -> None:
         tables.trash_job(tx, entry, number)
 
 
-def put_back(tx: Transaction, entry: int) -> None:
+def put_back(tx: Transaction, entry: int, *, now: datetime) -> None:
     """Bring back the jobs of an entry, those that were open from their start.
+
+    Not one whose output was being copied: its commit is finished, and it ends as it is.
 
     Call it before the versions of the entry are restored, which forgets the entry. The record of a
     job whose version of the pipeline is gone for good stays away.
@@ -34,7 +42,9 @@ def put_back(tx: Transaction, entry: int) -> None:
     for number, pipeline, spec_commit, version, state in tables.trashed_jobs(tx, entry):
         if lifecycle.find_version(tx, pipeline, spec_commit) != version:
             continue
-        if state.ended:
+        if state.ended or state is JobState.EGRESSING:
             tables.put_back_job(tx, entry, number)
+            if not state.ended:
+                apply_event(tx, number, Stopped(reason=_WHILE_COPIED), now=now)
         else:
             tables.begin_job_again(tx, number)
