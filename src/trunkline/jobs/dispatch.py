@@ -267,32 +267,38 @@ class Dispatcher:
         workers = self._pool.workers()
         if not any(worker.idle for worker in workers) and not self._workers_wanted(workers):
             return
-        for active in list(self._active.values()):
+        due = [active for active in list(self._active.values()) if self._left_of(active)]
+        for active in due:  # first: who is idle after that has nothing to do, and may make room
+            self._lease_to_idle(active)
+        for active in due:
+            if not (left := self._left_of(active)):
+                continue
             job = active.job
-            with self._database.read() as tx:
-                current = tables.job_by_number(tx, job.number)
-                lost = tables.lost_leases(tx, job.number)
-            if current is None or current.state is not JobState.RUNNING:
-                continue
-            remaining = current.fresh - current.leased
-            if remaining <= 0 and not lost:
-                continue
-            wanted = active.workers
-            if active.pipeline.autoscaling:
-                wanted = min(wanted, remaining + lost)
+            wanted = min(active.workers, left) if active.pipeline.autoscaling else active.workers
             if never := self._crew.never(active.pipeline.requests):
                 self._break(job.number, f"its workers can't be started: {never}")
                 continue
             self._crew.ensure(job.pipeline, job.version, wanted, active.pipeline.requests)
-            for worker in self._pool.workers(job.pipeline):
-                if worker.version != job.version or not worker.idle:
-                    continue
-                try:
-                    if not self._lease_to(active, worker):
-                        break
-                except Corrupt as error:  # this job's plan; the others go on
-                    self._break(job.number, str(error))
+
+    def _left_of(self, active: _Active) -> int:
+        """How much of a job waits for workers: datums, and leases that were lost."""
+        with self._database.read() as tx:
+            current = tables.job_by_number(tx, active.job.number)
+            lost = tables.lost_leases(tx, active.job.number)
+        if current is None or current.state is not JobState.RUNNING:
+            return 0
+        return max(current.fresh - current.leased, 0) + lost
+
+    def _lease_to_idle(self, active: _Active) -> None:
+        job = active.job
+        there = self._pool.workers(job.pipeline)
+        for worker in [w for w in there if w.version == job.version and w.idle]:
+            try:
+                if not self._lease_to(active, worker):
                     break
+            except Corrupt as error:  # this job's plan; the others go on
+                self._break(job.number, str(error))
+                break
 
     def _workers_wanted(self, workers: list[Worker]) -> bool:
         """Whether a running job has fewer workers than it asks for."""
