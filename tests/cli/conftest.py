@@ -24,6 +24,7 @@ from trunkline.model.jobs import (
     JobInfo,
     JobState,
 )
+from trunkline.model.plans import Plan
 from trunkline.model.retention import RetentionInfo, RetentionReport
 from trunkline.model.runs import RunDetails, RunStep
 from trunkline.model.secrets import SecretInfo
@@ -188,6 +189,8 @@ class StubOperations:
                 return found.pipelines
             case "inspect_pipeline" | "create_pipeline":
                 return found.pipelines[0]
+            case "plan_pipelines":
+                return Plan(jobs=(), stopped=(), deleted=(), expected_s=None, work=False)
             case "validate_specs":
                 return found.drafts
             case _:

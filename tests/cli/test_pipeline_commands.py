@@ -111,7 +111,7 @@ def test_validating_changes_nothing(cli, stub, spec):
     result = cli("validate", "pipeline", "-f", str(spec))
 
     assert result.out == "pipeline 'inference' is valid\npipeline 'other' is valid\n"
-    assert [call[0] for call in stub.calls] == ["validate_specs"]
+    assert [call[0] for call in stub.calls] == ["validate_specs", "plan_pipelines"]
 
 
 def test_extract_prints_what_create_reads(cli, stub):

@@ -58,7 +58,14 @@ def squeezed(output: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/tutorial.md", "docs/guide/projects.md", "docs/guide/why.md"]
+    "document",
+    [
+        "README.md",
+        "docs/tutorial.md",
+        "docs/guide/projects.md",
+        "docs/guide/why.md",
+        "docs/guide/plan.md",
+    ],
 )
 def test_a_document_shows_what_happens(
     document: str,

@@ -10,6 +10,7 @@ from trunkline.api.files import Files
 from trunkline.api.jobs import Jobs
 from trunkline.api.lineage import Lineage
 from trunkline.api.pipelines import Pipelines
+from trunkline.api.plans import Plans
 from trunkline.api.projects import Projects
 from trunkline.api.purges import Purges
 from trunkline.api.repos import Repos
@@ -32,6 +33,7 @@ NOUNS: dict[str, type] = {
     "jobs": Jobs,
     "datums": Datums,
     "lineage": Lineage,
+    "plans": Plans,
     "transactions": Transactions,
     "trash": Trash,
     "purges": Purges,
@@ -66,6 +68,8 @@ class Operations(Protocol):
     def datums(self) -> Datums: ...
     @property
     def lineage(self) -> Lineage: ...
+    @property
+    def plans(self) -> Plans: ...
     @property
     def transactions(self) -> Transactions: ...
     @property

@@ -76,6 +76,7 @@ WORDS: dict[str, str] = {
     "checkout": "checkouts",
     "log": "differences",
     "logs": "datums",
+    "plan": "plans",
     "why": "lineage",
     "impact": "lineage",
     "version": "admin",

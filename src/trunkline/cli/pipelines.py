@@ -1,7 +1,7 @@
 """Commands on pipelines."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -56,6 +56,11 @@ _file = option(
 )
 
 
+_dry_run = option(
+    "--dry-run", is_flag=True, help="Check all that making it would, and change nothing."
+)
+
+
 def _image_options(function: click.decorators.FC) -> click.decorators.FC:
     """Flags of pachctl that push images to a registry; accepted, and answered with a note."""
     for add in (
@@ -70,9 +75,11 @@ def _image_options(function: click.decorators.FC) -> click.decorators.FC:
 
 @command(examples=["create pipeline -f pre-process.json", "create pipeline -f all.yaml"])
 @_file
+@_dry_run
 @_image_options
 def create_pipeline(
     file: str,
+    dry_run: bool,
     push: bool,
     registry: str | None,
     username: str | None,
@@ -80,7 +87,10 @@ def create_pipeline(
 ) -> None:
     """Create the pipelines of a spec; where their inputs have data, jobs start at once."""
     _note_on_images(push or bool(registry or username or password))
-    _put_pipelines(file, update=False)
+    if dry_run:
+        _check_pipelines([file], update=False)
+    else:
+        _put_pipelines(file, update=False)
 
 
 @command(
@@ -93,12 +103,14 @@ def create_pipeline(
 @option("--reprocess", is_flag=True, help="Compute everything again.")
 @option("--keep-results", is_flag=True, help="Keep all results though the code changed.")
 @option("--renew-packages", is_flag=True, help="Take new versions of its Python packages.")
+@_dry_run
 @_image_options
 def update_pipeline(
     file: str,
     reprocess: bool,
     keep_results: bool,
     renew_packages: bool,
+    dry_run: bool,
     push: bool,
     registry: str | None,
     username: str | None,
@@ -111,13 +123,15 @@ def update_pipeline(
     _note_on_images(push or bool(registry or username or password))
     if reprocess and keep_results:
         raise InvalidInput("--reprocess and --keep-results exclude each other; use one of them")
-    _put_pipelines(
-        file,
-        update=True,
-        reprocess=reprocess,
-        keep_results=keep_results,
-        renew_packages=renew_packages,
-    )
+    options = {
+        "reprocess": reprocess,
+        "keep_results": keep_results,
+        "renew_packages": renew_packages,
+    }
+    if dry_run:
+        _check_pipelines([file], update=True, **options)
+    else:
+        _put_pipelines(file, update=True, **options)
 
 
 def _note_on_images(asked: bool) -> None:
@@ -125,7 +139,11 @@ def _note_on_images(asked: bool) -> None:
         warn("images are not pushed to a registry; -p, -r, -u and --password are ignored")
 
 
-def _put_pipelines(file: str, *, update: bool, **options: bool) -> None:
+def _put_pipelines(file: str, *, checked: bool = False, **options: Any) -> list[str]:
+    """Create or update the pipelines of a file; returns their names.
+
+    Where they are only `checked`, no code is stored, unless it may name their packages.
+    """
     from trunkline.cli.code import code_directory
     from trunkline.connect.specs import upload_code
 
@@ -135,12 +153,27 @@ def _put_pipelines(file: str, *, update: bool, **options: bool) -> None:
     for draft, directory in zip(drafts, directories, strict=True):
         for warning in draft.warnings:
             warn(f"pipeline '{draft.name}': {warning}")
+        needed = not checked or _asks_for_packages(draft.spec)
         operations().pipelines.create_pipeline(
             draft.spec,
-            code=None if directory is None else upload_code(operations(), directory),
-            update=update,
+            code=upload_code(operations(), directory) if directory and needed else None,
             **options,
         )
+    return [draft.name for draft in drafts]
+
+
+def _asks_for_packages(spec: dict[str, object]) -> bool:
+    transform = spec.get("transform")
+    return isinstance(transform, dict) and bool(transform.get("requirements"))
+
+
+def _check_pipelines(files: Iterable[str], **options: bool | None) -> None:
+    """Check all that making the pipelines of some files would, together, and make none."""
+    with current().only_planning() as planning:
+        names = [name for file in files for name in _put_pipelines(file, checked=True, **options)]
+        planning.plans(count=False)
+    for name in names:
+        write(f"pipeline '{name}' is valid")
 
 
 def _drafts(file: str) -> list["PipelineDraft"]:
@@ -151,17 +184,26 @@ def _drafts(file: str) -> list["PipelineDraft"]:
     return operations().pipelines.validate_specs(text, source=source, project=current().project)
 
 
-@command(examples=["validate pipeline -f pre-process.json"])
-@_file
-def validate_pipeline(file: str) -> None:
-    """Check the pipelines of a spec, and change nothing."""
-    from trunkline.cli.code import code_directory
+@command(
+    examples=["validate pipeline -f pre-process.json", "validate pipeline -f a.json -f b.yaml"]
+)
+@option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    default=("-",),
+    metavar="FILE|URL|-",
+    shell_complete=local_files,
+    help="A spec: JSON or YAML, one or several documents; without -f, stdin is read.",
+)
+def validate_pipeline(files: tuple[str, ...]) -> None:
+    """Check the pipelines of some specs as making them would, and change nothing.
 
-    for draft in _drafts(file):
-        code_directory(draft.code, spec=file)
-        for warning in draft.warnings:
-            warn(f"pipeline '{draft.name}': {warning}")
-        write(f"pipeline '{draft.name}' is valid")
+    Those that are there are checked as updates; what reads the output of another may stand behind
+    it in the same files.
+    """
+    _check_pipelines(files, update=None)
 
 
 @command(shows=True, examples=["inspect pipeline inference"])

@@ -5,7 +5,8 @@ start a server.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trunkline.api.connection import Operations
+    from trunkline.connect.planning import Planning
 
 
 class Shape(StrEnum):
@@ -103,6 +105,27 @@ class Session:
     def take_part(self, transaction: str | None) -> None:
         """Let the commands to come take part in this transaction, or in none."""
         self.link.remember(transaction)
+
+    @contextmanager
+    def only_planning(self) -> Iterator["Planning"]:
+        """While inside, what operations would change is planned and not made."""
+        from dataclasses import replace
+
+        from trunkline.connect.planning import Planning
+        from trunkline.errors import InvalidInput
+
+        link = self.link
+        if link.transaction is not None:
+            raise InvalidInput(
+                f"transaction {link.transaction} is active, in which nothing can be planned; "
+                "finish it, or delete it"
+            )
+        planning = Planning(link.operations)
+        self._link = replace(link, operations=planning.operations, unheard=None)
+        try:
+            yield planning
+        finally:
+            self._link = link
 
     def close(self) -> None:
         if self._link is not None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trunkline.api.jobs import Jobs
     from trunkline.api.lineage import Lineage
     from trunkline.api.pipelines import Pipelines
+    from trunkline.api.plans import Plans
     from trunkline.api.projects import Projects
     from trunkline.api.purges import Purges
     from trunkline.api.repos import Repos
@@ -112,6 +113,10 @@ class RemoteClient:
     @functools.cached_property
     def lineage(self) -> Lineage:
         return cast("Lineage", self._noun("lineage"))
+
+    @property
+    def plans(self) -> Plans:
+        return cast("Plans", self._noun("plans"))
 
     @functools.cached_property
     def transactions(self) -> Transactions:

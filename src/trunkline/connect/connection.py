@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trunkline.api.jobs import Jobs
     from trunkline.api.lineage import Lineage
     from trunkline.api.pipelines import Pipelines
+    from trunkline.api.plans import Plans
     from trunkline.api.projects import Projects
     from trunkline.api.purges import Purges
     from trunkline.api.repos import Repos
@@ -41,9 +42,9 @@ class Connection:
     """A connection to one server; thread-safe.
 
     `projects`, `repos`, `branches`, `commits`, `files`, `pipelines`, `jobs`, `datums`, `lineage`,
-    `trash` and `admin` hold the operations themselves. `project()`, `repo()`, `pipeline()`,
-    `job()` and `connection["repo@branch:/path"]` give handles, which ask the server only when they
-    are used.
+    `plans`, `trash` and `admin` hold the operations themselves. `project()`, `repo()`,
+    `pipeline()`, `job()` and `connection["repo@branch:/path"]` give handles, which ask the server
+    only when they are used.
     A name may have a project in front, `project/name`; without one it is in `default`.
     """
 
@@ -102,6 +103,10 @@ class Connection:
     @property
     def lineage(self) -> Lineage:
         return self._client.lineage
+
+    @property
+    def plans(self) -> Plans:
+        return self._client.plans
 
     @property
     def transactions(self) -> Transactions:

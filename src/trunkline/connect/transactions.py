@@ -105,7 +105,7 @@ class _QueuedNoun:
             if name in ("start_commit", "finish_commit"):
                 return self._owner.commit(given)
             if name == "create_pipeline":
-                return _pipeline(given["spec"])
+                return waiting_pipeline(given["spec"], "it waits in a transaction")
             if name == "create_branch":
                 return BranchInfo(
                     repo=given["repo"],
@@ -124,14 +124,14 @@ class _QueuedNoun:
         return call
 
 
-def _pipeline(spec: dict[str, Any]) -> PipelineInfo:
-    """A pipeline that the transaction will make."""
+def waiting_pipeline(spec: dict[str, Any], reason: str) -> PipelineInfo:
+    """A pipeline that is not made yet, or will not be."""
     named = spec.get("pipeline") or {}
     return PipelineInfo(
         name=full_name(named.get("project") or DEFAULT_PROJECT, named.get("name", "")),
         version=0,
         state=PipelineState.STARTING,
-        reason="it waits in a transaction",
+        reason=reason,
         description="",
         input="",
         output_branch="",

@@ -1,8 +1,9 @@
 """One atomic change of the catalog: its moment, its run, and what is put off to its end."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from trunkline.db.database import Transaction
 from trunkline.engine.services import Services
@@ -14,6 +15,8 @@ from trunkline.pipelines import lifecycle
 from trunkline.versions import provenance, trash
 from trunkline.versions.provenance import OpenedCommit
 from trunkline.versions.records import CommitRecord
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,21 @@ class Change:
         due = list(dict.fromkeys(self.later))
         self.later.clear()
         self.opened(provenance.propagate(self.tx, due, now=self.now, run_id=self.run_id))
+
+
+class _TakenBack(Exception):
+    """Ends the transaction of a rehearsal, so that nothing of it stays."""
+
+
+def rehearsed(services: Services, act: Callable[[Transaction], T]) -> T:
+    """What a change of the catalog gives that is taken back at its end, whatever it did."""
+    given: list[T] = []
+    try:
+        with services.database.write() as tx:
+            given.append(act(tx))
+            raise _TakenBack
+    except _TakenBack:
+        return given[0]
 
 
 def single(services: Services, tx: Transaction) -> Change:

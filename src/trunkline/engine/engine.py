@@ -23,6 +23,7 @@ from trunkline.engine.files import EngineFiles
 from trunkline.engine.jobs import EngineJobs
 from trunkline.engine.lineage import EngineLineage
 from trunkline.engine.pipelines import EnginePipelines
+from trunkline.engine.plans import EnginePlans
 from trunkline.engine.projects import EngineProjects
 from trunkline.engine.purges import EnginePurges
 from trunkline.engine.release import RELEASE
@@ -103,6 +104,7 @@ class Engine:
         self.jobs = EngineJobs(self._services)
         self.datums = EngineDatums(self._services)
         self.lineage = EngineLineage(self._services)
+        self.plans = EnginePlans(self._services, self.files)
         self.transactions = EngineTransactions(self._services, self.files)
         self.trash = EngineTrash(self._services)
         self.purges = EnginePurges(self._services)

@@ -198,6 +198,19 @@ class EngineFiles:
         files, size = services.trees.totals(root)
         return FileSetInfo(root=root, files=files, size_bytes=size)
 
+    def tree_after(
+        self, repo: str, commit: str, changes: Iterable[FileChange]
+    ) -> tuple[CommitRecord | None, RootId]:
+        """The tree that changes would make, and the commit that they are made to: its head, or the
+        open one. The caller holds the chunks; nothing names the tree.
+        """
+        with self._services.database.read() as tx:
+            head = _open_target(tx, repo, commit) or branches.branch_head(tx, repo, commit)
+        base = EMPTY if head is None else self._root(repo, head.id)[0]
+        stored = self._store(changes, lambda: base, Counts())
+        deltas = stored.for_tree(self._services, lambda: base)
+        return head, self._services.trees.apply(base, deltas)
+
     def store_for_later(
         self, repo: str, commit: str, changes: Iterable[FileChange]
     ) -> list[DeltaId]:

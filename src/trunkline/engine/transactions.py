@@ -10,7 +10,7 @@ from trunkline.api.operation import Operation, operations_of
 from trunkline.api.transactions import STEPS
 from trunkline.engine import removal
 from trunkline.engine.branches import create_branch, delete_branch
-from trunkline.engine.change import Change
+from trunkline.engine.change import Change, rehearsed
 from trunkline.engine.commits import finish_in_change, start_commit
 from trunkline.engine.files import EngineFiles, write_in_change
 from trunkline.engine.pipelines import create_pipeline, delete_pipeline, prepare
@@ -26,10 +26,6 @@ from trunkline.versions.transactions import BatchRow, StepRow
 
 _REHEARSED_MAX = 50  # steps; a longer transaction is only tried when it is finished
 _FILES = "modify_files"
-
-
-class _Rehearsed(Exception):
-    """Ends the database transaction of a rehearsal, so that nothing of it stays."""
 
 
 class EngineTransactions:
@@ -103,12 +99,10 @@ class EngineTransactions:
 
     def _rehearse(self, batch: BatchRow, steps: Sequence[StepRow]) -> None:
         """Carry out the steps without making trees, and take it all back."""
-        try:
-            with self._services.database.write() as tx:
-                _carry_out(self._change(tx, batch, rehearsal=True), steps)
-                raise _Rehearsed
-        except _Rehearsed:
-            pass
+        rehearsed(
+            self._services,
+            lambda tx: _carry_out(self._change(tx, batch, rehearsal=True), steps),
+        )
 
     def finish_transaction(self, transaction: str) -> RunInfo:
         """The trees are made while the catalog is held: nobody can come between two steps."""

@@ -20,6 +20,11 @@ class PlannedSegment:
     datums: list[PlannedDatum]
     fresh: int
 
+    @property
+    def keys(self) -> bytes:
+        """All keys in a row, for the digest of a plan."""
+        return "".join(planned.key for planned in self.datums).encode("ascii")
+
 
 def plan_datums(
     datums: Iterable[Datum],

@@ -6,6 +6,7 @@ whole plan. A crash before that transaction leaves the job as it was.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 
 from trunkline.db.database import Database, Transaction
@@ -13,7 +14,7 @@ from trunkline.errors import NotFound, TooManyDatums
 from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import quarantine, tables
-from trunkline.jobs.plan import plan_datums
+from trunkline.jobs.plan import PlannedSegment, plan_datums
 from trunkline.jobs.plan_writer import Plan, PlanWriter
 from trunkline.jobs.records import apply_event
 from trunkline.jobs.replanning import replan
@@ -78,29 +79,48 @@ def _plan_anew(
     datums_max: int,
 ) -> Plan:
     """Goes through all datums."""
-    pipeline = lifecycle.spec_of(record)
+    writer = PlanWriter(trees)
+    digest = Digest()
+    for segment in planned_segments(
+        *(database, trees, lifecycle.spec_of(record), heads),
+        salt=record.salt,
+        datums_max=datums_max,
+    ):
+        carried.look_at(segment.datums, writer.fresh)
+        writer.add(segment.datums)
+        digest.update(segment.keys)
+    return writer.plan(digest.hexdigest())
+
+
+def planned_segments(
+    database: Database,
+    trees: Trees,
+    pipeline: PipelineSpec,
+    heads: dict[BranchName, Head | None],
+    *,
+    salt: str,
+    datums_max: int,
+) -> Iterator[PlannedSegment]:
+    """The datums that a pipeline with this salt makes of some heads, each fresh or remembered.
+
+    Nothing is recorded. Raises TooManyDatums.
+    """
     check_count(pipeline, heads, trees, datums_max)
 
     def key_of(datum: Datum) -> str:
-        return identity.datum_key(record.name, datum, record.salt)
+        return identity.datum_key(pipeline.name, datum, salt)
 
     def remembered(keys: list[str]) -> set[str]:
         with database.read() as tx:
             return set(tables.results_of(tx, keys))
 
-    writer = PlanWriter(trees)
-    digest = Digest()
-    for segment in plan_datums(
+    yield from plan_datums(
         datums.enumerate_datums(pipeline.input, heads, trees),
         key_of=key_of,
         remembered=remembered,
         may_repeat=_may_repeat(pipeline.input),
         reprocess=pipeline.reprocess_every_job,
-    ):
-        carried.look_at(segment.datums, writer.fresh)
-        writer.add(segment.datums)
-        digest.update("".join(planned.key for planned in segment.datums).encode("ascii"))
-    return writer.plan(digest.hexdigest())
+    )
 
 
 def input_heads(tx: Transaction, repo: str, commit: str) -> dict[BranchName, Head | None]:
