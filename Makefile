@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/ready
 # CI and developers wait for two workers; more do not help on two cores.
-TEST := $(BIN)/python -m pytest -n 2
+TEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: setup check quick test coverage demo docs bench lock services
 
