@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from trunkline.api.operation import operation
 
 if TYPE_CHECKING:
-    from trunkline.model.jobs import DatumInfo, LogLine
+    from trunkline.model.jobs import DatumInfo, DatumRecipe, LogLine
 
 
 class Datums(Protocol):
@@ -19,6 +19,10 @@ class Datums(Protocol):
     @operation("GET", "/jobs/{job}/datums/{datum}")
     def inspect_datum(self, job: str, datum: str) -> DatumInfo:
         """One datum, by its id or an unambiguous beginning of it."""
+
+    @operation("GET", "/jobs/{job}/datums/{datum}/recipe")
+    def datum_recipe(self, job: str, datum: str) -> DatumRecipe:
+        """What it takes to run something where the datum's code runs, with what that printed."""
 
     @operation("POST", "/jobs/{job}/restart")
     def restart_datums(self, job: str, paths: list[str]) -> int:

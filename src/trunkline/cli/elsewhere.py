@@ -16,7 +16,7 @@ _INSTEAD: dict[str, str] = {
     "license": "; everything is free",
     **dict.fromkeys(
         (
-            *("auth", "idp", "mount", "unmount", "debug", "shell"),
+            *("auth", "idp", "mount", "unmount", "shell"),
             *("draw pipeline", "get object", "get tag"),
         ),
         _NOT_YET,

@@ -99,6 +99,7 @@ WORDS: dict[str, str] = {
 # commands of two words that have a file of their own
 SPECIAL: dict[str, dict[str, str]] = {
     "delete": {"all": "admin"},
+    "debug": {"datum": "debugging"},
     "diff": {"file": "differences"},
     "next": {"datum": "batching"},
     "explain": dict.fromkeys(("job", "datum", "file", "pipeline"), "lineage"),

@@ -1,5 +1,6 @@
 """Operations on datums, and logs; see `api.datums`."""
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
@@ -11,11 +12,13 @@ from trunkline.engine.jobs import find_job
 from trunkline.engine.services import Services
 from trunkline.errors import DatumNotFound, InvalidInput
 from trunkline.jobs import ledger
+from trunkline.jobs.capture import NOTE
+from trunkline.jobs.dispatch import job_context
 from trunkline.jobs.ledger import DatumRecord, JobRecord
 from trunkline.jobs.logs import Entry, as_line, stored_entries
 from trunkline.jobs.planning import input_sources
-from trunkline.jobs.segments import PlannedDatum, decode_segment, in_job
-from trunkline.model.jobs import DatumInfo, DatumInput, DatumState, LogLine
+from trunkline.jobs.segments import PlannedDatum, decode_segment, encode_segment, in_job
+from trunkline.model.jobs import DatumInfo, DatumInput, DatumRecipe, DatumState, LogLine
 from trunkline.pipelines import lifecycle
 from trunkline.store.chunks import ChunkId
 
@@ -45,6 +48,23 @@ class EngineDatums:
             record = find_job(tx, job)
         return named_datum(record, datum, self._datums(record), lambda info: info.id)
 
+    def datum_recipe(self, job: str, datum: str) -> DatumRecipe:
+        with self._services.database.read() as tx:
+            record = find_job(tx, job)
+            version = lifecycle.get(tx, record.pipeline, version=record.version)
+        found = self._planned(record)
+        planned, ended = named_datum(record, datum, found, lambda one: one[0].key)
+        spec, config = lifecycle.spec_of(version), self._services.config
+        context = job_context(spec, version, record, config).as_message()
+        log = ended.log if ended is not None else ()
+        return DatumRecipe(
+            info=_info(record, planned, ended),
+            context=json.loads(json.dumps(context)),
+            datums=encode_segment([planned]).decode("utf-8"),
+            isolation=config.isolation,
+            stderr=_last_stderr(stored_entries(self._services.chunks, log)),
+        )
+
     def restart_datums(self, job: str, paths: list[str]) -> int:
         with self._services.database.read() as tx:
             record = find_job(tx, job)
@@ -61,6 +81,13 @@ class EngineDatums:
     def _in_order(
         self, job: JobRecord, wanted: Callable[[int | None], bool]
     ) -> Iterator[DatumInfo]:
+        for datum, ended in self._planned(job, wanted):
+            yield _info(job, datum, ended)
+
+    def _planned(
+        self, job: JobRecord, wanted: Callable[[int | None], bool] = lambda _: True
+    ) -> Iterator[tuple[PlannedDatum, DatumRecord | None]]:
+        """The datums of a job in their order, with what came of them in this job."""
         with self._services.database.read() as tx:
             segments = ledger.segments_of(tx, job.number)
             sources = input_sources(tx, job)
@@ -74,7 +101,7 @@ class EngineDatums:
                 place = position if datum.fresh else None
                 position += datum.fresh
                 if wanted(place):
-                    yield _info(job, datum, ended.get(place) if place is not None else None)
+                    yield datum, ended.get(place) if place is not None else None
 
     def _segment(self, chunk: str) -> list[PlannedDatum]:
         return decode_segment(self._services.chunks.get(ChunkId(chunk)))
@@ -260,6 +287,20 @@ def _info(job: JobRecord, planned: PlannedDatum, record: DatumRecord | None) -> 
         upload_s=record.upload_us / 1e6 if record is not None else 0.0,
         reason=record.reason if record is not None else "",
     )
+
+
+def _last_stderr(entries: Iterable[Entry]) -> str:
+    """What the last try that printed to stderr did print there; a note follows each that failed."""
+    lines: list[str] = []
+    over = False
+    for _, stream, message in entries:
+        if stream == NOTE:
+            over = True
+        elif stream == "stderr":
+            if over:
+                lines, over = [], False
+            lines.append(f"{message}\n")
+    return "".join(lines)
 
 
 def named_datum(job: JobRecord, named: str, datums: Iterable[T], id_of: Callable[[T], str]) -> T:

@@ -185,6 +185,12 @@ class DatumRun:
             last_words=log.last_words() if state is DatumState.FAILED else "",
         )
 
+    def prepared(self, context: Context, planned: PlannedDatum, *, job: str) -> Command:
+        """Stage a datum's inputs; gives the command that `run` would run then."""
+        size = sum(file.size_bytes for file in planned.datum.files)
+        self._materialise(context, planned, size, _Clock())
+        return self._as_command(context, context.cmd, context.stdin, planned, job)
+
     def end_batch(self) -> None:
         """No more datums for the process that was kept for them, if there is one."""
         self._slot.end_batch()

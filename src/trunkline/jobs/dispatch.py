@@ -138,7 +138,7 @@ class Dispatcher:
         self._active[number] = _Active(
             job=job,
             pipeline=pipeline,
-            context=_context(pipeline, record, job, self._config),
+            context=job_context(pipeline, record, job, self._config),
             workers=self._crew.size(pipeline),
             deadline=began.timestamp() + pipeline.job_timeout_s if pipeline.job_timeout_s else None,
         )
@@ -568,7 +568,7 @@ class Dispatcher:
         self._act(number, actions)
 
 
-def _context(
+def job_context(
     pipeline: PipelineSpec, record: PipelineRecord, job: JobRecord, config: Config
 ) -> Context:
     transform = pipeline.transform

@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -94,6 +95,38 @@ def _heartbeat(channel: Channel, worker: "_Worker") -> None:
         time.sleep(_HEARTBEAT_S)
 
 
+def with_packages(
+    context: Context,
+    chunks: ChunkStore,
+    environments: Environments,
+    *,
+    on_build: Callable[[tuple[str, ...]], None],
+    cancelled: Callable[[], bool],
+) -> tuple[Context, int]:
+    """A context that has a lock, with commands run in the Python environment that it asks for.
+
+    The descriptor keeps that from removal until it is closed. Raises Cancelled.
+    """
+    lock = requirements.parse(chunks.get(ChunkId(context.lock)))
+    place, held = environments.ensure(
+        context.lock,
+        lock.body,
+        hashed=lock.hashed,
+        path=context.server_path,
+        on_build=lambda: on_build(lock.packages),
+        cancelled=cancelled,
+    )
+    env = {**context.env, **variables(place, context.env["PATH"])}
+    return replace(context, env=env, lock=""), held
+
+
+def with_secrets(context: Context, secrets: SecretStore, runner: DatumRun) -> Context:
+    """The context with the secrets as they are now; not to be kept, they may change."""
+    given = secrets.give(SecretUse(**use) for use in context.secrets)
+    runner.show_secrets(given)
+    return replace(context, env={**context.env, **given.env})
+
+
 class _Worker:
     """The loop of one worker. Messages that arrive during a datum are looked at between ticks."""
 
@@ -172,7 +205,8 @@ class _Worker:
         """
         context = self._contexts[(message["pipeline"], message["version"])]
         try:
-            return self._with_secrets(self._with_packages(context, message))
+            ready = self._with_packages(context, message)
+            return with_secrets(ready, self._secrets, self._runner)
         except Cancelled:
             return None
         except (TrunklineError, OSError) as error:
@@ -183,20 +217,16 @@ class _Worker:
         """The context with commands run in the Python environment that it asks for."""
         if not context.lock:
             return context
-        lock = requirements.parse(self._chunks.get(ChunkId(context.lock)))
-        place, held = self._environments.ensure(
-            context.lock,
-            lock.body,
-            hashed=lock.hashed,
-            path=context.server_path,
-            on_build=lambda: self._say_building(message, lock.packages),
+        ready, held = with_packages(
+            context,
+            self._chunks,
+            self._environments,
+            on_build=lambda packages: self._say_building(message, packages),
             cancelled=lambda: self._look(int(message["lease"])),
         )
         if self._environment is not None:
             os.close(self._environment)
         self._environment = held
-        env = {**context.env, **variables(place, context.env["PATH"])}
-        ready = replace(context, env=env, lock="")
         self._contexts[(context.pipeline, context.version)] = ready
         return ready
 
@@ -209,12 +239,6 @@ class _Worker:
         line = (to_microseconds(datetime.now(UTC)), NOTE, text)
         self._channel.send({"type": "started", **about, "key": first.key})
         self._channel.send({"type": "log", **about, "lines": [line]})
-
-    def _with_secrets(self, context: Context) -> Context:
-        """The context with the secrets as they are now; it is not kept, they may change."""
-        given = self._secrets.give(SecretUse(**use) for use in context.secrets)
-        self._runner.show_secrets(given)
-        return replace(context, env={**context.env, **given.env})
 
     def _run_one(
         self,

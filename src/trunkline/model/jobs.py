@@ -114,6 +114,17 @@ class DatumInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatumRecipe:
+    """All that it takes to run something where a datum's code runs."""
+
+    info: DatumInfo
+    context: dict[str, object]  # what a worker is told of the pipeline
+    datums: str  # a segment with the one datum
+    isolation: str  # auto, namespace or rewrite
+    stderr: str  # what its last try in this job printed there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInfo:
     """A worker, as `kubectl get pods` would show it."""
 
