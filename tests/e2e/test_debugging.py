@@ -114,3 +114,28 @@ def test_what_can_not_be_done_is_said(world, monkeypatch) -> None:
     assert "nowhere" in missing.stderr
     assert remote.returncode != 0
     assert "run it on the machine of the server" in remote.stderr
+
+
+def test_code_has_its_secrets_there(world, tmp_path) -> None:
+    (tmp_path / "secret.json").write_text(
+        json.dumps(
+            {
+                "kind": "Secret",
+                "apiVersion": "v1",
+                "metadata": {"name": "door"},
+                "stringData": {"key": "sesame"},
+            }
+        )
+    )
+    uses = [{"name": "door", "key": "key", "env_var": "DOOR"}]
+    transform = {**SPEC["transform"], "secrets": uses}
+    (tmp_path / "one.json").write_text(json.dumps({**SPEC, "transform": transform}))
+    made = world("create", "secret", "-f", "secret.json")
+    world("update", "pipeline", "-f", "one.json", "--reprocess")
+    world("flush", "job", "data@master")
+    job = _job(world)
+
+    done = world("debug", "datum", job, _datum(world, job, "a"), "--command", 'echo "$DOOR"')
+
+    assert made.returncode == 0, made.stderr
+    assert (done.returncode, done.stdout) == (0, "sesame\n"), done.stderr
