@@ -47,7 +47,7 @@ def test_a_command_that_takes_more_memory_than_its_limit_ends_and_is_told_so(
 
 
 def test_processes_that_are_small_alone_are_counted_together(place: Place) -> None:
-    part = "x = bytearray(b\\'a\\' * (140 << 20)); import time; time.sleep(60)"
+    part = "x = bytearray(b\\'a\\' * (140 << 20)); import time; time.sleep(4)"
     script = f'for n in 1 2 3 4; do python3 -c "{part}" & done; wait; exit 1'
     report = hog(place, script.replace("\\'", "'"))
 
