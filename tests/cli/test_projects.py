@@ -134,7 +134,13 @@ NAMING = {
     ),
     *("directory", "pattern", "path", "new"),
 }
-ELSEWHERE = {"checkout", "status", "backup", "restore"}  # they name directories of the machine
+ELSEWHERE = {
+    "checkout",
+    "status",
+    "backup",
+    "restore",
+    "debug datum",
+}  # they name directories of the machine
 
 
 def asked(stub, operation: str, words: tuple[object, ...], named: dict[str, object]) -> bool:
