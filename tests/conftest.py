@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from ready_hosts import ready_hosts
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "makers"))  # modules that make the data of tests
@@ -122,6 +123,16 @@ def _summary_of_counts(reporter: pytest.TerminalReporter) -> None:
         for name, count in sorted(counts.items()):
             result = "some failed" if name in failed else "all passed"
             reporter.write_line(f"{count:>9,} {name}: {result}")
+
+
+# --- worker hosts --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ready_hosts() -> Iterator[None]:
+    """Engines of the test's own process begin their worker hosts as forks; see there."""
+    with ready_hosts():
+        yield
 
 
 # --- a private home -------------------------------------------------------------------------------

@@ -21,20 +21,13 @@ from trunkline.engine.engine import Engine
 SECRET = "jane-doe-4711"
 EVERY = int(os.environ.get("TRUNKLINE_FAULT_EVERY", "7"))  # try each n-th transaction only
 
-PURGE = """
-import os
-import sys
-from pathlib import Path
 
-from dying import die_at
-from engine_state import open_engine, without_workers
-
-with without_workers():
-    engine = open_engine(Path(sys.argv[1]))
-    die_at(int(sys.argv[2]), sys.argv[3])
-    engine.purges.purge(["data:/jane*"], forget_names=True, rerun=False)
-    os._exit(0)
-"""
+def the_purge(home: Path, begin: Callable[[], None]) -> list[str]:
+    with without_workers():
+        engine = open_engine(home)
+        begin()
+        engine.purges.purge(["data:/jane*"], forget_names=True, rerun=False)
+    return []
 
 
 def prepared(home: Path) -> dict[str, list[str]]:
@@ -78,8 +71,8 @@ def test_a_crash_at_any_transaction_of_a_purge_is_healed_by_the_next_start(
         shutil.copytree(tmp_path / "home", home, ignore=shutil.ignore_patterns("*.sock"))
         moment = ("before", "after")[crash_at // EVERY % 2]
 
-        crashed = run_dying(PURGE, home, crash_at=crash_at, moment=moment)
-        assert crashed.returncode in (0, KILLED), crashed.stderr
+        crashed = run_dying(the_purge, home, crash_at=crash_at, moment=moment)
+        assert crashed.status in (0, KILLED), crashed.errors
         with without_workers():
             engine = open_engine(home)
             deadline = time.monotonic() + 60
@@ -99,7 +92,7 @@ def test_a_crash_at_any_transaction_of_a_purge_is_healed_by_the_next_start(
         assert places_of(home, SECRET) == [], f"{moment} transaction {crash_at}"
         shutil.rmtree(home)
         tried += 1
-        if crashed.returncode == 0:
+        if crashed.status == 0:
             break
         crash_at += EVERY
     tally("transactions of a purge crashed at", tried)
