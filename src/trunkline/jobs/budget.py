@@ -9,8 +9,7 @@ from pathlib import Path
 
 from trunkline.config import Config
 from trunkline.model.pipelines import Resources
-
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+from trunkline.runtimes.bounds import amount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +84,8 @@ def _excess(wanted: Resources, there: Machine) -> str:
     if (wanted.cpu or 0.0) > there.cpu + 0.001:
         return f"{wanted.cpu:g} CPU cores, and there are {max(there.cpu, 0.0):g}"
     if (wanted.memory_bytes or 0) > there.memory_bytes:
-        free = _amount(max(there.memory_bytes, 0))
-        return f"{_amount(wanted.memory_bytes or 0)} of memory, and there are {free}"
+        free = amount(max(there.memory_bytes, 0))
+        return f"{amount(wanted.memory_bytes or 0)} of memory, and there are {free}"
     if (wanted.gpus or 0) > len(there.gpus):
         return f"{wanted.gpus} GPUs, and there are {len(there.gpus)}"
     return ""
-
-
-def _amount(size: int) -> str:
-    amount, unit = float(size), 0
-    while amount >= 1024 and unit < len(_UNITS) - 1:
-        amount /= 1024
-        unit += 1
-    return f"{amount:.4g} {_UNITS[unit]}"

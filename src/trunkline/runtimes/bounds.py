@@ -106,7 +106,7 @@ class Bounds:
         """The sentence for a closed command that failed, if it lacked memory."""
         if self._most is None or not self._killed:
             return ""
-        return f"out of memory: peak {_amount(self._peak)}, limit {_amount(self._most)}"
+        return f"out of memory: peak {amount(self._peak)}, limit {amount(self._most)}"
 
 
 def _tree(roots: set[int]) -> set[int]:
@@ -140,9 +140,10 @@ def _share_bytes(pid: int) -> int:
     return _resident_bytes(pid)
 
 
-def _amount(size: int) -> str:
-    amount, unit = float(size), 0
-    while amount >= 1024 and unit < len(_UNITS) - 1:
-        amount /= 1024
+def amount(size: int) -> str:
+    """Bytes in the largest unit that fits, for sentences: 512 MiB."""
+    number, unit = float(size), 0
+    while number >= 1024 and unit < len(_UNITS) - 1:
+        number /= 1024
         unit += 1
-    return f"{amount:.4g} {_UNITS[unit]}"
+    return f"{number:.4g} {_UNITS[unit]}"
