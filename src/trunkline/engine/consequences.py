@@ -16,8 +16,9 @@ from trunkline.errors import NotFound
 from trunkline.files.manifest import RootId
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
+from trunkline.jobs.remembered import unremembered
 from trunkline.jobs.search import PlanReader
-from trunkline.jobs.writers import files_of, merged_files, silent, touches, unremembered
+from trunkline.jobs.writers import files_of, merged_files, silent, touches
 from trunkline.model.lineage import ImpactStep
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.datums import DatumFile
@@ -98,7 +99,7 @@ class Consequences:
         if record.finished is not None and record.error is None:
             wrote = keys - silent(database, job)
             places, sizes = self._outputs(derived, wrote)
-            if derived.merged and (lost := unremembered(database, wrote)):
+            if derived.merged and (lost := sum(1 for _ in unremembered(database, wrote))):
                 remark = f"what {lost} of these datums wrote is not remembered any more"
         if sizes:
             self._reached[record.repo, record.id] = Reached(paths=sorted(sizes), depth=depth)

@@ -16,8 +16,9 @@ from trunkline.files.manifest import RootId
 from trunkline.files.tree import Entry
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
+from trunkline.jobs.remembered import unremembered
 from trunkline.jobs.search import FoundDatum, PlanReader
-from trunkline.jobs.writers import merged_writers, ran_by, unremembered, writers_below, writing
+from trunkline.jobs.writers import merged_writers, ran_by, writers_below, writing
 from trunkline.model.lineage import DatumOrigin, PutOrigin, WhyStep
 from trunkline.model.names import check_path
 from trunkline.model.versions import FileInfo, FileType
@@ -175,7 +176,7 @@ class Origins:
 
     def _not_remembered(self, step: WhyStep, job: JobRecord) -> Iterator[WhyStep]:
         keys = writing(self._services.database, self._plans, job)
-        if lost := unremembered(self._services.database, keys):
+        if lost := sum(1 for _ in unremembered(self._services.database, keys)):
             yield replace(
                 self._next(step.number, step.depth),
                 remark=f"what {lost} datums of job {job.name} wrote is not remembered any more",

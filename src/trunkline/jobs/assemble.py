@@ -6,7 +6,6 @@ is the same as from scratch.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import islice
 
 from trunkline.db.database import Database, Transaction
 from trunkline.errors import DuplicateOutput, NotFound
@@ -14,6 +13,7 @@ from trunkline.files.delta import DeltaId, DeltaWriter, delta_rows
 from trunkline.files.manifest import EMPTY, FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
+from trunkline.jobs.remembered import by_delta, in_batches, unremembered
 from trunkline.jobs.segments import decode_segment
 from trunkline.jobs.state import FinishedTree
 from trunkline.jobs.tables import JobRecord, ResultRecord, SegmentRecord
@@ -21,8 +21,6 @@ from trunkline.pipelines import lifecycle
 from trunkline.store.chunks import ChunkId
 from trunkline.versions import commits
 from trunkline.versions.commits import CommitRecord
-
-_BATCH = 1000
 
 
 def assemble(database: Database, trees: Trees, job: JobRecord) -> FinishedTree:
@@ -47,7 +45,9 @@ def assemble(database: Database, trees: Trees, job: JobRecord) -> FinishedTree:
         old = set(_keys(trees, segments_before, but=shared)) - without
         new = [key for key in _keys(trees, segments, but=shared) if key not in silent]
         removed, added = old.difference(new), [key for key in new if key not in old]
-        if len(removed) + len(added) < max(1, job.total) and _all_remembered(database, removed):
+        if len(removed) + len(added) < max(1, job.total) and not any(
+            unremembered(database, removed)
+        ):
             root = RootId(base.root)
             return _changed(database, trees, root, removed=sorted(removed), added=added)
     keys = [key for key in _keys(trees, segments) if key not in silent]
@@ -93,16 +93,6 @@ def _changed(
     return FinishedTree(root=root, files=files, size_bytes=size)
 
 
-def _all_remembered(database: Database, keys: set[str]) -> bool:
-    """Whether it is still known what each of these datums wrote."""
-    source = iter(keys)
-    while batch := list(islice(source, _BATCH)):
-        with database.read() as tx:
-            if len(tables.results_of(tx, batch)) < len(batch):
-                return False
-    return True
-
-
 def _concatenated(database: Database, trees: Trees, keys: list[str]) -> FinishedTree:
     writer = DeltaWriter(trees)
     for row in _outputs(database, trees, keys):
@@ -136,26 +126,15 @@ def _keys(
 
 def _outputs(database: Database, trees: Trees, keys: list[str]) -> Iterator[FileRow]:
     """The files that some datums wrote, in the order of the datums."""
-    source = iter(keys)
-    while batch := list(islice(source, _BATCH)):
-        with database.read() as tx:
-            results = tables.results_of(tx, batch)
+    for batch, results in in_batches(database, keys):
         yield from _rows_of(trees, [results[key] for key in batch if key in results])
 
 
 def _rows_of(trees: Trees, results: Iterable[ResultRecord]) -> Iterator[FileRow]:
-    """Workers store the outputs of several datums in one delta: each delta is read once.
-
-    It may hold more than is asked of it: what a datum wrote that was run again since, beside others
-    that were not.
-    """
+    """Workers store the outputs of several datums in one delta: each delta is read once."""
     ordered = list(results)
     by_datum: dict[str, list[FileRow]] = {result.key: [] for result in ordered if result.files}
-    owners: dict[str, set[str]] = {}
-    for result in ordered:
-        for delta in result.output:
-            owners.setdefault(delta, set()).add(result.key)
-    for delta, keys in owners.items():
+    for delta, keys in by_delta(ordered).items():
         for row in delta_rows(trees, DeltaId(delta)):
             if row.datum in keys:
                 by_datum[row.datum].append(row)

@@ -8,7 +8,6 @@ is remembered of all datums of the job is gone through, one delta after the othe
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import islice
 
 from trunkline.db.database import Database, Transaction
 from trunkline.files.delta import DeltaId, delta_places
@@ -16,12 +15,12 @@ from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
 from trunkline.files.view import below
 from trunkline.jobs import tables
+from trunkline.jobs.remembered import by_delta, in_batches
 from trunkline.jobs.search import FoundDatum, PlanReader
 from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import DatumState
 from trunkline.model.versions import FileType
 
-_BATCH = 1000  # datums whose results are looked up at once
 _NOBODY = bytes(32)
 
 
@@ -93,26 +92,13 @@ def merged_files(database: Database, trees: Trees, keys: Iterable[str]) -> list[
     return sorted(_places(database, trees, keys, "", None))
 
 
-def unremembered(database: Database, keys: Iterable[str]) -> int:
-    """Of how many datums it is not known any more what they wrote."""
-    source = iter(keys)
-    lost = 0
-    while batch := list(islice(source, _BATCH)):
-        with database.read() as tx:
-            lost += len(batch) - len(tables.results_of(tx, batch))
-    return lost
-
-
 def _places(
     database: Database, trees: Trees, keys: Iterable[str], low: str, high: str | None
 ) -> Iterator[tuple[str, str]]:
-    source = iter(keys)
-    while batch := list(islice(source, _BATCH)):
-        with database.read() as tx:
-            results = tables.results_of(tx, batch)
-        for delta in dict.fromkeys(d for result in results.values() for d in result.output):
+    for _, results in in_batches(database, keys):
+        for delta, owners in by_delta(results.values()).items():
             for path, key in delta_places(trees, DeltaId(delta), low, high):
-                if key in results:
+                if key in owners:
                     yield path, key
 
 
