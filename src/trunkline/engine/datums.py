@@ -17,7 +17,13 @@ from trunkline.jobs.dispatch import job_context
 from trunkline.jobs.ledger import DatumRecord, JobRecord
 from trunkline.jobs.logs import Entry, as_line, stored_entries
 from trunkline.jobs.planning import input_sources
-from trunkline.jobs.segments import PlannedDatum, decode_segment, encode_segment, in_job
+from trunkline.jobs.segments import (
+    PlannedDatum,
+    decode_segment,
+    encode_segment,
+    in_job,
+    with_positions,
+)
 from trunkline.model.jobs import DatumInfo, DatumInput, DatumRecipe, DatumState, LogLine
 from trunkline.pipelines import lifecycle
 from trunkline.store.chunks import ChunkId
@@ -96,12 +102,9 @@ class EngineDatums:
             with self._services.database.read() as tx:
                 until = segment.first + segment.fresh
                 ended = ledger.datums_at(tx, job.number, segment.first, until)
-            position = segment.first
-            for datum in planned:
-                place = position if datum.fresh else None
-                position += datum.fresh
-                if wanted(place):
-                    yield datum, ended.get(place) if place is not None else None
+            for datum, position in with_positions(planned, segment.first):
+                if wanted(position):
+                    yield datum, None if position is None else ended.get(position)
 
     def _segment(self, chunk: str) -> list[PlannedDatum]:
         return decode_segment(self._services.chunks.get(ChunkId(chunk)))

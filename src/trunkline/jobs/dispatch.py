@@ -37,7 +37,13 @@ from trunkline.jobs.outcomes import (
 from trunkline.jobs.plan import batch_size, lease_size
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.records import apply_event
-from trunkline.jobs.segments import SEGMENT_DATUMS, PlannedDatum, decode_segment, encode_segment
+from trunkline.jobs.segments import (
+    SEGMENT_DATUMS,
+    PlannedDatum,
+    decode_segment,
+    encode_segment,
+    with_positions,
+)
 from trunkline.jobs.state import Action, Broken, DatumsEnded
 from trunkline.jobs.tables import DatumRecord, JobRecord, LeaseRecord, SegmentRecord
 from trunkline.model.jobs import DatumState, JobState
@@ -368,15 +374,14 @@ class Dispatcher:
         datums: dict[int, PlannedDatum] = {}
         files = 0
         for segment in segments:
-            position = segment.first
-            for planned in decode_segment(self._trees.chunks.get(ChunkId(segment.chunk))):
-                if planned.fresh:
-                    if first <= position < until and position not in ended:
-                        files += len(planned.datum.files)
-                        if datums and files > LEASE_FILES:
-                            return datums, position
-                        datums[position] = planned
-                    position += 1
+            stored = decode_segment(self._trees.chunks.get(ChunkId(segment.chunk)))
+            for planned, position in with_positions(stored, segment.first):
+                if position is None or not first <= position < until or position in ended:
+                    continue
+                files += len(planned.datum.files)
+                if datums and files > LEASE_FILES:
+                    return datums, position
+                datums[position] = planned
         return datums, until
 
     def _wish(self, active: _Active) -> int | None:

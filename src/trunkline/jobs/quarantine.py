@@ -20,7 +20,7 @@ from trunkline.jobs import tables
 from trunkline.jobs.capture import last_words
 from trunkline.jobs.logs import stored_entries
 from trunkline.jobs.outcomes import failure_of
-from trunkline.jobs.segments import PlannedDatum, decode_segment
+from trunkline.jobs.segments import PlannedDatum, decode_segment, with_positions
 from trunkline.jobs.state import FinishedTree
 from trunkline.jobs.tables import DatumRecord, JobRecord
 from trunkline.model.pipelines import ERRORS_BRANCH, PipelineSpec
@@ -40,12 +40,9 @@ class Carried:
 
     def look_at(self, planned: list[PlannedDatum], first: int) -> None:
         """Take over what failed before; the fresh ones of `planned` have positions from `first`."""
-        position = first
-        for datum in planned:
-            if datum.fresh:
-                if datum.key in self.known:
-                    self.taken[position] = self.known[datum.key]
-                position += 1
+        for datum, position in with_positions(planned, first):
+            if position is not None and datum.key in self.known:
+                self.taken[position] = self.known[datum.key]
 
     def record(self, tx: Transaction, job: int) -> None:
         """Give the datums of a job their outcomes; nobody runs them."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from trunkline.db.database import Database
 from trunkline.jobs import tables
 from trunkline.jobs.planning import input_sources
-from trunkline.jobs.segments import PlannedDatum, decode_segment, in_job
+from trunkline.jobs.segments import PlannedDatum, decode_segment, in_job, with_positions
 from trunkline.jobs.tables import JobRecord, SegmentRecord
 from trunkline.pipelines.datums import Head
 from trunkline.store.chunks import ChunkId, ChunkStore
@@ -80,18 +80,15 @@ class PlanReader:
         place = (job.number, segment.number)
         known = self._decoded.get(place)
         if known is None:
-            known = []
-            position = segment.first
-            for planned in in_job(
+            planned = in_job(
                 decode_segment(self._bytes(segment.chunk)),
                 fresh=segment.fresh,
                 sources=self._sources_of(job),
-            ):
-                known.append(
-                    FoundDatum(planned=planned, position=position if planned.fresh else None)
-                )
-                position += planned.fresh
-            self._decoded[place] = known
+            )
+            known = self._decoded[place] = [
+                FoundDatum(planned=datum, position=position)
+                for datum, position in with_positions(planned, segment.first)
+            ]
             if len(self._decoded) > _DECODED_MAX:
                 self._decoded.popitem(last=False)
         return known

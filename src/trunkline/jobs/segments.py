@@ -7,7 +7,7 @@ join or group, so that an older Trunkline reads whatever it could have planned i
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trunkline.errors import Corrupt
@@ -70,6 +70,19 @@ def decode_segment(data: bytes) -> list[PlannedDatum]:
         ]
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise Corrupt("a datum segment", f"{_MAGIC} version 1 or 2", str(error)) from error
+
+
+def with_positions(
+    planned: Iterable[PlannedDatum], first: int
+) -> Iterator[tuple[PlannedDatum, int | None]]:
+    """Datums with their positions among those that the job has to process, counted from `first`.
+
+    A remembered one has no position.
+    """
+    position = first
+    for datum in planned:
+        yield datum, position if datum.fresh else None
+        position += datum.fresh
 
 
 def as_remembered(planned: PlannedDatum, head: Head) -> PlannedDatum:
