@@ -5,7 +5,6 @@ paths that are reached in those commits (about 150 bytes each), and the keys of 
 job. Cost: one look through the plan of each job, and through the tree of each commit.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.remembered import unremembered
 from trunkline.jobs.search import PlanReader
+from trunkline.jobs.segments import as_stored
 from trunkline.jobs.writers import files_of, merged_files, silent, touches
 from trunkline.model.lineage import ImpactStep
 from trunkline.pipelines import lifecycle
@@ -185,9 +185,5 @@ def _filter(sources: dict[_Commit, Reached]) -> Callable[[bytes], bool] | None:
     if len(paths) > _PATHS_LOOKED_FOR_MAX:
         return None
     above = {path[:i] for path in paths for i, letter in enumerate(path) if letter == "/"}
-    wanted = [_stored(path) for path in {*paths, *above, ""}]
+    wanted = [as_stored(path) for path in {*paths, *above, ""}]
     return lambda raw: any(text in raw for text in wanted)
-
-
-def _stored(path: str) -> bytes:
-    return json.dumps(path, ensure_ascii=False).encode("utf-8")

@@ -5,7 +5,6 @@ job, one pass over its plan and one over that of the job before it for each 100,
 run. Memory: those 100,000.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -23,6 +22,7 @@ from trunkline.errors import NotFound
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.search import FoundDatum, PlanReader
+from trunkline.jobs.segments import as_stored
 from trunkline.jobs.writers import ran_by
 from trunkline.model.jobs import DatumState
 from trunkline.model.lineage import Cause, CauseCount, ChangedPart, DatumReason
@@ -106,7 +106,7 @@ class Reasons:
     def _earlier(self, job: JobRecord, found: FoundDatum) -> Earlier | None:
         """The datum of the same places in the newest job before that has one."""
         places = places_of(found)
-        words = [json.dumps(path, ensure_ascii=False).encode("utf-8") for _, path in places]
+        words = [as_stored(path) for _, path in places]
         seen: set[str] = set()
         for earlier in self._jobs_before(job):
             if earlier.datums_digest in seen:

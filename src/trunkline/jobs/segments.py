@@ -72,6 +72,11 @@ def decode_segment(data: bytes) -> list[PlannedDatum]:
         raise Corrupt("a datum segment", f"{_MAGIC} version 1 or 2", str(error)) from error
 
 
+def as_stored(path: str) -> bytes:
+    """How a path stands in the bytes of a segment whose datums have it."""
+    return json.dumps(path, ensure_ascii=False).encode("utf-8")
+
+
 def with_positions(
     planned: Iterable[PlannedDatum], first: int
 ) -> Iterator[tuple[PlannedDatum, int | None]]:
