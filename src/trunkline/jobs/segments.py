@@ -7,13 +7,11 @@ join or group, so that an older Trunkline reads whatever it could have planned i
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from trunkline.errors import Corrupt
-from trunkline.files.manifest import RootId
-from trunkline.model.versions import FileType
-from trunkline.pipelines.datums import Datum, DatumFile, Head
+from trunkline.pipelines.datums import Datum, Head, file_of_row
 
 SEGMENT_DATUMS = 1000
 SEGMENT_FILES = 10_000  # a datum with more of them has a segment of its own
@@ -64,7 +62,9 @@ def decode_segment(data: bytes) -> list[PlannedDatum]:
             PlannedDatum(
                 key=key,
                 fresh=bool(fresh),
-                datum=Datum(files=tuple(_file(inputs, *row) for row in files)),
+                datum=Datum(
+                    files=tuple(file_of_row(inputs[number], *row) for number, *row in files)
+                ),
             )
             for key, fresh, files in document["datums"]
         ]
@@ -116,29 +116,3 @@ def in_job(
         else one
         for one in planned
     ]
-
-
-def _file(
-    inputs: Sequence[Sequence[str]],
-    number: int,
-    path: str,
-    kind: str,
-    size_bytes: int,
-    digest: str,
-    join_on: str | None = None,
-    group_by: str | None = None,
-) -> DatumFile:
-    name, repo, commit, root = inputs[number]
-    return DatumFile(
-        name=name,
-        repo=repo,
-        commit=commit,
-        root=RootId(root),
-        path=path,
-        type=FileType(kind),
-        size_bytes=size_bytes,
-        digest=digest,
-        reference=not digest,
-        join_on=join_on,
-        group_by=group_by,
-    )

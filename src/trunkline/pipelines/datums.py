@@ -70,6 +70,32 @@ class DatumFile:
     group_by: str | None = None
 
 
+def file_of_row(
+    source: Sequence[str],
+    path: str,
+    kind: str,
+    size_bytes: int,
+    digest: str,
+    join_on: str | None = None,
+    group_by: str | None = None,
+) -> DatumFile:
+    """A file as it is written down, where `source` has its name, repo, commit and root."""
+    name, repo, commit, root = source
+    return DatumFile(
+        name=name,
+        repo=repo,
+        commit=commit,
+        root=RootId(root),
+        path=path,
+        type=FileType(kind),
+        size_bytes=size_bytes,
+        digest=digest,
+        reference=not digest,
+        join_on=join_on,
+        group_by=group_by,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datum:
     """One unit of work: for each input that takes part, what its glob matched, in spec order.
@@ -369,24 +395,8 @@ class _Sorted:
         return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
     def _decoded(self, value: str) -> _Files:
-        files = []
-        for number, path, kind, size_bytes, digest, join_on, group_by in json.loads(value):
-            name, repo, commit, root = self._source_of[number]
-            file = DatumFile(
-                name=name,
-                repo=repo,
-                commit=commit,
-                root=root,
-                path=path,
-                type=FileType(kind),
-                size_bytes=size_bytes,
-                digest=digest,
-                reference=not digest,
-                join_on=join_on,
-                group_by=group_by,
-            )
-            files.append(file)
-        return tuple(files)
+        rows = json.loads(value)
+        return tuple(file_of_row(self._source_of[number], *row) for number, *row in rows)
 
 
 def _join_keys(files: _Files) -> Iterator[tuple[str, _Files]]:
