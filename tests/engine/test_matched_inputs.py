@@ -15,7 +15,7 @@ from trunkline.api.changes import DeleteFile, PutFile
 from trunkline.config import load
 from trunkline.engine.engine import Engine
 from trunkline.errors import TooManyDatums
-from trunkline.jobs import dispatch
+from trunkline.jobs import leasing
 from trunkline.model.jobs import JobState
 
 # One line per datum: what it was given, and what it was told.
@@ -128,7 +128,7 @@ def test_another_key_for_the_same_file_is_other_work(sides: Any) -> None:
 def test_groups_with_many_files_are_handed_out_a_few_at_once(
     sides: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "LEASE_FILES", 5)
+    monkeypatch.setattr(leasing, "LEASE_FILES", 5)
     files = {f"{group}-{n}": f"{n}" for group in "abcdefgh" for n in range(3)}
     sides.put("left", files | {f"z-{n}": "" for n in range(7)})
     group = {"group": GROUP["group"][:1]}

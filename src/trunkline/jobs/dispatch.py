@@ -11,12 +11,12 @@ import selectors
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from trunkline.config import Config
-from trunkline.db.database import Database, Transaction
+from trunkline.db.database import Database
 from trunkline.errors import Corrupt
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
@@ -25,6 +25,7 @@ from trunkline.jobs.clashes import Writers
 from trunkline.jobs.clocks import Clocks
 from trunkline.jobs.crew import Crew
 from trunkline.jobs.datum_run import Context
+from trunkline.jobs.leasing import make_lease
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.outcomes import (
     add_usage,
@@ -34,27 +35,18 @@ from trunkline.jobs.outcomes import (
     lost_with,
     result_of,
 )
-from trunkline.jobs.plan import batch_size, lease_size
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.records import apply_event
-from trunkline.jobs.segments import (
-    SEGMENT_DATUMS,
-    PlannedDatum,
-    decode_segment,
-    encode_segment,
-    with_positions,
-)
+from trunkline.jobs.segments import PlannedDatum, encode_segment
 from trunkline.jobs.state import Action, Broken, DatumsEnded
-from trunkline.jobs.tables import DatumRecord, JobRecord, LeaseRecord, SegmentRecord
+from trunkline.jobs.tables import DatumRecord, JobRecord, LeaseRecord
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.inputs import empty_file_inputs
 from trunkline.pipelines.lifecycle import PipelineRecord
-from trunkline.store.chunks import ChunkId
 from trunkline.store.epochs import Hold
 
-LEASE_FILES = 100_000  # in all datums that are handed out at once, unless one has more
 _CRASHES_MAX = 8  # workers that may be lost with one datum, which needn't be its fault
 
 _log = logging.getLogger("trunkline.scheduler")
@@ -327,20 +319,19 @@ class Dispatcher:
         return handed_out
 
     def _lease_under(self, hold: Hold, active: _Active, worker: Worker) -> bool:
-        number = active.job.number
-        wish = self._wish(active)
-        with self._database.write() as tx:
-            span = self._next_span(tx, active, wish)
-            if span is None:
-                return False
-            first, until = span
-            lease = tables.insert_lease(tx, number, first=first, until=until, worker=worker.name)
-            segments = tables.segments_between(tx, number, first, until)
-            ended = tables.ended_positions(tx, number, first, until)
-        datums, end = self._datums_of(segments, first, until, ended)
-        if end < until:
-            with self._database.write() as tx:
-                lease = tables.shorten_lease(tx, lease, end)
+        made = make_lease(
+            self._database,
+            self._trees,
+            active.job,
+            worker=worker.name,
+            workers=active.workers,
+            batches=active.pipeline.batches,
+            batching=active.context.batching,
+            datum_s=active.datum_s,
+        )
+        if made is None:
+            return False
+        lease, datums = made
         held = _Held(record=lease, worker=worker, datums=datums, hold=hold)
         with self._held_lock:
             self._held[lease.id] = held
@@ -363,66 +354,6 @@ class Dispatcher:
         }
         self._pool.send(worker, message)
         return True
-
-    def _datums_of(
-        self, segments: list[SegmentRecord], first: int, until: int, ended: set[int]
-    ) -> tuple[dict[int, PlannedDatum], int]:
-        """The datums of a span that have no outcome yet, by position, and where they end.
-
-        That is before its end where there are more than LEASE_FILES files in them.
-        """
-        datums: dict[int, PlannedDatum] = {}
-        files = 0
-        for segment in segments:
-            stored = decode_segment(self._trees.chunks.get(ChunkId(segment.chunk)))
-            for planned, position in with_positions(stored, segment.first):
-                if position is None or not first <= position < until or position in ended:
-                    continue
-                files += len(planned.datum.files)
-                if datums and files > LEASE_FILES:
-                    return datums, position
-                datums[position] = planned
-        return datums, until
-
-    def _wish(self, active: _Active) -> int | None:
-        """How many datums the spec wants in the next lease."""
-        number = active.job.number
-
-        def sizes() -> Iterator[int]:
-            with self._database.read() as tx:
-                job = tables.job_by_number(tx, number)
-                first = job.leased if job is not None else 0
-                segments = tables.segments_between(tx, number, first, first + SEGMENT_DATUMS)
-            for segment in segments:
-                data = self._trees.chunks.get(ChunkId(segment.chunk))
-                fresh = [planned for planned in decode_segment(data) if planned.fresh]
-                for planned in fresh[max(0, first - segment.first) :]:
-                    yield sum(file.size_bytes for file in planned.datum.files)
-
-        batches = active.pipeline.batches
-        return batch_size(batches, fresh=active.job.fresh, workers=active.workers, sizes=sizes)
-
-    def _next_span(
-        self, tx: Transaction, active: _Active, wish: int | None
-    ) -> tuple[int, int] | None:
-        number = active.job.number
-        lost = tables.take_lost_lease(tx, number)
-        if lost is not None:
-            return lost.first, lost.until
-        job = tables.job_by_number(tx, number)
-        if job is None or job.state is not JobState.RUNNING or job.leased >= job.fresh:
-            return None
-        size = lease_size(
-            remaining=job.fresh - job.leased,
-            workers=active.workers,
-            datum_s=active.datum_s,
-            batching=active.context.batching,
-            wish=wish,
-            most=active.pipeline.batches.most,
-        )
-        until = min(job.leased + size, job.fresh)
-        tables.advance_leased(tx, number, until)
-        return job.leased, until
 
     def _release(self, held: _Held, *, died: bool) -> None:
         """Take a lease back; a datum that killed its worker too often fails instead.

@@ -30,7 +30,7 @@ from trunkline.store.chunks import ChunkId
 from trunkline.store.digests import Digest
 from trunkline.versions import commits, provenance, purges
 
-_SMALL = 8  # segments; an input with fewer is planned anew as soon
+_SMALL = 8  # segments that a plan may have beyond those that its datums need
 _DIFFERING_LEAST = 1000  # files that may differ, whatever the size of the job
 
 
