@@ -103,9 +103,7 @@ def _block(datum: DatumInfo) -> str:
         lines.append(f"Started\t{when(datum.started)}")
     if datum.reason:
         lines.append(f"Reason\t{datum.reason}")
-    rows = [list(_INPUTS.cells(given)) for given in datum.inputs]
-    table = _INPUTS.lines(rows, [0] * len(_INPUTS.titles), header=True)
-    return "\n".join([*lines, "Inputs:", *table])
+    return "\n".join([*lines, "Inputs:", *_INPUTS.whole(datum.inputs)])
 
 
 @command(examples=["restart datum inference@4f2a… /test1.csv"])

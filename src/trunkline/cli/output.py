@@ -161,6 +161,11 @@ class Table(Generic[T]):
                 padded[-1] = row[-1]
             yield "".join(padded)
 
+    def whole(self, values: Iterable[T]) -> Iterable[str]:
+        """The lines of a table of few values, titles first."""
+        rows = [list(self.cells(value)) for value in values]
+        return self.lines(rows, [0] * len(self.titles), header=True)
+
 
 def write(text: str = "") -> None:
     """One line of data."""

@@ -44,7 +44,7 @@ def job_block(job: JobInfo, workers: Iterable[WorkerInfo]) -> str:
         f"Datum Timeout: {spec.get('datum_timeout') or _NO_DURATION}",
         f"Job Timeout: {spec.get('job_timeout') or _NO_DURATION}",
         "Worker Status:",
-        *_worker_lines(workers),
+        *_WORKERS.whole(workers),
         f"Restarts: {job.restarts}",
         f"ParallelismSpec: {_parallelism(spec)} ",
         *_resources(spec),
@@ -58,11 +58,6 @@ def job_block(job: JobInfo, workers: Iterable[WorkerInfo]) -> str:
         f"Output Commit: {job.id}   ",
     ]
     return "\n".join(lines)
-
-
-def _worker_lines(workers: Iterable[WorkerInfo]) -> Iterable[str]:
-    rows = [list(_WORKERS.cells(worker)) for worker in workers]
-    return _WORKERS.lines(rows, [0] * len(_WORKERS.titles), header=True)
 
 
 def pipeline_block(pipeline: PipelineInfo) -> str:

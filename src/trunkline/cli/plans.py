@@ -96,8 +96,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     for name in plan.stopped:
         yield f"stops job {name}"
     if plan.jobs:
-        rows = [list(_JOBS.cells(job)) for job in plan.jobs]
-        yield from _JOBS.lines(rows, [0] * len(_JOBS.titles), header=True)
+        yield from _JOBS.whole(plan.jobs)
     elif not plan.deleted:
         yield "no pipeline gets a job"
     for job in plan.jobs:

@@ -63,8 +63,7 @@ def run_block(run: RunDetails) -> str:
     if run.finished is not None:
         lines.append(f"Finished: {when(run.finished)}")
     lines.append(f"Duration: {brief(run.duration_s)}")
-    rows = [list(_STEPS.cells(step)) for step in run.steps]
-    lines += ["", *_STEPS.lines(rows, [0] * len(_STEPS.titles), header=True)]
+    lines += ["", *_STEPS.whole(run.steps)]
     if len(run.critical_path) > 1:
         lines += ["", f"Critical path: {_path(run)}"]
     for step in run.steps:
