@@ -162,6 +162,8 @@ def _value(column: Any, value: Any, where: str) -> Any:
         return None
     try:
         read: Callable[[str], Any] = _READ.get(wanted, str)
+        if column.type.__visit_name__ == "TINYINT":  # which is what MySQL makes of BOOLEAN
+            read = _small
         return read(value)
     except (ValueError, ArithmeticError, KeyError):
         raise InvalidInput(
@@ -177,6 +179,10 @@ def _truth(text: str) -> bool:
     if lowered in _FALSE:
         return False
     raise ValueError(text)
+
+
+def _small(text: str) -> int:
+    return int(_truth(text)) if text.strip().lower() in ("true", "false") else int(text)
 
 
 _READ: dict[type, Callable[[str], Any]] = {
