@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from checkout_world import World
+from ready_hosts import ready_server
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
 from trunkline.api.connection import Operations
 from trunkline.config import load
 from trunkline.connect.checkout import CheckedOut
-from trunkline.connect.local import stop_server
+from trunkline.connect.local import ensure_server, stop_server
 from trunkline.connect.opening import local_client
 from trunkline.engine.engine import Engine
 from trunkline.model.jobs import JobInfo
@@ -95,6 +96,8 @@ def engine(open_engine: Callable[..., Driver]) -> Driver:
 def remote(tmp_path: Path) -> Iterator[Driver]:
     """The same operations over HTTP, from a server process of its own."""
     config = load(_environment(tmp_path, {}), home=tmp_path / "served")
+    with ready_server():
+        ensure_server(config)
     client = local_client(config)
     yield Driver(client, config.home)
     client.close()
