@@ -158,8 +158,9 @@ def test_what_a_user_had_computed_anew_says_so(data) -> None:
     assert [c.part for c in file_reason(data, "a").changes] == ["reprocess"]
 
 
-def test_every_job_of_a_pipeline_that_reprocesses_runs_all_again(data) -> None:
-    data.pipeline("one", SCRIPT, reprocess_spec="every_job")
+@pytest.mark.parametrize("asked", [{"reprocess_spec": "every_job"}, {"no_skip": True}])
+def test_every_job_of_a_pipeline_that_reprocesses_runs_all_again(data, asked) -> None:
+    data.pipeline("one", SCRIPT, **asked)
     data.job("one")
     data.put("data", {"c": "cat\n"})
 

@@ -1,6 +1,7 @@
 """What fields of a spec do, as user code and users see it; one test for each effect."""
 
 import os
+import time
 
 import pytest
 
@@ -111,6 +112,22 @@ def test_no_worker_is_started_before_there_is_work_where_that_is_asked(data, spe
     assert len(data.engine.jobs.list_workers(pipeline="warm")) == 1
     data.put("later", {"x": "x"})
     assert data.job("made").state is JobState.SUCCESS
+
+
+def test_workers_without_work_leave_after_the_time_of_the_spec(data) -> None:
+    data.pipeline("brief", "cp $data /pfs/out/", scale_down_threshold="50ms")
+    data.pipeline("usual", "cp $data /pfs/out/")
+    assert data.job("brief").state is JobState.SUCCESS
+    assert data.job("usual").state is JobState.SUCCESS
+
+    deadline = time.monotonic() + 60
+    while data.engine.jobs.list_workers(pipeline="brief"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    assert len(data.engine.jobs.list_workers(pipeline="usual")) == 1
+    data.put("data", {"late": "x"})
+    assert data.job("brief").state is JobState.SUCCESS
 
 
 def test_there_are_as_many_workers_as_cores_times_the_coefficient(data) -> None:

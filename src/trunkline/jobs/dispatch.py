@@ -103,6 +103,7 @@ class Dispatcher:
         self._held_lock = threading.Lock()  # restart_datums comes from other threads
         self._checked_revision = -1
         self._versions: dict[str, int] = {}  # newest version of each pipeline that may have workers
+        self._idle_s: dict[str, float] = {}  # how long workers stay without work, where it is said
 
     def attach(self, selector: selectors.BaseSelector) -> None:
         """Workers' channels are registered with this selector."""
@@ -140,7 +141,8 @@ class Dispatcher:
             workers=self._crew.size(pipeline),
             deadline=began.timestamp() + pipeline.job_timeout_s if pipeline.job_timeout_s else None,
         )
-        self._versions[job.pipeline] = max(self._versions.get(job.pipeline, 0), job.version)
+        version = max(self._versions.get(job.pipeline, 0), job.version)
+        self._know(job.pipeline, version, pipeline)
 
     def job_ended(self, number: int) -> None:
         """Stop handing out the datums of a job, and cancel those at work."""
@@ -184,12 +186,18 @@ class Dispatcher:
             record = lifecycle.find(tx, pipeline)
         if record is None or record.state is PipelineState.PAUSED:
             return
-        self._versions[pipeline] = record.version
         document = lifecycle.spec_of(record)
+        self._know(pipeline, record.version, document)
         if not document.autoscaling:
             count = self._crew.size(document)
             self._crew.ensure(pipeline, record.version, count, document.requests)
             self._crew.waiting.pop(pipeline, None)  # nobody waits for them
+
+    def _know(self, name: str, version: int, pipeline: PipelineSpec) -> None:
+        self._versions[name] = version
+        self._idle_s.pop(name, None)
+        if pipeline.idle_s is not None:
+            self._idle_s[name] = pipeline.idle_s
 
     def tend_workers(self) -> None:
         """Kill the silent, let the superfluous go."""
@@ -202,7 +210,8 @@ class Dispatcher:
                 self._pool.kill(worker)
             elif worker.lease is None and worker.ready and not worker.retiring:
                 outdated = self._versions.get(worker.pipeline) != worker.version
-                unused = now - worker.idle_since > self._config.worker_idle_s
+                stays_s = self._idle_s.get(worker.pipeline, self._config.worker_idle_s)
+                unused = now - worker.idle_since > stays_s
                 if (outdated or unused) and (worker.pipeline, worker.version) not in needed:
                     self._pool.retire(worker)
 
@@ -237,6 +246,7 @@ class Dispatcher:
                 record = lifecycle.find(tx, pipeline)
                 if record is None or record.state is PipelineState.PAUSED:
                     self._versions.pop(pipeline)
+                    self._idle_s.pop(pipeline, None)
                 else:
                     self._versions[pipeline] = record.version
         for number in ended:

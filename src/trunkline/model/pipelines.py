@@ -172,6 +172,7 @@ class PipelineSpec:
     job_timeout_s: float | None
     output_merge: str  # "error" or "concat"
     autoscaling: bool
+    idle_s: float | None  # how long a worker without work stays; None: as the server says
     reprocess_every_job: bool
     quarantined_max: int  # datums of a job that may fail without failing it
     batches: Batches

@@ -174,7 +174,8 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         job_timeout_s=_timeout(document, "job_timeout"),
         output_merge=_text(document, "output_merge") or "error",
         autoscaling=bool(document.get("autoscaling") or document.get("standby")),
-        reprocess_every_job=document.get("reprocess_spec") == "every_job",
+        idle_s=_timeout(document, "scale_down_threshold"),
+        reprocess_every_job=_reprocesses(document),
         quarantined_max=_quarantined_max(document),
         batches=_batches(document),
         requests=_requests(document),
@@ -182,6 +183,11 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         document=document,
         egress=_egress(document),
     )
+
+
+def _reprocesses(document: Document) -> bool:
+    """Whether each job runs all datums; `no_skip` is what 1.x says for it."""
+    return document.get("reprocess_spec") == "every_job" or bool(document.get("no_skip"))
 
 
 def _egress(document: Document) -> Egress | None:
