@@ -3,10 +3,15 @@
 from collections.abc import Iterable
 
 from trunkline.cli.output import Table, lasted, size, span, to_json, when
+from trunkline.cli.session import current
 from trunkline.model.jobs import JobInfo, WorkerInfo
-from trunkline.model.pipelines import PipelineInfo
+from trunkline.model.pipelines import PipelineInfo, PipelineState
 
 _NO_DURATION = "(duration: nil Duration)"
+_CLASSIC_STATES = {
+    PipelineState.CRASHING: PipelineState.RESTARTING.value,
+    PipelineState.STANDBY: PipelineState.RUNNING.value,
+}
 _COUNTED = ("starting", "running", "failure", "success")
 
 _WORKERS: Table[WorkerInfo] = Table(
@@ -67,7 +72,7 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
         lines.append(f"Description: {pipeline.description}")
     lines += [
         f"Created: {when(pipeline.created)}",
-        f"State: {pipeline.state.value}",
+        f"State: {state_word(pipeline.state)}",
         f"Reason: {pipeline.reason}",
         f"Parallelism Spec: {_parallelism(spec)} ",
         *_resources(spec),
@@ -90,6 +95,11 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
     others = (state for state in counts if state not in _COUNTED and counts[state])
     shown = [f"{state}: {counts.get(state, 0)}\t" for state in (*_COUNTED, *others)]
     return "\n".join([*lines, "", "Job Counts:", "".join(shown)])
+
+
+def state_word(state: PipelineState) -> str:
+    """The state, in the classic spelling of commands by the names that 1.7 has for such."""
+    return _CLASSIC_STATES.get(state, state.value) if current().classic else state.value
 
 
 def _packages(packages: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from trunkline.cli.arguments import all_projects, full_name, local_files, of_pro
 from trunkline.cli.command import command, option
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, show_all, show_one, to_json, warn, when, write
-from trunkline.cli.pipeline_text import pipeline_block
+from trunkline.cli.pipeline_text import pipeline_block, state_word
 from trunkline.cli.session import current, operations
 from trunkline.cli.trash import tell
 from trunkline.errors import InvalidInput
@@ -25,7 +25,7 @@ _CLASSIC: Table[PipelineInfo] = Table(
     titles=("NAME", "INPUT", "OUTPUT", "CREATED", "STATE"),
     cells=lambda pipeline: (
         *(pipeline.name, pipeline.input, f"{pipeline.name}/{pipeline.output_branch}"),
-        *(when(pipeline.created), pipeline.state.value),
+        *(when(pipeline.created), state_word(pipeline.state)),
     ),
 )
 _SPACED: Table[PipelineInfo] = Table(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from trunkline.engine import waits
+from trunkline.engine.conditions import condition_of
 from trunkline.engine.consequences import Consequences
 from trunkline.engine.datums import named_datum
 from trunkline.engine.jobs import find_job
@@ -85,10 +86,11 @@ class EngineLineage:
     def explain_pipeline(self, name: str) -> PipelineReason:
         with self._services.database.read() as tx:
             record = lifecycle.get(tx, name)
-            newest, sentences = waits.of_pipeline(tx, name)
+            state, reason = condition_of(self._services, tx, record)
+            newest, sentences = waits.of_pipeline(tx, record, state, reason)
         return PipelineReason(
             pipeline=record.name,
-            state=record.state,
+            state=state,
             job="" if newest is None else newest.name,
             sentences=tuple(sentences),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
+from trunkline.engine.conditions import condition
 from trunkline.engine.crons import run_cron
 from trunkline.engine.pipeline_inputs import (
     connect,
@@ -81,8 +82,7 @@ class EnginePipelines:
     def inspect_pipeline(self, name: str, *, version: int | None = None) -> PipelineInfo:
         with self._services.database.read() as tx:
             record = lifecycle.get(tx, name, version=version)
-            info = self._info(tx, record)
-        return replace(info, reason=info.reason or self._services.scheduler.waiting(name))
+            return self._info(tx, record)
 
     def list_pipelines(self, *, project: str | None = None) -> list[PipelineInfo]:
         with self._services.database.read() as tx:
@@ -151,11 +151,15 @@ class EnginePipelines:
             branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
 
     def _info(self, tx: Transaction, record: lifecycle.PipelineRecord) -> PipelineInfo:
+        counts = ledger.job_counts(tx, record.name)
+        state, reason = condition(self._services, tx, record, counts)
         return lifecycle.to_info(
             record,
+            state=state,
+            reason=reason,
             cores=os.cpu_count() or 1,
             runtime=RUNTIME,
-            job_counts=ledger.job_counts(tx, record.name),
+            job_counts=counts,
             recent_error=ledger.last_failure(tx, record.name),
         )
 

@@ -44,17 +44,19 @@ def _of_starting(tx: Transaction, job: JobRecord) -> list[str]:
     return found or ["it is about to be planned"]
 
 
-def of_pipeline(tx: Transaction, name: str) -> tuple[JobRecord | None, list[str]]:
+def of_pipeline(
+    tx: Transaction, record: lifecycle.PipelineRecord, state: PipelineState, reason: str
+) -> tuple[JobRecord | None, list[str]]:
     """The newest job of a pipeline, and why there is none for what its inputs are now."""
-    record = lifecycle.get(tx, name)
+    name = record.name
     newest = next(iter(ledger.list_jobs(tx, pipeline=name, run=None, before=None, number=1)), None)
     found: list[str] = []
-    if record.state is PipelineState.PAUSED:
+    if state is PipelineState.PAUSED:
         found.append(
             f"it is stopped: `start pipeline {name}` gives it one job for what its inputs are then"
         )
-    elif record.reason:
-        found.append(f"it is {record.state}: {record.reason}")
+    elif reason:
+        found.append(f"it is {state}: {reason}")
     read = {} if newest is None else provenance.input_commits(tx, newest.output_repo, newest.id)
     root = lifecycle.spec_of(record).input
     quiet = quiet_branches(root)

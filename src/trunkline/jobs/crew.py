@@ -10,6 +10,7 @@ from collections import Counter
 
 from trunkline.config import Config
 from trunkline.jobs.budget import Budget, machine_of
+from trunkline.jobs.health import Health
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.model.pipelines import PipelineSpec, Resources
 from trunkline.pipelines.spec import worker_count
@@ -23,9 +24,10 @@ _log = logging.getLogger("trunkline.scheduler")
 class Crew:
     """Starts workers, listens to their channels, and counts those that never get ready."""
 
-    def __init__(self, config: Config, pool: WorkerPool) -> None:
+    def __init__(self, config: Config, pool: WorkerPool, health: Health) -> None:
         self._config = config
         self._pool = pool
+        self._health = health
         self._selector: selectors.BaseSelector | None = None
         self._false_starts: Counter[tuple[str, int]] = Counter()  # by version
         self._budget = Budget(machine_of(config))
@@ -59,6 +61,7 @@ class Crew:
                 worker = self._pool.spawn(pipeline, version)
             except OSError as error:
                 _log.error("a worker of %s can't be started: %s", pipeline, error)
+                self._health.crashing(pipeline, version, f"a worker can't be started: {error}")
                 return
             self._budget.hold(worker.name, wanted)
             assert self._selector is not None
@@ -81,7 +84,8 @@ class Crew:
 
     def ready(self, worker: Worker) -> None:
         """A worker can take work."""
-        self._false_starts.pop((worker.pipeline, worker.version), None)
+        if self._false_starts.pop((worker.pipeline, worker.version), None):
+            self._health.well(worker.pipeline, worker.version)
 
     def forget(self, worker: Worker) -> None:
         """A worker's channel is closed."""
@@ -94,7 +98,8 @@ class Crew:
         """A worker ended before it was ready; why its version is given up, if it is by now."""
         version = (worker.pipeline, worker.version)
         self._false_starts[version] += 1
+        reason = f"its workers can't be started: {worker.failure or 'they end at once'}"
+        tell = self._health.crashing if worker.failure else self._health.lost
+        tell(*version, reason)
         most = _FALSE_STARTS_MAX if worker.failure else _SILENT_STARTS_MAX
-        if self._false_starts[version] < most:
-            return ""
-        return f"its workers can't be started: {worker.failure or 'they end at once'}"
+        return reason if self._false_starts[version] >= most else ""

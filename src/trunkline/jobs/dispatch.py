@@ -25,6 +25,7 @@ from trunkline.jobs.clashes import Writers
 from trunkline.jobs.clocks import Clocks
 from trunkline.jobs.crew import Crew
 from trunkline.jobs.datum_run import Context
+from trunkline.jobs.health import Health, condition
 from trunkline.jobs.leasing import make_lease
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.outcomes import (
@@ -97,7 +98,8 @@ class Dispatcher:
         self._live = live
         self._clocks = clocks
         self._act = act
-        self._crew = Crew(config, pool)
+        self.health = Health()
+        self._crew = Crew(config, pool, self.health)
         self._active: dict[int, _Active] = {}
         self._held: dict[int, _Held] = {}
         self._held_lock = threading.Lock()  # restart_datums comes from other threads
@@ -164,6 +166,20 @@ class Dispatcher:
         """Why a pipeline has fewer workers than it wants, or nothing; any thread may ask."""
         return self._crew.waiting.get(pipeline, "")
 
+    def condition(
+        self, pipeline: str, version: int, spec: PipelineSpec, *, open_jobs: int, running_jobs: int
+    ) -> tuple[PipelineState, str]:
+        """The state of a pipeline that is not stopped, with the reason; any thread may ask."""
+        return condition(
+            self.health.trouble(pipeline, version),
+            [w for w in self._pool.workers(pipeline) if w.version == version and not w.retiring],
+            autoscaling=spec.autoscaling,
+            open_jobs=open_jobs,
+            running_jobs=running_jobs,
+            waiting=self.waiting(pipeline),
+            never=self._crew.never(spec.requests),
+        )
+
     def restart_datums(self, job: int, paths: list[str]) -> int:
         """Tell the workers whose datum at work has all these input paths to begin it again."""
         wanted = {path.strip("/") for path in paths}
@@ -186,6 +202,7 @@ class Dispatcher:
             record = lifecycle.find(tx, pipeline)
         if record is None or record.state is PipelineState.PAUSED:
             return
+        self.health.forget(pipeline)
         document = lifecycle.spec_of(record)
         self._know(pipeline, record.version, document)
         if not document.autoscaling:
@@ -261,6 +278,7 @@ class Dispatcher:
                     self._break(number, reason)
         held = self._held.get(worker.lease) if worker.lease is not None else None
         if held is not None:
+            self.health.lost(worker.pipeline, worker.version, f"worker {worker.name} died at work")
             self._release(held, died=True)
 
     def _break(self, number: int, reason: str) -> None:
@@ -429,6 +447,7 @@ class Dispatcher:
             case "broken":
                 held = self._held_by(worker, message)
                 if held is not None:
+                    self.health.crashing(worker.pipeline, worker.version, message["reason"])
                     self._break(held.record.job, message["reason"])
             case "failed":
                 worker.failure = message["reason"]
@@ -500,6 +519,7 @@ class Dispatcher:
                 elif record.state is DatumState.RECOVERED:  # what it made before counts no more
                     tables.delete_result(tx, record.key)
             if fresh:
+                self.health.well(held.worker.pipeline, held.worker.version)
                 add_usage(tx, number, fresh)
                 last_words = {at: outcome["last_words"] for at, outcome in outcomes.items()}
                 event = Broken(reason=clash) if clash else event_of(fresh, last_words)

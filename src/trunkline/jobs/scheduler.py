@@ -19,10 +19,12 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.clocks import MACHINE
 from trunkline.jobs.conductor import Conductor
 from trunkline.jobs.egress import Egress
+from trunkline.jobs.health import Health
 from trunkline.jobs.launcher import ProcessLauncher
 from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.pool import WorkerPool
+from trunkline.model.pipelines import PipelineSpec, PipelineState
 
 _THREADS = 2
 _POLL_S = 0.02
@@ -76,6 +78,11 @@ class Scheduler:
         return self._pool
 
     @property
+    def health(self) -> Health:
+        """Where those who run something for a pipeline tell how it went."""
+        return self._conductor.dispatcher.health
+
+    @property
     def plans(self) -> Plans:
         return self._conductor.plans
 
@@ -111,6 +118,14 @@ class Scheduler:
     def waiting(self, pipeline: str) -> str:
         """Why a pipeline has fewer workers than it wants, or nothing."""
         return self._conductor.dispatcher.waiting(pipeline)
+
+    def condition(
+        self, pipeline: str, version: int, spec: PipelineSpec, *, open_jobs: int, running_jobs: int
+    ) -> tuple[PipelineState, str]:
+        """The state of a pipeline that is not stopped, with the reason."""
+        return self._conductor.dispatcher.condition(
+            pipeline, version, spec, open_jobs=open_jobs, running_jobs=running_jobs
+        )
 
     def restart_datums(self, job: int, paths: list[str]) -> int:
         """Cancel the running datums of a job whose inputs include all the paths."""

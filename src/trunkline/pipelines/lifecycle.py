@@ -66,7 +66,7 @@ def insert_version(
             "update it with `update pipeline`, delete it with `delete pipeline`",
         )
     elif existing.state is not PipelineState.PAUSED:
-        tables.update_state(tx, spec.name, state=PipelineState.RUNNING, reason="", touch=True)
+        tables.update_state(tx, spec.name, PipelineState.RUNNING)
     tables.add_version(
         tx,
         spec.name,
@@ -196,7 +196,7 @@ def stop(tx: Transaction, name: str) -> bool:
     """Pause a pipeline; False if it was paused already. Raises PipelineNotFound."""
     if get(tx, name).state is PipelineState.PAUSED:
         return False
-    tables.update_state(tx, name, state=PipelineState.PAUSED, reason="", touch=True)
+    tables.update_state(tx, name, PipelineState.PAUSED)
     return True
 
 
@@ -204,17 +204,8 @@ def start(tx: Transaction, name: str) -> bool:
     """Resume a paused pipeline; False if it was not paused. Raises PipelineNotFound."""
     if get(tx, name).state is not PipelineState.PAUSED:
         return False
-    tables.update_state(tx, name, state=PipelineState.RUNNING, reason="", touch=True)
+    tables.update_state(tx, name, PipelineState.RUNNING)
     return True
-
-
-def set_state(tx: Transaction, name: str, state: PipelineState, reason: str = "") -> None:
-    """Record what a pipeline is doing, as its workers show; a pipeline that is paused stays so.
-
-    Raises PipelineNotFound. Does not move it to the front of lists, as only its user's changes do.
-    """
-    if get(tx, name).state is not PipelineState.PAUSED:
-        tables.update_state(tx, name, state=state, reason=reason, touch=False)
 
 
 def delete(tx: Transaction, name: str) -> None:
@@ -258,18 +249,20 @@ def spec_of(record: PipelineRecord) -> PipelineSpec:
 def to_info(
     record: PipelineRecord,
     *,
+    state: PipelineState,
+    reason: str,
     cores: int,
     runtime: str,
     job_counts: Mapping[str, int],
     recent_error: str = "",
 ) -> PipelineInfo:
-    """The version as users see it; job counts and the last error come from the jobs."""
+    """The version as users see it; state, job counts and the last error come from the jobs."""
     spec = spec_of(record)
     return PipelineInfo(
         name=record.name,
         version=record.version,
-        state=record.state,
-        reason=record.reason,
+        state=state,
+        reason=reason,
         description=spec.description,
         input=shorthand(spec.input),
         output_branch=spec.output_branch,

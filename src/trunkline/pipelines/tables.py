@@ -17,13 +17,12 @@ from trunkline.model.versions import DEFAULT_BRANCH
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineRecord:
-    """One version of a pipeline, with the state that the pipeline is in now."""
+    """One version of a pipeline; the state is what its user wants, running or paused."""
 
     name: str
     version: int
     newest: int  # version of the pipeline; `version` is this one unless an older one was asked for
     state: PipelineState
-    reason: str
     spec: dict[str, object]  # canonical document
     code: str  # root of the file set at /code, or empty
     lock: str  # chunk of the lock of its Python packages, or empty
@@ -39,7 +38,7 @@ class PipelineRecord:
 
 
 _RECORD = (
-    "SELECT p.name, v.version, p.version, p.state, p.reason, v.spec, v.code, v.salt, v.nonce, "
+    "SELECT p.name, v.version, p.version, p.state, v.spec, v.code, v.salt, v.nonce, "
     "v.spec_commit, v.created_us, v.lock, v.packages "
     "FROM pipeline p JOIN pipeline_version v ON v.pipeline = p.number "
 )
@@ -155,18 +154,15 @@ def names(tx: Transaction) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-def update_state(
-    tx: Transaction, name: str, *, state: PipelineState, reason: str, touch: bool
-) -> int:
-    """Set the state; `touch` moves the pipeline to the front of lists. Returns the rows changed."""
-    return tx.execute(
-        "UPDATE pipeline SET state = :state, reason = :reason, "
-        "changed = COALESCE(:changed, changed) WHERE project = :project AND name = :name",
+def update_state(tx: Transaction, name: str, state: PipelineState) -> None:
+    """Set the state, and move the pipeline to the front of lists."""
+    tx.execute(
+        "UPDATE pipeline SET state = :state, reason = '', changed = :changed "
+        "WHERE project = :project AND name = :name",
         project=project_of(name),
         name=name,
         state=state.value,
-        reason=reason,
-        changed=_next_change(tx) if touch else None,
+        changed=_next_change(tx),
     )
 
 
@@ -270,14 +266,13 @@ def _next_change(tx: Transaction) -> int:
 
 
 def _record(row: Row) -> PipelineRecord:
-    name, version, newest, state, reason, spec, code, salt, nonce, *rest = row
+    name, version, newest, state, spec, code, salt, nonce, *rest = row
     spec_commit, created_us, lock, packages = rest
     return PipelineRecord(
         name=name,
         version=version,
         newest=newest,
         state=PipelineState(state),
-        reason=reason,
         spec=json.loads(spec),
         code=code,
         lock=lock,

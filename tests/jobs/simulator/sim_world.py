@@ -34,6 +34,7 @@ from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.pool import WorkerPool
 from trunkline.jobs.tables import JobRecord
 from trunkline.model.names import RunId
+from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.store.chunks import ChunkStore
 
 LEASE_S = 5.0
@@ -134,6 +135,13 @@ class World:
 
     def waiting(self, pipeline: str) -> str:
         return self.conductor.dispatcher.waiting(pipeline)
+
+    def condition(
+        self, pipeline: str, version: int, spec: PipelineSpec, *, open_jobs: int, running_jobs: int
+    ) -> tuple[PipelineState, str]:
+        return self.conductor.dispatcher.condition(
+            pipeline, version, spec, open_jobs=open_jobs, running_jobs=running_jobs
+        )
 
     def restart_datums(self, job: int, paths: list[str]) -> int:
         return self.conductor.dispatcher.restart_datums(job, paths)
