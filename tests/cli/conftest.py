@@ -199,6 +199,8 @@ class StubOperations:
     def _answer_work(self, operation: str, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
         found = self.answers
         match operation:
+            case "diff_pipeline":
+                return found.pipeline_difference
             case "list_jobs":
                 return iter(self._jobs(given))
             case "inspect_run":

@@ -1,10 +1,12 @@
 """Creating, changing and deleting pipelines from specs and their code."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from trunkline.errors import InUse
+from trunkline.errors import InUse, InvalidSpec
 from trunkline.model.pipelines import PipelineDraft
 
 
@@ -161,6 +163,103 @@ def test_editing_another_name_into_a_spec_is_refused(cli, stub, editor):
 
     assert result.status == 2
     assert stub.all_called("create_pipeline") == []
+    Path(kept_text(result)).unlink()
+
+
+def kept_text(result) -> str:
+    """The file that a refused text is said to be kept in."""
+    found = re.search(r"`edit pipeline inference -f (\S+)` goes on with it", result.err)
+    assert found is not None, result.err
+    return found[1]
+
+
+def test_a_text_that_is_refused_is_kept_and_can_be_gone_on_with(cli, stub, editor):
+    stub.answers.drafts = [PipelineDraft(name="inference", spec={"n": 9}, code="", warnings=())]
+    stub.failures["validate_specs"] = InvalidSpec("line 3: unknown field 'datum_trys'")
+
+    refused = cli("edit", "pipeline", "inference", "--editor", editor("64M", "1G"))
+    kept = kept_text(refused)
+    del stub.failures["validate_specs"]
+    stub.calls.clear()
+    mended = cli("edit", "pipeline", "inference", "-f", kept, "--editor", editor("1G", "2G"))
+
+    assert (refused.status, mended.status, mended.err) == (2, 0, "")
+    assert "line 3: unknown field 'datum_trys'" in refused.err
+    assert '"memory": "1G"' in Path(kept).read_text()
+    assert '"memory": "2G"' in stub.called("validate_specs")[0][0]
+    assert len(stub.all_called("create_pipeline")) == 1
+    Path(kept).unlink()
+
+
+def test_an_editor_that_fails_before_anything_is_written_leaves_no_file(cli, stub, tmp_path):
+    seen = tmp_path / "seen"
+    script = tmp_path / "edit.sh"
+    script.write_text(f'echo "$1" > {seen}; exit 1\n')
+
+    result = cli("edit", "pipeline", "inference", "--editor", f"sh {script}")
+
+    assert result.status != 0
+    assert "kept" not in result.err
+    assert not Path(seen.read_text().strip()).exists()
+    assert stub.all_called("create_pipeline") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "version"),
+    [
+        *(("inference", None), ("inference^", -1), ("inference^^", -2), ("inference~2^", -3)),
+        *(("inference.1", 1), ("inference.3^", 2)),
+    ],
+)
+def test_a_name_may_say_which_version_of_a_pipeline(cli, stub, words, version):
+    cli("inspect", "pipeline", words)
+
+    assert stub.called("inspect_pipeline") == (("inference",), {"version": version})
+
+
+def test_a_version_that_can_not_be_is_refused(cli, stub):
+    for words in (["inference.1^"], ["inference.0"], ["inference^", "--version", "1"], ["i^x"]):
+        assert cli("inspect", "pipeline", *words).status == 2, words
+    for history in ("-1", "some", "1.5", ""):
+        assert cli("list", "pipeline", "--history", history).status == 2, history
+    assert stub.calls == []
+
+
+def test_versions_are_listed_as_far_back_as_it_is_asked(cli, stub):
+    shown = cli("list", "pipeline", "inference", "--history", "all")
+    cli("list", "pipeline", "--history", "2")
+    cli("list", "pipeline", "--history", "none")
+
+    assert "VERSION INPUT" in shown.out
+    assert [given for _, given in stub.all_called("list_pipelines")] == [
+        {"name": "inference", "history": -1},
+        {"project": "default", "history": 2},
+        {"project": "default"},
+    ]
+
+
+def test_what_differs_between_two_versions_is_shown(cli, stub):
+    result = cli("diff", "pipeline", "inference", "--from", "1", "--exit-code")
+
+    assert stub.called("diff_pipeline") == (
+        ("inference",),
+        {"old_version": 1, "new_version": None},
+    )
+    assert result.status == 10
+    assert result.out == (
+        "--- spec of inference, version 1\n"
+        "+++ spec of inference, version 2\n"
+        "@@ -1,2 +1,2 @@\n"
+        '-  "datum_tries": 3\n'
+        '+  "datum_tries": 1\n'
+        "packages:\n"
+        "- numpy==1.26.4\n"
+        "+ numpy==2.1.0\n"
+        "code:\n"
+        "~ /a.py 0a0a0a0a0a0a -> 0b0b0b0b0b0b\n"
+        "+ /b.py 0c0c0c0c0c0c\n"
+        "results of version 1 are not used by version 2\n"
+    )
 
 
 def test_deleting_all_pipelines_goes_from_the_most_derived_on(cli, stub):

@@ -99,6 +99,7 @@ COMMANDS = [
     ("log a@b:/x", "list_file_versions", ("p/a", "b", "/x"), {}),
     ("edit pipeline x --editor true", "inspect_pipeline", ("p/x",), {}),
     ("extract pipeline x", "inspect_pipeline", ("p/x",), {}),
+    ("diff pipeline x", "diff_pipeline", ("p/x",), {}),
     (f"inspect job x@{RUN}", "inspect_job", (f"p/x@{RUN}",), {}),
     (f"wait job x@{RUN}", "inspect_job", (f"p/x@{RUN}",), {"wait": True}),
     (f"delete job x@{RUN}", "delete_job", (f"p/x@{RUN}",), {}),

@@ -23,11 +23,18 @@ from trunkline.model.lineage import (
     JobReason,
     PipelineReason,
 )
-from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineState
+from trunkline.model.pipelines import (
+    CodeChange,
+    PipelineDifference,
+    PipelineDraft,
+    PipelineInfo,
+    PipelineState,
+)
 from trunkline.model.purges import KeptContent, PurgedRepo, PurgeReport
 from trunkline.model.versions import (
     BranchInfo,
     BranchName,
+    Change,
     CommitInfo,
     CommitName,
     DeletedInfo,
@@ -238,6 +245,7 @@ class Answers:
     commits: list[CommitInfo]
     jobs: list[JobInfo]
     pipelines: list[PipelineInfo]
+    pipeline_difference: PipelineDifference
     datums: list[DatumInfo]
     files: list[FileInfo]
     differences: list[FileDifference]
@@ -301,6 +309,21 @@ def tutorial() -> Answers:
         branches=_branches(),
         commits=_commits(),
         jobs=states,
+        pipeline_difference=PipelineDifference(
+            pipeline="inference",
+            old_version=1,
+            new_version=2,
+            spec=("@@ -1,2 +1,2 @@", '-  "datum_tries": 3', '+  "datum_tries": 1'),
+            packages_gone=("numpy==1.26.4",),
+            packages_new=("numpy==2.1.0",),
+            code=(
+                CodeChange(
+                    change=Change.CHANGED, path="a.py", old_digest="0a" * 32, new_digest="0b" * 32
+                ),
+                CodeChange(change=Change.ADDED, path="b.py", old_digest="", new_digest="0c" * 32),
+            ),
+            keeps_results=False,
+        ),
         pipelines=[
             pipeline("inference", "(attributes:/* ⨯ train:/)", 16, version=2),
             pipeline("train", "pre_process:/", 34),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from trunkline.api.operation import operation
 
 if TYPE_CHECKING:
-    from trunkline.model.pipelines import PipelineDraft, PipelineInfo
+    from trunkline.model.pipelines import PipelineDifference, PipelineDraft, PipelineInfo
     from trunkline.model.versions import DeletedInfo, RunInfo
 
 
@@ -45,11 +45,30 @@ class Pipelines(Protocol):
 
     @operation("GET", "/pipelines/{name}")
     def inspect_pipeline(self, name: str, *, version: int | None = None) -> PipelineInfo:
-        """One pipeline, as of its newest or the given version."""
+        """One pipeline, as of its newest or the given version; below 1, so many before the newest.
+
+        Raises PipelineNotFound, and NotFound for a version that there is not.
+        """
 
     @operation("GET", "/pipelines")
-    def list_pipelines(self, *, project: str | None = None) -> list[PipelineInfo]:
-        """The pipelines of a project (None: of all), last changed first."""
+    def list_pipelines(
+        self, *, project: str | None = None, name: str | None = None, history: int = 0
+    ) -> list[PipelineInfo]:
+        """The pipelines of a project (None: of all), last changed first; or the one of a name.
+
+        `history`: each with so many older versions behind it, newest first; -1 means all.
+        """
+
+    @operation("GET", "/pipelines/{name}/differences")
+    def diff_pipeline(
+        self, name: str, *, old_version: int | None = None, new_version: int | None = None
+    ) -> PipelineDifference:
+        """What differs between two versions: spec, Python packages, files of the code.
+
+        The new one is the newest unless it is said, the old one that before the new one. Versions
+        below 1 count from the newest back. Raises PipelineNotFound, and NotFound for a version that
+        there is not.
+        """
 
     @operation("POST", "/pipelines/{name}/rerun")
     def rerun_pipeline(self, name: str, *, reprocess: bool = False) -> PipelineInfo:

@@ -17,6 +17,7 @@ from trunkline.model.names import (
     in_project,
     parse_address,
     parse_job,
+    parse_reference,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +36,24 @@ def full_name(name: str) -> str:
     A project in front of the name counts more than any other.
     """
     return in_project(current().project, name)
+
+
+def version_of(text: str) -> tuple[str, int | None]:
+    """The full name in `name`, `name^2` or `name.3`, and the version: None, -2 or 3.
+
+    Raises InvalidReference for other steps, and InvalidInput for those that lead to no version.
+    """
+    project, slash, bare = text.rpartition("/")
+    if not any(mark in bare for mark in "^~."):
+        return full_name(text), None
+    reference = parse_reference(bare)
+    version, absolute = 0, False
+    for step in reference.steps:
+        version = step.nth if step.nth is not None else version - step.up
+        absolute = absolute or step.nth is not None
+    if absolute and version < 1:
+        raise InvalidInput(f"{text!r} names no version; the first one is {reference.base}.1")
+    return full_name(f"{project}{slash}{reference.base}"), version
 
 
 def full_names(names: Sequence[str]) -> list[str] | None:

@@ -34,7 +34,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pipeline": (
         "pipelines",
         (
-            *("create", "update", "edit", "validate", "inspect", "list", "extract"),
+            *("create", "update", "validate", "inspect", "list", "extract"),
             *("start", "stop", "rerun", "delete"),
         ),
     ),
@@ -100,7 +100,8 @@ WORDS: dict[str, str] = {
 SPECIAL: dict[str, dict[str, str]] = {
     "delete": {"all": "admin"},
     "debug": {"datum": "debugging"},
-    "diff": {"file": "differences"},
+    "diff": {"file": "differences", "pipeline": "pipeline_versions"},
+    "edit": {"pipeline": "pipeline_versions"},
     "next": {"datum": "batching"},
     "explain": dict.fromkeys(("job", "datum", "file", "pipeline"), "lineage"),
     "undelete": dict.fromkeys(("repo", "branch", "tag", "commit", "pipeline"), "trash"),

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trunkline.cli.arguments import all_projects, full_name, local_files, of_project
+from trunkline.cli.arguments import (
+    NUMBER_MAX,
+    all_projects,
+    full_name,
+    local_files,
+    of_project,
+    version_of,
+)
 from trunkline.cli.command import command, option
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, show_all, show_one, to_json, warn, when, write
@@ -34,6 +41,15 @@ _SPACED: Table[PipelineInfo] = Table(
         *(project_of(pipeline.name), bare_name(pipeline.name), str(pipeline.version)),
         pipeline.input,
         *(when(pipeline.created), _states(pipeline), pipeline.description),
+    ),
+    width=0,
+    padding=1,
+)
+_VERSIONS: Table[PipelineInfo] = Table(
+    titles=("PROJECT", "NAME", "VERSION", "INPUT", "CREATED", "SPEC COMMIT", "DESCRIPTION"),
+    cells=lambda pipeline: (
+        *(project_of(pipeline.name), bare_name(pipeline.name), str(pipeline.version)),
+        *(pipeline.input, when(pipeline.created), pipeline.spec_commit, pipeline.description),
     ),
     width=0,
     padding=1,
@@ -206,28 +222,61 @@ def validate_pipeline(files: tuple[str, ...]) -> None:
     _check_pipelines(files, update=None)
 
 
-@command(shows=True, examples=["inspect pipeline inference"])
+@command(
+    shows=True,
+    examples=[
+        "inspect pipeline inference",
+        "inspect pipeline inference^",
+        "inspect pipeline inference --version 3",
+    ],
+)
 @click.argument("pipeline")
 @option("--version", type=int, metavar="N", help="As of this version.")
 def inspect_pipeline(pipeline: str, version: int | None) -> None:
-    """Show one pipeline."""
-    show_one(
-        operations().pipelines.inspect_pipeline(full_name(pipeline), version=version),
-        pipeline_block,
-    )
+    """Show one pipeline; NAME^ is the version before the newest, NAME^3 three before it."""
+    name, named = version_of(pipeline)
+    if named is not None and version is not None:
+        raise InvalidInput(f"{pipeline!r} says which version already; leave --version out")
+    wanted = version if named is None else named
+    show_one(operations().pipelines.inspect_pipeline(name, version=wanted), pipeline_block)
 
 
-@command(shows=True, examples=["list pipeline", "list pipeline -A"])
+@command(
+    shows=True,
+    examples=["list pipeline", "list pipeline -A", "list pipeline inference --history all"],
+)
+@click.argument("pipeline", required=False)
 @all_projects
 @option("-s", "--spec", is_flag=True, help="Print the specs instead.")
-def list_pipeline(everywhere: bool, spec: bool) -> None:
-    """List the pipelines of the project, last changed first."""
-    project = None if everywhere else current().project
-    listed = operations().pipelines.list_pipelines(project=project)
+@option(
+    *("--history", "history"),
+    default="none",
+    metavar="N|all|none",
+    help="With so many older versions of each.",
+)
+def list_pipeline(pipeline: str | None, everywhere: bool, spec: bool, history: str) -> None:
+    """List the pipelines of the project, last changed first, or one of them with its versions."""
+    older = _older(history)
+    wanted: dict[str, Any] = {"history": older} if older else {}
+    if pipeline is not None:
+        wanted["name"] = full_name(pipeline)
+    else:
+        wanted["project"] = None if everywhere else current().project
+    listed = operations().pipelines.list_pipelines(**wanted)
     if spec:
         _write_specs(listed)
-        return
-    show_all(listed, _CLASSIC if current().classic else _SPACED)
+    elif older:
+        show_all(listed, _VERSIONS)
+    else:
+        show_all(listed, _CLASSIC if current().classic else _SPACED)
+
+
+def _older(history: str) -> int:
+    if history in ("all", "none"):
+        return -1 if history == "all" else 0
+    if not (history.isascii() and history.isdecimal()) or int(history[:10]) > NUMBER_MAX:
+        raise InvalidInput(f"--history is {history!r}; it must be a number, `all` or `none`")
+    return int(history)
 
 
 @command(examples=["extract pipeline inference > inference.json", "extract pipeline --all"])
@@ -238,7 +287,9 @@ def extract_pipeline(pipeline: str | None, everything: bool) -> None:
     if everything == (pipeline is not None):
         raise InvalidInput("either a pipeline name or the --all flag needs to be provided")
     if pipeline is not None:
-        _write_specs([operations().pipelines.inspect_pipeline(full_name(pipeline))])
+        name, version = version_of(pipeline)
+        wanted = {} if version is None else {"version": version}
+        _write_specs([operations().pipelines.inspect_pipeline(name, **wanted)])
     else:
         _write_specs(operations().pipelines.list_pipelines(project=current().project))
 
@@ -246,32 +297,6 @@ def extract_pipeline(pipeline: str | None, everything: bool) -> None:
 def _write_specs(pipelines: Sequence[PipelineInfo]) -> None:
     for pipeline in pipelines:
         write(to_json(pipeline.spec))
-
-
-@command(examples=["edit pipeline inference --editor nano"])
-@click.argument("pipeline")
-@option("--editor", metavar="COMMAND", help="Use it instead of $VISUAL or $EDITOR.")
-@option("--reprocess", is_flag=True, help="Compute everything again.")
-def edit_pipeline(pipeline: str, editor: str | None, reprocess: bool) -> None:
-    """Change the spec of a pipeline in an editor; its code stays as it is."""
-    pipelines = operations().pipelines
-    info = pipelines.inspect_pipeline(full_name(pipeline))
-    before = to_json(info.spec)
-    after = click.edit(before, editor=editor, extension=".json")
-    if after is None or (after.strip() == before.strip() and not reprocess):
-        write("Pipeline unchanged, no update will be performed.")
-        return
-    project = project_of(info.name)  # whatever is left of it in the text
-    drafts = pipelines.validate_specs(after, source="the edited spec", project=project)
-    if len(drafts) != 1 or drafts[0].name != info.name:
-        raise InvalidInput(
-            f"the edited spec must be of the one pipeline '{info.name}'; nothing was changed"
-        )
-    for warning in drafts[0].warnings:
-        warn(f"pipeline '{info.name}': {warning}")
-    pipelines.create_pipeline(
-        drafts[0].spec, code=info.code or None, update=True, reprocess=reprocess
-    )
 
 
 @command(examples=["rerun pipeline inference", "rerun pipeline inference --reprocess"])

@@ -12,7 +12,7 @@ from trunkline.errors import PipelineNotFound
 if TYPE_CHECKING:
     from trunkline.model.jobs import LogLine
     from trunkline.model.lineage import PipelineReason
-    from trunkline.model.pipelines import PipelineInfo
+    from trunkline.model.pipelines import PipelineDifference, PipelineInfo
 
 
 class PipelineHandle:
@@ -33,6 +33,18 @@ class PipelineHandle:
         except PipelineNotFound:
             return False
         return True
+
+    def versions(self) -> list[PipelineInfo]:
+        """All its versions, newest first; raises PipelineNotFound."""
+        return self._operations.pipelines.list_pipelines(name=self.name, history=-1)
+
+    def diff(
+        self, old_version: int | None = None, new_version: int | None = None
+    ) -> PipelineDifference:
+        """What differs between two of its versions; the last two unless they are said."""
+        return self._operations.pipelines.diff_pipeline(
+            self.name, old_version=old_version, new_version=new_version
+        )
 
     def jobs(self) -> Iterator[JobHandle]:
         """Its jobs, newest first."""

@@ -15,6 +15,7 @@ from trunkline.engine.pipeline_inputs import (
     make_cron_repos,
     set_triggers,
 )
+from trunkline.engine.pipeline_versions import diff_pipeline, with_older
 from trunkline.engine.requirements import lock_for
 from trunkline.engine.runs import run_info
 from trunkline.engine.secrets import check_secrets
@@ -27,7 +28,13 @@ from trunkline.jobs import trash as jobs_trash
 from trunkline.jobs.budget import Budget, machine_of
 from trunkline.jobs.planning import check_count
 from trunkline.jobs.records import stop_jobs, stop_readers
-from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineSpec, PipelineState
+from trunkline.model.pipelines import (
+    PipelineDifference,
+    PipelineDraft,
+    PipelineInfo,
+    PipelineSpec,
+    PipelineState,
+)
 from trunkline.model.versions import BranchName, DeletedInfo, RunInfo, spec_branch
 from trunkline.pipelines import crons, lifecycle
 from trunkline.pipelines.datums import Head
@@ -84,9 +91,26 @@ class EnginePipelines:
             record = lifecycle.get(tx, name, version=version)
             return self._info(tx, record)
 
-    def list_pipelines(self, *, project: str | None = None) -> list[PipelineInfo]:
+    def list_pipelines(
+        self, *, project: str | None = None, name: str | None = None, history: int = 0
+    ) -> list[PipelineInfo]:
+        if history < -1:
+            raise InvalidInput(f"history is {history}; it must be 0 or more, or -1 for all")
         with self._services.database.read() as tx:
-            return [self._info(tx, record) for record in lifecycle.list_pipelines(tx, project)]
+            if name is None:
+                newest = lifecycle.list_pipelines(tx, project)
+            else:
+                newest = [lifecycle.get(tx, name)]
+            return [
+                self._info(tx, record)
+                for one in newest
+                for record in (with_older(tx, one, history) if history else [one])
+            ]
+
+    def diff_pipeline(
+        self, name: str, *, old_version: int | None = None, new_version: int | None = None
+    ) -> PipelineDifference:
+        return diff_pipeline(self._services, name, old_version, new_version)
 
     def delete_pipeline(
         self, name: str, *, force: bool = False, keep_repo: bool = False

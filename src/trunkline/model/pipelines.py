@@ -6,7 +6,7 @@ Field names are those of Pachyderm's pipeline specification (1.7 and 2.x), in sn
 from datetime import datetime
 from enum import StrEnum
 
-from trunkline.model.versions import BranchTrigger
+from trunkline.model.versions import BranchTrigger, Change
 from trunkline.values import dataclass, field
 
 ERRORS_BRANCH = "errors"  # of an output repo: what its jobs quarantined
@@ -222,3 +222,32 @@ class PipelineInfo:
     recent_error: str
     warnings: tuple[str, ...]
     packages: tuple[str, ...] = ()  # Python packages as they were locked, such as numpy==2.1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeChange:
+    """A file of `/code` that is new in a version, gone or changed, with the BLAKE3 of contents."""
+
+    change: Change
+    path: str
+    old_digest: str  # empty where the file is not there
+    new_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineDifference:
+    """What differs between two versions of a pipeline."""
+
+    pipeline: str
+    old_version: int
+    new_version: int
+    spec: tuple[str, ...]  # a unified diff of the specs as JSON; empty if they are equal
+    packages_gone: tuple[str, ...]  # locked Python packages, such as numpy==2.1.0
+    packages_new: tuple[str, ...]
+    code: tuple[CodeChange, ...]  # by path
+    keeps_results: bool  # the new version uses results that the old one left
+    truncated: bool = False  # more of the specs differs than is listed
+
+    @property
+    def empty(self) -> bool:
+        return not (self.spec or self.packages_gone or self.packages_new or self.code)

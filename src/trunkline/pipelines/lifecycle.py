@@ -134,20 +134,24 @@ def salted_parts(record: PipelineRecord) -> dict[str, tuple[str, ...]]:
 
 
 def get(tx: Transaction, name: str, version: int | None = None) -> PipelineRecord:
-    """A pipeline as of its newest or the given version.
+    """A pipeline as of its newest or the given version; below 1, so many before the newest.
 
     Raises PipelineNotFound, ProjectNotFound, InvalidName, and NotFound for a missing version.
     """
-    found = tables.find(tx, name, version)
-    if found is not None:
-        return found
     newest = tables.find(tx, name, None)
     if newest is None:
         if "/" in name:
             check_full_name("pipeline", name)  # no name at all, rather than none that is known
         require_project(tx, project_of(name))
         raise PipelineNotFound(name, tables.names(tx))
-    raise NotFound(f"pipeline '{name}' has no version {version}; its newest is {newest.newest}")
+    if version is None or version in (0, newest.newest):
+        return newest
+    wanted = version if version > 0 else newest.newest + version
+    found = tables.find(tx, name, wanted) if wanted > 0 else None
+    if found is not None:
+        return found
+    which = str(wanted) if wanted > 0 else f"so far back ({-version} before the newest)"
+    raise NotFound(f"pipeline '{name}' has no version {which}; its newest is {newest.newest}")
 
 
 def find(tx: Transaction, name: str) -> PipelineRecord | None:
@@ -187,9 +191,9 @@ def readers_of(tx: Transaction, repo: str) -> list[PipelineRecord]:
     ]
 
 
-def versions_of(tx: Transaction, name: str) -> list[PipelineRecord]:
-    """All versions of a pipeline, newest first; raises PipelineNotFound."""
-    return tables.versions_of(tx, get(tx, name).name)
+def versions_of(tx: Transaction, name: str, least: int = 1) -> list[PipelineRecord]:
+    """The versions of a pipeline from `least` on, newest first; raises PipelineNotFound."""
+    return tables.versions_of(tx, get(tx, name).name, least)
 
 
 def stop(tx: Transaction, name: str) -> bool:

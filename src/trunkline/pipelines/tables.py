@@ -127,12 +127,14 @@ def newest_with_word(tx: Transaction, word: str) -> list[PipelineRecord]:
     return [_record(row) for row in rows]
 
 
-def versions_of(tx: Transaction, name: str) -> list[PipelineRecord]:
-    """All versions of a pipeline, newest first."""
+def versions_of(tx: Transaction, name: str, least: int = 1) -> list[PipelineRecord]:
+    """The versions of a pipeline from `least` on, newest first."""
     rows = tx.rows(
-        f"{_RECORD} WHERE p.project = :project AND p.name = :name ORDER BY v.version DESC",
+        f"{_RECORD} WHERE p.project = :project AND p.name = :name AND v.version >= :least "
+        "ORDER BY v.version DESC",
         project=project_of(name),
         name=name,
+        least=least,
     )
     return [_record(row) for row in rows]
 
