@@ -42,6 +42,30 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+# --- where and in which order tests run -----------------------------------------------------------
+
+MEMORY = Path("/dev/shm")
+_MEMORY_BYTES_MIN = 8 * 1024**3
+
+
+def pytest_configure() -> None:
+    """Keep the directories of tests in memory, where there is enough of it to run programs in.
+
+    Thousands of data directories are made and synced, and none is read after a loss of power:
+    waiting for the disk took a quarter of the time. `PYTEST_DEBUG_TEMPROOT` puts them elsewhere.
+    """
+    if "PYTEST_DEBUG_TEMPROOT" in os.environ or not MEMORY.is_dir():
+        return
+    has = os.statvfs(MEMORY)
+    if has.f_bavail * has.f_frsize >= _MEMORY_BYTES_MIN and not has.f_flag & os.ST_NOEXEC:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first: what is left in the end is short, so that no worker waits for another."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 # --- the account of skips -------------------------------------------------------------------------
 
 
