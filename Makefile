@@ -41,7 +41,7 @@ docs: setup ## refresh the generated pages of docs/reference
 
 bench: setup ## ratios against peers on this machine
 	$(BIN)/python bench/cli_latency.py
-	$(BIN)/python bench/datums.py
+	$(BIN)/python bench/pipelines.py --datums 1000
 	$(BIN)/python bench/functions.py
 	$(BIN)/python bench/versioning.py
 

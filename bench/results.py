@@ -1,9 +1,10 @@
 """What a run measured: gathered, printed as ratios, and kept as JSON.
 
 The JSON (`bench/results/<name>.json`) is an object: `date`, `machine` {`cores`, `memory_gib`,
-`python`}, `scale` (1 is full size), `missing` (peers that could not be installed) and `workloads`,
-a list of {`key`, `title`, `unit`, `floor` (the tool that is the limit of the hardware, or null),
-`targets` {tool: largest ratio of ours to it}, `tools` {tool: {`median`, `all`}}}. `docs/charts.py`
+`python`}, `scale` (1 is full size), `missing` (a line for each peer that could not be installed),
+`remarks` {tool: what it does not do} and `workloads`, a list of {`key`, `title`, `unit`, `floor`
+(the tool that is the limit of the hardware, or null), `targets` {tool: largest ratio of ours to
+it}, `tools` {tool: {`median`, `all`}}, `remarks` {tool: why it has no figure}}. `docs/charts.py`
 draws from it.
 """
 
@@ -30,6 +31,7 @@ class Workload:
     floor: str | None = None
     targets: dict[str, float] = field(default_factory=dict)
     figures: dict[str, list[float]] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)  # why a tool has no figure
 
     def add(self, tool: str, figure: float) -> None:
         self.figures.setdefault(tool, []).append(figure)
@@ -43,6 +45,7 @@ class Results:
         self.scale = scale
         self.growth = growth  # sizes of trees, if others than usual are wanted
         self.missing = missing
+        self.remarks: dict[str, str] = {}  # what a tool does not do that others do
         self._workloads: dict[str, Workload] = {}
 
     def declare(self, key: str, title: str, **more: object) -> Workload:
@@ -52,14 +55,14 @@ class Results:
         return self._workloads[key]
 
     def print(self) -> None:
-        for name in self.missing:
-            print(f"{name}: missing (it could not be installed)")
+        for line in self.missing:
+            print(f"missing: {line}")
         for workload in self._workloads.values():
             print(f"\n{workload.title}")
             ours = workload.median(OURS) if OURS in workload.figures else None
             for tool in sorted(workload.figures, key=workload.median):
                 figure = workload.median(tool)
-                line = f"  {tool:22}{figure:12,.3f} {workload.unit:8}"
+                line = f"  {tool:24}{figure:12,.3f} {workload.unit:8}"
                 if ours is not None and tool != OURS and figure:
                     ratio = ours / figure
                     line += f"ours is {ratio:8.3f} of it"
@@ -70,6 +73,11 @@ class Results:
                     most = workload.targets[OURS]
                     line += f"   (wanted: {most:g}) {'ok' if figure <= most else 'MISSED'}"
                 print(line)
+            for tool, remark in workload.remarks.items():
+                print(f"  {tool:24}{remark}")
+        print()
+        for tool, remark in self.remarks.items():
+            print(f"{tool}: {remark}")
 
     def save(self, name: str) -> Path:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
@@ -82,6 +90,7 @@ class Results:
             },
             "scale": self.scale,
             "missing": self.missing,
+            "remarks": self.remarks,
             "workloads": [
                 {
                     "key": workload.key,
@@ -96,6 +105,7 @@ class Results:
                         }
                         for tool, figures in workload.figures.items()
                     },
+                    "remarks": workload.remarks,
                 }
                 for workload in self._workloads.values()
             ],

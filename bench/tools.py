@@ -238,14 +238,14 @@ PEERS = {tool.name: tool for tool in (Restic, Git, Borg, Dvc)}
 
 
 def installed(names: Sequence[str], place: Path) -> tuple[list[object], list[str]]:
-    """Ours and the named tools, as far as they can be had; and the names of those that can't."""
+    """Ours and the named tools, as far as they can be had; and a line for each that can't."""
     tools: list[object] = [Trunkline()]
     missing: list[str] = []
     for name in names:
         if PEERS[name].install(place):
             tools.append(PEERS[name]())
         else:
-            missing.append(name)
+            missing.append(f"{name}: it could not be installed")
     return tools, missing
 
 

@@ -1,8 +1,9 @@
-"""Draws docs/images/versioning.svg from a result of bench/versioning.py.
+"""Draws the charts of docs/images from results of bench/.
 
-usage: charts.py bench/results/NAME.json
+usage: charts.py bench/results/NAME.json docs/images/NAME.svg
 
-One row of bars per workload, on a logarithmic scale: what each tool took as a multiple of ours.
+One row of bars per workload, on a logarithmic scale: what each tool took, beside the quickest. If
+one of the tools is the floor, each figure is also told as a multiple of that.
 """
 
 import json
@@ -11,10 +12,15 @@ import sys
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-OUT = Path(__file__).parent / "images" / "versioning.svg"
-WIDTH, LABEL, BAR, GAP = 860, 150, 15, 34
+WIDTH, LABEL, BAR, GAP = 860, 160, 15, 34
 LEFT = LABEL + 10
-COLORS = {"trunkline": "#1f6f5c", "restic": "#b0653a", "git": "#7a6fb0", "borg": "#8a8f3c"}
+COLORS = {
+    "trunkline": "#1f6f5c",
+    "trunkline, new pipeline": "#5fa18f",
+    "restic": "#b0653a",
+    "git": "#7a6fb0",
+    "borg": "#8a8f3c",
+}
 OTHER, FLOOR = "#8c8c8c", "#c9c9c9"
 
 
@@ -28,6 +34,7 @@ def draw(document: dict) -> str:
     for workload in workloads:
         lines.append(f'<text x="10" y="{y}" class="title">{escape(workload["title"])}</text>')
         y += 8
+        floor = workload["tools"].get(workload["floor"], {}).get("median")
         for tool, figures in sorted(workload["tools"].items(), key=lambda item: item[1]["median"]):
             median = figures["median"]
             width = max(2.0, unit * (math.log10(max(median / _least(workload), 1)) + 0.15))
@@ -36,7 +43,7 @@ def draw(document: dict) -> str:
                 f'<text x="{LABEL}" y="{y + 12}" class="tool">{escape(tool)}</text>'
                 f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR - 2}" fill="{color}"/>'
                 f'<text x="{LEFT + width + 6:.1f}" y="{y + 12}">'
-                f"{_figure(median)} {workload['unit']}</text>"
+                f"{_figure(median)} {workload['unit']}{_beside(median, floor)}</text>"
             )
             y += BAR
         y += GAP
@@ -64,10 +71,16 @@ def _least(workload: dict) -> float:
     return min(max(tool["median"], 1e-6) for tool in workload["tools"].values())
 
 
+def _beside(median: float, floor: float | None) -> str:
+    """How often the floor; nothing for the floor itself."""
+    return f" ({_figure(median / floor)} x)" if floor and median != floor else ""
+
+
 def _figure(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 if __name__ == "__main__":
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(draw(json.loads(Path(sys.argv[1]).read_text())))
+    result, image = map(Path, sys.argv[1:])
+    image.parent.mkdir(exist_ok=True)
+    image.write_text(draw(json.loads(result.read_text())))
