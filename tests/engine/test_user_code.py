@@ -305,6 +305,14 @@ def test_a_command_that_ignores_sigterm_is_ended_by_its_timeout(data) -> None:
     assert not _processes("sleep 984")
 
 
+def test_a_command_starts_with_the_usual_signals_not_ignored(data) -> None:
+    script = "import signal; print([signal.getsignal(n) is signal.SIG_IGN for n in (2, 15)])"
+    data.pipeline("made", f"python3 -c '{script}' > /pfs/out/ignored", glob="/", **ONCE)
+
+    assert data.job("made").state is JobState.SUCCESS
+    assert data.read("made", "ignored") == "[False, False]\n"
+
+
 def test_a_datum_that_fills_memory_is_stopped_at_its_limit_and_says_so(data) -> None:
     script = "python3 -c 'x = [bytearray(1 << 20) for _ in range(500)]'"
     data.pipeline("made", script, resource_limits={"memory": "64Mi", "cpu": 1}, **ONCE)
@@ -429,3 +437,19 @@ def test_a_refused_try_leaves_nothing_to_the_next_one(data) -> None:
 
     assert data.job("made").state is JobState.SUCCESS
     assert data.tree("made") == {"good": "good\n"}
+
+
+@pytest.mark.parametrize(("files", "size"), [(100, 100), (3, 200_000)])
+def test_outputs_are_stored_whether_they_are_small_or_not(data, files: int, size: int) -> None:
+    script = f"""
+        for n in $(seq {files}); do head -c {size} /dev/zero | tr '\\0' "$((n % 10))" > /pfs/out/$n
+        done; ln -s 1 /pfs/out/link; ln -s /pfs/data/a /pfs/out/a
+    """
+    data.pipeline("made", script, glob="/", **ONCE)
+
+    assert data.job("made").state is JobState.SUCCESS
+    assert data.tree("made") == {
+        **{str(n): str(n % 10) * size for n in range(1, files + 1)},
+        "link": "1" * size,
+        "a": "apple\n",
+    }

@@ -123,10 +123,15 @@ def _prctl(option: int, value: int) -> None:
         libc.prctl(option, value, 0, 0, 0)
 
 
+def _nothing(*_: object) -> None:
+    pass
+
+
 def main() -> None:
     """Entry point of the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server ends us by closing the socket
+    # The server ends us by closing the socket. Handled, not ignored: commands would inherit that.
+    signal.signal(signal.SIGINT, _nothing)
+    signal.signal(signal.SIGTERM, _nothing)
     cgroups.prepare()
     host(socket.socket(fileno=int(sys.argv[1])))
 
