@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from trunkline.errors import Corrupt
 from trunkline.store.bulk import runs
-from trunkline.store.chunks import ChunkStore
+from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.packs import RECORD_BYTES, Location
 
 PIECES = [
@@ -100,6 +100,16 @@ def test_who_writes_a_file_has_the_turn_and_a_full_disk_is_told(
             assert not turn.locked()
     monkeypatch.undo()
     store.close()
+
+
+def test_chunks_in_memory_are_read_beside_others(store: ChunkStore) -> None:
+    ahead = [*PIECES[:2], b"nowhere"]
+    with pytest.raises(Corrupt, match=digest(b"nowhere").hex()):
+        store.get_many([ChunkId(digest(piece).hex()) for piece in ahead])
+
+    assert store.read_many([digest(piece) for piece in PIECES]) == {
+        digest(piece): piece for piece in PIECES
+    }
 
 
 def test_a_missing_chunk_is_named(store: ChunkStore) -> None:

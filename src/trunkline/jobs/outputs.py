@@ -20,6 +20,8 @@ from trunkline.pipelines.datums import DatumFile
 from trunkline.runtimes.base import OUT, PFS, Slot
 
 _READ_BYTES = 1024 * 1024
+_SMALL_BYTES_MAX = 256 * 1024  # outputs up to this size, all together, are read at the first look
+_SMALL_COST = 4096  # what a file counts beside its content
 
 
 class OutputRefused(Exception):
@@ -34,33 +36,56 @@ def collect(
     All or nothing: when it raises (OutputRefused, StorageFull, OperationFailed), nothing was added,
     so that another try begins with nothing.
     """
-    out = os.path.realpath(slot.out)
-    view = PFS if slot.isolation == "namespace" else os.path.realpath(stage)
-    given = _Given(trees, planned, view)
-    rows: list[FileRow] = []
-    files: list[tuple[str, str]] = []  # (path in the commit, behind which link)
+    out = str(slot.out)
+    links: list[str] = []
+    small: list[tuple[str, bytes]] = []  # contents at hand
+    room = _SMALL_BYTES_MAX
     for found in scan_directory(out):
         match found:
             case LocalRefused(path=path, reason=reason):
                 raise OutputRefused(f"{OUT}/{path} can't be committed: {reason}")
             case LocalLink(path=path):
-                target = os.path.realpath(os.path.join(out, path))
-                inside = _below(target, out) or _below(target, f"{view}/out")
-                if inside is not None and os.path.isfile(os.path.join(out, inside)):
-                    files.append((path, inside))
-                else:
-                    rows += given.linked(path, target)
-    # A second look, once it is known that everything can be stored.
-    for found in scan_directory(out):
-        if isinstance(found, LocalFile):
-            with found.open() as content:
-                rows.append(_stored(writer, found.path, content, planned.key))
+                links.append(path)
+            case LocalFile(path=path, size_bytes=size):
+                room -= size + _SMALL_COST
+                if room >= 0:
+                    with found.open() as content:
+                        small.append((path, content.read()))
+    rows, files = _linked(links, slot, stage, trees, planned)
+    if room >= 0:
+        rows += [writer.store(path, (content,), datum=planned.key) for path, content in small]
+    else:  # a second look, now that it is known that everything can be stored
+        for found in scan_directory(out):
+            if isinstance(found, LocalFile):
+                with found.open() as content:
+                    rows.append(_stored(writer, found.path, content, planned.key))
     for path, inside in files:
         with FileIO(os.path.join(out, inside)) as content:
             rows.append(_stored(writer, path, content, planned.key))
     for row in rows:
         writer.put_row(replace(row, datum=planned.key))
     return sum(row.size_bytes for row in rows), len(rows)
+
+
+def _linked(
+    links: list[str], slot: Slot, stage: Path, trees: Trees, planned: PlannedDatum
+) -> tuple[list[FileRow], list[tuple[str, str]]]:
+    """What symlinks lead to: the rows of inputs, and (link, path) of other outputs."""
+    rows: list[FileRow] = []
+    files: list[tuple[str, str]] = []
+    if not links:
+        return rows, files
+    out = os.path.realpath(slot.out)
+    view = PFS if slot.isolation == "namespace" else os.path.realpath(stage)
+    given = _Given(trees, planned, view)
+    for path in links:
+        target = os.path.realpath(os.path.join(out, path))
+        inside = _below(target, out) or _below(target, f"{view}/out")
+        if inside is not None and os.path.isfile(os.path.join(out, inside)):
+            files.append((path, inside))
+        else:
+            rows += given.linked(path, target)
+    return rows, files
 
 
 def _stored(writer: DeltaWriter, path: str, content: FileIO, key: str) -> FileRow:

@@ -32,6 +32,7 @@ from trunkline.runtimes.process import open_slot
 from trunkline.store.chunks import ChunkId, ChunkStore
 
 _HEARTBEAT_S = 2.0
+_AHEAD = 64  # datums whose inputs are read together
 _REPORT_S = 0.25  # outcomes are made durable and reported at least this often
 
 
@@ -181,7 +182,9 @@ class _Worker:
         pending: list[Outcome] = []
         writer = DeltaWriter(self._runner.trees, by_datum=True)
         reported = time.monotonic()
-        for position, datum in zip(positions, planned, strict=True):
+        for number, (position, datum) in enumerate(zip(positions, planned, strict=True)):
+            if number % _AHEAD == 0:
+                self._runner.read_ahead(planned[number : number + _AHEAD])
             self._look(lease)
             if lease in self._cancelled:
                 break

@@ -111,7 +111,7 @@ class Batch:
 
     def _start(self, command: Command, stage: Path, on_output: OnOutput) -> ExitReport | None:
         """Start it behind an open door; the report if that is not possible."""
-        account = spawn.find_account(command.user)
+        account = self._supervisor.account(command.user)
         if isinstance(account, spawn.Refusal):
             return ExitReport(code=account.code, reason=account.reason)
         owner = (account.uid, account.gid) if account.switch else None

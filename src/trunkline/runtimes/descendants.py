@@ -27,10 +27,19 @@ def adopt_orphans() -> None:
 
 def children() -> frozenset[int]:
     """The children of this process, dead ones that nobody waited for included."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not _any():
         return frozenset()
     found = _listed("self")
     return _children_by_parent() if found is None else frozenset(found)
+
+
+def _any() -> bool:
+    """Whether this process has children at all, which one system call tells."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def children_of(pid: int) -> set[int]:

@@ -48,6 +48,7 @@ class Supervisor:
         self._marker = marker
         self._memory = OutOfMemoryCounter()
         self._groups: cgroups.Groups | None = None  # looked for when a command has limits
+        self._accounts: dict[str, spawn.Account] = {}  # looking one up reads several files
         descendants.adopt_orphans()
 
     def close(self) -> None:
@@ -89,7 +90,7 @@ class Supervisor:
 
     def launch(self, command: Command, on_output: OnOutput) -> Launched | ExitReport:
         """Start the command, or say why that is not possible."""
-        account = spawn.find_account(command.user)
+        account = self.account(command.user)
         if isinstance(account, spawn.Refusal):
             return ExitReport(code=account.code, reason=account.reason)
         if account.switch:
@@ -110,6 +111,13 @@ class Supervisor:
         return Launched(
             process=process, streams=streams, spare=spare, account=account, bounds=bounds
         )
+
+    def account(self, user: str) -> spawn.Account | spawn.Refusal:
+        """Whom a command runs as; one that was found stays the same."""
+        found = self._accounts.get(user) or spawn.find_account(user)
+        if isinstance(found, spawn.Account):
+            self._accounts[user] = found
+        return found
 
     def watch(self, launched: Launched, command: Command) -> Watch:
         """What follows the command from now on, within the limits of one run."""

@@ -171,11 +171,12 @@ class ChunkStore:
 
     def read_many(self, digests: Sequence[bytes]) -> dict[bytes, bytes]:
         """As `get_many`, for bulk: read in large parts, and not kept in memory."""
-        found: dict[bytes, bytes] = {}
-        for run in bulk.runs(list(self.places(digests).values())):
+        with self._lock:
+            cached = {digest: self._cache.get(ChunkId(digest.hex())) for digest in digests}
+        found = {digest: data for digest, data in cached.items() if data is not None}
+        for run in bulk.runs(list(self.places([d for d in digests if d not in found]).values())):
             try:
-                reader = self._reader_of(run[-1])
-                if reader is not None:
+                if (reader := self._reader_of(run[-1])) is not None:
                     found.update(bulk.read_run(reader, run))
                     continue
             except Corrupt:
@@ -198,8 +199,7 @@ class ChunkStore:
         Several threads may do this at once, with one `turn` for each file.
         """
         try:
-            reader = self._reader_of(place)
-            if reader is not None:
+            if (reader := self._reader_of(place)) is not None:
                 bulk.copy_chunk(reader, place, fd, offset, turn)
                 return
         except Corrupt:
