@@ -201,6 +201,17 @@ def datum_door() -> str:
     return os.environ.get("TRUNKLINE_NEXT_DATUM", "")
 
 
+def users_shell() -> str:
+    """The shell that the user prefers, if it is there."""
+    wanted = os.environ.get("SHELL", "")
+    return wanted if os.access(wanted, os.X_OK) else "/bin/sh"
+
+
+def terminal_kind() -> str:
+    """What programs take the user's terminal for."""
+    return os.environ.get("TERM", "dumb")
+
+
 def importing_pipeline() -> bool:
     """Whether the code of a pipeline is being imported to run it; see `runtimes/function.py`."""
     return "TRUNKLINE_IMPORTING" in os.environ

@@ -1,57 +1,79 @@
 """A datum's surroundings on this machine, for somebody who looks into what its code does."""
 
 import json
-import shutil
+import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
+from trunkline.config import terminal_kind, users_shell
 from trunkline.model.jobs import DatumRecipe
+from trunkline.runtimes import sessions
+from trunkline.runtimes.sessions import Session
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def surroundings(home: Path, recipe: DatumRecipe) -> Iterator["Surroundings"]:
     """A place with the datum's inputs and what it last printed, gone afterwards."""
-    (home / "scratch").mkdir(exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="debug-", dir=home / "scratch"))
-    notes = Path(tempfile.mkdtemp(prefix="trunkline-debug-"))
+    session = sessions.begin(home / "scratch")
     try:
         if recipe.context["user"]:
-            notes.chmod(0o755)  # the command is somebody else's, who can't look into our home
-        (notes / "stderr").write_text(recipe.stderr, "utf-8", errors="surrogateescape")
-        yield Surroundings(home, recipe, scratch, notes)
+            session.notes.chmod(0o755)  # the command is somebody else's, who can't see our home
+        (session.notes / "stderr").write_text(recipe.stderr, "utf-8", errors="surrogateescape")
+        yield Surroundings(home, recipe, session)
     finally:
-        shutil.rmtree(notes, ignore_errors=True)
-        shutil.rmtree(scratch, ignore_errors=True)
+        session.end()
 
 
 class Surroundings:
-    def __init__(self, home: Path, recipe: DatumRecipe, scratch: Path, notes: Path) -> None:
-        self.stderr = notes / "stderr"
-        self._scratch = scratch
+    def __init__(self, home: Path, recipe: DatumRecipe, session: Session) -> None:
+        self.stderr = session.notes / "stderr"
+        self._session = session
         self._request: dict[str, object] = {
             "home": str(home),
-            "scratch": str(scratch),
-            "notes": str(notes),
+            "scratch": str(session.directory),
+            "notes": str(session.notes),
+            "parent": os.getpid(),
             "isolation": recipe.isolation,
+            "output_bytes_max": recipe.output_bytes_max,
             "context": recipe.context,
             "datums": recipe.datums,
             "job": recipe.info.job.rpartition("@")[2],
+            "shell": users_shell(),
+            "terminal": terminal_kind(),
         }
 
     def run(self, command: str) -> int:
-        """Run the command, for a shell, to its end; gives its exit status."""
-        request = self._scratch / "request"
+        """Run the command, for a shell, or (empty) a shell on the user's terminal to its end.
+
+        Gives its exit status.
+        """
+        request = self._session.directory / "request"
         request.touch(mode=0o600)
         request.write_text(json.dumps({**self._request, "command": command}), "utf-8")
-        # A handler, not SIG_IGN, which the process would inherit: ^C is for it.
-        before = signal.signal(signal.SIGINT, lambda *_: None)
+        words = [sys.executable, "-P", "-m", "trunkline.jobs.debugging", str(request)]
+        process: subprocess.Popen[bytes] | None = None
+        told: list[int] = []
+
+        def pass_on(number: int, _: FrameType | None) -> None:
+            told.append(number)
+            if process is not None:
+                process.send_signal(number)
+
+        # Handlers, not SIG_IGN, which the process would inherit: ^C is for it.
+        before = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
         try:
-            words = [sys.executable, "-P", "-m", "trunkline.jobs.debugging", str(request)]
-            return subprocess.run(words, check=False).returncode
+            process = subprocess.Popen(words, pass_fds=[self._session.lock])
+            for number in told:  # before there was anybody to tell
+                process.send_signal(number)
+            return process.wait()
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -41,6 +41,7 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.notices import Notices, wanted
 from trunkline.jobs.scheduler import Scheduler
+from trunkline.runtimes import sessions
 from trunkline.runtimes.cleanup import kill_leftovers
 from trunkline.store.chunks import ChunkStore
 from trunkline.versions import invariants
@@ -138,9 +139,10 @@ class Engine:
 
 
 def _clear_scratch(directory: Path) -> None:
-    """Remove what workers of a dead server left; no worker is alive at this point.
+    """Remove what workers of a dead server left; no worker is alive at this point, but somebody
+    may be looking into a datum.
 
     The cache of code directories goes too: it is not synced, so a power cut may have torn it.
     """
-    for leftover in (directory / "scratch", directory / "cache" / "code"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    sessions.clear(directory / "scratch")
+    shutil.rmtree(directory / "cache" / "code", ignore_errors=True)

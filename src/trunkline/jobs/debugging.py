@@ -1,8 +1,9 @@
-"""Runs a command where a datum's own would run: its inputs, code, variables and kind of slot.
+"""Runs a command or a shell where a datum's own runs: its inputs, code, variables, kind of slot.
 
 A process of its own, which becomes a slot as a worker does: `python -m trunkline.jobs.debugging
 REQUEST`, where REQUEST is a file with the fields of a `Request`. It reads the chunk store and
-writes only to its scratch directory, so that nothing of what was done there stays.
+writes only to its scratch directory, so that nothing of what was done there stays. It ends when
+whoever asked is gone.
 """
 
 import json
@@ -19,13 +20,16 @@ from trunkline.jobs.datum_run import Context, DatumRun
 from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.segments import decode_segment
 from trunkline.jobs.worker import with_packages, with_secrets
-from trunkline.runtimes.base import Command, ExitReport, Slot
+from trunkline.runtimes.base import PFS, Command, ExitReport, Slot
 from trunkline.runtimes.environments import Environments, environments_below
 from trunkline.runtimes.process import NAMESPACE, open_slot
+from trunkline.runtimes.spawn import DEFAULT_PATH
 from trunkline.store.chunks import ChunkStore
 
 COMMAND_VARIABLE = "TRUNKLINE_DATUM_COMMAND"  # a script that runs what the pipeline runs
+RUN = "run"  # its name, in PATH
 STDERR_VARIABLE = "TRUNKLINE_DATUM_STDERR"  # a file with what the datum last printed there
+_PROGRAMS = "bin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +39,25 @@ class Request:
     home: str
     scratch: str  # a directory below it
     notes: str  # a directory that the command may read, with the file `stderr`
+    parent: int  # process that asked
     isolation: str
+    output_bytes_max: int  # 0: no limit
     context: dict[str, object]  # message of a `Context`
     datums: str  # a segment with the one datum
     job: str  # id
-    command: str  # for a shell
+    command: str  # for /bin/sh; empty: `shell` on the terminal of this process
+    shell: str
+    terminal: str  # kind of terminal
 
 
 def run(request: Request) -> int:
     """Run the command to its end; gives its exit status as a shell would."""
     home, scratch = Path(request.home), Path(request.scratch)
-    slot = open_slot(scratch / "slot", isolation=request.isolation)
+    slot = open_slot(
+        scratch / "slot",
+        isolation=request.isolation,
+        output_bytes_max=request.output_bytes_max or None,
+    )
     held: int | None = None
     chunks = ChunkStore(home / "store", writer=scratch.name)
     try:
@@ -59,7 +71,7 @@ def run(request: Request) -> int:
                     chunks,
                     Environments(environments_below(home)),
                     on_build=lambda _: None,
-                    cancelled=lambda: False,
+                    cancelled=lambda: _forsaken(request),
                 )
             context = with_secrets(context, SecretStore(home), runner)
             own = runner.prepared(context, planned, job=request.job)
@@ -77,10 +89,21 @@ def _run(slot: Slot, own: Command, request: Request, *, batching: bool) -> ExitR
     # The names of paths are not replaced in a script, and nobody gives out datums of a batch here.
     if slot.isolation == NAMESPACE and not batching:
         env[COMMAND_VARIABLE] = str(_script(notes, own))
+        env["PATH"] = f"{notes / _PROGRAMS}:{env.get('PATH', DEFAULT_PATH)}"
+    if request.command:
+        argv: tuple[str, ...] = ("/bin/sh", "-c", request.command)
+    else:
+        argv = (request.shell,)
+        env = {"TERM": request.terminal, **env}
     asked = replace(
-        own, argv=("/bin/sh", "-c", request.command), env=env, stdin=None, timeout_s=None
+        own, argv=argv, env=env, stdin=None, timeout_s=None, terminal=not request.command
     )
-    return slot.run(asked, on_output=_show, cancelled=lambda: False, tick=lambda: None)
+    return slot.run(asked, on_output=_show, cancelled=lambda: _forsaken(request), tick=lambda: None)
+
+
+def _forsaken(request: Request) -> bool:
+    """Whether the process that asked is gone; ours then has another parent."""
+    return os.getppid() != request.parent
 
 
 def _show(stream: str, data: bytes) -> None:
@@ -90,7 +113,7 @@ def _show(stream: str, data: bytes) -> None:
 
 
 def _status(report: ExitReport) -> int:
-    if report.code is None or report.out_of_memory:
+    if report.code is None or report.out_of_memory or report.over_quota:
         sys.stderr.write(f"{report.reason}\n")
     if report.code is not None:
         return report.code
@@ -101,13 +124,25 @@ def _script(notes: Path, own: Command) -> Path:
     """What the pipeline runs, as a program without arguments."""
     given = notes / "stdin"
     given.write_bytes(own.stdin or b"")
-    script = notes / "command"
-    script.write_text(f"#!/bin/sh\nexec {shlex.join(own.argv)} < {shlex.quote(str(given))}\n")
+    place = shlex.quote(os.path.join(PFS, own.working_dir))
+    path = shlex.quote(own.env.get("PATH", DEFAULT_PATH))
+    script = notes / _PROGRAMS / RUN
+    script.parent.mkdir()
+    script.write_text(
+        f"#!/bin/sh\ncd {place} || exit\nPATH={path}\nexport PATH\n"
+        f"exec {shlex.join(own.argv)} < {shlex.quote(str(given))}\n"
+    )
     script.chmod(0o755)
     return script
 
 
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
+
+
 def main() -> int:
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGHUP, _end)
     try:
         return run(Request(**json.loads(Path(sys.argv[1]).read_text("utf-8"))))
     except (TrunklineError, OSError) as error:

@@ -121,6 +121,7 @@ class DatumRecipe:
     context: dict[str, object]  # what a worker is told of the pipeline
     datums: str  # a segment with the one datum
     isolation: str  # auto, namespace or rewrite
+    output_bytes_max: int  # 0: no limit
     stderr: str  # what its last try in this job printed there
 
 

@@ -36,6 +36,7 @@ class Command:
     timeout_s: float | None = None
     memory_bytes: int | None = None  # of it and all that it starts
     cpu_cores: float | None = None  # of CPU time per time, where that can be limited
+    terminal: bool = False  # it has that of this process (stdin) instead of pipes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,23 +66,29 @@ def find_account(user: str) -> Account | Refusal:
 
 
 def start(command: Command, account: Account, *, marker: str) -> subprocess.Popen[bytes] | Refusal:
-    """Start the command in a session of its own, with pipes for its three streams."""
+    """Start the command in a session of its own, with pipes for its three streams.
+
+    One that has the terminal is in a process group of its own, in the background.
+    """
     if not command.argv or not command.argv[0]:
         return _refused("there is no command to run: it is empty")
     env = {"PATH": DEFAULT_PATH, "HOME": account.home, "LANG": "C.UTF-8", **command.env}
     if marker:
         env[SLOT_VARIABLE] = marker
     directory = os.path.join(PFS, command.working_dir)
+    pipe = None if command.terminal else subprocess.PIPE
+    nothing = None if command.terminal else subprocess.DEVNULL
     try:
         return subprocess.Popen(
             command.argv,
             bufsize=0,
-            stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=nothing if command.stdin is None else subprocess.PIPE,
+            stdout=pipe,
+            stderr=pipe,
             cwd=directory,
             env=env,
-            start_new_session=True,
+            start_new_session=not command.terminal,
+            process_group=0 if command.terminal else None,
             user=account.uid if account.switch else None,
             group=account.gid if account.switch else None,
             extra_groups=account.groups if account.switch else None,

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from trunkline.runtimes.base import Command, ExitReport, OnOutput
 from trunkline.runtimes.bounds import Bounds
 from trunkline.runtimes.memory import OutOfMemoryCounter
 from trunkline.runtimes.streams import Streams
+from trunkline.runtimes.terminal import Terminal
 from trunkline.runtimes.watch import Quota, Stop, Watch, end_all, stopped
 
 
@@ -27,6 +29,12 @@ class Launched:
     spare: frozenset[int]  # children of this process that are none of the command's
     account: spawn.Account
     bounds: Bounds
+    terminal: Terminal | None  # that it was lent
+
+    def tend(self) -> None:
+        """To be called now and then while it runs."""
+        if self.terminal is not None:
+            self.terminal.tend(self.process.pid)
 
     def end(self) -> None:
         """Kill what is alive of it, and take what it still had to say."""
@@ -37,6 +45,8 @@ class Launched:
         """Give back what it held, once it has ended."""
         self.streams.close()
         self.bounds.close()
+        if self.terminal is not None:
+            self.terminal.take_back()
 
 
 class Supervisor:
@@ -73,7 +83,7 @@ class Supervisor:
         streams = launched.streams
         try:
             watch = self.watch(launched, command)
-            stop = watch.until_end(streams, cancelled=cancelled, tick=tick)
+            stop = watch.until_end(streams, cancelled=cancelled, tick=_both(launched.tend, tick))
             launched.end()
         except BaseException:
             launched.end()
@@ -95,6 +105,7 @@ class Supervisor:
             return ExitReport(code=account.code, reason=account.reason)
         if account.switch:
             os.chown(self._out, account.uid, account.gid, follow_symlinks=False)
+        terminal = Terminal(sys.stdin.fileno()) if command.terminal else None
         spare = descendants.children()
         bounds = self._bounds(command)
         try:
@@ -106,10 +117,17 @@ class Supervisor:
         if isinstance(process, spawn.Refusal):
             bounds.close()
             return ExitReport(code=process.code, reason=process.reason)
+        if terminal is not None:
+            terminal.lend(process.pid)
         bounds.started(process.pid)
         streams = Streams(process, stdin=command.stdin, on_output=on_output)
         return Launched(
-            process=process, streams=streams, spare=spare, account=account, bounds=bounds
+            process=process,
+            streams=streams,
+            spare=spare,
+            account=account,
+            bounds=bounds,
+            terminal=terminal,
         )
 
     def account(self, user: str) -> spawn.Account | spawn.Refusal:
@@ -184,3 +202,11 @@ class Supervisor:
             out_of_memory=out_of_memory,
             over_quota=returncode == -signal.SIGXFSZ and self._output_bytes_max is not None,
         )
+
+
+def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], None]:
+    def act() -> None:
+        one()
+        other()
+
+    return act
