@@ -194,13 +194,13 @@ def test_fields_that_do_nothing_yet_are_kept_and_listed(minimal: dict[str, objec
         "scheduling_spec": {"node_selector": {"disk": "ssd"}},
         "pod_spec": "{}",
         "batch": True,
-        "input": {"union": [{"pfs": {"repo": "a", "glob": "/", "lazy": True}}]},
+        "input": {"union": [{"pfs": {"repo": "a", "glob": "/", "s3": True}}]},
     }
 
     found = draft(spec_from_document(minimal | kept))
 
     assert found.warnings == (
-        "these fields are kept but do nothing yet: input.union.pfs.lazy, "
+        "these fields are kept but do nothing yet: input.union.pfs.s3, "
         "batch, scheduling_spec, pod_spec",
     )
     assert found.spec["resource_limits"] == {"gpu": 2}

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, groupby
@@ -28,6 +28,7 @@ from trunkline.pipelines.environment import datum_environment, job_environment
 from trunkline.runtimes import function
 from trunkline.runtimes.asking import FUNCTION_COMMAND
 from trunkline.runtimes.base import Command, ExitReport, Slot
+from trunkline.runtimes.pipes import Pipes
 from trunkline.store.chunks import ChunkId
 
 _LOG_CHUNK_BYTES = 1024 * 1024
@@ -53,6 +54,7 @@ class Context:
     tries: int
     timeout_s: float | None
     empty_inputs: tuple[str, ...]  # names of inputs whose files are given empty
+    lazy_inputs: tuple[str, ...]  # of others, whose files are pipes
     code: str  # root of the file set behind /code, or empty
     code_dir: str  # where that is on this machine, or empty
     lock: str  # chunk of the lock of its Python packages, or empty
@@ -62,6 +64,11 @@ class Context:
     log_bytes_max: int  # kept of the log of a datum
     memory_bytes: int | None  # limit of a command with all that it starts
     cpu_cores: float | None
+
+    @property
+    def uncopied_inputs(self) -> Collection[str]:
+        """Names of the inputs of which a command is given no content before it begins."""
+        return (*self.empty_inputs, *self.lazy_inputs)
 
     def as_message(self) -> dict[str, Any]:
         return {"type": "context", **asdict(self)}
@@ -125,6 +132,7 @@ class DatumRun:
         self._shown_code: Path | None = None
         self._shown: Given | None = None
         self._masks = NO_PATTERNS
+        self._pipes = Pipes(self._content)
         self.trees = trees
 
     def run(
@@ -152,11 +160,10 @@ class DatumRun:
             masks=self._masks,
         )
         state, reason, tried, size, files = DatumState.FAILED, "", 0, 0, 0
-        downloaded = sum(f.size_bytes for f in planned.datum.files)
         while tried < context.tries and state is DatumState.FAILED:
             tried += 1
             try:
-                stage = self._materialise(context, planned, downloaded, clock)
+                stage = self._materialise(context, planned, clock, lazy=context.lazy_inputs)
                 report = self._command(context, planned, job, log, cancelled, clock)
                 if report.cancelled:
                     return None
@@ -180,7 +187,7 @@ class DatumRun:
             tries=tried,
             started=clock.began,
             finished=_now_us(),
-            downloaded_bytes=downloaded,
+            downloaded_bytes=_copied_bytes(context, planned) + self._pipes.bytes_read,
             uploaded_bytes=size,
             files=files,
             download_us=clock.spent["download"],
@@ -192,12 +199,11 @@ class DatumRun:
         )
 
     def prepared(self, context: Context, planned: PlannedDatum, *, job: str) -> Command:
-        """Stage a datum's inputs; gives the command that `run` would run then."""
-        size = sum(file.size_bytes for file in planned.datum.files)
-        self._materialise(context, planned, size, _Clock())
+        """Stage a datum's inputs, none lazily; gives the command that `run` would run then."""
+        self._materialise(context, planned, _Clock(), lazy=())
         return self._as_command(context, context.cmd, context.stdin, planned, job)
 
-    def read_ahead(self, coming: Iterable[PlannedDatum]) -> None:
+    def read_ahead(self, context: Context, coming: Iterable[PlannedDatum]) -> None:
         """Read small inputs of the datums to come: many at once take far less time than each.
 
         What can't be read is told when it is a datum's turn.
@@ -206,7 +212,8 @@ class DatumRun:
         size = 0
         for file in chain.from_iterable(planned.datum.files for planned in coming):
             if (
-                file.type is FileType.FILE
+                file.name not in context.uncopied_inputs
+                and file.type is FileType.FILE
                 and file.digest
                 and 0 < file.size_bytes <= SMALL_BYTES_MAX
             ):
@@ -232,17 +239,24 @@ class DatumRun:
             self._shown = given
 
     def _materialise(
-        self, context: Context, planned: PlannedDatum, size: int, clock: "_Clock"
+        self, context: Context, planned: PlannedDatum, clock: "_Clock", *, lazy: Collection[str]
     ) -> Path:
         with clock.measure("download"):
             code = self._code(context)
             if code != self._shown_code:
                 self._slot.set_code(code)
                 self._shown_code = code
+            self._pipes = Pipes(self._content)
+            size = _copied_bytes(replace(context, lazy_inputs=tuple(lazy)), planned)
             stage = self._slot.stage(size, files=len(planned.datum.files))
             places = Places(planned.datum.files)
             for name, files in groupby(planned.datum.files, key=lambda file: file.name):
                 target = stage / name
+                if name in lazy:
+                    for file in files:
+                        given = self._given(file, target, places)
+                        self._pipes.add(target, file.root, (row.path for row in given))
+                    continue
                 rows: Iterator[FileRow] = chain.from_iterable(
                     self._given(file, target, places) for file in files
                 )
@@ -257,6 +271,11 @@ class DatumRun:
         if file.type == FileType.DIR and file.path:
             (target / file.path).mkdir(parents=True, exist_ok=True)
         return rows
+
+    def _content(self, root: str, path: str, offset: int) -> Iterator[bytes]:
+        row = self.trees.find(RootId(root), path)
+        assert row is not None, f"{path} is not in the tree that it was taken from"
+        return self.trees.read(row, offset)
 
     def _code(self, context: Context) -> Path | None:
         """The directory behind /code, made on first use; its name is its content."""
@@ -284,7 +303,7 @@ class DatumRun:
         clock: "_Clock",
     ) -> ExitReport:
         command = self._as_command(context, context.cmd, context.stdin, planned, job)
-        with clock.measure("process"):
+        with self._pipes.served(), clock.measure("process"):
             if context.batching:
                 shared = _shared_environment(context, job)
                 report = self._slot.run_next(
@@ -310,7 +329,8 @@ class DatumRun:
         cancelled: Callable[[], bool],
     ) -> bool:
         command = self._as_command(context, context.err_cmd, context.err_stdin, planned, job)
-        report = self._slot.run(command, on_output=log.add, cancelled=cancelled, tick=log.tick)
+        with self._pipes.served():
+            report = self._slot.run(command, on_output=log.add, cancelled=cancelled, tick=log.tick)
         log.end_lines()
         return not report.reason
 
@@ -367,6 +387,12 @@ def _started(argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:
     place = env.get("VIRTUAL_ENV")
     python = os.path.join(place, "bin", "python") if place else sys.executable
     return (python, function.__file__, *argv[words:])
+
+
+def _copied_bytes(context: Context, planned: PlannedDatum) -> int:
+    """How much content a datum is given before it is read."""
+    without = context.uncopied_inputs
+    return sum(file.size_bytes for file in planned.datum.files if file.name not in without)
 
 
 def _shared_environment(context: Context, job: str) -> dict[str, str]:

@@ -44,7 +44,7 @@ from trunkline.jobs.tables import DatumRecord, JobRecord, LeaseRecord
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
-from trunkline.pipelines.inputs import empty_file_inputs
+from trunkline.pipelines.inputs import empty_file_inputs, lazy_inputs
 from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.store.epochs import Hold
 
@@ -554,6 +554,7 @@ def job_context(
         tries=pipeline.datum_tries,
         timeout_s=pipeline.datum_timeout_s,
         empty_inputs=empty_file_inputs(pipeline.input),
+        lazy_inputs=lazy_inputs(pipeline.input),
         code=record.code,
         code_dir="",
         lock=record.lock,

@@ -184,7 +184,7 @@ class _Worker:
         reported = time.monotonic()
         for number, (position, datum) in enumerate(zip(positions, planned, strict=True)):
             if number % _AHEAD == 0:
-                self._runner.read_ahead(planned[number : number + _AHEAD])
+                self._runner.read_ahead(context, planned[number : number + _AHEAD])
             self._look(lease)
             if lease in self._cancelled:
                 break

@@ -363,7 +363,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("join_on", _T, NEW, _USED, '""', "key in a `join`, such as `$1`"),
         Field("outer_join", _B, NEW, _USED, "false", "keep what has no partner in a `join`"),
         Field("group_by", _T, NEW, _USED, '""', "key in a `group`, such as `$1`"),
-        Field("lazy", _B, BOTH, _KEPT, "false", "files are there in full before `cmd` starts"),
+        Field("lazy", _B, BOTH, _USED, "false", "files are named pipes, read when they are opened"),
         Field("empty_files", _B, BOTH, _USED, "false", "files are there, without their content"),
         Field("s3", _B, NEW, _KEPT, "false", "reading the input through S3"),
         Field("trigger", Message("trigger"), NEW, _USED, "none", "which commits are processed"),

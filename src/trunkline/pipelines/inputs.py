@@ -101,6 +101,15 @@ def empty_file_inputs(root: Input) -> tuple[str, ...]:
     return tuple(sorted({leaf.name for leaf in _leaves(root) if leaf.empty_files}))
 
 
+def lazy_inputs(root: Input) -> tuple[str, ...]:
+    """The names of the inputs whose files are read from the store when they are opened, sorted.
+
+    Files without content have nothing to be read: `empty_files` wins.
+    """
+    lazy = {leaf.name for leaf in _leaves(root) if leaf.lazy}
+    return tuple(sorted(lazy - set(empty_file_inputs(root))))
+
+
 def shorthand(root: Input) -> str:
     """The input as `list pipeline` shows it: `(attributes:/* ⨯ train:/)`."""
     match root:
