@@ -130,6 +130,25 @@ def test_workers_without_work_leave_after_the_time_of_the_spec(data) -> None:
     assert data.job("brief").state is JobState.SUCCESS
 
 
+def test_a_job_that_runs_for_longer_than_expected_is_an_alert_until_it_ends(data, tmp_path) -> None:
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    os.mkfifo(begun)
+    os.mkfifo(end)
+    data.pipeline("made", f"cat {begun}; cat {end}", glob="/", maximum_expected_uptime="1ms")
+
+    def alerts() -> tuple[str, ...]:
+        return data.engine.pipelines.inspect_pipeline("made").alerts
+
+    begun.write_bytes(b"")  # returns once the command has opened it
+    [late] = alerts()
+    end.write_bytes(b"")
+
+    assert data.job("made").state is JobState.SUCCESS
+    assert late.startswith("job made@")
+    assert late.endswith(" s; at most 0.001 s are expected")
+    assert alerts() == ()
+
+
 def test_there_are_as_many_workers_as_cores_times_the_coefficient(data) -> None:
     wanted = 3 * (os.cpu_count() or 1)
     data.pipeline("made", "true", parallelism_spec={"coefficient": 3})

@@ -74,6 +74,7 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
         f"Created: {when(pipeline.created)}",
         f"State: {state_word(pipeline.state)}",
         f"Reason: {pipeline.reason}",
+        *(f"Alert: {alert}" for alert in pipeline.alerts),
         f"Parallelism Spec: {_parallelism(spec)} ",
         *_resources(spec),
         "",

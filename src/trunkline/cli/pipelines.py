@@ -36,11 +36,14 @@ _CLASSIC: Table[PipelineInfo] = Table(
     ),
 )
 _SPACED: Table[PipelineInfo] = Table(
-    titles=("PROJECT", "NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "DESCRIPTION"),
+    titles=(
+        *("PROJECT", "NAME", "VERSION", "INPUT", "CREATED", "STATE / LAST JOB", "ALERTS"),
+        "DESCRIPTION",
+    ),
     cells=lambda pipeline: (
         *(project_of(pipeline.name), bare_name(pipeline.name), str(pipeline.version)),
-        pipeline.input,
-        *(when(pipeline.created), _states(pipeline), pipeline.description),
+        *(pipeline.input, when(pipeline.created), _states(pipeline)),
+        *(str(len(pipeline.alerts)) if pipeline.alerts else "-", pipeline.description),
     ),
     width=0,
     padding=1,

@@ -1,12 +1,13 @@
 """The state that a pipeline is in: stopped by its user, or as its workers and jobs show."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from trunkline.db.database import Transaction
 from trunkline.engine.services import Services
 from trunkline.jobs import ledger
 from trunkline.model.jobs import JobState
-from trunkline.model.pipelines import PipelineState
+from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
 
 
@@ -34,3 +35,16 @@ def condition_of(
 ) -> tuple[PipelineState, str]:
     """As `condition`, for who has not counted the pipeline's jobs."""
     return condition(services, tx, record, ledger.job_counts(tx, record.name))
+
+
+def alerts(tx: Transaction, pipeline: PipelineSpec, *, now: datetime) -> tuple[str, ...]:
+    """A sentence for each job that has run for longer than its spec expects."""
+    expected_s = pipeline.expected_s
+    if expected_s is None:
+        return ()
+    return tuple(
+        f"job {job.name} has been running for {spent_s:,.0f} s; at most {expected_s:g} s are "
+        "expected"
+        for job in ledger.open_jobs(tx, pipeline.name)
+        if job.started is not None and (spent_s := (now - job.started).total_seconds()) > expected_s
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
-from trunkline.engine.conditions import condition
+from trunkline.engine.conditions import alerts, condition
 from trunkline.engine.crons import run_cron
 from trunkline.engine.pipeline_inputs import (
     connect,
@@ -185,6 +185,7 @@ class EnginePipelines:
             runtime=RUNTIME,
             job_counts=counts,
             recent_error=ledger.last_failure(tx, record.name),
+            alerts=alerts(tx, lifecycle.spec_of(record), now=self._services.now()),
         )
 
 

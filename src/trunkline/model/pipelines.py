@@ -172,6 +172,7 @@ class PipelineSpec:
     job_timeout_s: float | None
     output_merge: str  # "error" or "concat"
     autoscaling: bool
+    expected_s: float | None  # how long a job may run before somebody should look at it
     idle_s: float | None  # how long a worker without work stays; None: as the server says
     reprocess_every_job: bool
     quarantined_max: int  # datums of a job that may fail without failing it
@@ -222,6 +223,7 @@ class PipelineInfo:
     recent_error: str
     warnings: tuple[str, ...]
     packages: tuple[str, ...] = ()  # Python packages as they were locked, such as numpy==2.1.0
+    alerts: tuple[str, ...] = ()  # what somebody should look at, a sentence each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

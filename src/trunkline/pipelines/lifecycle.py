@@ -259,8 +259,9 @@ def to_info(
     runtime: str,
     job_counts: Mapping[str, int],
     recent_error: str = "",
+    alerts: tuple[str, ...] = (),
 ) -> PipelineInfo:
-    """The version as users see it; state, job counts and the last error come from the jobs."""
+    """The version as users see it; what its jobs tell comes as arguments."""
     spec = spec_of(record)
     return PipelineInfo(
         name=record.name,
@@ -281,4 +282,5 @@ def to_info(
         recent_error=recent_error,
         warnings=warnings(spec),
         packages=record.packages,
+        alerts=alerts,
     )

@@ -174,6 +174,7 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         job_timeout_s=_timeout(document, "job_timeout"),
         output_merge=_text(document, "output_merge") or "error",
         autoscaling=bool(document.get("autoscaling") or document.get("standby")),
+        expected_s=_timeout(document, "maximum_expected_uptime"),
         idle_s=_timeout(document, "scale_down_threshold"),
         reprocess_every_job=_reprocesses(document),
         quarantined_max=_quarantined_max(document),
