@@ -1,8 +1,7 @@
 """Puts a hook under SQLite: every write, sync, truncation and deletion of its files passes here.
 
 A virtual file system of SQLite that hands everything on to the normal one, made with ctypes from
-the very library that Python's `sqlite3` uses. It is installed once per process and does nothing
-until somebody listens.
+the very library that Python's `sqlite3` uses. Files are opened through it while somebody listens.
 """
 
 import ctypes
@@ -82,8 +81,14 @@ class _Hook:
         self._open, self._delete = _OPEN(self._on_open), _DELETE(self._on_delete)
         self._vfs.open = ctypes.cast(self._open, _pointer)
         self._vfs.delete = ctypes.cast(self._delete, _pointer)
-        library.sqlite3_vfs_register.argtypes = [_pointer, _int]
-        if library.sqlite3_vfs_register(ctypes.addressof(self._vfs), 1) != OK:
+        self._register = library.sqlite3_vfs_register
+        self._register.argtypes = [_pointer, _int]
+
+    def listen(self, listener: Listener | None) -> None:
+        """Be what SQLite opens files through as long as there is a listener, and only then."""
+        self.listener = listener
+        vfs = ctypes.addressof(self._vfs if listener else self._below.contents)
+        if self._register(vfs, 1) != OK:
             raise RuntimeError("SQLite takes no file system from here")
 
     def _on_open(self, _vfs: int, name: int | None, file: int, flags: int, out: int) -> int:
@@ -169,12 +174,8 @@ def listen(listener: Listener | None) -> Callable[[], None]:
     """Send the steps of SQLite's files to a listener; returns what ends that."""
     if not _hook:
         _hook.append(_Hook(_library()))
-    _hook[0].listener = listener
-
-    def stop() -> None:
-        _hook[0].listener = None
-
-    return stop
+    _hook[0].listen(listener)
+    return lambda: _hook[0].listen(None)
 
 
 def _library() -> Any:
