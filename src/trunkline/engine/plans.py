@@ -2,13 +2,15 @@
 
 The change is made for real, in a transaction of the catalog that is taken back: so which jobs it
 causes, in which order and on which commits, is decided by the code that decides it when it is made.
-What their datums are is then told by the code that plans jobs. Cost: that of planning each job, and
-one pass over the plan of its last good job. Memory: some 100 bytes per datum of that job.
+What their datums are is then told by the code that plans jobs. Cost: where that goes on from the
+last good job, what changed, else that of planning each job and one pass over the plan of its last
+good one, with some 100 bytes per datum of that in memory. Where inputs are not known yet, a pass
+over what they were.
 """
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median
 
 from trunkline.api.changes import FileChange
@@ -26,13 +28,15 @@ from trunkline.files.manifest import RootId
 from trunkline.jobs import ledger, quarantine
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.planning import planned_segments
+from trunkline.jobs.replanning import Changes, changes
 from trunkline.jobs.search import FoundDatum, PlanReader
 from trunkline.model.jobs import JobState
-from trunkline.model.pipelines import PipelineSpec
+from trunkline.model.pipelines import PfsInput, PipelineSpec
 from trunkline.model.plans import Plan, PlannedJob
 from trunkline.model.versions import BranchName, DeletedInfo
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.datums import Head
+from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.pipelines.spec import worker_count
 from trunkline.store.digests import Digest
 from trunkline.versions import commits, provenance
@@ -57,7 +61,7 @@ class _Job:
 
     record: JobRecord
     pipeline: PipelineSpec
-    salt: str
+    version: PipelineRecord
     sources: dict[BranchName, _Source]
     failed: str  # a commit that it would read and that has failed
     before: JobRecord | None  # its last good one
@@ -79,11 +83,12 @@ class _Counts:
     total: int = 0
     new: int = 0
     changed: int = 0
+    removed: int = 0
     skipped: int = 0
     quarantined: int = 0
     may_change: int = 0
     size_bytes: int = 0
-    digest: Digest = field(default_factory=Digest)
+    same: bool = False  # the datums of the last good job
 
 
 class EnginePlans:
@@ -228,7 +233,7 @@ def _job(tx: Transaction, job: JobRecord) -> _Job:
     return _Job(
         record=job,
         pipeline=pipeline,
-        salt=record.salt,
+        version=record,
         sources={branch: _source(tx, found) for branch, found in inputs.items()},
         failed=next((str(found.name) for found in inputs.values() if found.error is not None), ""),
         before=before,
@@ -298,18 +303,42 @@ class _Foresight:
                 root = source.last
             heads[branch] = None if root is None else Head(commit=source.commit, root=root)
         counts = _Counts()
-        before, keys_before = self._last_plan(job)
         if not reason:
             try:
-                self._count(job, heads, {(b.repo, c) for b, c in unknown.items()}, before, counts)
+                counts = self._counted(job, heads, {(b.repo, c) for b, c in unknown.items()})
             except (TooManyDatums, DatumTooLarge) as error:
-                counts, reason = _Counts(), str(error)
+                reason = str(error)
         output = (job.record.output_repo, job.record.id)
         if reason:
             self._failing.add(output)
-        elif not unknown and job.made is not None and self._same(job, counts, keys_before):
+        elif not unknown and job.made is not None and self._same(job, counts):
             self._outputs[output] = job.made
-        return self._told(job, counts, before, unknown, reason)
+        return self._told(job, counts, unknown, reason)
+
+    def _counted(
+        self, job: _Job, heads: dict[BranchName, Head | None], unknown: set[tuple[str, str]]
+    ) -> _Counts:
+        services = self._services
+        found = changes(
+            *(services.database, services.trees, job.record, job.version, heads),
+            datums_max=services.config.datums_max,
+        )
+        if found is None:
+            return self._of_all(job, heads, unknown)
+        if not unknown:
+            return _of_changes(found)
+        if any(True for _ in found.pairs):  # it has not been processed yet what the input was
+            return self._of_all(job, heads, unknown)
+        return self._of_unknown(job, heads, found.before)
+
+    def _of_unknown(self, job: _Job, heads: dict[BranchName, Head | None], total: int) -> _Counts:
+        """The counts of a job whose one input was as its last good job has seen it."""
+        leaf = job.pipeline.input
+        assert isinstance(leaf, PfsInput)
+        head = heads[BranchName(repo=leaf.repo, branch=leaf.branch)]
+        assert head is not None
+        size = sum(entry.size_bytes for entry in self._services.trees.glob(head.root, leaf.glob))
+        return _Counts(total=total, may_change=total, size_bytes=size)
 
     def _last_plan(self, job: _Job) -> tuple[dict[bytes, bool], str]:
         """Where the last good job had datums, none of which has been met again yet, and the digest
@@ -323,22 +352,19 @@ class _Foresight:
                 digest.update(found.planned.key.encode("ascii"))
         return places, digest.hexdigest()
 
-    def _count(
-        self,
-        job: _Job,
-        heads: dict[BranchName, Head | None],
-        unknown: set[tuple[str, str]],
-        before: dict[bytes, bool],
-        counts: _Counts,
-    ) -> None:
+    def _of_all(
+        self, job: _Job, heads: dict[BranchName, Head | None], unknown: set[tuple[str, str]]
+    ) -> _Counts:
         services = self._services
+        counts, digest = _Counts(), Digest()
+        before, keys_before = self._last_plan(job)
         for segment in planned_segments(
             *(services.database, services.trees, job.pipeline, heads),
-            salt=job.salt,
+            salt=job.version.salt,
             datums_max=services.config.datums_max,
         ):
             check_wanted()
-            counts.digest.update(segment.keys)
+            digest.update(segment.keys)
             counts.total += len(segment.datums)
             for planned in segment.datums:
                 place = _place(FoundDatum(planned=planned, position=None))
@@ -359,21 +385,23 @@ class _Foresight:
                 else:
                     counts.new += 1
                 counts.size_bytes += sum(file.size_bytes for file in files)
+        counts.removed = sum(not met for met in before.values())
+        counts.same = digest.hexdigest() == keys_before
+        return counts
 
-    def _same(self, job: _Job, counts: _Counts, keys_before: str) -> bool:
+    def _same(self, job: _Job, counts: _Counts) -> bool:
         """Whether the output would be that of the last good job: the same datums, none to run."""
         return (
             job.before is not None
             and job.merged_alike
             and counts.skipped + counts.quarantined == counts.total
-            and counts.digest.hexdigest() == keys_before
+            and counts.same
         )
 
     def _told(
         self,
         job: _Job,
         counts: _Counts,
-        before: dict[bytes, bool],
         unknown: dict[BranchName, str],
         reason: str,
     ) -> PlannedJob:
@@ -391,7 +419,7 @@ class _Foresight:
             total=counts.total,
             new=counts.new,
             changed=counts.changed,
-            removed=0 if reason else sum(not met for met in before.values()),
+            removed=counts.removed,
             skipped=counts.skipped,
             quarantined=counts.quarantined,
             may_change=counts.may_change,
@@ -402,6 +430,26 @@ class _Foresight:
             reads_unknown=tuple(str(branch) for branch in unknown),
             reason=reason,
         )
+
+
+def _of_changes(found: Changes) -> _Counts:
+    """The counts of a job that has the datums of the last good one but for some changes."""
+    counts = _Counts(total=found.before, skipped=found.before, same=True)
+    for gone, come in found.pairs:
+        check_wanted()
+        counts.total += (come is not None) - (gone is not None)
+        counts.skipped -= gone is not None
+        counts.removed += gone is not None and come is None
+        counts.same &= gone is not None and come is not None and gone.key == come.key
+        if come is None:
+            continue
+        if not come.fresh:
+            counts.skipped += 1
+            continue
+        counts.changed += gone is not None
+        counts.new += gone is None
+        counts.size_bytes += sum(file.size_bytes for file in come.datum.files)
+    return counts
 
 
 def _place(found: FoundDatum) -> bytes:

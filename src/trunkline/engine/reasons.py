@@ -1,8 +1,9 @@
 """Why the datums of a job were run or skipped: each against the nearest earlier run of its paths.
 
-Cost: for one datum a look through the plans of earlier jobs until one has the same paths; for a
-job, one pass over its plan and one over that of the job before it for each 100,000 datums that were
-run. Memory: those 100,000.
+Cost: for one datum a look through the plans of earlier jobs until one has the same paths, each
+segment once; for a job, the segments of its plan that have a datum to run, and for each 100,000 of
+these datums one pass over the plan of the job before, but for the segments that it shares. Memory:
+those 100,000.
 """
 
 from collections.abc import Iterator
@@ -51,8 +52,8 @@ class _Tally:
     counts: dict[tuple[Cause, tuple[str, ...]], int] = field(default_factory=dict)
     examples: dict[tuple[Cause, tuple[str, ...]], str] = field(default_factory=dict)
 
-    def add(self, cause: Cause, parts: tuple[str, ...], key: str) -> None:
-        self.counts[cause, parts] = self.counts.get((cause, parts), 0) + 1
+    def add(self, cause: Cause, parts: tuple[str, ...], key: str, datums: int = 1) -> None:
+        self.counts[cause, parts] = self.counts.get((cause, parts), 0) + datums
         self.examples.setdefault((cause, parts), key)
 
     def result(self) -> tuple[CauseCount, ...]:
@@ -108,15 +109,19 @@ class Reasons:
         places = places_of(found)
         words = [as_stored(path) for _, path in places]
         seen: set[str] = set()
+        looked_through: set[str] = set()  # chunks of segments
         for earlier in self._jobs_before(job):
             if earlier.datums_digest in seen:
                 continue
             seen.add(earlier.datums_digest)
             for other in self.plans.datums(
-                earlier, may_hold=lambda raw: all(word in raw for word in words)
+                earlier,
+                may_hold=lambda raw: all(word in raw for word in words),
+                but=looked_through,
             ):
                 if places_of(other) == places:
                     return Earlier(job=earlier, found=other)
+            looked_through.update(segment.chunk for segment in self.plans.segments(earlier))
         return None
 
     def _carried(self, job: JobRecord) -> set[int]:
@@ -190,14 +195,20 @@ class Reasons:
         parts = self._parts(job, before)
         carried = self._carried(job)
         waiting: dict[Places, tuple[str, Contents]] = {}
-        for found in self.plans.datums(job):
-            if found.position is None or found.position in carried:
-                tally.add(Cause.SKIPPED, (), found.planned.key)
+        # What all datums of are remembered has the places of none that was run.
+        remembered = {one.chunk for one in self.plans.segments(job) if not one.fresh}
+        for segment in self.plans.segments(job):
+            if not segment.fresh and (Cause.SKIPPED, ()) in tally.counts:
+                tally.add(Cause.SKIPPED, (), "", segment.total)
                 continue
-            waiting[places_of(found)] = (found.planned.key, contents_of(found))
-            if len(waiting) == _DATUMS_AT_ONCE:
-                self._compare(waiting, before, parts, tally)
-        self._compare(waiting, before, parts, tally)
+            for found in self.plans.found(job, segment):
+                if found.position is None or found.position in carried:
+                    tally.add(Cause.SKIPPED, (), found.planned.key)
+                    continue
+                waiting[places_of(found)] = (found.planned.key, contents_of(found))
+                if len(waiting) == _DATUMS_AT_ONCE:
+                    self._compare(waiting, before, parts, remembered, tally)
+        self._compare(waiting, before, parts, remembered, tally)
         return tally.result()
 
     def _compare(
@@ -205,10 +216,15 @@ class Reasons:
         waiting: dict[Places, tuple[str, Contents]],
         before: JobRecord | None,
         parts: tuple[str, ...],
+        remembered: set[str],
         tally: _Tally,
     ) -> None:
         """Count datums that were run against those of the job before; none are waiting then."""
-        for old in self.plans.datums(before) if before is not None and waiting else ():
+        if before is not None and waiting:
+            earlier = self.plans.datums(before, but=remembered)
+        else:
+            earlier = iter(())
+        for old in earlier:
             known = waiting.pop(places_of(old), None)
             if known is None:
                 continue

@@ -34,6 +34,9 @@ _SMALL = 8  # segments that a plan may have beyond those that its datums need
 _DIFFERING_LEAST = 1000  # files that may differ, whatever the size of the job
 
 
+Pair = tuple[PlannedDatum | None, PlannedDatum | None]  # what goes and what comes at a path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Basis:
     """The last good job, whose plan holds for this one too but for the changes of the input."""
@@ -41,6 +44,14 @@ class _Basis:
     job: JobRecord
     head: Head
     segments: list[SegmentRecord]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """How the datums of a job differ from those of the last good one, all of which have results."""
+
+    before: int  # datums of the last good job
+    pairs: Iterator[Pair]  # at each path where something may differ
 
 
 def replan(
@@ -53,6 +64,40 @@ def replan(
     datums_max: int,
 ) -> Plan | None:
     """The plan of a job; None where it has to be made anew."""
+    found = _replanning(database, trees, job, record, heads, datums_max=datums_max)
+    return found[0].plan(found[1]) if found is not None else None
+
+
+def changes(
+    database: Database,
+    trees: Trees,
+    job: JobRecord,
+    record: PipelineRecord,
+    heads: Heads,
+    *,
+    datums_max: int,
+) -> Changes | None:
+    """What `replan` would make of the last good job's plan; None where it has to be made anew.
+
+    Nothing is recorded, and the job need not be.
+    """
+    found = _replanning(database, trees, job, record, heads, datums_max=datums_max)
+    if found is None:
+        return None
+    replanning, changed = found
+    return Changes(before=replanning.before, pairs=replanning.pairs(changed))
+
+
+def _replanning(
+    database: Database,
+    trees: Trees,
+    job: JobRecord,
+    record: PipelineRecord,
+    heads: Heads,
+    *,
+    datums_max: int,
+) -> "tuple[_Replanning, list[str]] | None":
+    """What goes on from the last good job, and the sorted paths at which datums may differ."""
     spec = lifecycle.spec_of(record)
     leaf = spec.input
     if not isinstance(leaf, PfsInput) or spec.reprocess_every_job:
@@ -68,7 +113,7 @@ def replan(
     changed = datums.touched(leaf, head, basis.head, trees, most=most)
     if changed is None or "" in changed:
         return None
-    return _Replanning(database, trees, record, leaf, head, basis).plan(sorted(changed))
+    return _Replanning(database, trees, record, leaf, head, basis), sorted(changed)
 
 
 def _basis(
@@ -120,6 +165,15 @@ class _Replanning:
         self._basis = basis
         self._firsts: dict[int, str] = {}
 
+    @property
+    def before(self) -> int:
+        return self._basis.job.total
+
+    def pairs(self, changed: list[str]) -> Iterator[Pair]:
+        """What goes and what comes at some sorted paths; a segment in memory at a time."""
+        for number, paths in sorted(self._by_segment(changed).items()):
+            yield from self._change(self._datums(self._basis.segments[number]), paths)
+
     def plan(self, changed: list[str]) -> Plan:
         """The plan, given the sorted paths at which datums may differ."""
         before = self._basis.job.datums_digest
@@ -131,7 +185,9 @@ class _Replanning:
                 writer.take_over(segment)
                 continue
             datums_there = self._datums(segment)
-            digest.update("".join(self._change(datums_there, at[number])).encode("ascii"))
+            for gone, come in self._change(datums_there, at[number]):
+                digest.update(f"-{gone.key}".encode("ascii") if gone is not None else b"")
+                digest.update(f"+{come.key}".encode("ascii") if come is not None else b"")
             after = [datums_there[path] for path in sorted(datums_there)]
             parts = -(-len(after) // SEGMENT_DATUMS)
             for part in range(parts):
@@ -160,22 +216,20 @@ class _Replanning:
         planned = decode_segment(self._trees.chunks.get(ChunkId(segment.chunk)))
         return {_path(one): as_remembered(one, self._head) for one in planned}
 
-    def _change(self, found: dict[str, PlannedDatum], paths: list[str]) -> Iterator[str]:
-        """Bring datums up to date at some paths; yields the keys that go and come."""
-        fresh: dict[str, PlannedDatum] = {}
+    def _change(self, found: dict[str, PlannedDatum], paths: list[str]) -> list[Pair]:
+        """Bring datums up to date at some paths; gives what goes and comes at each."""
+        gone = {path: found.pop(path, None) for path in paths}
+        come: dict[str, PlannedDatum] = {}
         for path in paths:
-            gone = found.pop(path, None)
-            if gone is not None:
-                yield f"-{gone.key}"
             datum = datums.datum_at(self._leaf, self._head, self._trees, path)
             if datum is not None:
                 key = identity.datum_key(self._record.name, datum, self._record.salt)
-                fresh[path] = PlannedDatum(key=key, fresh=True, datum=datum)
-                yield f"+{key}"
+                come[path] = PlannedDatum(key=key, fresh=True, datum=datum)
         with self._database.read() as tx:
-            known = tables.results_of(tx, [planned.key for planned in fresh.values()])
-        for path, planned in fresh.items():
+            known = tables.results_of(tx, [planned.key for planned in come.values()])
+        for path, planned in come.items():
             found[path] = replace(planned, fresh=planned.key not in known)
+        return [(gone[path], found.get(path)) for path in paths]
 
 
 def _path(planned: PlannedDatum) -> str:

@@ -39,12 +39,29 @@ class PlanReader:
         self._sources: OrderedDict[int, Mapping[str, Head]] = OrderedDict()
 
     def datums(
-        self, job: JobRecord, *, may_hold: Callable[[bytes], bool] | None = None
+        self,
+        job: JobRecord,
+        *,
+        may_hold: Callable[[bytes], bool] | None = None,
+        but: Collection[str] = (),
     ) -> Iterator[FoundDatum]:
-        """The datums of a job in order; those of segments of which `may_hold` is false are not."""
-        for segment in self._segments_of(job.number):
-            if may_hold is None or may_hold(self._bytes(segment.chunk)):
-                yield from self._found(job, segment)
+        """The datums of a job in order, without those of segments of which `may_hold` is false, or
+        whose chunk is in `but`.
+        """
+        for segment in self.segments(job):
+            if segment.chunk not in but and (
+                may_hold is None or may_hold(self._bytes(segment.chunk))
+            ):
+                yield from self.found(job, segment)
+
+    def segments(self, job: JobRecord) -> list[SegmentRecord]:
+        """The segments of a job's plan in order."""
+        if job.number not in self._segments:
+            with self._database.read() as tx:
+                self._segments[job.number] = tables.segments_of(tx, job.number)
+            if len(self._segments) > _DECODED_MAX:
+                self._segments.popitem(last=False)
+        return self._segments[job.number]
 
     def with_keys(self, job: JobRecord, keys: Collection[str]) -> Iterator[FoundDatum]:
         """The datums of a job that have one of some keys, in order."""
@@ -60,14 +77,6 @@ class PlanReader:
                 if not left:
                     return
 
-    def _segments_of(self, job: int) -> list[SegmentRecord]:
-        if job not in self._segments:
-            with self._database.read() as tx:
-                self._segments[job] = tables.segments_of(tx, job)
-            if len(self._segments) > _DECODED_MAX:
-                self._segments.popitem(last=False)
-        return self._segments[job]
-
     def _bytes(self, chunk: str) -> bytes:
         raw = self._raw.get(chunk)
         if raw is None:
@@ -76,7 +85,8 @@ class PlanReader:
                 self._raw.popitem(last=False)
         return raw
 
-    def _found(self, job: JobRecord, segment: SegmentRecord) -> list[FoundDatum]:
+    def found(self, job: JobRecord, segment: SegmentRecord) -> list[FoundDatum]:
+        """The datums of one of its segments."""
         place = (job.number, segment.number)
         known = self._decoded.get(place)
         if known is None:

@@ -1,0 +1,116 @@
+"""`plan` and `explain` look at what changed of a large job; counted in segments that they read."""
+
+import pytest
+from tests.engine.conftest import Driver
+
+from trunkline.api.changes import DeleteFile, FileChange, PutFile
+from trunkline.jobs import plan, replanning, search
+from trunkline.model.lineage import JobReason
+from trunkline.model.plans import PlannedJob
+
+FILES = 120
+DATUMS_OF_A_SEGMENT = 3
+COPY = "cp $data /pfs/out/"
+
+
+def put(**files: str) -> list[FileChange]:
+    return [PutFile(path=path, content=[text.encode()]) for path, text in files.items()]
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What was decoded of plans; segments have few datums."""
+    found: list[bytes] = []
+    for room in (replanning, search):
+        real = room.decode_segment
+
+        def noted(data: bytes, real=real):
+            found.append(data)
+            return real(data)
+
+        monkeypatch.setattr(room, "decode_segment", noted)
+    monkeypatch.setattr(plan, "SEGMENT_DATUMS", DATUMS_OF_A_SEGMENT)
+    monkeypatch.setattr(replanning, "SEGMENT_DATUMS", DATUMS_OF_A_SEGMENT)
+    return found
+
+
+@pytest.fixture
+def large(engine: Driver, read: list[bytes]) -> Driver:
+    """data → one → two with a good job over many segments in each."""
+    engine.engine.repos.create_repo("data")
+    engine.put("data", {f"f{n:03}": f"{n}\n" for n in range(FILES)})
+    engine.pipeline("one", COPY)
+    engine.pipeline("two", "cp $one /pfs/out/", source="one")
+    assert engine.job("two").state == "success"
+    read.clear()
+    return engine
+
+
+def counted(job: PlannedJob) -> tuple[int, ...]:
+    return (job.total, job.new, job.changed, job.removed, job.skipped, job.may_change)
+
+
+def causes(reason: JobReason) -> list[tuple[str, tuple[str, ...], int]]:
+    return [(found.cause.value, found.parts, found.datums) for found in reason.causes]
+
+
+def test_a_plan_reads_the_segments_that_change(large: Driver, read: list[bytes]) -> None:
+    changes = [*put(f007="boar\n", f061x="x\n"), DeleteFile(path="f118")]
+
+    one, two = large.engine.plans.plan_files("data", "master", changes).jobs
+
+    assert counted(one) == (FILES, 1, 1, 1, FILES - 2, 0)
+    assert counted(two) == (FILES, 0, 0, 0, 0, FILES)
+    assert one.size_bytes == len("boar\n") + len("x\n")
+    assert two.size_bytes == sum(len(f"{n}\n") for n in range(FILES))
+    # Three segments that change, and the first paths of those on the way to them.
+    assert len(read) <= 3 + 3 * (FILES // DATUMS_OF_A_SEGMENT).bit_length()
+
+
+def test_a_plan_of_nothing_reads_no_segment(large: Driver, read: list[bytes]) -> None:
+    plan = large.engine.plans.plan_files("data", "master", put(f007="7\n"))
+
+    assert [counted(job) for job in plan.jobs] == [(FILES, 0, 0, 0, FILES, 0)] * 2
+    assert not plan.work
+    assert not read
+
+
+def test_a_job_is_explained_by_the_segments_that_it_does_not_share(
+    large: Driver, read: list[bytes]
+) -> None:
+    large.put("data", {"f007": "boar\n", "f061x": "x\n"})
+    job = large.job("one")
+    assert job.state == "success"
+    read.clear()
+
+    reason = large.engine.lineage.explain_job(f"one@{job.id}")
+
+    assert causes(reason) == [
+        ("skipped", (), FILES - 1),
+        ("changed", ("input",), 1),
+        ("new", (), 1),
+    ]
+    # The two of this job, what they were in the one before, and one for an example.
+    assert len(read) <= 2 + 2 + 1
+
+
+def test_a_new_datum_is_looked_for_in_each_segment_once(large: Driver, read: list[bytes]) -> None:
+    for text in ("boar\n", "bear\n", "bee\n"):
+        large.put("data", {"f007": text})
+        assert large.job("one").state == "success"
+    large.put("data", {"f061x": "x\n"})
+    job = large.job("one")
+    looked: list[str] = []
+    real = search.PlanReader._bytes
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            search.PlanReader,
+            "_bytes",
+            lambda self, chunk: looked.append(chunk) or real(self, chunk),
+        )
+        [reason] = large.engine.lineage.explain_file("one", "master", "f061x")
+
+    assert job.state == "success"
+    assert reason.cause == "new"
+    segments = FILES // DATUMS_OF_A_SEGMENT
+    assert len(looked) <= 3 * segments  # this plan twice at most, and those before: not four times
