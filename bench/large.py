@@ -1,0 +1,136 @@
+"""Changes to a job of N datums, N = 1,000 to 1,000,000: time, and memory of server and workers.
+
+usage: large.py [--datums 1000,10000,100000,1000000] [--keep DIRECTORY]
+
+The first job of each N is answered by stand-ins (`stand_in.py`): they store what `cp` would have
+written, and run nothing. All that is measured is done by a server of its own with real workers,
+which starts afterwards. With --keep, what was made stays in DIRECTORY/N and is used again.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from measure import private_home, seconds
+from reactions import finished, put, spec, told
+from stand_in import stood_in
+
+import trunkline
+from trunkline.connect.connection import Connection
+
+REPETITIONS = 5
+FIRST = "cp $data /pfs/out/"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--datums", default="1000,10000,100000,1000000")
+    parser.add_argument("--keep", type=Path)
+    wanted = parser.parse_args()
+    for number in map(int, wanted.datums.split(",")):
+        with private_home() as place:
+            home = wanted.keep / str(number) if wanted.keep else place / "home"
+            if not home.exists():
+                made = seconds(lambda home=home, number=number: _fill(home, number))
+                print(f"{number:,} datums, answered by stand-ins that run nothing: {made:.1f} s")
+            os.environ["TRUNKLINE_HOME"] = str(home)
+            _measure(home, number)
+
+
+def _fill(home: Path, datums: int) -> None:
+    """A home in which a pipeline has processed so many files."""
+    from trunkline.api.changes import PutFile
+    from trunkline.config import load
+    from trunkline.engine.engine import Engine
+
+    aside = home.with_name(f"{home.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    with stood_in():
+        engine = Engine(load({**os.environ, "TRUNKLINE_HOME": str(aside)}))
+        try:
+            engine.repos.create_repo("data")
+            files = (PutFile(path=f"seen/{n:07}.txt", content=[b"%d\n" % n]) for n in range(datums))
+            took = seconds(lambda: engine.files.modify_files("data", "master", files))
+            print(f"  put: {took:.1f} s", flush=True)
+            document = spec("copy", "data", "/seen/*", "sh", "-c", FIRST)
+            engine.pipelines.create_pipeline(document)
+            [done] = engine.jobs.flush_jobs(["data@master"])
+            assert done.state == "success", done
+            print(f"  peak of the process that made it: {_peak_mb(os.getpid()):.0f} MB")
+        finally:
+            engine.close()
+    aside.rename(home)
+
+
+def _measure(home: Path, datums: int) -> None:
+    with trunkline.connect(home=str(home)) as connection:
+        try:
+            put(connection, "data", {"unseen/begin": str(time.time_ns())})
+            finished(connection, "copy")
+
+            def change(path: str) -> Callable[[], None]:
+                def do() -> None:
+                    put(connection, "data", {path: str(time.time_ns())})
+                    finished(connection, "copy")
+
+                return do
+
+            fresh = time.time_ns()
+            unseen = [seconds(change("unseen/x")) for _ in range(REPETITIONS)]
+            one = [seconds(change("seen/0000000.txt")) for _ in range(REPETITIONS)]
+            new = [seconds(change(f"seen/n{fresh}{n}.txt")) for n in range(REPETITIONS)]
+            told(
+                f"nothing that is seen changed, of {datums:,} datums",
+                unseen,
+                0.3 if datums <= 10_000 else 2.0,
+            )
+            told(f"one of {datums:,} changed, put to success", one, 0.5)
+            told(f"one more than {datums:,}, put to success", new, 0.5)
+            plan = [seconds(lambda: _plan(connection)) for _ in range(3)]
+            why = [seconds(lambda: _explain(connection)) for _ in range(3)]
+            told(f"plan of a put of one file, {datums:,} datums", plan, 1.0)
+            told(f"explain job with one datum run, {datums:,} datums", why, 1.0)
+            server = int(json.loads((home / "server.json").read_text())["pid"])
+            workers = [_peak_mb(pid) for pid in _below(server)]
+            print(
+                f"peak memory at {datums:,} datums: server {_peak_mb(server):.0f} MB, "
+                f"worker host and workers {', '.join(f'{size:.0f}' for size in workers)} MB"
+            )
+        finally:
+            subprocess.run(["trunkline", "down"], capture_output=True)
+
+
+def _plan(connection: Connection) -> None:
+    from trunkline.api.changes import PutFile
+
+    change = PutFile(path="seen/0000001.txt", content=[b"planned\n"])
+    [job] = connection.plans.plan_files("data", "master", [change]).jobs
+    assert job.changed == 1, job
+
+
+def _explain(connection: Connection) -> None:
+    next(connection.pipeline("copy").jobs()).explain()
+
+
+def _peak_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _below(pid: int) -> Iterator[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for child in map(int, children):
+        yield child
+        yield from _below(child)
+
+
+if __name__ == "__main__":
+    main()
