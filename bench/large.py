@@ -74,17 +74,23 @@ def _measure(home: Path, datums: int) -> None:
             put(connection, "data", {"unseen/begin": str(time.time_ns())})
             finished(connection, "copy")
 
-            def change(path: str) -> Callable[[], None]:
-                def do() -> None:
-                    put(connection, "data", {path: str(time.time_ns())})
-                    finished(connection, "copy")
+            def change(path: str) -> None:
+                put(connection, "data", {path: str(time.time_ns())})
+                finished(connection, "copy")
 
-                return do
+            server = int(json.loads((home / "server.json").read_text())["pid"])
+            spent: list[float] = []
+
+            def repeated(work: Callable[[int], None]) -> list[float]:
+                before = _processor_s(server)
+                took = [seconds(lambda n=n: work(n)) for n in range(REPETITIONS)]
+                spent.append(1000 * (_processor_s(server) - before) / REPETITIONS)
+                return took
 
             fresh = time.time_ns()
-            unseen = [seconds(change("unseen/x")) for _ in range(REPETITIONS)]
-            one = [seconds(change("seen/0000000.txt")) for _ in range(REPETITIONS)]
-            new = [seconds(change(f"seen/n{fresh}{n}.txt")) for n in range(REPETITIONS)]
+            unseen = repeated(lambda _: change("unseen/x"))
+            one = repeated(lambda _: change("seen/0000000.txt"))
+            new = repeated(lambda n: change(f"seen/n{fresh}{n}.txt"))
             told(
                 f"nothing that is seen changed, of {datums:,} datums",
                 unseen,
@@ -92,11 +98,12 @@ def _measure(home: Path, datums: int) -> None:
             )
             told(f"one of {datums:,} changed, put to success", one, 0.5)
             told(f"one more than {datums:,}, put to success", new, 0.5)
-            plan = [seconds(lambda: _plan(connection)) for _ in range(3)]
-            why = [seconds(lambda: _explain(connection)) for _ in range(3)]
+            plan = repeated(lambda _: _plan(connection))
+            why = repeated(lambda _: _explain(connection))
             told(f"plan of a put of one file, {datums:,} datums", plan, 1.0)
             told(f"explain job with one datum run, {datums:,} datums", why, 1.0)
-            server = int(json.loads((home / "server.json").read_text())["pid"])
+            each = " / ".join(f"{spent_ms:.0f}" for spent_ms in spent)
+            print(f"{'processor time of the server for each of these':58} {each} ms")
             workers = [_peak_mb(pid) for pid in _below(server)]
             print(
                 f"peak memory at {datums:,} datums: server {_peak_mb(server):.0f} MB, "
@@ -123,6 +130,11 @@ def _peak_mb(pid: int) -> float:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     return 0.0
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _below(pid: int) -> Iterator[int]:

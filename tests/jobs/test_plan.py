@@ -1,6 +1,7 @@
 """Which datums are fresh, and how they are written down."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from trunkline.jobs.segments import (
     PlannedDatum,
     decode_segment,
     encode_segment,
+    first_path,
+    keys_of_segment,
 )
 from trunkline.model.pipelines import Batches
 from trunkline.model.versions import FileType
@@ -110,13 +113,20 @@ def test_a_segment_reads_back_as_it_was_written(rows: list[tuple]) -> None:
         for number, fresh, name, join_on, group_by in rows
     ]
 
-    assert decode_segment(encode_segment(planned)) == planned
+    data = encode_segment(planned)
+    assert decode_segment(data) == planned
+    assert keys_of_segment(data) == [one.key for one in planned]
+    if planned:
+        assert first_path(data) == planned[0].datum.files[0].path
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'{"format":"trunkline-datums","version":3}'])
-def test_what_is_not_a_segment_is_reported_as_damaged(data: bytes) -> None:
+@pytest.mark.parametrize("read", [decode_segment, keys_of_segment, first_path])
+def test_what_is_not_a_segment_is_reported_as_damaged(
+    read: Callable[[bytes], object], data: bytes
+) -> None:
     with pytest.raises(Corrupt, match="datum segment"):
-        decode_segment(data)
+        read(data)
 
 
 def test_the_segment_format_is_the_one_that_is_documented() -> None:

@@ -14,7 +14,7 @@ from trunkline.files.manifest import EMPTY, FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.remembered import by_delta, in_batches, unremembered
-from trunkline.jobs.segments import decode_segment
+from trunkline.jobs.segments import keys_of_segment
 from trunkline.jobs.state import FinishedTree
 from trunkline.jobs.tables import JobRecord, ResultRecord, SegmentRecord
 from trunkline.pipelines import lifecycle
@@ -120,8 +120,7 @@ def _keys(
     """The keys of all datums in some segments, without those in the chunks `but`."""
     for segment in segments:
         if segment.chunk not in but:
-            for planned in decode_segment(trees.chunks.get(ChunkId(segment.chunk))):
-                yield planned.key
+            yield from keys_of_segment(trees.chunks.get(ChunkId(segment.chunk)))
 
 
 def _outputs(database: Database, trees: Trees, keys: list[str]) -> Iterator[FileRow]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from trunkline.db.database import Database, Transaction
 from trunkline.files.reach import Kind, Name, Reach
 from trunkline.jobs import tables
-from trunkline.jobs.segments import decode_segment
+from trunkline.jobs.segments import decode_segment, keys_of_segment
 from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.live import LiveSet
 
@@ -111,8 +111,8 @@ def forget_results(
             segments = tables.segments_of(tx, job)
         for segment in segments:
             pace()
-            planned = decode_segment(chunks.get(ChunkId(segment.chunk)))
-            needed.add(bytes.fromhex(datum.key) for datum in planned)
+            keys = keys_of_segment(chunks.get(ChunkId(segment.chunk)))
+            needed.add(bytes.fromhex(key) for key in keys)
     forgotten = 0
     after = ""
     while True:

@@ -19,7 +19,13 @@ from trunkline.files.manifest import RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.plan_writer import Plan, PlanWriter
-from trunkline.jobs.segments import SEGMENT_DATUMS, PlannedDatum, as_remembered, decode_segment
+from trunkline.jobs.segments import (
+    SEGMENT_DATUMS,
+    PlannedDatum,
+    as_remembered,
+    decode_segment,
+    first_path,
+)
 from trunkline.jobs.tables import JobRecord, SegmentRecord
 from trunkline.model.pipelines import PfsInput
 from trunkline.model.versions import BranchName
@@ -208,7 +214,7 @@ class _Replanning:
         known = self._firsts.get(number)
         if known is None:
             chunk = self._trees.chunks.get(ChunkId(self._basis.segments[number].chunk))
-            known = self._firsts[number] = _path(decode_segment(chunk)[0])
+            known = self._firsts[number] = first_path(chunk)
         return known
 
     def _datums(self, segment: SegmentRecord) -> dict[str, PlannedDatum]:
