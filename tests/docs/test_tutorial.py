@@ -65,6 +65,7 @@ def squeezed(output: str) -> str:
         "docs/guide/projects.md",
         "docs/guide/why.md",
         "docs/guide/plan.md",
+        "docs/guide/services.md",
     ],
 )
 def test_a_document_shows_what_happens(

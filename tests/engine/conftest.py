@@ -1,5 +1,6 @@
 """An embedded engine in a directory of its own, and short words to drive it."""
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,15 @@ def out(request: pytest.FixtureRequest, world: World) -> Callable[..., CheckedOu
         return world.out(*words, direct=request.param == "direct", **options)
 
     return run
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives ports of this machine that nobody listens on."""
+
+    def find() -> int:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as found:
+            found.bind(("127.0.0.1", 0))
+            return int(found.getsockname()[1])
+
+    return find

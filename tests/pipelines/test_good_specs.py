@@ -327,11 +327,11 @@ def test_a_canonical_document_says_the_same_as_the_spec_that_it_came_from(
 def test_what_is_not_done_yet_beside_the_datums_is_kept_and_said(
     minimal: dict[str, object],
 ) -> None:
-    asked = {"service": {"internal_port": 80}, "s3_out": True}
+    asked = {"scheduling_spec": {"priority_class_name": "high"}, "s3_out": True}
 
     spec = spec_from_document(minimal | asked | {"incremental": True})
 
     assert spec.document.items() >= asked.items()
     assert draft(spec).warnings == (
-        "these fields are kept but do nothing yet: incremental, service, s3_out",
+        "these fields are kept but do nothing yet: incremental, s3_out, scheduling_spec",
     )

@@ -340,6 +340,30 @@ def test_a_cancelled_command_is_killed_with_its_children(place: Place) -> None:
     assert report.seconds < 20
 
 
+def test_a_cancelled_command_with_a_grace_period_is_asked_first(place: Place) -> None:
+    def ended(trap: str, grace_s: float) -> Any:
+        def work(slot: Slot) -> Any:
+            slot.stage(0)
+            running = threading.Event()
+            script = f"trap '{trap}' TERM; echo begun; while :; do sleep 0.05; done"
+            report = slot.run(
+                Command(argv=("sh", "-c", script), grace_s=grace_s),
+                on_output=lambda stream, data: running.set(),
+                cancelled=running.is_set,
+                tick=lambda: None,
+            )
+            return report, found_in(slot.out)
+
+        return place(work)
+
+    obeyed, left = ended("echo bye > /pfs/out/said; exit 0", 60.0)
+    ignored, _ = ended("", 0.5)
+
+    assert (obeyed.cancelled, left) == (True, ["said"])
+    assert ignored.cancelled
+    assert ignored.seconds >= 0.5
+
+
 def test_what_was_cancelled_before_is_not_started(place: Place) -> None:
     def work(slot: Slot) -> tuple[bool, list[str]]:
         slot.stage(0)

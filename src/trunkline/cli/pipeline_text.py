@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from trunkline.cli.output import Table, lasted, size, span, to_json, when
 from trunkline.cli.session import current
 from trunkline.model.jobs import JobInfo, WorkerInfo
-from trunkline.model.pipelines import PipelineInfo, PipelineState
+from trunkline.model.pipelines import PipelineInfo, PipelineState, ResidentInfo
 
 _NO_DURATION = "(duration: nil Duration)"
 _CLASSIC_STATES = {
@@ -75,6 +75,7 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
         f"State: {state_word(pipeline.state)}",
         f"Reason: {pipeline.reason}",
         *(f"Alert: {alert}" for alert in pipeline.alerts),
+        *_resident(pipeline.resident),
         f"Parallelism Spec: {_parallelism(spec)} ",
         *_resources(spec),
         "",
@@ -101,6 +102,18 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
 def state_word(state: PipelineState) -> str:
     """The state, in the classic spelling of commands by the names that 1.7 has for such."""
     return _CLASSIC_STATES.get(state, state.value) if current().classic else state.value
+
+
+def _resident(found: ResidentInfo | None) -> list[str]:
+    """Where a service is reached, what it serves and how it is."""
+    if found is None:
+        return []
+    health = "healthy" if found.healthy else "starting"
+    restarts = f", {found.restarts} restarts" if found.restarts else ""
+    lines = [f"Address: {found.address}"] if found.address else []
+    if found.job:
+        lines += [f"Serves: {', '.join(found.commits) or 'no files'}", f"Job: {found.job}"]
+    return [*lines, f"Health: {health} since {when(found.since)}{restarts}"]
 
 
 def _packages(packages: Iterable[str]) -> list[str]:

@@ -32,7 +32,7 @@ _CLASSIC: Table[PipelineInfo] = Table(
     titles=("NAME", "INPUT", "OUTPUT", "CREATED", "STATE"),
     cells=lambda pipeline: (
         *(pipeline.name, pipeline.input, f"{pipeline.name}/{pipeline.output_branch}"),
-        *(when(pipeline.created), state_word(pipeline.state)),
+        *(when(pipeline.created), _state(pipeline)),
     ),
 )
 _SPACED: Table[PipelineInfo] = Table(
@@ -61,7 +61,13 @@ _VERSIONS: Table[PipelineInfo] = Table(
 
 def _states(pipeline: PipelineInfo) -> str:
     last = next(iter(operations().jobs.list_jobs(pipeline=pipeline.name, number=1)), None)
-    return f"{pipeline.state.value} / {last.state.value if last else '-'}"
+    return f"{_state(pipeline)} / {last.state.value if last else '-'}"
+
+
+def _state(pipeline: PipelineInfo) -> str:
+    resident = pipeline.resident
+    at = f" at {resident.address}" if resident is not None and resident.address else ""
+    return f"{state_word(pipeline.state)}{at}"
 
 
 _file = option(

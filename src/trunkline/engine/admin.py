@@ -48,7 +48,7 @@ class EngineAdmin:
             repos=count,
             pipelines=pipelines,
             jobs_running=len(running),
-            workers=len(services.scheduler.pool.workers()),
+            workers=len(services.scheduler.workers()),
             stored_bytes=services.chunks.stored_bytes(),
             free_bytes=shutil.disk_usage(services.config.home).free,
             isolation=services.scheduler.stuck or isolation_available(),

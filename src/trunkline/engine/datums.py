@@ -13,9 +13,9 @@ from trunkline.engine.services import Services
 from trunkline.errors import DatumNotFound, InvalidInput
 from trunkline.jobs import ledger
 from trunkline.jobs.capture import NOTE
-from trunkline.jobs.dispatch import job_context
+from trunkline.jobs.dispatch import context_of
 from trunkline.jobs.ledger import DatumRecord, JobRecord
-from trunkline.jobs.logs import Entry, as_line, stored_entries
+from trunkline.jobs.logs import Entry, LiveLog, as_line, stored_entries
 from trunkline.jobs.planning import input_sources
 from trunkline.jobs.segments import (
     PlannedDatum,
@@ -24,7 +24,14 @@ from trunkline.jobs.segments import (
     in_job,
     with_positions,
 )
-from trunkline.model.jobs import DatumInfo, DatumInput, DatumRecipe, DatumState, LogLine
+from trunkline.model.jobs import (
+    DatumInfo,
+    DatumInput,
+    DatumRecipe,
+    DatumState,
+    JobState,
+    LogLine,
+)
 from trunkline.pipelines import lifecycle
 from trunkline.store.chunks import ChunkId
 
@@ -61,7 +68,7 @@ class EngineDatums:
         found = self._planned(record)
         planned, ended = named_datum(record, datum, found, lambda one: one[0].key)
         spec, config = lifecycle.spec_of(version), self._services.config
-        context = job_context(spec, version, record, config).as_message()
+        context = context_of(spec, version, config).as_message()
         log = ended.log if ended is not None else ()
         return DatumRecipe(
             info=_info(record, planned, ended),
@@ -221,7 +228,9 @@ class _JobLog:
     def ended(self) -> bool:
         with self._services.database.read() as tx:
             job = ledger.job_by_number(tx, self.job.number)
-        return job is None or job.state.ended
+        if job is None:
+            return True
+        return job.state.ended and not self._services.live.has(job.number)
 
     def new_lines(self) -> Iterator[LogLine]:
         """What was printed since the last call, in order of time within what is new."""
@@ -237,12 +246,23 @@ class _JobLog:
                 rest = self._not_given(datum.position, entries)
                 sources.append(self._lines(rest, datum.key, datum.worker))
                 self._given.pop(datum.position, None)
-            live = [found for found in live if found[0] != datum.position]
-        for position, key, worker, lines in live:
-            if lines and (self._keys is None or key in self._keys):
-                sources.append(self._lines(self._not_given(position, iter(lines)), key, worker))
-                self._given[position] = (lines[0][0], len(lines))
+            live = [found for found in live if found.position != datum.position]
+        for found in live:
+            if found.lines and (self._keys is None or found.key in self._keys):
+                new = self._new_of(found)
+                sources.append(self._lines(new, found.key, found.worker))
         return sources
+
+    def _new_of(self, live: LiveLog) -> Iterator[Entry]:
+        """The lines of a running datum, or of a process that stays, that were not given yet."""
+        printed = live.dropped + len(live.lines)
+        if live.dropped:
+            _, given = self._given.get(live.position, (None, 0))
+            self._given[live.position] = (live.lines[0][0], printed)
+            return islice(live.lines, max(0, given - live.dropped), None)
+        new = self._not_given(live.position, iter(live.lines))
+        self._given[live.position] = (live.lines[0][0], printed)
+        return new
 
     def _not_given(self, position: int, entries: Iterator[Entry]) -> Iterator[Entry]:
         """The lines of a run of a datum without those that were given while it ran."""
@@ -271,6 +291,8 @@ class _JobLog:
 
 def _info(job: JobRecord, planned: PlannedDatum, record: DatumRecord | None) -> DatumInfo:
     state = DatumState.STARTING if planned.fresh else DatumState.SKIPPED
+    if planned.fresh and job.state is JobState.SUCCESS:  # of a service, whose code still runs
+        state = DatumState.SUCCESS
     if record is not None:
         state = record.state
         if state is DatumState.FAILED and job.quarantined:

@@ -136,8 +136,7 @@ class EngineJobs:
             yield self.inspect_job(name, wait=True, timeout_s=left)
 
     def list_workers(self, *, pipeline: str | None = None) -> list[WorkerInfo]:
-        workers = self._services.scheduler.pool.workers(pipeline)
-        return sorted((worker.info("process") for worker in workers), key=lambda w: w.name)
+        return sorted(self._services.scheduler.workers(pipeline), key=lambda w: w.name)
 
 
 def find_job(tx: Transaction, text: str) -> JobRecord:

@@ -177,7 +177,7 @@ class EnginePipelines:
     def _info(self, tx: Transaction, record: lifecycle.PipelineRecord) -> PipelineInfo:
         counts = ledger.job_counts(tx, record.name)
         state, reason = condition(self._services, tx, record, counts)
-        return lifecycle.to_info(
+        info = lifecycle.to_info(
             record,
             state=state,
             reason=reason,
@@ -187,6 +187,7 @@ class EnginePipelines:
             recent_error=ledger.last_failure(tx, record.name),
             alerts=alerts(tx, lifecycle.spec_of(record), now=self._services.now()),
         )
+        return replace(info, resident=self._services.scheduler.resident(record.name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

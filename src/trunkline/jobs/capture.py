@@ -22,6 +22,7 @@ _LINE_BYTES_MAX = 64 * 1024  # longer lines are broken
 _LINE_COST = 32  # bytes that a line takes besides its text
 _PIECE_COST = 128
 _PIECE_BYTES_MAX = 64 * 1024
+_FLOOD_BYTES = 1024 * 1024  # in a second, of a process that stays
 _WORDS_LINES_MAX = 10
 _WORDS_LETTERS_MAX = 1000
 _WORDS_LINE_MAX = 300
@@ -45,12 +46,16 @@ class _Piece:
 
 
 class Capture:
-    """The log of one run of a datum, all its tries; about `bytes_max` of it are kept."""
+    """The log of one run of a datum, all its tries; about `bytes_max` of it are kept.
+
+    Without `bytes_max` it is that of a process that stays: what has been sent is kept no more, but
+    for the last words, and of a flood so much is sent per second as anybody could follow.
+    """
 
     def __init__(
         self,
         *,
-        bytes_max: int,
+        bytes_max: int | None,
         now_us: Callable[[], int],
         on_log: Callable[[list[LogEntry]], None],
         on_tick: Callable[[], None],
@@ -61,8 +66,12 @@ class Capture:
         self._on_tick = on_tick
         self._masks = masks
         self._masking: dict[str, Masking] = {}
+        self._endless = bytes_max is None
+        bytes_max = bytes_max or 0
         self._left = bytes_max // 2  # of the beginning
         self._end_most = bytes_max - bytes_max // 2
+        self._second = 0  # that is being counted
+        self._in_second = 0  # bytes
         self._end: deque[_Piece] = deque()
         self._end_cost = 0
         self._begun_end = False
@@ -85,6 +94,9 @@ class Capture:
             return
         self._open[stream] = not data.endswith(b"\n")
         now = self._now_us()
+        if self._endless:
+            self._take_of_flood(now, stream, data)
+            return
         if not self._begun_end:
             fits = _fitting(data, self._left)
             self._left -= _cost(data[:fits])
@@ -93,6 +105,16 @@ class Capture:
             data = data[fits:]
         if data:
             self._keep_as_end(now, stream, data)
+
+    def _take_of_flood(self, now: int, stream: str, data: bytes) -> None:
+        if now // 1_000_000 != self._second:
+            if gone := max(0, self._in_second - _FLOOD_BYTES):
+                text = f"here {gone:,} bytes were left out: so much in one second is not kept"
+                self._entries.append((now, NOTE, text))
+            self._second, self._in_second = now // 1_000_000, 0
+        room = max(0, _FLOOD_BYTES - self._in_second)
+        self._in_second += len(data)
+        self._cut_into_lines(now, stream, data[:room])
 
     def end_lines(self) -> None:
         """A command has ended: what it prints next begins a new line."""
@@ -186,6 +208,8 @@ class Capture:
     def _send(self) -> None:
         if self._sent < len(self._entries):
             self._on_log(self._entries[self._sent :])
+            if self._endless:
+                del self._entries[: -2 * _WORDS_LINES_MAX]
             self._sent = len(self._entries)
         self._sent_at = time.monotonic()
 

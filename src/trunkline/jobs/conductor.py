@@ -22,9 +22,10 @@ from trunkline.jobs.egress import has_egress
 from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.planning import plan_job
-from trunkline.jobs.pool import WorkerPool
+from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.quarantine import errors_tree
 from trunkline.jobs.records import apply_event, progress_of
+from trunkline.jobs.residents import Residents
 from trunkline.jobs.state import (
     Action,
     Assembled,
@@ -78,6 +79,11 @@ class Conductor:
             config, database, trees, pool, live, clocks, act=self._carry_out
         )
         self.dispatcher.attach(selector)
+        self.residents = Residents(
+            *(config, database, trees, live, pool.apart(), self.dispatcher.crew, clocks),
+            act=self._carry_out,
+        )
+        self.residents.attach(selector)
         self.plans = Plans()  # so that no result is forgotten while a plan counts on it
         self._looked_at = -1  # revision of the catalog when jobs were last looked for
         self._busy: set[int] = set()  # jobs that a task works on
@@ -107,10 +113,19 @@ class Conductor:
         self._check_deadlines()
         self.dispatcher.hand_out()
         self.dispatcher.tend_workers()
+        self.residents.turn()
+
+    def receive(self, worker: Worker) -> None:
+        """Take the messages that a worker sent."""
+        if self.residents.owns(worker):
+            self.residents.receive(worker)
+        else:
+            self.dispatcher.receive(worker)
 
     def reset(self) -> None:
         """After a failure in a turn: all workers go; `resume` is next."""
         self.dispatcher.reset()
+        self.residents.reset()
 
     def call(self, function: Callable[[], None]) -> None:
         """Run a function in the next turn; any thread may ask."""
@@ -159,7 +174,8 @@ class Conductor:
             elif action is Action.EGRESS:
                 self._begin_task(number, self._egress, for_long=True)
             elif action is Action.LEASE:
-                self.dispatcher.job_running(number)
+                if not self.residents.takes(number):
+                    self.dispatcher.job_running(number)
             elif action is Action.CANCEL_LEASES:
                 self.dispatcher.job_ended(number)
 

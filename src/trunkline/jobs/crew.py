@@ -67,6 +67,24 @@ class Crew:
             assert self._selector is not None
             self._selector.register(worker.channel, selectors.EVENT_READ, worker)
 
+    def room(self, pipeline: str, version: int, wanted: Resources) -> str:
+        """What keeps one more process of a version from starting now, or nothing.
+
+        If something does, idle workers of others that hold some leave.
+        """
+        missing = self._budget.missing(wanted)
+        if missing:
+            self._make_room(pipeline, version)
+        return missing
+
+    def hold(self, worker: Worker, wanted: Resources) -> None:
+        """Count a process that is no worker of ours, until `give_back`."""
+        self._budget.hold(worker.name, wanted)
+
+    def give_back(self, worker: Worker) -> None:
+        """Such a process is gone."""
+        self._budget.give_back(worker.name)
+
     def never(self, wanted: Resources) -> str:
         """Why no worker that requests this can ever start here, or nothing."""
         return self._budget.never(wanted)

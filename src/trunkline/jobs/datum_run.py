@@ -18,6 +18,7 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.capture import Capture, LogEntry
 from trunkline.jobs.outputs import OutputRefused, collect
 from trunkline.jobs.redaction import NO_PATTERNS, Patterns, masked
+from trunkline.jobs.residing import Residence
 from trunkline.jobs.secrets import Given
 from trunkline.jobs.segments import PlannedDatum
 from trunkline.jobs.staging import Places
@@ -31,6 +32,7 @@ from trunkline.runtimes.base import Command, ExitReport, Slot
 from trunkline.runtimes.pipes import Pipes
 from trunkline.store.chunks import ChunkId
 
+GRACE_S = 10.0  # from SIGTERM to SIGKILL, for a process that stays
 _LOG_CHUNK_BYTES = 1024 * 1024
 _AHEAD_FILES_MAX = 1000  # inputs that are read before their datums' turn, small ones only
 _AHEAD_BYTES_MAX = 8 * 1024 * 1024
@@ -223,6 +225,44 @@ class DatumRun:
                 break
         with suppress(TrunklineError):
             self.trees.chunks.get_many(chunks)
+
+    def stay(
+        self,
+        context: Context,
+        planned: PlannedDatum,
+        residence: Residence,
+        *,
+        job: str,
+        given: Mapping[str, str],
+    ) -> tuple[str, str]:
+        """Run the command of a process that stays until it ends, or has to.
+
+        `given` are variables that the spec can't change. Returns why it ended, and what it printed
+        to stderr last.
+        """
+        log = Capture(
+            bytes_max=None,
+            now_us=_now_us,
+            on_log=residence.send_log,
+            on_tick=residence.tick,
+            masks=self._masks,
+        )
+        try:
+            with self.trees.chunks.hold():
+                command = self.prepared(context, planned, job=job)
+            residence.begins()
+            report = self._slot.run(
+                replace(command, env={**command.env, **given}, timeout_s=None, grace_s=GRACE_S),
+                on_output=log.add,
+                cancelled=residence.to_end,
+                tick=log.tick,
+            )
+            reason = report.reason or "the command ended by itself, with code 0"
+        except (TrunklineError, OSError) as error:
+            reason = _sentence(error)
+        log.finish()
+        self._slot.clear()
+        return masked(reason, self._masks), log.last_words()
 
     def end_batch(self) -> None:
         """No more datums for the process that was kept for them, if there is one."""

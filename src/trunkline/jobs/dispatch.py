@@ -107,6 +107,10 @@ class Dispatcher:
         self._versions: dict[str, int] = {}  # newest version of each pipeline that may have workers
         self._idle_s: dict[str, float] = {}  # how long workers stay without work, where it is said
 
+    @property
+    def crew(self) -> Crew:
+        return self._crew
+
     def attach(self, selector: selectors.BaseSelector) -> None:
         """Workers' channels are registered with this selector."""
         self._crew.attach(selector)
@@ -139,7 +143,7 @@ class Dispatcher:
         self._active[number] = _Active(
             job=job,
             pipeline=pipeline,
-            context=job_context(pipeline, record, job, self._config),
+            context=context_of(pipeline, record, self._config),
             workers=self._crew.size(pipeline),
             deadline=began.timestamp() + pipeline.job_timeout_s if pipeline.job_timeout_s else None,
         )
@@ -205,7 +209,7 @@ class Dispatcher:
         self.health.forget(pipeline)
         document = lifecycle.spec_of(record)
         self._know(pipeline, record.version, document)
-        if not document.autoscaling:
+        if not document.autoscaling and not document.resident:
             count = self._crew.size(document)
             self._crew.ensure(pipeline, record.version, count, document.requests)
             self._crew.waiting.pop(pipeline, None)  # nobody waits for them
@@ -534,14 +538,13 @@ class Dispatcher:
         self._act(number, actions)
 
 
-def job_context(
-    pipeline: PipelineSpec, record: PipelineRecord, job: JobRecord, config: Config
-) -> Context:
+def context_of(pipeline: PipelineSpec, record: PipelineRecord, config: Config) -> Context:
+    """What all runs of the code of a pipeline version share."""
     transform = pipeline.transform
     return Context(
-        pipeline=job.pipeline,
-        version=job.version,
-        spec_commit=job.spec_commit,
+        pipeline=record.name,
+        version=record.version,
+        spec_commit=record.spec_commit,
         cmd=transform.cmd,
         stdin=transform.stdin,
         err_cmd=transform.err_cmd,

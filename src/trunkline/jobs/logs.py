@@ -6,7 +6,9 @@ what a running datum has printed so far.
 
 import json
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from trunkline.db.times import from_microseconds
@@ -20,39 +22,79 @@ LIVE_LINES_MAX = 10_000  # kept per running datum; the whole log is readable onc
 Entry = tuple[datetime, str, str]  # time, stream, message
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveLog:
+    """What a running datum, or a process that stays, has printed so far."""
+
+    position: int
+    key: str  # of the datum
+    worker: str
+    lines: list[Entry]
+    dropped: int  # lines that were printed before those, and are not kept
+
+
+@dataclass(slots=True, kw_only=True)
+class _Printed:
+    key: str
+    worker: str
+    stays: bool  # a process, of which the last lines are kept, not the first ones
+    lines: deque[Entry] = field(default_factory=lambda: deque(maxlen=LIVE_LINES_MAX))
+    dropped: int = 0
+
+
 class LiveLogs:
     """What running datums have printed so far. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines: dict[tuple[int, int], tuple[str, str, list[Entry]]] = {}
+        self._lines: dict[tuple[int, int], _Printed] = {}
 
     def begin(self, job: int, position: int, *, key: str, worker: str) -> None:
         with self._lock:
-            self._lines[(job, position)] = (key, worker, [])
+            self._lines[(job, position)] = _Printed(key=key, worker=worker, stays=False)
+
+    def begin_again(self, job: int, *, key: str, worker: str) -> None:
+        """A process that stays begins; what an earlier one printed for the same job is kept."""
+        with self._lock:
+            found = self._lines.setdefault((job, 0), _Printed(key=key, worker=worker, stays=True))
+            found.worker = worker
 
     def add(self, job: int, position: int, entries: Iterable[tuple[int, str, str]]) -> None:
         with self._lock:
             found = self._lines.get((job, position))
             if found is None:
                 return
-            lines = found[2]
             for time_us, stream, message in entries:
-                if len(lines) < LIVE_LINES_MAX:
-                    lines.append((from_microseconds(time_us), stream, message))
+                full = len(found.lines) == LIVE_LINES_MAX
+                if full and not found.stays:
+                    return
+                found.dropped += full
+                found.lines.append((from_microseconds(time_us), stream, message))
 
     def end(self, job: int, position: int) -> None:
         with self._lock:
             self._lines.pop((job, position), None)
 
-    def of_job(self, job: int) -> list[tuple[int, str, str, list[Entry]]]:
-        """(position, datum key, worker, lines so far) of the running datums of a job."""
+    def has(self, job: int) -> bool:
+        """Whether something may still be printed for a job."""
         with self._lock:
-            return [
-                (position, key, worker, list(lines))
-                for (number, position), (key, worker, lines) in sorted(self._lines.items())
-                if number == job
-            ]
+            return any(number == job for number, _ in self._lines)
+
+    def of_job(self, job: int) -> list[LiveLog]:
+        """The logs of the running datums of a job."""
+        with self._lock:
+            positions = sorted(position for number, position in self._lines if number == job)
+            return [_as_live(self._lines[(job, position)], position) for position in positions]
+
+
+def _as_live(printed: _Printed, position: int) -> LiveLog:
+    return LiveLog(
+        position=position,
+        key=printed.key,
+        worker=printed.worker,
+        lines=list(printed.lines),
+        dropped=printed.dropped,
+    )
 
 
 def stored_entries(chunks: ChunkStore, log: Iterable[str]) -> Iterator[Entry]:

@@ -91,6 +91,10 @@ class WorkerPool:
         self._lock = threading.Lock()  # the list is read by other threads
         self._workers: list[Worker] = []
 
+    def apart(self) -> "WorkerPool":
+        """An empty pool beside this one, whose workers are started in the same way."""
+        return WorkerPool(self._launcher, self._clocks)
+
     def workers(self, pipeline: str | None = None) -> list[Worker]:
         """The workers there are; any thread may ask."""
         with self._lock:

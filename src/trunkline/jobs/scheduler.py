@@ -24,7 +24,8 @@ from trunkline.jobs.launcher import ProcessLauncher
 from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.pool import WorkerPool
-from trunkline.model.pipelines import PipelineSpec, PipelineState
+from trunkline.model.jobs import WorkerInfo
+from trunkline.model.pipelines import PipelineSpec, PipelineState, ResidentInfo
 
 _THREADS = 2
 _POLL_S = 0.02
@@ -73,9 +74,14 @@ class Scheduler:
         self._watch_thread = threading.Thread(target=self._watch, name="trunkline-watch")
         self.stuck = ""  # why the loop ended on its own, for `status`
 
-    @property
-    def pool(self) -> WorkerPool:
-        return self._pool
+    def workers(self, pipeline: str | None = None) -> list[WorkerInfo]:
+        """The workers there are (of a pipeline); any thread may ask."""
+        listed = [worker.info("process") for worker in self._pool.workers(pipeline)]
+        return [*listed, *self._conductor.residents.workers(pipeline)]
+
+    def resident(self, pipeline: str) -> ResidentInfo | None:
+        """The process that stands for a service or a spout; any thread may ask."""
+        return self._conductor.residents.info(pipeline)
 
     @property
     def health(self) -> Health:
@@ -102,6 +108,7 @@ class Scheduler:
             self._loop_thread.join()
         if self._watch_thread.is_alive():
             self._watch_thread.join()
+        self._conductor.residents.close()
         self._threads.shutdown(wait=True)
         self._egress_threads.shutdown(wait=True)
         self._pool.close()
@@ -123,6 +130,8 @@ class Scheduler:
         self, pipeline: str, version: int, spec: PipelineSpec, *, open_jobs: int, running_jobs: int
     ) -> tuple[PipelineState, str]:
         """The state of a pipeline that is not stopped, with the reason."""
+        if spec.resident:
+            return self._conductor.residents.condition(pipeline)
         return self._conductor.dispatcher.condition(
             pipeline, version, spec, open_jobs=open_jobs, running_jobs=running_jobs
         )
@@ -148,7 +157,8 @@ class Scheduler:
                 for worker in leaving:
                     self._pool.kill(worker)
             self._stopping.wait(_POLL_S)
-        return [worker.name for worker in leaving]
+        residents = self._conductor.residents.let_go(set(pipelines))
+        return [*(worker.name for worker in leaving), *residents]
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -175,7 +185,7 @@ class Scheduler:
                 if key.data is None:
                     self._drain_wake()
                 else:
-                    self._conductor.dispatcher.receive(key.data)
+                    self._conductor.receive(key.data)
 
     # --- waking up --------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.capture import NOTE, LogEntry
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
 from trunkline.jobs.datum_run import Context, DatumRun, Outcome
+from trunkline.jobs.residing import Port, Residence, left
 from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.segments import decode_segment
 from trunkline.model.pipelines import SecretUse
@@ -158,10 +159,40 @@ class _Worker:
                     with self._chunks.hold():
                         self._serve_lease(message)
                     self._chunks.let_go()
-                case "exit":
+                case "reside":
+                    self._reside(message)
+                    return
+                case "exit" | "leave":
                     return
                 case _:  # cancel and restart of what has ended
                     pass
+
+    def _reside(self, message: Message) -> None:
+        """Be the place of a process that stays; there is nothing else for this worker to do."""
+        residence = Residence(self._channel, Port(**message["port"]) if message["port"] else None)
+
+        def say_building(packages: tuple[str, ...]) -> None:
+            residence.send_log([_building(packages)])
+
+        words = ""
+        try:
+            context = self._contexts[(message["pipeline"], message["version"])]
+            with self._chunks.hold():
+                ready = self._with_packages(context, say_building, residence.to_end)
+                ready = with_secrets(ready, self._secrets, self._runner)
+            [planned] = decode_segment(message["datums"].encode("utf-8"))
+            reason, words = self._runner.stay(
+                replace(ready, env={**residence.variables, **ready.env}),
+                planned,
+                residence,
+                job=message["job"],
+                given=message["env"],
+            )
+        except Cancelled:
+            reason = "it was ended before it began"
+        except (TrunklineError, OSError) as error:
+            reason = str(error)
+        self._channel.send(left(residence.failure or reason, words))
 
     def _receive(self) -> Message:
         self.waits = True
@@ -208,7 +239,11 @@ class _Worker:
         """
         context = self._contexts[(message["pipeline"], message["version"])]
         try:
-            ready = self._with_packages(context, message)
+            ready = self._with_packages(
+                context,
+                lambda packages: self._say_building(message, packages),
+                lambda: self._look(lease),
+            )
             return with_secrets(ready, self._secrets, self._runner)
         except Cancelled:
             return None
@@ -216,7 +251,12 @@ class _Worker:
             self._channel.send({"type": "broken", "lease": lease, "reason": str(error)})
             return None
 
-    def _with_packages(self, context: Context, message: Message) -> Context:
+    def _with_packages(
+        self,
+        context: Context,
+        on_build: Callable[[tuple[str, ...]], None],
+        cancelled: Callable[[], bool],
+    ) -> Context:
         """The context with commands run in the Python environment that it asks for."""
         if not context.lock:
             return context
@@ -224,8 +264,8 @@ class _Worker:
             context,
             self._chunks,
             self._environments,
-            on_build=lambda packages: self._say_building(message, packages),
-            cancelled=lambda: self._look(int(message["lease"])),
+            on_build=on_build,
+            cancelled=cancelled,
         )
         if self._environment is not None:
             os.close(self._environment)
@@ -237,11 +277,8 @@ class _Worker:
         """Let who follows the log know what the first datum waits for."""
         first = next(iter(decode_segment(message["datums"].encode("utf-8"))))
         about = {"lease": message["lease"], "position": message["positions"][0]}
-        s = "" if len(packages) == 1 else "s"
-        text = f"building the Python environment, of {len(packages)} package{s}"
-        line = (to_microseconds(datetime.now(UTC)), NOTE, text)
         self._channel.send({"type": "started", **about, "key": first.key})
-        self._channel.send({"type": "log", **about, "lines": [line]})
+        self._channel.send({"type": "log", **about, "lines": [_building(packages)]})
 
     def _run_one(
         self,
@@ -322,3 +359,9 @@ class _Worker:
                 "outcomes": [outcome.as_message() for outcome in outcomes],
             }
         )
+
+
+def _building(packages: tuple[str, ...]) -> LogEntry:
+    s = "" if len(packages) == 1 else "s"
+    text = f"building the Python environment, of {len(packages)} package{s}"
+    return to_microseconds(datetime.now(UTC)), NOTE, text

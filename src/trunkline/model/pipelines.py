@@ -155,6 +155,17 @@ class Egress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A port that the code of a pipeline listens on, and where others reach it."""
+
+    internal_port: int  # for code that is not told one
+    external_port: int  # 0: the internal one
+    ip: str  # address of this machine that it is reached at
+    health_path: str  # of a URL that answers 2xx once the code can work; empty: it listens
+    health_timeout_s: float  # for an instance to get there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSpec:
     """A checked spec. `document` is the whole of it as accepted, in canonical snake case.
 
@@ -181,6 +192,13 @@ class PipelineSpec:
     limits: Resources
     document: dict[str, object]
     egress: Egress | None = None
+    service: Service | None = None
+    spout: bool = False  # the code runs by itself and writes to its repo; there is no input
+
+    @property
+    def resident(self) -> bool:
+        """Whether the code is a process that stays, rather than one run per datum."""
+        return self.spout or self.service is not None
 
     @property
     def secrets(self) -> tuple[SecretUse, ...]:
@@ -199,6 +217,19 @@ class PipelineDraft:
     spec: dict[str, object]
     code: str  # directory to upload as /code, as written; empty for none
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidentInfo:
+    """The process that stands for a service or a spout now."""
+
+    version: int  # of the pipeline
+    job: str  # whose input it sees; empty for a spout
+    commits: tuple[str, ...]  # that input
+    address: str  # where it is reached; empty for a spout that does not listen
+    healthy: bool
+    since: datetime  # when it began; once it is healthy, when it got so
+    restarts: int  # ends that nobody asked for, one after the other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +255,7 @@ class PipelineInfo:
     warnings: tuple[str, ...]
     packages: tuple[str, ...] = ()  # Python packages as they were locked, such as numpy==2.1.0
     alerts: tuple[str, ...] = ()  # what somebody should look at, a sentence each
+    resident: ResidentInfo | None = None  # of a service or a spout, while there is one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

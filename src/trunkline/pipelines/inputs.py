@@ -37,6 +37,7 @@ from trunkline.pipelines.nodes import Fault, Path
 from trunkline.pipelines.templates import compile_template
 from trunkline.versions import schedules
 
+NO_INPUT = UnionInput(members=())  # of a spout
 _EVERY_TICK = "/*"
 INPUTS_MAX = 256  # leaves of one spec's input
 
@@ -119,6 +120,8 @@ def shorthand(root: Input) -> str:
             return f"{root.repo}:{root.glob}"
         case CrossInput():
             return f"({' ⨯ '.join(shorthand(member) for member in root.members)})"
+        case UnionInput(members=()):
+            return ""
         case UnionInput():
             return f"({' ∪ '.join(shorthand(member) for member in root.members)})"
         case JoinInput():
@@ -131,8 +134,8 @@ def shorthand(root: Input) -> str:
 
 def idle_keys(document: Mapping[str, object]) -> list[str]:
     """What a canonical spec says of joins and groups where there is none, as sentences."""
-    root = document.get("input")
-    assert isinstance(root, dict), "a canonical spec has an input"
+    root = document.get("input") or {}
+    assert isinstance(root, dict), "a canonical spec has an input, or none at all"
     return list(dict.fromkeys(_idle(root, frozenset())))
 
 
@@ -155,8 +158,8 @@ def resolved_document(
 
     A branch without a commit (None, or absent) leaves its input as it is.
     """
-    root = document.get("input")
-    assert isinstance(root, dict), "a canonical spec has an input"
+    root = document.get("input") or {}
+    assert isinstance(root, dict), "a canonical spec has an input, or none at all"
     return {**document, "input": _resolved(root, commits)}
 
 

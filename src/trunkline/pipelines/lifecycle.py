@@ -191,6 +191,11 @@ def readers_of(tx: Transaction, repo: str) -> list[PipelineRecord]:
     ]
 
 
+def residents(tx: Transaction) -> list[PipelineRecord]:
+    """The newest versions of all pipelines that may be services or spouts, and perhaps others."""
+    return tables.newest_with_field(tx, "service", "spout")
+
+
 def versions_of(tx: Transaction, name: str, least: int = 1) -> list[PipelineRecord]:
     """The versions of a pipeline from `least` on, newest first; raises PipelineNotFound."""
     return tables.versions_of(tx, get(tx, name).name, least)

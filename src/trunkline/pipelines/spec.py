@@ -25,6 +25,7 @@ from trunkline.model.pipelines import (
     ERRORS_BRANCH,
     Batches,
     Egress,
+    Input,
     Parallelism,
     PipelineDraft,
     PipelineSpec,
@@ -33,6 +34,7 @@ from trunkline.model.pipelines import (
     Transform,
 )
 from trunkline.model.versions import DEFAULT_BRANCH, SPEC_REPO
+from trunkline.pipelines import residents
 from trunkline.pipelines.canonical import (
     Document,
     Places,
@@ -43,7 +45,7 @@ from trunkline.pipelines.canonical import (
     refused_fields,
     seconds,
 )
-from trunkline.pipelines.inputs import idle_keys, read_input
+from trunkline.pipelines.inputs import NO_INPUT, idle_keys, read_input
 from trunkline.pipelines.nodes import Fault, Node, Path, from_value, invalid_spec
 from trunkline.pipelines.source import check_size, read_documents
 
@@ -145,6 +147,7 @@ def _spec(node: Node, places: Places, project: str, *, stored: bool = False) -> 
         spec = _checked(document, project)
         if not stored:
             _check_egress(spec.document, spec.egress)
+            residents.check(spec)
         return spec
     except Fault as fault:
         # A missing field has no place of its own; its document has.
@@ -157,11 +160,8 @@ def _checked(document: Document, project: str) -> PipelineSpec:
     for path, field in refused_fields(document):
         raise Fault(f"{dotted(path)} is not supported yet ({field.meaning})", path=path)
     transform = _transform(document)
-    given = document.get("input")
-    if not given:
-        raise Fault("no input set: a spec needs an `input`, such as a pfs input with repo and glob")
-    root, completed = read_input(cast(Document, given), ("input",), pipeline=name)
-    document = {**document, "input": completed}
+    root, document = _input(document, pipeline=name)
+    service = residents.read_service(document)
     return PipelineSpec(
         name=name,
         description=_text(document, "description"),
@@ -176,19 +176,35 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         autoscaling=bool(document.get("autoscaling") or document.get("standby")),
         expected_s=_timeout(document, "maximum_expected_uptime"),
         idle_s=_timeout(document, "scale_down_threshold"),
-        reprocess_every_job=_reprocesses(document),
+        # Each job of a service needs an instance of its own.
+        reprocess_every_job=_reprocesses(document) or service is not None,
         quarantined_max=_quarantined_max(document),
         batches=_batches(document),
         requests=_requests(document),
         limits=_resources(document, "resource_limits"),
         document=document,
         egress=_egress(document),
+        service=service,
+        spout=residents.is_spout(document),
     )
 
 
 def _reprocesses(document: Document) -> bool:
     """Whether each job runs all datums; `no_skip` is what 1.x says for it."""
     return document.get("reprocess_spec") == "every_job" or bool(document.get("no_skip"))
+
+
+def _input(document: Document, *, pipeline: str) -> tuple[Input, Document]:
+    """The input, and the document with what that left out."""
+    given = document.get("input")
+    if residents.is_spout(document):
+        if given:
+            raise Fault(residents.spout_with_input(document), path=("input",))
+        return NO_INPUT, {name: value for name, value in document.items() if name != "input"}
+    if not given:
+        raise Fault("no input set: a spec needs an `input`, such as a pfs input with repo and glob")
+    root, completed = read_input(cast(Document, given), ("input",), pipeline=pipeline)
+    return root, {**document, "input": completed}
 
 
 def _egress(document: Document) -> Egress | None:

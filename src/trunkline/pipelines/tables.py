@@ -127,6 +127,16 @@ def newest_with_word(tx: Transaction, word: str) -> list[PipelineRecord]:
     return [_record(row) for row in rows]
 
 
+def newest_with_field(tx: Transaction, *fields: str) -> list[PipelineRecord]:
+    """The newest versions of pipelines whose spec has one of some fields, oldest first."""
+    has = " OR ".join(f"instr(v.spec, :{field}) > 0" for field in fields)
+    rows = tx.rows(
+        f"{_RECORD} WHERE v.version = p.version AND ({has}) ORDER BY p.number",
+        **{field: f'"{field}":' for field in fields},
+    )
+    return [_record(row) for row in rows]
+
+
 def versions_of(tx: Transaction, name: str, least: int = 1) -> list[PipelineRecord]:
     """The versions of a pipeline from `least` on, newest first."""
     rows = tx.rows(

@@ -37,6 +37,7 @@ class Command:
     memory_bytes: int | None = None  # of it and all that it starts
     cpu_cores: float | None = None  # of CPU time per time, where that can be limited
     terminal: bool = False  # it has that of this process (stdin) instead of pipes
+    grace_s: float = 0.0  # from SIGTERM to SIGKILL when it is cancelled; 0: SIGKILL at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,14 @@ def kill_group(leader: int) -> None:
         pass  # PermissionError: macOS says so of a group of dead processes
 
 
+def terminate_group(leader: int) -> None:
+    """SIGTERM the process group; nothing happens if it is gone."""
+    try:
+        os.killpg(leader, signal.SIGTERM)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
 def kill(pid: int) -> None:
     """SIGKILL one process, if it is still there and we may."""
     try:

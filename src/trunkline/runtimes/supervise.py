@@ -36,6 +36,10 @@ class Launched:
         if self.terminal is not None:
             self.terminal.tend(self.process.pid)
 
+    def ask_to_end(self) -> None:
+        """Let the command and what is in its group end by themselves."""
+        descendants.terminate_group(self.process.pid)
+
     def end(self) -> None:
         """Kill what is alive of it, and take what it still had to say."""
         self.bounds.ended(end_all(self.process, self.spare))
@@ -83,7 +87,12 @@ class Supervisor:
         streams = launched.streams
         try:
             watch = self.watch(launched, command)
-            stop = watch.until_end(streams, cancelled=cancelled, tick=_both(launched.tend, tick))
+            tend = _both(launched.tend, tick)
+            stop = watch.until_end(streams, cancelled=cancelled, tick=tend)
+            if stop is Stop.CANCELLED and command.grace_s:
+                launched.ask_to_end()
+                until = time.monotonic() + command.grace_s
+                watch.until_end(streams, cancelled=lambda: time.monotonic() >= until, tick=tend)
             launched.end()
         except BaseException:
             launched.end()

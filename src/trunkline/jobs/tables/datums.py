@@ -76,6 +76,12 @@ def insert_datum(tx: Transaction, datum: DatumRecord) -> bool:
     return changed == 1
 
 
+def delete_datum(tx: Transaction, job: int, position: int) -> None:
+    tx.execute(
+        "DELETE FROM datum WHERE job = :job AND position = :position", job=job, position=position
+    )
+
+
 def datums_ended_after(tx: Transaction, job: int, number: int) -> list[DatumRecord]:
     """At most 1000 outcomes of a job recorded after `number`, in the order of ending."""
     rows = tx.rows(
