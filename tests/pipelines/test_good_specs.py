@@ -329,9 +329,9 @@ def test_what_is_not_done_yet_beside_the_datums_is_kept_and_said(
 ) -> None:
     asked = {"scheduling_spec": {"priority_class_name": "high"}, "s3_out": True}
 
-    spec = spec_from_document(minimal | asked | {"incremental": True})
+    spec = spec_from_document(minimal | asked)
 
     assert spec.document.items() >= asked.items()
     assert draft(spec).warnings == (
-        "these fields are kept but do nothing yet: incremental, s3_out, scheduling_spec",
+        "these fields are kept but do nothing yet: s3_out, scheduling_spec",
     )

@@ -168,11 +168,12 @@ def test_everything_that_can_change_results_changes_the_salt(minimal: dict[str, 
         salts.add(salt(spec_from_document(document), code=""))
     empty = {"input": {"pfs": {"repo": "images", "glob": "/*", "empty_files": True}}}
     salts.add(salt(spec_from_document(minimal | empty), code=""))
+    salts.add(salt(spec_from_document(minimal | {"incremental": True}), code=""))
     salts.add(salt(spec_from_document(minimal), code="c"))
     salts.add(salt(spec_from_document(minimal), code="", nonce="c"))
     salts.add(salt(spec_from_document(minimal | {"salt": "c"}), code=""))
 
-    assert len(salts) == len(CHANGES) + 5
+    assert len(salts) == len(CHANGES) + 6
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,18 @@
 """What a pipeline brings along for its inputs: repos of ticks, branches that triggers move."""
 
 from trunkline.engine.change import Change
-from trunkline.errors import Conflict
+from trunkline.errors import Conflict, InvalidInput
 from trunkline.model.pipelines import PipelineSpec, PipelineState
-from trunkline.model.versions import spec_branch
+from trunkline.model.versions import BranchName, spec_branch
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.input_triggers import is_made
-from trunkline.pipelines.inputs import branches_of, cron_leaves, quiet_branches, trigger_leaves
+from trunkline.pipelines.inputs import (
+    branches_of,
+    cron_leaves,
+    quiet_branches,
+    read_branches,
+    trigger_leaves,
+)
 from trunkline.versions import branches, repos, trash
 
 
@@ -24,6 +30,32 @@ def make_cron_repos(change: Change, pipeline: PipelineSpec) -> list[str]:
             repos.create_repo(tx, leaf.repo, description=description, now=change.now)
             made.append(leaf.repo)
     return made
+
+
+def refuse_shared_provenance(change: Change, pipeline: PipelineSpec) -> None:
+    """Incremental pipelines can't have inputs of which one commit may change several."""
+    seen: dict[BranchName, BranchName] = {}  # what an input is made from -> the input
+    for read in read_branches(pipeline.input):
+        for source in _made_from(change, read):
+            if source in seen:
+                raise InvalidInput(
+                    f"pipeline '{pipeline.name}' can't be incremental: its inputs {seen[source]} "
+                    f"and {read} both have {source} in their provenance, so what is new in one "
+                    "goes with what the other had before; leave out `incremental`"
+                )
+            seen[source] = read
+
+
+def _made_from(change: Change, branch: BranchName) -> set[BranchName]:
+    """A branch with all that it is derived from, but for specs."""
+    found, waiting = {branch}, [branch]
+    while waiting:
+        name = waiting.pop()
+        for source in branches.branch_info(change.tx, name.repo, name.branch).provenance:
+            if source not in found and source != spec_branch(name.repo):
+                found.add(source)
+                waiting.append(source)
+    return found
 
 
 def set_triggers(change: Change, pipeline: PipelineSpec) -> None:

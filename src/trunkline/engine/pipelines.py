@@ -13,6 +13,7 @@ from trunkline.engine.pipeline_inputs import (
     drop_trigger_branches,
     follow_again,
     make_cron_repos,
+    refuse_shared_provenance,
     set_triggers,
 )
 from trunkline.engine.pipeline_versions import diff_pipeline, with_older
@@ -254,6 +255,8 @@ def create_pipeline(
     before = None if previous is None else lifecycle.spec_of(previous)
     made = make_cron_repos(change, pipeline)
     new_repo = _prepare_branches(change, pipeline, previous=before)
+    if pipeline.incremental:
+        refuse_shared_provenance(change, pipeline)
     specs = spec_branch(pipeline.name)
     head = branches.branch_head(tx, specs.repo, specs.branch)
     files, size = services.trees.totals(prepared.root)

@@ -16,6 +16,7 @@ from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs.capture import Capture, LogEntry
+from trunkline.jobs.increments import Before, Increment
 from trunkline.jobs.outputs import OutputRefused, collect
 from trunkline.jobs.redaction import NO_PATTERNS, Patterns, masked
 from trunkline.jobs.residing import Residence
@@ -34,6 +35,7 @@ from trunkline.store.chunks import ChunkId
 
 GRACE_S = 10.0  # from SIGTERM to SIGKILL, for a process that stays
 _LOG_CHUNK_BYTES = 1024 * 1024
+_DIRECTORY_FOR_ALL, _FILE_FOR_ALL = 0o777, 0o666
 _AHEAD_FILES_MAX = 1000  # inputs that are read before their datums' turn, small ones only
 _AHEAD_BYTES_MAX = 8 * 1024 * 1024
 
@@ -135,6 +137,7 @@ class DatumRun:
         self._shown: Given | None = None
         self._masks = NO_PATTERNS
         self._pipes = Pipes(self._content)
+        self._copied_bytes = 0  # to the datum, before its command began
         self.trees = trees
 
     def run(
@@ -148,10 +151,12 @@ class DatumRun:
         on_tick: Callable[[], None],
         on_log: Callable[[list[LogEntry]], None],
         cancelled: Callable[[], bool],
+        before: Before | None = None,
     ) -> Outcome | None:
         """Run a datum to its outcome: at most `context.tries` tries; None when cancelled.
 
-        Outputs of a success are added to `writer`, which the caller makes durable.
+        It goes on from what it was `before` where that can be. Outputs of a success are added to
+        `writer`, which the caller makes durable.
         """
         clock = _Clock()
         log = Capture(
@@ -162,10 +167,11 @@ class DatumRun:
             masks=self._masks,
         )
         state, reason, tried, size, files = DatumState.FAILED, "", 0, 0, 0
+        increment = self._increment(planned, before)
         while tried < context.tries and state is DatumState.FAILED:
             tried += 1
             try:
-                stage = self._materialise(context, planned, clock, lazy=context.lazy_inputs)
+                stage = self._materialise(context, planned, clock, context.lazy_inputs, increment)
                 report = self._command(context, planned, job, log, cancelled, clock)
                 if report.cancelled:
                     return None
@@ -189,7 +195,7 @@ class DatumRun:
             tries=tried,
             started=clock.began,
             finished=_now_us(),
-            downloaded_bytes=_copied_bytes(context, planned) + self._pipes.bytes_read,
+            downloaded_bytes=self._copied_bytes + self._pipes.bytes_read,
             uploaded_bytes=size,
             files=files,
             download_us=clock.spent["download"],
@@ -202,7 +208,7 @@ class DatumRun:
 
     def prepared(self, context: Context, planned: PlannedDatum, *, job: str) -> Command:
         """Stage a datum's inputs, none lazily; gives the command that `run` would run then."""
-        self._materialise(context, planned, _Clock(), lazy=())
+        self._materialise(context, planned, _Clock(), (), None)
         return self._as_command(context, context.cmd, context.stdin, planned, job)
 
     def read_ahead(self, context: Context, coming: Iterable[PlannedDatum]) -> None:
@@ -278,8 +284,18 @@ class DatumRun:
             self._masks = Patterns.of(given.values)
             self._shown = given
 
+    def _increment(self, planned: PlannedDatum, before: Before | None) -> Increment | None:
+        """How a datum goes on from what it was before, if it can."""
+        increment = None if before is None else Increment(self.trees, before)
+        return increment if increment is not None and increment.possible(planned) else None
+
     def _materialise(
-        self, context: Context, planned: PlannedDatum, clock: "_Clock", *, lazy: Collection[str]
+        self,
+        context: Context,
+        planned: PlannedDatum,
+        clock: "_Clock",
+        lazy: Collection[str],
+        increment: Increment | None,
     ) -> Path:
         with clock.measure("download"):
             code = self._code(context)
@@ -287,27 +303,49 @@ class DatumRun:
                 self._slot.set_code(code)
                 self._shown_code = code
             self._pipes = Pipes(self._content)
-            size = _copied_bytes(replace(context, lazy_inputs=tuple(lazy)), planned)
+            without = (*context.empty_inputs, *lazy)
+            size = sum(f.size_bytes for f in planned.datum.files if f.name not in without)
             stage = self._slot.stage(size, files=len(planned.datum.files))
+            self._copied_bytes = 0
+            if increment is not None:
+                self._show_output(increment, context.user)
             places = Places(planned.datum.files)
             for name, files in groupby(planned.datum.files, key=lambda file: file.name):
                 target = stage / name
                 if name in lazy:
                     for file in files:
-                        given = self._given(file, target, places)
+                        given = self._given(file, target, places, increment)
                         self._pipes.add(target, file.root, (row.path for row in given))
                     continue
                 rows: Iterator[FileRow] = chain.from_iterable(
-                    self._given(file, target, places) for file in files
+                    self._given(file, target, places, increment) for file in files
                 )
                 if name in context.empty_inputs:
                     rows = (replace(row, size_bytes=0, chunks=()) for row in rows)
-                self.trees.export(rows, target)  # many small files of a group at once
+                self._copied_bytes += self.trees.export(
+                    rows, target
+                )  # many small files of a group at once
         return stage
 
-    def _given(self, file: DatumFile, target: Path, places: Places) -> Iterator[FileRow]:
+    def _show_output(self, increment: Increment, user: str) -> None:
+        """Put what a datum wrote the last time into /pfs/out, for its command to change."""
+        out = self._slot.out
+        self._copied_bytes += self.trees.export(increment.output(), out)
+        if user:  # which may be another one than ours
+            for folder, _, files in os.walk(out):
+                os.chmod(folder, _DIRECTORY_FOR_ALL)
+                for name in files:
+                    os.chmod(os.path.join(folder, name), _FILE_FOR_ALL)
+
+    def _given(
+        self, file: DatumFile, target: Path, places: Places, increment: Increment | None
+    ) -> Iterator[FileRow]:
         """The files to write for what an input gave; a directory is made even if it has none."""
-        rows = places.claimed(file, self.trees.walk(RootId(file.root), file.path))
+        if increment is None:
+            given = self.trees.walk(RootId(file.root), file.path)
+        else:
+            given = increment.added(file)
+        rows = places.claimed(file, given)
         if file.type == FileType.DIR and file.path:
             (target / file.path).mkdir(parents=True, exist_ok=True)
         return rows
@@ -427,12 +465,6 @@ def _started(argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:
     place = env.get("VIRTUAL_ENV")
     python = os.path.join(place, "bin", "python") if place else sys.executable
     return (python, function.__file__, *argv[words:])
-
-
-def _copied_bytes(context: Context, planned: PlannedDatum) -> int:
-    """How much content a datum is given before it is read."""
-    without = context.uncopied_inputs
-    return sum(file.size_bytes for file in planned.datum.files if file.name not in without)
 
 
 def _shared_environment(context: Context, job: str) -> dict[str, str]:

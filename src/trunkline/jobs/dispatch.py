@@ -26,6 +26,7 @@ from trunkline.jobs.clocks import Clocks
 from trunkline.jobs.crew import Crew
 from trunkline.jobs.datum_run import Context
 from trunkline.jobs.health import Health, condition
+from trunkline.jobs.increments import befores, note_result
 from trunkline.jobs.leasing import make_lease
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.outcomes import (
@@ -62,6 +63,7 @@ class _Active:
     context: Context
     workers: int
     deadline: float | None  # seconds since 1970
+    increments: str  # the salt, where datums go on from their last results; else empty
     datum_s: float | None = None  # moving average
     crashes: Counter[int] = field(default_factory=Counter)  # by position
     writers: Writers = field(default_factory=Writers)
@@ -145,6 +147,7 @@ class Dispatcher:
             pipeline=pipeline,
             context=context_of(pipeline, record, self._config),
             workers=self._crew.size(pipeline),
+            increments=record.salt if _goes_on(pipeline) else "",
             deadline=began.timestamp() + pipeline.job_timeout_s if pipeline.job_timeout_s else None,
         )
         version = max(self._versions.get(job.pipeline, 0), job.version)
@@ -384,6 +387,10 @@ class Dispatcher:
             "positions": list(datums),
             "datums": encode_segment(list(datums.values())).decode("utf-8"),
         }
+        if active.increments:
+            message["before"] = befores(
+                self._database, self._trees, active.job.pipeline, active.increments, datums
+            )
         self._pool.send(worker, message)
         return True
 
@@ -520,6 +527,12 @@ class Dispatcher:
                 if record.state is DatumState.SUCCESS:
                     result = result_of(record, outcomes[record.position], output)
                     tables.insert_result(tx, result, job=number, now=self._clocks.now())
+                    if active is not None and active.increments:
+                        pipeline, at = active.job.pipeline, record.position
+                        planned = held.datums[at]
+                        note_result(
+                            tx, pipeline, active.increments, planned, job=number, position=at
+                        )
                 elif record.state is DatumState.RECOVERED:  # what it made before counts no more
                     tables.delete_result(tx, record.key)
             if fresh:
@@ -536,6 +549,10 @@ class Dispatcher:
                 old = active.datum_s
                 active.datum_s = spent if old is None else 0.8 * old + 0.2 * spent
         self._act(number, actions)
+
+
+def _goes_on(pipeline: PipelineSpec) -> bool:
+    return pipeline.incremental and not pipeline.reprocess_every_job
 
 
 def context_of(pipeline: PipelineSpec, record: PipelineRecord, config: Config) -> Context:

@@ -23,6 +23,7 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.capture import NOTE, LogEntry
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
 from trunkline.jobs.datum_run import Context, DatumRun, Outcome
+from trunkline.jobs.increments import Before
 from trunkline.jobs.residing import Port, Residence, left
 from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.segments import decode_segment
@@ -321,6 +322,7 @@ class _Worker:
                 on_tick=say_started,
                 on_log=send_log,
                 cancelled=lambda: self._look(lease, position),
+                before=Before.parse(message.get("before", {}).get(str(position))),
             )
             restart = (lease, position) in self._restart
             self._restart.discard((lease, position))

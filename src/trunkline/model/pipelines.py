@@ -185,6 +185,7 @@ class PipelineSpec:
     autoscaling: bool
     expected_s: float | None  # how long a job may run before somebody should look at it
     idle_s: float | None  # how long a worker without work stays; None: as the server says
+    incremental: bool  # a datum goes on from what it wrote the last time
     reprocess_every_job: bool
     quarantined_max: int  # datums of a job that may fail without failing it
     batches: Batches

@@ -4,9 +4,9 @@ The one place that decides it. Two hashes:
 
 * the **salt** of a pipeline version covers all that can change what its code computes: image, cmd,
   stdin, err_cmd, err_stdin, env, user, working_dir, accepted codes, the digest of `/code`, which
-  inputs are given as empty files, the spec's own `salt` and a nonce. Not parallelism, resources,
-  timeouts, tries, description, datum_batching; and not output_merge, which says how outputs are
-  put together, not what a datum's output is;
+  inputs are given as empty files, incremental, the spec's own `salt` and a nonce. Not parallelism,
+  resources, timeouts, tries, description, datum_batching; and not output_merge, which says how
+  outputs are put together, not what a datum's output is;
 * the **key** of a datum covers the pipeline's full name (so no two projects share results), per
   file its input's name, path, type and content digest, its keys in a join or group (the code is
   told them), and the salt; of a reference input, all but the digest. Not repo, branch, commit or
@@ -28,6 +28,7 @@ from trunkline.store.digests import Digest
 _SALT_PREFIX = b"trunkline salt 1\n"
 _KEY_PREFIX = b"trunkline datum 1\n"
 _MATCHED_KEY_PREFIX = b"trunkline datum 2\n"  # of datums with files that have keys of their own
+_PLACE_PREFIX = b"trunkline place 1\n"
 
 
 def salt(spec: PipelineSpec, *, code: str, packages: tuple[str, ...] = (), nonce: str = "") -> str:
@@ -76,6 +77,7 @@ def _single(spec: PipelineSpec, code: str, nonce: str) -> dict[str, str]:
         "user": spec.transform.user,
         "working_dir": spec.transform.working_dir,
         "code": code,
+        "incremental": "true" if spec.incremental else "",
         "salt": str(spec.document.get("salt") or ""),
         "nonce": nonce,
     }
@@ -94,6 +96,14 @@ def datum_key(pipeline: str, datum: Datum, salt: str) -> str:
         if matched:
             fields += [*_optional(file.join_on), *_optional(file.group_by)]
     return _digest(_MATCHED_KEY_PREFIX if matched else _KEY_PREFIX, fields)
+
+
+def datum_place(pipeline: str, datum: Datum, salt: str) -> str:
+    """What a datum has in common with the one that the same paths made, whatever they contained."""
+    fields = [pipeline, salt]
+    for file in sorted(datum.files, key=lambda file: (file.name, file.path)):
+        fields += [file.name, file.path, *_optional(file.join_on), *_optional(file.group_by)]
+    return _digest(_PLACE_PREFIX, fields)
 
 
 def _optional(key: str | None) -> tuple[str, str]:

@@ -86,6 +86,11 @@ def trigger_leaves(root: Input) -> list[tuple[BranchName, BranchTrigger]]:
     return list(found.items())
 
 
+def read_branches(root: Input) -> list[BranchName]:
+    """The branch that each pfs input reads; one that several read as often."""
+    return [BranchName(repo=leaf.repo, branch=leaf.branch) for leaf in _leaves(root)]
+
+
 def quiet_branches(root: Input) -> frozenset[BranchName]:
     """The branches whose commits start no job, whichever input reads them."""
     loud = {(leaf.repo, leaf.branch) for leaf in _leaves(root) if not leaf.quiet}

@@ -176,6 +176,7 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         autoscaling=bool(document.get("autoscaling") or document.get("standby")),
         expected_s=_timeout(document, "maximum_expected_uptime"),
         idle_s=_timeout(document, "scale_down_threshold"),
+        incremental=bool(document.get("incremental")),
         # Each job of a service needs an instance of its own.
         reprocess_every_job=_reprocesses(document) or service is not None,
         quarantined_max=_quarantined_max(document),

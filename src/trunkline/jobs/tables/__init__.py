@@ -4,6 +4,7 @@ The rest of the package says `tables.insert_job` and so on, whichever module of 
 """
 
 from trunkline.jobs.tables.datums import *
+from trunkline.jobs.tables.increments import *
 from trunkline.jobs.tables.leases import *
 from trunkline.jobs.tables.lifetime import *
 from trunkline.jobs.tables.notices import *

@@ -3,7 +3,7 @@
 Long lists are read in pages, each with the key of its last row to go on from.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -88,8 +88,9 @@ def forgettable_results(
     return [str(key) for (key,) in rows]
 
 
-def delete_results(tx: Transaction, keys: Iterable[str]) -> None:
-    tx.execute_many("DELETE FROM result WHERE key = :key", ({"key": key} for key in keys))
+def delete_results(tx: Transaction, keys: Collection[str]) -> None:
+    for table in ("result", "increment"):
+        tx.execute_many(f"DELETE FROM {table} WHERE key = :key", ({"key": key} for key in keys))
 
 
 def jobs_that_need_results(tx: Transaction) -> list[int]:

@@ -294,7 +294,7 @@ def numbers_of_jobs(tx: Transaction, pipeline: str) -> list[int]:
 
 
 def delete_everything(tx: Transaction) -> None:
-    for table in ("job_segment", "lease", "datum", "result", "job"):
+    for table in ("job_segment", "lease", "datum", "result", "increment", "job"):
         tx.execute(f"DELETE FROM {table}")
 
 
