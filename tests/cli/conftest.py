@@ -20,6 +20,7 @@ from trunkline.cli.main import main
 from trunkline.cli.session import Link, Session
 from trunkline.errors import TrunklineError, Unavailable
 from trunkline.model.admin import Damage, FsckReport, ServerStatus, ServerVersion
+from trunkline.model.defaults import AffectedPipeline, DefaultsChange, DefaultsInfo
 from trunkline.model.jobs import (
     JobInfo,
     JobState,
@@ -62,6 +63,8 @@ class Noun:
                 return self._stub.explained.get(operation, ())
             if self._name == "retention":
                 return _about_retention(operation, taken, arguments)
+            if self._name == "defaults":
+                return _about_defaults(operation, given=arguments)
             if self._name == "secrets":
                 return [_SECRET] if operation == "list_secrets" else _SECRET
             return self._stub.answer(operation, taken, arguments)
@@ -98,6 +101,21 @@ def _about_retention(operation: str, args: tuple[Any, ...], given: dict[str, Any
             deletions=(),
         )
     return [_rules(*args)] if operation == "list_retention" else _rules(*args)
+
+
+def _about_defaults(operation: str, given: dict[str, Any]) -> DefaultsInfo | DefaultsChange:
+    if operation == "inspect_defaults":
+        return DefaultsInfo(project=given["project"], spec={"datumTries": 7}, changed=NOW)
+    affected = (
+        AffectedPipeline(name="inference", fields=("datum_tries", "transform")),
+        AffectedPipeline(name="train", fields=(), problem="contradictory strategies"),
+    )
+    return DefaultsChange(
+        project=given["project"],
+        affected=affected,
+        regenerated=given.get("regenerate", False),
+        dry_run=given.get("dry_run", False),
+    )
 
 
 class StubOperations:

@@ -161,6 +161,7 @@ def pipeline(name: str, shorthand: str, age_s: float, **changes: Any) -> Pipelin
         "spec_commit": SPECS[0],
         "created": before(age_s),
         "spec": INFER_SPEC,
+        "user_spec": INFER_SPEC,
         "code": "c0de" * 16,
         "salt": "",
         "runtime": "process",

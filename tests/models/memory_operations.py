@@ -395,6 +395,7 @@ class MemoryPipelines(Part):
             spec_commit="",
             created=datetime.now(UTC),
             spec=spec,
+            user_spec=spec,
             code=code or "",
             salt="",
             runtime="process",

@@ -6,6 +6,7 @@ from trunkline.api.admin import Admin
 from trunkline.api.branches import Branches
 from trunkline.api.commits import Commits
 from trunkline.api.datums import Datums
+from trunkline.api.defaults import Defaults
 from trunkline.api.files import Files
 from trunkline.api.jobs import Jobs
 from trunkline.api.lineage import Lineage
@@ -29,6 +30,7 @@ NOUNS: dict[str, type] = {
     "commits": Commits,
     "files": Files,
     "pipelines": Pipelines,
+    "defaults": Defaults,
     "secrets": Secrets,
     "jobs": Jobs,
     "datums": Datums,
@@ -60,6 +62,8 @@ class Operations(Protocol):
     def files(self) -> Files: ...
     @property
     def pipelines(self) -> Pipelines: ...
+    @property
+    def defaults(self) -> Defaults: ...
     @property
     def secrets(self) -> Secrets: ...
     @property

@@ -26,7 +26,7 @@ _VOCABULARY = (
     *("trunkline.model.versions", "trunkline.model.differences", "trunkline.model.jobs"),
     *("trunkline.model.pipelines", "trunkline.model.admin", "trunkline.model.purges"),
     *("trunkline.model.retention", "trunkline.model.lineage", "trunkline.model.secrets"),
-    *("trunkline.model.runs", "trunkline.model.plans"),
+    *("trunkline.model.runs", "trunkline.model.plans", "trunkline.model.defaults"),
 )
 
 

@@ -38,6 +38,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
             *("start", "stop", "rerun", "delete"),
         ),
     ),
+    "defaults": ("defaults", ("create", "update", "inspect", "delete")),
     "secret": ("secrets", ("create", "update", "inspect", "list", "delete")),
     "job": ("jobs", ("inspect", "list", "wait", "flush", "stop", "delete")),
     "run": ("runs", ("inspect", "list", "wait", "stop")),
@@ -67,7 +68,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "purge",
         "purged",
     ),
-    "Work": ("pipeline", "secret", "cron", "job", "run", "datum", "worker"),
+    "Work": ("pipeline", "defaults", "secret", "cron", "job", "run", "datum", "worker"),
     "Addresses of servers": ("context",),
 }
 

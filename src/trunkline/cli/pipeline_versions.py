@@ -41,7 +41,7 @@ def edit_pipeline(pipeline: str, editor: str | None, file: str | None, reprocess
     What can't be used is kept in a file, whose name is told.
     """
     info = operations().pipelines.inspect_pipeline(full_name(pipeline))
-    before = to_json(info.spec)
+    before = to_json(info.user_spec)
     text = before if file is None else read_document(file, bytes_max=_TEXT_BYTES_MAX)
     draft = _Draft(bare_name(info.name), text.rstrip("\n") + "\n")
     try:

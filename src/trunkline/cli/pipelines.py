@@ -305,7 +305,7 @@ def extract_pipeline(pipeline: str | None, everything: bool) -> None:
 
 def _write_specs(pipelines: Sequence[PipelineInfo]) -> None:
     for pipeline in pipelines:
-        write(to_json(pipeline.spec))
+        write(to_json(pipeline.user_spec))
 
 
 @command(examples=["rerun pipeline inference", "rerun pipeline inference --reprocess"])

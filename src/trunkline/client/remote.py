@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trunkline.api.changes import FileChange
     from trunkline.api.commits import Commits
     from trunkline.api.datums import Datums
+    from trunkline.api.defaults import Defaults
     from trunkline.api.files import Files
     from trunkline.api.jobs import Jobs
     from trunkline.api.lineage import Lineage
@@ -97,6 +98,10 @@ class RemoteClient:
     @functools.cached_property
     def pipelines(self) -> Pipelines:
         return cast("Pipelines", self._noun("pipelines"))
+
+    @functools.cached_property
+    def defaults(self) -> Defaults:
+        return cast("Defaults", self._noun("defaults"))
 
     @functools.cached_property
     def secrets(self) -> Secrets:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trunkline.api.branches import Branches
     from trunkline.api.commits import Commits
     from trunkline.api.datums import Datums
+    from trunkline.api.defaults import Defaults
     from trunkline.api.files import Files
     from trunkline.api.jobs import Jobs
     from trunkline.api.lineage import Lineage
@@ -87,6 +88,10 @@ class Connection:
     @property
     def pipelines(self) -> Pipelines:
         return self._client.pipelines
+
+    @property
+    def defaults(self) -> Defaults:
+        return self._client.defaults
 
     @property
     def secrets(self) -> Secrets:

@@ -20,7 +20,9 @@ from trunkline.model.versions import BranchInfo, BranchName, CommitInfo, Origin
 if TYPE_CHECKING:
     from trunkline.api.changes import FileChange
 
-_NEVER = frozenset({"delete_all", "delete_project", "start_pipeline", "stop_pipeline"})
+_NEVER = frozenset(
+    {"delete_all", "delete_project", "start_pipeline", "stop_pipeline", "set_defaults"}
+)
 
 
 def queued(operations: Operations, transaction: str) -> Operations:
@@ -138,6 +140,7 @@ def waiting_pipeline(spec: dict[str, Any], reason: str) -> PipelineInfo:
         spec_commit="",
         created=datetime.now(UTC),
         spec=spec,
+        user_spec=spec,
         code="",
         salt="",
         runtime="",

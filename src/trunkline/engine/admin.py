@@ -67,6 +67,7 @@ class EngineAdmin:
             for project in projects.list_projects(tx):
                 if project.name != DEFAULT_PROJECT:
                     projects.delete_project(tx, project.name)
+            lifecycle.delete_all_defaults(tx)
             trash.forget_everything(tx)
             purges.forget_everything(tx)
 

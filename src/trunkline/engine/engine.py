@@ -19,6 +19,7 @@ from trunkline.engine.collector import Collector
 from trunkline.engine.commits import EngineCommits
 from trunkline.engine.crons import CronTicks
 from trunkline.engine.datums import EngineDatums
+from trunkline.engine.defaults import EngineDefaults
 from trunkline.engine.files import EngineFiles
 from trunkline.engine.jobs import EngineJobs
 from trunkline.engine.lineage import EngineLineage
@@ -101,6 +102,7 @@ class Engine:
         self.commits = EngineCommits(self._services)
         self.files = EngineFiles(self._services)
         self.pipelines = EnginePipelines(self._services)
+        self.defaults = EngineDefaults(self._services)
         self.secrets = EngineSecrets(self._services)
         self.jobs = EngineJobs(self._services)
         self.datums = EngineDatums(self._services)

@@ -39,10 +39,11 @@ from trunkline.model.pipelines import (
 from trunkline.model.versions import BranchName, DeletedInfo, RunInfo, spec_branch
 from trunkline.pipelines import crons, lifecycle
 from trunkline.pipelines.datums import Head
+from trunkline.pipelines.defaults import Defaults
 from trunkline.pipelines.inputs import branches_of
 from trunkline.pipelines.liveness import has_code
 from trunkline.pipelines.requirements import Lock
-from trunkline.pipelines.spec import draft, read_specs, spec_from_document
+from trunkline.pipelines.spec import draft, read_given, spec_from_document
 from trunkline.versions import branches, commits, provenance, repos, trash
 from trunkline.versions.liveness import require_file_set
 
@@ -60,8 +61,10 @@ class EnginePipelines:
         self, text: str, *, source: str = "spec", project: str = "default"
     ) -> list[PipelineDraft]:
         most = self._services.config.spec_bytes_max
-        specs = read_specs(text, source=source, bytes_max=most, project=project)
-        return [draft(spec) for spec in specs]
+        with self._services.database.read() as tx:
+            defaults = lifecycle.defaults(tx)
+        found = read_given(text, source=source, bytes_max=most, project=project, defaults=defaults)
+        return [draft(spec, given) for given, spec in found]
 
     def create_pipeline(
         self,
@@ -131,6 +134,8 @@ class EnginePipelines:
             spec = commits.resolve(tx, spec_branch(name).repo, record.spec_commit)
             prepared = Prepared(
                 pipeline=lifecycle.spec_of(record),
+                given=record.user_spec,
+                defaults=None,
                 code=record.code,
                 packages=lifecycle.Packages(names=record.packages, lock=record.lock),
                 root=RootId(spec.root),
@@ -196,6 +201,8 @@ class Prepared:
     """A checked pipeline, and the tree of its spec commit."""
 
     pipeline: PipelineSpec
+    given: dict[str, object]  # its spec without defaults
+    defaults: Defaults | None  # that it was checked with; None where it keeps those it had
     code: str
     packages: lifecycle.Packages
     root: RootId
@@ -209,13 +216,18 @@ def prepare(
     renew_packages: bool = False,
     alone: bool = True,
     store: bool = True,
+    defaults: Defaults | None = None,
 ) -> Prepared:
     """Check a pipeline as far as that goes without changing anything, and store its spec.
 
     Others wait for what is not prepared `alone`, so it may not take long. Without `store` the
-    spec's tree is not made (the root is that of an empty one).
+    spec's tree is not made (the root is that of an empty one). `defaults` are those in force unless
+    they are said.
     """
-    pipeline = spec_from_document(spec)
+    if defaults is None:
+        with services.database.read() as tx:
+            defaults = lifecycle.defaults(tx)
+    pipeline = spec_from_document(spec, defaults=defaults)
     if never := Budget(machine_of(services.config)).never(pipeline.requests):
         raise InvalidInput(f"pipeline '{pipeline.name}' can't run here: {never}")
     _check_size(services, pipeline)
@@ -230,7 +242,14 @@ def prepare(
         chunk = services.chunks.put(lock.text().encode("utf-8")) if store else ""
         packages = lifecycle.Packages(names=lock.packages, lock=chunk)
         services.chunks.flush()
-    return Prepared(pipeline=pipeline, code=code or "", packages=packages, root=root)
+    return Prepared(
+        pipeline=pipeline,
+        given=spec,
+        defaults=defaults,
+        code=code or "",
+        packages=packages,
+        root=root,
+    )
 
 
 def create_pipeline(
@@ -242,6 +261,10 @@ def create_pipeline(
     one change, the first has its spec in the run of the change, the others in runs of their own.
     """
     tx, pipeline, services = change.tx, prepared.pipeline, change.services
+    if prepared.defaults is not None and prepared.defaults != lifecycle.defaults(tx):
+        raise Conflict(
+            f"the defaults of specs changed while pipeline '{pipeline.name}' was checked; try again"
+        )
     previous = lifecycle.get(tx, pipeline.name) if update else None
     salt = lifecycle.choose_salt(
         previous,
@@ -282,6 +305,7 @@ def create_pipeline(
         salt=salt,
         spec_commit=started.commit.id,
         now=change.now,
+        given=prepared.given,
         packages=prepared.packages,
     )
     crons.follow(tx, pipeline, owned=made, now=change.now)

@@ -51,4 +51,5 @@ class EngineProjects:
                     begin_deletion(change, "repo", repo_name, how=f"delete project {name}"),
                     repo_name,
                 )
+            lifecycle.set_defaults(tx, name, {}, now=change.now)
             projects.delete_project(tx, name)

@@ -246,7 +246,8 @@ class PipelineInfo:
     output_branch: str
     spec_commit: str
     created: datetime
-    spec: dict[str, object]  # canonical
+    spec: dict[str, object]  # canonical, with all defaults
+    user_spec: dict[str, object]  # as it was given
     code: str
     salt: str
     runtime: str  # where its code runs: process

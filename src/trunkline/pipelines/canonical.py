@@ -105,7 +105,7 @@ def _message(node: Node, name: str, path: Path, places: Places) -> Document:
         field = known.get(entry.key)
         if field is None:
             raise Fault(_unknown(entry.key, name, path), at=entry.at)
-        if isinstance(entry.value, Scalar) and entry.value.kind is Kind.NULL:
+        if _is_null(entry.value):
             continue
         if field.name in found:
             raise Fault(f"field {shown(entry.key)} is given twice, in two spellings", at=entry.at)
@@ -132,6 +132,7 @@ def _value(node: Node, wanted: Type, path: Path, places: Places) -> object:
             return {
                 entry.key: _value(entry.value, Text(), (*path, entry.key), places)
                 for entry in node.entries
+                if not _is_null(entry.value)
             }
         case Either():
             if isinstance(node, MapNode):
@@ -139,6 +140,10 @@ def _value(node: Node, wanted: Type, path: Path, places: Places) -> object:
             return _value(node, wanted.plain, path, places)
         case _:
             return _plain(node, wanted, path)
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.kind is Kind.NULL
 
 
 def _noted(path: Path, at: int | None, places: Places) -> Path:

@@ -12,7 +12,8 @@ from trunkline.db.database import Transaction
 from trunkline.errors import AlreadyExists, Conflict, InvalidInput, NotFound, PipelineNotFound
 from trunkline.model.names import bare_name, check_full_name, project_of
 from trunkline.model.pipelines import PipelineInfo, PipelineSpec, PipelineState
-from trunkline.pipelines import cron_tables, identity, tables
+from trunkline.pipelines import cron_tables, default_tables, identity, tables
+from trunkline.pipelines.defaults import Defaults
 from trunkline.pipelines.inputs import branches_of, shorthand
 from trunkline.pipelines.spec import spec_from_document, warnings, worker_count
 from trunkline.pipelines.tables import PipelineRecord as PipelineRecord
@@ -37,6 +38,7 @@ class Packages:
 
 
 NO_PACKAGES = Packages()
+_CLUSTER = ""  # whose defaults are those of all projects
 
 
 def insert_version(
@@ -48,11 +50,13 @@ def insert_version(
     salt: Salt,
     spec_commit: str,
     now: datetime,
+    given: dict[str, object] | None = None,
     packages: Packages = NO_PACKAGES,
 ) -> PipelineRecord:
     """Record a new pipeline, or (with `update`) a new version of an existing one.
 
-    A stopped pipeline stays stopped when it is updated. Raises AlreadyExists, PipelineNotFound.
+    `given` is the spec as its user gave it, if that is not all of it. A stopped pipeline stays
+    stopped when it is updated. Raises AlreadyExists, PipelineNotFound.
     """
     existing = tables.find(tx, spec.name, None)
     if existing is None:
@@ -71,6 +75,7 @@ def insert_version(
         tx,
         spec.name,
         spec=spec.document,
+        user_spec=spec.document if given is None else given,
         code=code,
         salt=salt.value,
         nonce=salt.nonce,
@@ -250,6 +255,35 @@ def put_back(tx: Transaction, entry: int) -> str | None:
     return name
 
 
+def defaults(tx: Transaction) -> Defaults:
+    """The defaults of specs that are in force."""
+    found = default_tables.all_defaults(tx)
+    return Defaults(cluster=found.pop(_CLUSTER, {}), projects=found)
+
+
+def defaults_of(tx: Transaction, project: str | None) -> tuple[dict[str, object], datetime] | None:
+    """The defaults of a project (None: of all) and when they were set; raises ProjectNotFound."""
+    if project is not None:
+        require_project(tx, project)
+    return default_tables.find_defaults(tx, project or _CLUSTER)
+
+
+def set_defaults(
+    tx: Transaction, project: str | None, spec: dict[str, object], *, now: datetime
+) -> None:
+    """Set the defaults of a project (None: of all); pipelines stay as they are.
+
+    Raises ProjectNotFound.
+    """
+    if project is not None:
+        require_project(tx, project)
+    default_tables.put_defaults(tx, project or _CLUSTER, spec, now)
+
+
+def delete_all_defaults(tx: Transaction) -> None:
+    default_tables.delete_all_defaults(tx)
+
+
 def spec_of(record: PipelineRecord) -> PipelineSpec:
     """The checked spec of a recorded version."""
     return spec_from_document(record.spec, stored=True)
@@ -279,6 +313,7 @@ def to_info(
         spec_commit=record.spec_commit,
         created=record.created,
         spec=record.spec,
+        user_spec=record.user_spec,
         code=record.code,
         salt=record.salt,
         runtime=runtime,

@@ -138,6 +138,26 @@ def _entries(value: Mapping[object, object], budget: Budget, depth: int) -> tupl
     return tuple(entries)
 
 
+def to_value(node: Node) -> object:
+    """The plain value of a tree, whose numbers are ones that a spec may have."""
+    match node:
+        case MapNode():
+            return {entry.key: to_value(entry.value) for entry in node.entries}
+        case ListNode():
+            return [to_value(item) for item in node.items]
+        case Scalar(kind=Kind.NULL):
+            return None
+        case Scalar(kind=Kind.BOOLEAN):
+            return node.text.lower() == "true"
+        case Scalar(kind=Kind.NUMBER):
+            try:
+                return int(node.text)
+            except ValueError:
+                return float(node.text)
+        case _:
+            return node.text
+
+
 def invalid_spec(source: str, text: str, problem: str, at: int | None) -> InvalidSpec:
     """The error for a problem at an offset of the text: one sentence, three lines and a caret."""
     if at is None:

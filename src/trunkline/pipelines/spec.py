@@ -20,6 +20,7 @@ from trunkline.model.names import (
     check_name,
     check_project,
     full_name,
+    project_of,
 )
 from trunkline.model.pipelines import (
     ERRORS_BRANCH,
@@ -45,8 +46,20 @@ from trunkline.pipelines.canonical import (
     refused_fields,
     seconds,
 )
+from trunkline.pipelines.defaults import NO_DEFAULTS, NOT_DEFAULTS, SAMPLE, Defaults, overlaid
+from trunkline.pipelines.fields import spellings
 from trunkline.pipelines.inputs import NO_INPUT, idle_keys, read_input
-from trunkline.pipelines.nodes import Fault, Node, Path, from_value, invalid_spec
+from trunkline.pipelines.nodes import (
+    Fault,
+    Kind,
+    MapNode,
+    Node,
+    Path,
+    Scalar,
+    from_value,
+    invalid_spec,
+    to_value,
+)
 from trunkline.pipelines.source import check_size, read_documents
 
 DATUM_TRIES = 3
@@ -56,11 +69,29 @@ COMMAND_BYTES_MAX = 128 * 1024  # of one argument or variable; Linux refuses lon
 
 
 def read_specs(
-    text: str, *, source: str, bytes_max: int, project: str = DEFAULT_PROJECT
+    text: str,
+    *,
+    source: str,
+    bytes_max: int,
+    project: str = DEFAULT_PROJECT,
 ) -> list[PipelineSpec]:
-    """The specs in a text, in order; `source` names the text in sentences and may tell its format.
+    """The specs in a text, as they are without any defaults; see `read_given`."""
+    found = read_given(text, source=source, bytes_max=bytes_max, project=project)
+    return [spec for _, spec in found]
 
-    `project` is the one of pipelines that name none.
+
+def read_given(
+    text: str,
+    *,
+    source: str,
+    bytes_max: int,
+    project: str = DEFAULT_PROJECT,
+    defaults: Defaults = NO_DEFAULTS,
+) -> list[tuple[Document, PipelineSpec]]:
+    """The specs in a text, in order: each as it is given, and with the defaults.
+
+    `source` names the text in sentences and may tell its format; `project` is the one of pipelines
+    that name none.
 
     Raises InvalidSpec, and nothing else whatever the text: with file, line, what is wrong, three
     lines of the text and a caret.
@@ -68,32 +99,78 @@ def read_specs(
     text = check_size(text, source=source, bytes_max=bytes_max)
     places: Places = {}
     try:
-        specs: list[PipelineSpec] = []
+        specs: list[tuple[Document, PipelineSpec]] = []
         for node in read_documents(text, source=source):
             places.clear()
-            specs.append(_spec(node, places, project))
+            spec = _spec(node, places, project, defaults=defaults)
+            specs.append((_given(node, spec), spec))
         return specs
     except Fault as fault:
         at = fault.at if fault.at is not None else _place(fault.path, places)
         raise invalid_spec(source, text, fault.problem, at) from None
 
 
-def spec_from_document(document: Mapping[str, object], *, stored: bool = False) -> PipelineSpec:
+def read_defaults(text: str, *, source: str, bytes_max: int) -> Document:
+    """The defaults in a text, as they are given, bare or as `createPipelineRequest`.
+
+    Raises InvalidSpec as `read_specs` does, for fields that can't have a default too.
+    """
+    text = check_size(text, source=source, bytes_max=bytes_max)
+    places: Places = {}
+    try:
+        nodes = list(read_documents(text, source=source))
+        if len(nodes) > 1:
+            raise Fault("defaults are one document", at=nodes[1].at)
+        node = _bare_defaults(nodes[0])
+        sample = overlaid(from_value(SAMPLE), node)
+        _spec(sample, places, DEFAULT_PROJECT)
+        return cast(Document, to_value(node))
+    except Fault as fault:
+        at = fault.at if fault.at is not None else _place(fault.path, places)
+        raise invalid_spec(source, text, fault.problem, at) from None
+
+
+def _bare_defaults(node: Node) -> MapNode:
+    if isinstance(node, MapNode) and len(node.entries) == 1:
+        [only] = node.entries
+        if only.key in ("create_pipeline_request", "createPipelineRequest"):
+            node = only.value
+    if not isinstance(node, MapNode):
+        raise Fault("defaults must be an object with fields of a spec", at=node.at)
+    for entry in node.entries:
+        field = spellings("spec").get(entry.key)
+        if field is not None and field.name in NOT_DEFAULTS:
+            reason = NOT_DEFAULTS[field.name]
+            raise Fault(f"{shown(entry.key)} can't have a default: {reason}", at=entry.at)
+        if entry.key == "transform" and isinstance(entry.value, MapNode):
+            for inner in entry.value.entries:
+                if inner.key == "code":
+                    raise Fault(
+                        "'transform.code' can't have a default: it is a directory beside a spec",
+                        at=inner.at,
+                    )
+    return node
+
+
+def spec_from_document(
+    document: Mapping[str, object], *, stored: bool = False, defaults: Defaults = NO_DEFAULTS
+) -> PipelineSpec:
     """The spec that a plain document says; raises InvalidSpec naming the field.
 
     `stored`: what was accepted once, by this release or an older one.
     """
     try:
-        return _spec(from_value(document), {}, DEFAULT_PROJECT, stored=stored)
+        node = from_value(document)
+        return _spec(node, {}, DEFAULT_PROJECT, stored=stored, defaults=defaults)
     except Fault as fault:
         raise InvalidSpec(f"pipeline spec: {fault.problem}") from None
 
 
-def draft(spec: PipelineSpec) -> PipelineDraft:
-    """The spec as `validate` reports it."""
+def draft(spec: PipelineSpec, given: Document | None = None) -> PipelineDraft:
+    """The spec as `validate` reports it; `given` is it without the defaults."""
     return PipelineDraft(
         name=spec.name,
-        spec=spec.document,
+        spec=spec.document if given is None else given,
         code=spec.transform.code,
         warnings=warnings(spec),
     )
@@ -141,8 +218,15 @@ def _place(path: Path, places: Places) -> int | None:
     return None
 
 
-def _spec(node: Node, places: Places, project: str, *, stored: bool = False) -> PipelineSpec:
-    document = canonical(node, places)
+def _spec(
+    node: Node,
+    places: Places,
+    project: str,
+    *,
+    stored: bool = False,
+    defaults: Defaults = NO_DEFAULTS,
+) -> PipelineSpec:
+    document = canonical(defaults.under(node, _named_project(node) or project), places)
     try:
         spec = _checked(document, project)
         if not stored:
@@ -153,6 +237,28 @@ def _spec(node: Node, places: Places, project: str, *, stored: bool = False) -> 
         # A missing field has no place of its own; its document has.
         at = fault.at if fault.at is not None else _place(fault.path, places)
         raise Fault(fault.problem, at=node.at if at is None else at) from None
+
+
+def _named_project(node: Node) -> str:
+    """The project that a spec names, as far as that can be told before it is checked."""
+    for key in ("pipeline", "project", "name"):
+        if not isinstance(node, MapNode):
+            return ""
+        found = [entry.value for entry in node.entries if entry.key == key]
+        if not found:
+            return ""
+        node = found[0]
+    return node.text if isinstance(node, Scalar) and node.kind is Kind.STRING else ""
+
+
+def _given(node: Node, spec: PipelineSpec) -> Document:
+    """A spec that was accepted, as it is given, but for its project, which a command may say."""
+    given = cast(Document, to_value(node))
+    project = project_of(spec.name)
+    if project != DEFAULT_PROJECT:
+        named = cast(Document, given["pipeline"])
+        given["pipeline"] = {**named, "project": {"name": project}}
+    return given
 
 
 def _checked(document: Document, project: str) -> PipelineSpec:

@@ -23,7 +23,8 @@ class PipelineRecord:
     version: int
     newest: int  # version of the pipeline; `version` is this one unless an older one was asked for
     state: PipelineState
-    spec: dict[str, object]  # canonical document
+    spec: dict[str, object]  # canonical document, with the defaults of its time
+    user_spec: dict[str, object]  # as it was given
     code: str  # root of the file set at /code, or empty
     lock: str  # chunk of the lock of its Python packages, or empty
     packages: tuple[str, ...]  # of the lock
@@ -39,7 +40,7 @@ class PipelineRecord:
 
 _RECORD = (
     "SELECT p.name, v.version, p.version, p.state, v.spec, v.code, v.salt, v.nonce, "
-    "v.spec_commit, v.created_us, v.lock, v.packages "
+    "v.spec_commit, v.created_us, v.lock, v.packages, v.user_spec "
     "FROM pipeline p JOIN pipeline_version v ON v.pipeline = p.number "
 )
 
@@ -61,6 +62,7 @@ def add_version(
     name: str,
     *,
     spec: dict[str, object],
+    user_spec: dict[str, object],
     code: str,
     salt: str,
     nonce: str,
@@ -79,13 +81,15 @@ def add_version(
     )
     tx.execute(
         "INSERT INTO pipeline_version "
-        "(pipeline, version, spec, code, salt, nonce, lock, packages, spec_commit, created_us) "
-        "SELECT number, version, :spec, :code, :salt, :nonce, :lock, :packages, :spec_commit, "
-        ":created_us "
+        "(pipeline, version, spec, user_spec, code, salt, nonce, lock, packages, spec_commit, "
+        "created_us) "
+        "SELECT number, version, :spec, :user_spec, :code, :salt, :nonce, :lock, :packages, "
+        ":spec_commit, :created_us "
         "FROM pipeline WHERE project = :project AND name = :name",
         project=project_of(name),
         name=name,
-        spec=json.dumps(spec, ensure_ascii=False, separators=(",", ":")),
+        spec=_as_json(spec),
+        user_spec="" if user_spec == spec else _as_json(user_spec),
         code=code,
         salt=salt,
         nonce=nonce,
@@ -194,6 +198,7 @@ KEPT_COLUMNS: dict[str, tuple[str, ...]] = {
     "pipeline_version": (
         *("version", "spec", "code", "salt", "nonce", "spec_commit", "created_us"),
         *("lock", "packages"),  # not in rows that were kept before there were locks
+        "user_spec",  # nor this before there were defaults
     ),
 }
 
@@ -243,7 +248,7 @@ def put_rows(
         f"INSERT INTO pipeline_version (pipeline, {', '.join(columns)}) SELECT number, "
         f"{', '.join(':' + column for column in columns)} FROM pipeline WHERE name = :_name",
         [
-            {"_name": name_in_row(pipeline), "lock": "", "packages": ""}
+            {"_name": name_in_row(pipeline), "lock": "", "packages": "", "user_spec": ""}
             | dict(zip(columns, version, strict=False))
             for version in versions
         ],
@@ -271,6 +276,10 @@ def newest_locks(tx: Transaction) -> list[str]:
     return [str(lock) for (lock,) in rows]
 
 
+def _as_json(document: dict[str, object]) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
 def _next_change(tx: Transaction) -> int:
     row = tx.row("SELECT COALESCE(MAX(changed), 0) + 1 FROM pipeline")
     assert row is not None, "an aggregate always has a row"
@@ -279,13 +288,15 @@ def _next_change(tx: Transaction) -> int:
 
 def _record(row: Row) -> PipelineRecord:
     name, version, newest, state, spec, code, salt, nonce, *rest = row
-    spec_commit, created_us, lock, packages = rest
+    spec_commit, created_us, lock, packages, user_spec = rest
+    document = json.loads(spec)
     return PipelineRecord(
         name=name,
         version=version,
         newest=newest,
         state=PipelineState(state),
-        spec=json.loads(spec),
+        spec=document,
+        user_spec=json.loads(user_spec) if user_spec else document,
         code=code,
         lock=lock,
         packages=tuple(packages.splitlines()),
