@@ -492,7 +492,10 @@ def test_no_malformed_body_hides_a_request(engine: MemoryServer, data: st.DataOb
 
     assert came.count(b"HTTP/1.1 200 ") <= 1
     if b"HTTP/1.1 200 " in came:
-        assert b"".join(engine.operations.files.read_file("r", "master", path)) in body
+        # A byte may have changed inside of a piece: what was stored is all from what was sent.
+        rest = iter(blob)
+        stored = b"".join(engine.operations.files.read_file("r", "master", path))
+        assert all(byte in rest for byte in stored)
     elif came:
         with pytest.raises(TrunklineError):
             b"".join(engine.operations.files.read_file("r", "master", path))
