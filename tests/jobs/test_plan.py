@@ -115,6 +115,7 @@ def test_a_segment_reads_back_as_it_was_written(rows: list[tuple]) -> None:
 
     data = encode_segment(planned)
     assert decode_segment(data) == planned
+    assert decode_segment(data, only_fresh=True) == [one for one in planned if one.fresh]
     assert keys_of_segment(data) == [one.key for one in planned]
     if planned:
         assert first_path(data) == planned[0].datum.files[0].path

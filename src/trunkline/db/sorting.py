@@ -53,6 +53,16 @@ class SortedRows:
             for key, parts in groupby(counted, key=lambda row: str(row[0])):
                 yield key, {int(part): int(count) for _, part, count in parts}
 
+    def singles(self) -> Iterator[tuple[str, dict[int, str | None]]]:
+        """Each key, with the value of each of its parts that has one row, and None for others."""
+        with translated(_PLACE):
+            counted = self._connection.execute(
+                "SELECT key, part, COUNT(*), value FROM sorted"
+                " GROUP BY key, part ORDER BY key, part"
+            )
+            for key, parts in groupby(counted, key=lambda row: str(row[0])):
+                yield key, {int(p): value if count == 1 else None for _, p, count, value in parts}
+
     def values(self, key: str, part: int) -> Iterator[str]:
         """The values of a part of a key, as they came."""
         with translated(_PLACE):

@@ -112,10 +112,12 @@ def _sizes_to_come(database: Database, trees: Trees, number: int) -> Iterator[in
 
 
 def _decoded(segment: bytes) -> list[PlannedDatum]:
-    """The datums of a segment: a job's leases go through one after the other."""
-    return _kept(segment) if len(segment) <= _KEPT_BYTES_MAX else decode_segment(segment)
+    """The datums of a segment to process: a job's leases go through one after the other."""
+    if len(segment) <= _KEPT_BYTES_MAX:
+        return _kept(segment)
+    return decode_segment(segment, only_fresh=True)
 
 
 @lru_cache(maxsize=4)
 def _kept(segment: bytes) -> list[PlannedDatum]:
-    return decode_segment(segment)
+    return decode_segment(segment, only_fresh=True)

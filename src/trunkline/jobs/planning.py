@@ -105,7 +105,6 @@ def planned_segments(
 
     Nothing is recorded. Raises TooManyDatums.
     """
-    check_count(pipeline, heads, trees, datums_max)
 
     def key_of(datum: Datum) -> str:
         return identity.datum_key(pipeline.name, datum, salt)
@@ -114,13 +113,16 @@ def planned_segments(
         with database.read() as tx:
             return set(tables.results_of(tx, keys))
 
-    yield from plan_datums(
-        datums.enumerate_datums(pipeline.input, heads, trees),
-        key_of=key_of,
-        remembered=remembered,
-        may_repeat=_may_repeat(pipeline.input),
-        reprocess=pipeline.reprocess_every_job,
-    )
+    with datums.counted_datums(pipeline.input, heads, trees, most=datums_max) as (count, found):
+        if count > datums_max:
+            raise TooManyDatums(pipeline.name, count, datums_max)
+        yield from plan_datums(
+            found,
+            key_of=key_of,
+            remembered=remembered,
+            may_repeat=_may_repeat(pipeline.input),
+            reprocess=pipeline.reprocess_every_job,
+        )
 
 
 def input_heads(tx: Transaction, repo: str, commit: str) -> dict[BranchName, Head | None]:

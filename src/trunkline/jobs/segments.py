@@ -54,8 +54,8 @@ def encode_segment(datums: list[PlannedDatum]) -> bytes:
     ).encode("utf-8")
 
 
-def decode_segment(data: bytes) -> list[PlannedDatum]:
-    """The datums of a segment, in order; raises Corrupt for anything else."""
+def decode_segment(data: bytes, *, only_fresh: bool = False) -> list[PlannedDatum]:
+    """The datums of a segment, in order, or those to process; raises Corrupt for anything else."""
     try:
         document = _document(data)
         inputs = document["inputs"]
@@ -68,6 +68,7 @@ def decode_segment(data: bytes) -> list[PlannedDatum]:
                 ),
             )
             for key, fresh, files in document["datums"]
+            if fresh or not only_fresh
         ]
     except _MALFORMED as error:
         raise _corrupt(error) from error

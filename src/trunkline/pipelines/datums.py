@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
@@ -150,6 +150,26 @@ def enumerate_datums(root: Input, heads: Heads, trees: Trees) -> Iterator[Datum]
         yield Datum(files=files)
 
 
+@contextmanager
+def counted_datums(
+    root: Input, heads: Heads, trees: Trees, *, most: int
+) -> Iterator[tuple[int, Iterator[Datum]]]:
+    """What `count` and `enumerate_datums` give; a join or group is sorted once for both.
+
+    The datums are of no use where there are more than `most`.
+    """
+    reading = _Reading(heads=heads, trees=trees, digest=True)
+    if not isinstance(root, (JoinInput, GroupInput)):
+        yield count(root, heads, trees, most=most), enumerate_datums(root, heads, trees)
+        return
+    inside = _combinations_inside(root, reading, most)
+    if inside > most:
+        yield inside, iter(())
+        return
+    with closing(_Sorted(root, reading, only_keys=False)) as matched:
+        yield matched.count(), (Datum(files=files) for files in matched.datums())
+
+
 def touched(leaf: PfsInput, new: Head, old: Head, trees: Trees, *, most: int) -> set[str] | None:
     """The paths at which a pfs input may have another datum than before, or one more or less.
 
@@ -192,13 +212,18 @@ def _count(root: Input, reading: _Reading, most: int | None) -> int:
             return sum(_count(member, reading, most) for member in root.members)
         case JoinInput() | GroupInput():
             if most is not None:
-                inside = max(_combinations(member, reading, most) for member in root.members)
+                inside = _combinations_inside(root, reading, most)
                 if inside > most:
                     return inside
             with closing(_Sorted(root, reading, only_keys=True)) as matched:
                 return matched.count()
         case _:
             assert_never(root)
+
+
+def _combinations_inside(root: JoinInput | GroupInput, reading: _Reading, most: int) -> int:
+    """How many combinations there are to go through in the members of a join or group."""
+    return max(_combinations(member, reading, most) for member in root.members)
 
 
 def _combinations(root: Input, reading: _Reading, most: int) -> int:
@@ -346,12 +371,15 @@ class _Sorted:
 
     def datums(self) -> Iterator[_Files]:
         """The datums, by key."""
-        for key, counts in self._rows.tallies():
+        for key, singles in self._rows.singles():
             if isinstance(self._root, GroupInput):
-                yield self._group(key, counts)
-            elif partners := self._partners(counts):
+                yield self._group(key, singles)
+            elif partners := self._partners(singles):
                 yield from _product(
-                    [_Replay(partial(self._of_member, key, member)) for member in partners]
+                    [
+                        _Replay(partial(self._of_member, key, member, singles[member]))
+                        for member in partners
+                    ]
                 )
 
     def _partners(self, counts: Iterable[int]) -> list[int]:
@@ -361,14 +389,18 @@ class _Sorted:
             return present
         return [member for member in present if self._outward[member]]
 
-    def _of_member(self, key: str, member: int) -> Iterator[_Files]:
-        return map(self._decoded, self._rows.values(key, member))
+    def _of_member(self, key: str, member: int, single: str | None) -> Iterator[_Files]:
+        return map(self._decoded, self._values(key, member, single))
 
-    def _group(self, key: str, members: Iterable[int]) -> _Files:
+    def _values(self, key: str, member: int, single: str | None) -> Iterable[str]:
+        """What a member has for a key; `single` if that is one value, which needs no look-up."""
+        return self._rows.values(key, member) if single is None else (single,)
+
+    def _group(self, key: str, singles: Mapping[int, str | None]) -> _Files:
         """All files with a key, each once: several combinations may bring the same one."""
         found: dict[str, None] = {}
-        for member in members:
-            for value in self._rows.values(key, member):
+        for member, single in singles.items():
+            for value in self._values(key, member, single):
                 found[value] = None
                 if len(found) > DATUM_FILES_MAX:
                     group = f"the group with the key {shown(key)}"
