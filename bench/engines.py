@@ -43,7 +43,7 @@ class Engine:
     arguments: tuple[str, ...] = ()
     script = ("", "")  # name and text of the file in the workspace that says what is to be done
     remembers = True  # whether a second run knows what the first has done
-    lacks = ""  # what it does not do that Trunkline does
+    lacks = ""  # what it does not do that Trunkline does, or what is not counted
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
@@ -122,7 +122,7 @@ class Trunkline(Engine):
 
     name = "trunkline"
     program = "trunkline"
-    lacks = "what is made is in a commit; writing it out into a directory is not counted"
+    lacks = "what it made is in a commit, durably; writing that out into a directory is not counted"
 
     def install(self, _: Path) -> str:
         self._program = str(Path(sys.executable).with_name(self.program))
@@ -180,6 +180,7 @@ class TrunklineCold(Trunkline):
 
     name = "trunkline, new pipeline"
     remembers = False  # from then on it is as the other
+    lacks = "the same, with making the pipeline and the start of its workers"
 
     def _ready(self) -> None:
         pass

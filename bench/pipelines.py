@@ -12,7 +12,7 @@ they were given; `--repetitions` are those for each number of datums. The floor 
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from engines import FLOOR, OURS, PEERS, SLOW, Engine, TooLong
@@ -44,6 +44,7 @@ def main() -> None:
                     measure(results, engine, workspace, size)
                     print(f"{size:,} datums, {number + 1} of {count}: {engine.name}", flush=True)
         results.print()
+        print(*table(results, engines, sizes), sep="\n")
         if options.keep:
             print(f"\nwritten: {results.save(options.keep)}")
 
@@ -112,6 +113,35 @@ def step(workload: Workload, engine: Engine, source: Path) -> bool:
     for name, figure in {engine.name: took, **further}.items():
         workload.add(name, figure)
     return True
+
+
+def table(results: Results, engines: Sequence[Engine], sizes: Sequence[int]) -> Iterator[str]:
+    """The figures in seconds, as README.md has them: medians, and P1 as a multiple of the floor."""
+    heads = [f"{head} {size:,}" for size in sizes for head in ("P1", "of `xargs`", "P2", "P3")]
+    yield "\n| engine | " + " | ".join(heads) + " | remarks |"
+    yield "|---" * (len(heads) + 2) + "|"
+    for engine in engines:
+        cells = []
+        for size in sizes:
+            first, again, changed = (results.find(f"p{n}-{size}") for n in (1, 2, 3))
+            cells += [
+                cell(first, engine.name),
+                cell(first, engine.name, FLOOR.name),
+                cell(again, engine.name),
+                cell(changed, engine.name),
+            ]
+        yield f"| {engine.name} | " + " | ".join(cells) + f" | {engine.lacks} |"
+
+
+def cell(workload: Workload | None, name: str, floor: str = "") -> str:
+    """The median of an engine, or that as a multiple of the floor; or why there is none."""
+    if workload is None or name not in workload.figures:
+        remark = workload.remarks.get(name, "–") if workload is not None else "–"
+        return remark if not floor else "–"
+    median = workload.median(name)
+    if not floor:
+        return f"{median:.2f}"
+    return f"{median / workload.median(floor):.1f}" if floor in workload.figures else "–"
 
 
 def contents(directory: Path) -> dict[str, bytes]:

@@ -54,6 +54,10 @@ class Results:
             self._workloads[key] = Workload(key=key, title=title, **more)  # type: ignore[arg-type]
         return self._workloads[key]
 
+    def find(self, key: str) -> Workload | None:
+        """The workload with this key, if it was declared."""
+        return self._workloads.get(key)
+
     def print(self) -> None:
         for line in self.missing:
             print(f"missing: {line}")
