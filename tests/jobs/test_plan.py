@@ -158,17 +158,20 @@ def test_a_segment_with_the_keys_of_joins_and_groups_is_of_the_second_version() 
     st.integers(1, 64),
     st.none() | st.floats(0, 1e4, allow_nan=False),
 )
-def test_a_lease_never_takes_more_than_a_fair_share(
+def test_a_lease_never_takes_more_than_a_fair_share_or_what_is_done_in_a_moment(
     remaining: int, workers: int, datum_s: float | None
 ) -> None:
     size = lease_size(remaining=remaining, workers=workers, datum_s=datum_s)
 
-    assert 1 <= size <= max(1, remaining // (2 * workers))
+    moment = int(0.02 / max(datum_s, 0.0005)) if datum_s is not None else 1
+    assert 1 <= size <= max(1, remaining // (2 * workers), min(remaining, moment))
 
 
 def test_slow_datums_are_handed_out_one_by_one_and_quick_ones_in_batches() -> None:
     assert lease_size(remaining=1000, workers=2, datum_s=10.0) == 1
     assert lease_size(remaining=1000, workers=2, datum_s=0.002) == 250
+    assert lease_size(remaining=30, workers=2, datum_s=0.002) == 10
+    assert lease_size(remaining=3, workers=2, datum_s=0.002) == 3
 
 
 @given(

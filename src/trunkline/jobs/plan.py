@@ -13,6 +13,7 @@ from trunkline.model.pipelines import Batches
 from trunkline.pipelines.datums import Datum
 
 _BATCH_LEAST = 8  # datums for a process that is started for them
+_LEASE_LEAST_S = 0.02  # a lease of less work takes longer to make than to do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +105,12 @@ def lease_size(
     """How many datums to hand to one worker at once: what the spec wishes, but at most `most`.
 
     Without a wish about half a second of work, as far as the duration of a datum is known; and
-    never so many that the other workers run dry. `batching`: a process is started for each lease
-    and may take long to start, so more work, and a few even at the end.
+    never so many that the other workers run dry for longer than making a lease takes. `batching`: a
+    process is started for each lease and may take long to start, so more work, and a few even at
+    the end.
     """
-    fair = max(1, remaining // (2 * max(1, workers)))
+    least = 1 if datum_s is None else int(_LEASE_LEAST_S / max(datum_s, 0.0005))
+    fair = max(1, remaining // (2 * max(1, workers)), min(remaining, least))
     seconds, unknown = 0.5, 4
     if batching:
         fair, seconds, unknown = max(fair, min(remaining, _BATCH_LEAST)), 10.0, _BATCH_LEAST

@@ -29,7 +29,7 @@ class Streams:
         self._process = process
         self._on_output = on_output
         self._unsent = memoryview(stdin or b"")
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.PollSelector()  # for a few, which come and go: no system calls
         self._pipes: dict[str, IO[bytes]] = {}
         self._process_fd = _process_handle(process.pid)
         if self._process_fd is not None:
