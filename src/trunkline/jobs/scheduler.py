@@ -19,7 +19,6 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.clocks import MACHINE
 from trunkline.jobs.conductor import Conductor
 from trunkline.jobs.egress import Egress
-from trunkline.jobs.health import Health
 from trunkline.jobs.launcher import ProcessLauncher
 from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
@@ -82,11 +81,6 @@ class Scheduler:
     def resident(self, pipeline: str) -> ResidentInfo | None:
         """The process that stands for a service or a spout; any thread may ask."""
         return self._conductor.residents.info(pipeline)
-
-    @property
-    def health(self) -> Health:
-        """Where those who run something for a pipeline tell how it went."""
-        return self._conductor.dispatcher.health
 
     @property
     def plans(self) -> Plans:
