@@ -152,6 +152,8 @@ def _serve(address: Path, listener: socket.socket) -> None:
                 pid, fd = _fork(address, listener, line)
             begun[fd] = pid
             asked.register(fd, select.POLLIN)
+    for pid in begun.values():  # of tests that did not come to their end
+        os.kill(pid, signal.SIGTERM)
 
 
 def _fork(address: Path, listener: socket.socket, line: socket.socket) -> tuple[int, int]:
