@@ -18,6 +18,13 @@ from trunkline.cli.confirm import confirm
 from trunkline.cli.output import Table, show_all, show_one, to_json, warn, when, write
 from trunkline.cli.pipeline_text import pipeline_block, state_word
 from trunkline.cli.session import current, operations
+from trunkline.cli.spec_sources import (
+    SpecSource,
+    arg_option,
+    jsonnet_option,
+    source_of,
+    spec_options,
+)
 from trunkline.cli.trash import tell
 from trunkline.errors import InvalidInput
 from trunkline.model.names import bare_name, project_of
@@ -25,8 +32,6 @@ from trunkline.model.pipelines import PipelineInfo
 
 if TYPE_CHECKING:
     from trunkline.model.pipelines import PipelineDraft
-
-_SPEC_BYTES_MAX = 64 * 1024 * 1024  # read from disk; the server has a (lower) limit of its own
 
 _CLASSIC: Table[PipelineInfo] = Table(
     titles=("NAME", "INPUT", "OUTPUT", "CREATED", "STATE"),
@@ -70,17 +75,6 @@ def _state(pipeline: PipelineInfo) -> str:
     return f"{state_word(pipeline.state)}{at}"
 
 
-_file = option(
-    "-f",
-    "--file",
-    "file",
-    default="-",
-    metavar="FILE|URL|-",
-    shell_complete=local_files,
-    help="The spec: JSON or YAML, one or several documents; without -f, stdin is read.",
-)
-
-
 _dry_run = option(
     "--dry-run", is_flag=True, help="Check all that making it would, and change nothing."
 )
@@ -98,12 +92,20 @@ def _image_options(function: click.decorators.FC) -> click.decorators.FC:
     return function
 
 
-@command(examples=["create pipeline -f pre-process.json", "create pipeline -f all.yaml"])
-@_file
+@command(
+    examples=[
+        "create pipeline -f pre-process.json",
+        "create pipeline -f all.yaml",
+        "create pipeline --jsonnet copies.jsonnet --arg suffix=1 --arg source=data",
+    ]
+)
+@spec_options
 @_dry_run
 @_image_options
 def create_pipeline(
     file: str,
+    jsonnet: str | None,
+    arguments: tuple[str, ...],
     dry_run: bool,
     push: bool,
     registry: str | None,
@@ -112,10 +114,11 @@ def create_pipeline(
 ) -> None:
     """Create the pipelines of a spec; where their inputs have data, jobs start at once."""
     _note_on_images(push or bool(registry or username or password))
+    source = source_of(file, jsonnet, arguments)
     if dry_run:
-        _check_pipelines([file], update=False)
+        _check_pipelines([source], update=False)
     else:
-        _put_pipelines(file, update=False)
+        _put_pipelines(source, update=False)
 
 
 @command(
@@ -124,7 +127,7 @@ def create_pipeline(
         "update pipeline -f infer.json --reprocess",
     ]
 )
-@_file
+@spec_options
 @option("--reprocess", is_flag=True, help="Compute everything again.")
 @option("--keep-results", is_flag=True, help="Keep all results though the code changed.")
 @option("--renew-packages", is_flag=True, help="Take new versions of its Python packages.")
@@ -132,6 +135,8 @@ def create_pipeline(
 @_image_options
 def update_pipeline(
     file: str,
+    jsonnet: str | None,
+    arguments: tuple[str, ...],
     reprocess: bool,
     keep_results: bool,
     renew_packages: bool,
@@ -153,10 +158,11 @@ def update_pipeline(
         "keep_results": keep_results,
         "renew_packages": renew_packages,
     }
+    source = source_of(file, jsonnet, arguments)
     if dry_run:
-        _check_pipelines([file], update=True, **options)
+        _check_pipelines([source], update=True, **options)
     else:
-        _put_pipelines(file, update=True, **options)
+        _put_pipelines(source, update=True, **options)
 
 
 def _note_on_images(asked: bool) -> None:
@@ -164,17 +170,17 @@ def _note_on_images(asked: bool) -> None:
         warn("images are not pushed to a registry; -p, -r, -u and --password are ignored")
 
 
-def _put_pipelines(file: str, *, checked: bool = False, **options: Any) -> list[str]:
-    """Create or update the pipelines of a file; returns their names.
+def _put_pipelines(source: SpecSource, *, checked: bool = False, **options: Any) -> list[str]:
+    """Create or update the pipelines of a source; returns their names.
 
     Where they are only `checked`, no code is stored, unless it may name their packages.
     """
     from trunkline.cli.code import code_directory
     from trunkline.connect.specs import upload_code
 
-    drafts = _drafts(file)
+    drafts = _drafts(source)
     # Every document and directory is checked before the first pipeline is made.
-    directories = [code_directory(draft.code, spec=file) for draft in drafts]
+    directories = [code_directory(draft.code, spec=source.file) for draft in drafts]
     for draft, directory in zip(drafts, directories, strict=True):
         for warning in draft.warnings:
             warn(f"pipeline '{draft.name}': {warning}")
@@ -192,21 +198,18 @@ def _asks_for_packages(spec: dict[str, object]) -> bool:
     return isinstance(transform, dict) and bool(transform.get("requirements"))
 
 
-def _check_pipelines(files: Iterable[str], **options: bool | None) -> None:
-    """Check all that making the pipelines of some files would, together, and make none."""
+def _check_pipelines(sources: Iterable[SpecSource], **options: bool | None) -> None:
+    """Check all that making the pipelines of some sources would, together, and make none."""
     with current().only_planning() as planning:
-        names = [name for file in files for name in _put_pipelines(file, checked=True, **options)]
+        names = [name for one in sources for name in _put_pipelines(one, checked=True, **options)]
         planning.plans(count=False)
     for name in names:
         write(f"pipeline '{name}' is valid")
 
 
-def _drafts(file: str) -> list["PipelineDraft"]:
-    from trunkline.cli.arguments import read_document
-
-    text = read_document(file, bytes_max=_SPEC_BYTES_MAX)
-    source = "stdin" if file == "-" else file
-    return operations().pipelines.validate_specs(text, source=source, project=current().project)
+def _drafts(source: SpecSource) -> list["PipelineDraft"]:
+    text, name = source.read()
+    return operations().pipelines.validate_specs(text, source=name, project=current().project)
 
 
 @command(
@@ -222,13 +225,18 @@ def _drafts(file: str) -> list["PipelineDraft"]:
     shell_complete=local_files,
     help="A spec: JSON or YAML, one or several documents; without -f, stdin is read.",
 )
-def validate_pipeline(files: tuple[str, ...]) -> None:
+@jsonnet_option
+@arg_option
+def validate_pipeline(
+    files: tuple[str, ...], jsonnet: str | None, arguments: tuple[str, ...]
+) -> None:
     """Check the pipelines of some specs as making them would, and change nothing.
 
     Those that are there are checked as updates; what reads the output of another may stand behind
     it in the same files.
     """
-    _check_pipelines(files, update=None)
+    sources = [source_of(files[0], jsonnet, arguments), *(SpecSource(file=f) for f in files[1:])]
+    _check_pipelines(sources, update=None)
 
 
 @command(
