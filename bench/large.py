@@ -4,13 +4,13 @@ usage: large.py [--datums 1000,10000,100000,1000000] [--keep DIRECTORY]
 
 The first job of each N is answered by stand-ins (`stand_in.py`): they store what `cp` would have
 written, and run nothing. All that is measured is done by a server of its own with real workers,
-which starts afterwards. With --keep, what was made stays in DIRECTORY/N and is used again.
+which starts afterwards. With --keep, what was made stays in DIRECTORY/N and is used again; a call
+that is interrupted is gone on with by the next.
 """
 
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -43,23 +43,30 @@ def main() -> None:
 
 
 def _fill(home: Path, datums: int) -> None:
-    """A home in which a pipeline has processed so many files."""
+    """A home in which a pipeline has processed so many files; goes on with one that was begun."""
     from trunkline.api.changes import PutFile
     from trunkline.config import load
     from trunkline.engine.engine import Engine
 
     aside = home.with_name(f"{home.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
     aside.parent.mkdir(parents=True, exist_ok=True)
     with stood_in():
         engine = Engine(load({**os.environ, "TRUNKLINE_HOME": str(aside)}))
         try:
-            engine.repos.create_repo("data")
-            files = (PutFile(path=f"seen/{n:07}.txt", content=[b"%d\n" % n]) for n in range(datums))
-            took = seconds(lambda: engine.files.modify_files("data", "master", files))
-            print(f"  put: {took:.1f} s", flush=True)
-            document = spec("copy", "data", "/seen/*", "sh", "-c", FIRST)
-            engine.pipelines.create_pipeline(document)
+            there = {repo.name for repo in engine.repos.list_repos()}
+            if "data" not in there:
+                engine.repos.create_repo("data")
+            if not list(engine.commits.list_commits("data")):
+                files = (
+                    PutFile(path=f"seen/{n:07}.txt", content=[b"%d\n" % n]) for n in range(datums)
+                )
+                took = seconds(lambda: engine.files.modify_files("data", "master", files))
+                print(f"  put: {took:.1f} s", flush=True)
+            if "copy" not in there:
+                document = spec("copy", "data", "/seen/*", "sh", "-c", FIRST)
+                engine.pipelines.create_pipeline(document)
+            else:
+                print("  (its first job had been begun by an earlier call)")
             [done] = engine.jobs.flush_jobs(["data@master"])
             assert done.state == "success", done
             print(f"  peak of the process that made it: {_peak_mb(os.getpid()):.0f} MB")
