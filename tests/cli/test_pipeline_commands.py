@@ -2,12 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from trunkline.errors import InUse, InvalidSpec
-from trunkline.model.pipelines import PipelineDraft
+from trunkline.model.pipelines import PipelineDraft, PipelineState
 
 
 @pytest.fixture
@@ -236,6 +237,29 @@ def test_versions_are_listed_as_far_back_as_it_is_asked(cli, stub):
         {"project": "default", "history": 2},
         {"project": "default"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("state", "classic"),
+    [
+        ("starting", "starting"),
+        ("running", "running"),
+        ("standby", "running"),
+        ("restarting", "restarting"),
+        ("crashing", "restarting"),
+        ("failure", "failure"),
+        ("paused", "paused"),
+    ],
+)
+def test_a_state_has_its_own_name_or_in_the_classic_spelling_that_of_1_7(cli, stub, state, classic):
+    told = replace(stub.answers.pipelines[0], state=PipelineState(state), reason="no luck")
+    stub.answers.pipelines = [told]
+
+    assert cli("list-pipeline").out.split()[-1] == classic
+    assert f"State: {classic}\nReason: no luck\n" in cli("inspect-pipeline", "inference").out
+    assert f" {state} / " in cli("list", "pipeline", program="trunkline").out
+    shown = cli("inspect", "pipeline", "inference", program="trunkline").out
+    assert f"State: {state}\nReason: no luck\n" in shown
 
 
 def test_what_differs_between_two_versions_is_shown(cli, stub):
