@@ -422,7 +422,7 @@ NOT_YET: list[tuple[dict[str, object], str]] = [
         {"input": {"cross": [{"pfs": PFS}, {"git": {}}]}},
         "'input.cross[1].git' is not supported yet (a git repository as input",
     ),
-    ({"spout": {}, "input": None}, "'spout' is not supported yet (pipelines without input)"),
+    ({"spout": {"marker": "x"}, "input": None}, "'spout.marker' is not supported yet"),
     ({"tf_job": {"tf_job": "x"}}, "'tf_job' is not supported yet"),
     ({"dry_run": True}, "'dry_run' is not supported yet (use `validate pipeline`)"),
 ]

@@ -136,6 +136,7 @@ class EngineDatums:
             raise InvalidInput("name a pipeline or a job to see logs of")
         if follow and until_s is not None:
             raise InvalidInput("following waits for new lines, and `until` wants none; choose one")
+        spout = False
         with self._services.database.read() as tx:
             if job is not None:
                 jobs = [find_job(tx, job)]
@@ -143,7 +144,8 @@ class EngineDatums:
                     raise InvalidInput(f"job {jobs[0].name} is not one of pipeline '{pipeline}'")
             else:
                 assert pipeline is not None
-                lifecycle.get(tx, pipeline)
+                record = lifecycle.get(tx, pipeline)
+                spout = lifecycle.spec_of(record).spout
                 jobs = ledger.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=1000)
                 jobs.reverse()
         wanted = self._wanted(since_s, until_s, text)
@@ -152,6 +154,8 @@ class EngineDatums:
             keys = {datum}
         if paths:
             keys = self._keys_of(jobs, paths)
+        if spout and pipeline is not None:
+            return self._spout_lines(pipeline, wanted, follow=follow, tail=tail)
         readers = [_JobLog(self._services, record, keys) for record in jobs]
         lines: Iterator[LogLine] = (line for reader in readers for line in reader.new_lines())
         lines = filter(wanted, lines)
@@ -161,6 +165,26 @@ class EngineDatums:
             return lines
         more = self._follow(readers, pipeline if job is None else None, keys)
         return chain(lines, filter(wanted, more))
+
+    def _spout_lines(
+        self, name: str, wanted: Callable[[LogLine], bool], *, follow: bool, tail: int
+    ) -> Iterator[LogLine]:
+        """What the code of a spout printed; it has no jobs, and its log is in memory alone."""
+        given = 0
+
+        def new() -> Iterator[LogLine]:
+            nonlocal given
+            for live in self._services.live.of_job(name):
+                lines = live.lines[max(0, given - live.dropped) :]
+                given = live.dropped + len(live.lines)
+                for entry in lines:
+                    yield as_line(entry, pipeline=name, job="", datum="", worker=live.worker)
+
+        lines = filter(wanted, new())
+        yield from deque(lines, maxlen=tail) if tail else lines
+        if follow:
+            for _ in self._services.waits(None, "logs"):
+                yield from filter(wanted, new())
 
     def _wanted(
         self, since_s: float | None, until_s: float | None, text: str | None

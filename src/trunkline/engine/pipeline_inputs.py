@@ -88,14 +88,19 @@ def set_triggers(change: Change, pipeline: PipelineSpec) -> None:
 
 
 def connect(change: Change, pipeline: PipelineSpec) -> None:
-    """Derive the output branch from the inputs and the spec, which opens the first job."""
+    """Derive the output branch from the inputs and the spec, which opens the first job.
+
+    What a spout puts is made from its spec, but a new spec alone makes no new commit due.
+    """
+    spec = spec_branch(pipeline.name)
+    quiet = frozenset({spec}) if pipeline.spout else quiet_branches(pipeline.input)
     opened = branches.create_branch(
         change.tx,
         pipeline.name,
         pipeline.output_branch,
         head=None,
-        provenance=[*branches_of(pipeline.input), spec_branch(pipeline.name)],
-        quiet=quiet_branches(pipeline.input),
+        provenance=[*branches_of(pipeline.input), spec],
+        quiet=quiet,
         now=change.now,
         run_id=change.run_id,
         later=change.later,

@@ -47,19 +47,22 @@ class LiveLogs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines: dict[tuple[int, int], _Printed] = {}
+        self._lines: dict[tuple[int | str, int], _Printed] = {}
 
     def begin(self, job: int, position: int, *, key: str, worker: str) -> None:
         with self._lock:
             self._lines[(job, position)] = _Printed(key=key, worker=worker, stays=False)
 
-    def begin_again(self, job: int, *, key: str, worker: str) -> None:
-        """A process that stays begins; what an earlier one printed for the same job is kept."""
+    def begin_again(self, job: int | str, *, key: str, worker: str) -> None:
+        """A process that stays begins; what an earlier one printed for the same job is kept.
+
+        Here and below the name of a spout stands for its job, as it has none.
+        """
         with self._lock:
             found = self._lines.setdefault((job, 0), _Printed(key=key, worker=worker, stays=True))
             found.worker = worker
 
-    def add(self, job: int, position: int, entries: Iterable[tuple[int, str, str]]) -> None:
+    def add(self, job: int | str, position: int, entries: Iterable[tuple[int, str, str]]) -> None:
         with self._lock:
             found = self._lines.get((job, position))
             if found is None:
@@ -71,7 +74,7 @@ class LiveLogs:
                 found.dropped += full
                 found.lines.append((from_microseconds(time_us), stream, message))
 
-    def end(self, job: int, position: int) -> None:
+    def end(self, job: int | str, position: int) -> None:
         with self._lock:
             self._lines.pop((job, position), None)
 
@@ -80,7 +83,7 @@ class LiveLogs:
         with self._lock:
             return any(number == job for number, _ in self._lines)
 
-    def of_job(self, job: int) -> list[LiveLog]:
+    def of_job(self, job: int | str) -> list[LiveLog]:
         """The logs of the running datums of a job."""
         with self._lock:
             positions = sorted(position for number, position in self._lines if number == job)

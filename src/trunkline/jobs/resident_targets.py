@@ -33,6 +33,11 @@ class Target:
     def key(self) -> str:
         return self.record.spec_commit if self.job is None else str(self.job.number)
 
+    @property
+    def log(self) -> int | str:
+        """What its log goes by while it runs; see `LiveLogs`."""
+        return self.record.name if self.job is None else self.job.number
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:

@@ -8,11 +8,13 @@ pipeline states: after a crash the newest good job says what is to stand.
 
 import logging
 import selectors
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
 from trunkline.config import Config
 from trunkline.db.database import Database
@@ -50,6 +52,7 @@ from trunkline.jobs.residing import Port
 from trunkline.jobs.segments import encode_segment
 from trunkline.jobs.state import Action, Broken, DatumsEnded, Stopped
 from trunkline.model.jobs import WorkerInfo
+from trunkline.model.names import project_of
 from trunkline.model.pipelines import PipelineState, ResidentInfo, Service
 from trunkline.runtimes.forward import Forwarder
 
@@ -315,6 +318,7 @@ class Residents:
         if not house.target:
             self._forwarder.shut(home.name)
         if home.ends and house.empty:
+            self._live.end(home.name, 0)
             self._homes.pop(home.name, None)
             self._looked_at = -1  # there may be another pipeline of its name
         self._say(home)
@@ -383,10 +387,13 @@ class Residents:
         job = target.job
         if job is not None:
             take_up_log(self._database, self._trees, self._live, job)
-            self._live.begin_again(job.number, key=planned.key, worker=worker.name)
             worker.job, worker.datum = job.name, planned.key
+        self._live.begin_again(target.log, key=planned.key, worker=worker.name)
         context = context_of(target.spec, record, self._config)
         env = {**context.env, **self._crew.variables_of(worker)}
+        if target.spec.spout and "PATH" not in target.spec.transform.env:
+            # First, so that `trunkline`, `pachctl` and a Python that has the client are found.
+            env["PATH"] = f"{Path(sys.executable).parent}:{self._config.path}"
         self._pool.send(worker, replace(context, env=env).as_message())
         service = target.spec.service
         self._pool.send(
@@ -398,10 +405,19 @@ class Residents:
                 "job": "" if job is None else job.id,
                 "datums": encode_segment([planned]).decode("utf-8"),
                 "port": None if service is None else _port_of(service).as_message(),
-                "env": {},
+                "env": self._variables(target),
             },
         )
         return []
+
+    def _variables(self, target: Target) -> dict[str, str]:
+        """What a spout needs so that commands and Python clients put into its repo."""
+        if not target.spec.spout:
+            return {}
+        return {
+            "TRUNKLINE_ADDRESS": f"unix://{self._config.socket_path}",
+            "TRUNKLINE_PROJECT": project_of(target.record.name),
+        }
 
     def _see_off(self, living: _Living, now: float) -> None:
         """Have one that is to end do so, once nobody is connected to it; end the silent."""
@@ -427,9 +443,8 @@ class Residents:
             case "ready":
                 living.worker.ready = True
             case "log":
-                if living.target.job is not None:
-                    self._live.add(living.target.job.number, 0, message["lines"])
-                    self._database.notify()
+                self._live.add(living.target.log, 0, message["lines"])
+                self._database.notify()
             case "healthy":
                 self._healthy(home, living, message)
             case "left":

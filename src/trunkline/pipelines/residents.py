@@ -49,12 +49,10 @@ def check(spec: PipelineSpec) -> None:
     document = spec.document
     spout = is_spout(document)
     given, path = _place(document)
+    if spout and document.get("service") is not None:
+        problem = "spec has `service` and `spout`; a spout that listens has `spout.service`"
+        raise Fault(problem, path=("service",))
     if given is not None:
-        if spout and document.get("service") is not None:
-            raise Fault(
-                "spec has `service` and `spout`; a spout that listens has `spout.service`",
-                path=("service",),
-            )
         _check_service(spec.service, path)
     if not spout and given is None:
         return

@@ -8,7 +8,7 @@ from trunkline.errors import BranchNotFound, Conflict, InvalidInput, ProvenanceL
 from trunkline.model.names import check_branch
 from trunkline.model.versions import BranchInfo, BranchName, BranchTrigger
 from trunkline.versions import tables, tags, triggers
-from trunkline.versions.provenance import OpenedCommit, refuse_shared_runs
+from trunkline.versions.provenance import OpenedCommit, refuse_shared_runs, sources_by_hand
 from trunkline.versions.records import BranchRow, CommitRecord, RepoRow
 from trunkline.versions.repos import refuse_if_used, require_repo
 
@@ -139,15 +139,16 @@ def quiet_sources(tx: Transaction, repo: str, branch: str) -> list[BranchName]:
 def head_and_sources(
     tx: Transaction, repo: str, branch: str
 ) -> tuple[CommitRecord | None, bool] | None:
-    """The head of a branch, and whether the branch is derived from others; None if it is missing.
+    """The head of a branch, and whether jobs alone write it; None if it is missing.
 
-    One statement where it is there. Raises RepoNotFound.
+    One statement where it is there and derived from nothing. Raises RepoNotFound.
     """
     found = tables.find_target(tx, repo, branch)
     if found is None:
         require_repo(tx, repo)
         return None
-    return found.head, found.derived
+    by_jobs = found.derived and sources_by_hand(tx, found.branch) is None
+    return found.head, by_jobs
 
 
 def feeds_others(tx: Transaction, repo: str, branch: str) -> bool:

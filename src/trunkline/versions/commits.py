@@ -25,6 +25,7 @@ from trunkline.versions.provenance import (
     refuse_second,
     second_of_run,
     settle,
+    sources_by_hand,
 )
 from trunkline.versions.records import (
     BranchRow,
@@ -156,12 +157,14 @@ def _start(
 ) -> Started:
     """Open a commit on a branch, or in a repo without one, behind a finished `base`."""
     _refuse_open(base)
+    made_from = sources_by_hand(tx, place) if isinstance(place, BranchRow) else ()
     new = NewCommit(
         id=run_id,
         branch=branch,
         origin=Origin.USER,
         parent=None if base is None else base.number,
         description=description,
+        sources=made_from or (),
     )
     if isinstance(place, BranchRow):
         commit = add_commit(tx, place, new, now=now)
@@ -241,7 +244,8 @@ def put_commit(
     assert root, "a finished commit has a tree"
     target = _target(tx, repo, branch, run_id, now)
     place, head = target.branch, target.head
-    if target.derived:
+    sources = sources_by_hand(tx, place) if target.derived else ()
+    if sources is None:
         raise OutputBranch(repo, branch)
     if expected_head != (None if head is None else head.id):
         raise HeadMoved(f"branch {place.name}")
@@ -256,6 +260,7 @@ def put_commit(
         origin=Origin.USER,
         parent=place.head,
         description=description,
+        sources=sources,
     )
     tree = NewTree(root=root, files=files, size_bytes=size_bytes)
     commit = tables.insert_finished(tx, place.repo, new, head, tree, now)
@@ -299,7 +304,7 @@ def deltas_of(tx: Transaction, repo: str, commit_id: str) -> list[str]:
 
 def _writable(tx: Transaction, repo: str, branch: str, now: datetime) -> BranchRow:
     row = ensure_branch(tx, repo, branch, now=now)
-    if tables.sources_of(tx, row.number):
+    if sources_by_hand(tx, row) is None:
         raise OutputBranch(repo, branch)
     return row
 

@@ -220,6 +220,22 @@ def add_commit(
     return commit
 
 
+def sources_by_hand(tx: Transaction, branch: BranchRow) -> tuple[Source, ...] | None:
+    """What a commit that somebody puts on a branch is made from; None: nobody may.
+
+    That is nothing, or the specs at the heads of its sources, where it is derived from specs alone:
+    the code that they describe runs by itself, and puts its commits as a user does.
+    """
+    sources = tables.sources_of(tx, branch.number)
+    if not all(is_spec_repo(source.repo.name) for source in sources):
+        return None
+    return tuple(
+        Source(commit=source.head, branch=source.branch)
+        for source in sources
+        if source.head is not None
+    )
+
+
 def refuse_second(tx: Transaction, repo: RepoRow, run_id: str) -> None:
     """Raise Conflict if a run already has a commit in a repo."""
     if tables.find_commit(tx, repo, run_id) is not None:

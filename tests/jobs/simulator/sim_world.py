@@ -34,7 +34,7 @@ from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.pool import WorkerPool
 from trunkline.jobs.tables import JobRecord
 from trunkline.model.names import RunId
-from trunkline.model.pipelines import PipelineSpec, PipelineState
+from trunkline.model.pipelines import PipelineSpec, PipelineState, ResidentInfo
 from trunkline.store.chunks import ChunkStore
 
 LEASE_S = 5.0
@@ -135,6 +135,9 @@ class World:
 
     def waiting(self, pipeline: str) -> str:
         return self.conductor.dispatcher.waiting(pipeline)
+
+    def resident(self, pipeline: str) -> ResidentInfo | None:
+        return self.conductor.residents.info(pipeline)
 
     def condition(
         self, pipeline: str, version: int, spec: PipelineSpec, *, open_jobs: int, running_jobs: int
@@ -332,7 +335,7 @@ class World:
             speakers = sorted((key.data for key in keys), key=lambda worker: worker.pid)
             for speaker in self.rng.sample(speakers, min(most, len(speakers))):
                 verify = self.before_receive()
-                self.conductor.dispatcher.receive(speaker)
+                self.conductor.receive(speaker)
                 verify()
             if most > 1 or not speakers or self.rng.random() < 0.3:
                 self.conductor.turn()

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from trunkline.db.database import Transaction, tables_of
 from trunkline.db.times import to_microseconds
+from trunkline.model.versions import is_spec_repo
 
 
 def stored_roots(tx: Transaction, after: int = -1, most: int = 1000) -> list[tuple[int, str]]:
@@ -173,10 +174,11 @@ def rules_out_of_place(tx: Transaction) -> list[tuple[str, str]]:
 
 
 def has_derived_branch(tx: Transaction, repo: str) -> bool:
-    """Whether a branch of the repo is derived from another."""
-    row = tx.row(
-        "SELECT 1 FROM branch_provenance e JOIN branch b ON b.number = e.derived"
-        " JOIN repo r ON r.number = b.repo WHERE r.name = :repo LIMIT 1",
+    """Whether a branch of the repo is derived from another that holds data, and no specs."""
+    rows = tx.rows(
+        "SELECT o.name FROM branch_provenance e JOIN branch b ON b.number = e.derived"
+        " JOIN repo r ON r.number = b.repo JOIN branch s ON s.number = e.source"
+        " JOIN repo o ON o.number = s.repo WHERE r.name = :repo",
         repo=repo,
     )
-    return row is not None
+    return not all(is_spec_repo(str(name)) for (name,) in rows)
