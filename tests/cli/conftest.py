@@ -232,7 +232,7 @@ class StubOperations:
                 return iter(j for j in found.jobs if j.state.ended)
             case "list_workers":
                 return found.workers
-            case "list_datums":
+            case "list_datums" | "preview_datums":
                 return iter(found.datums)
             case "inspect_datum":
                 return found.datums[0]

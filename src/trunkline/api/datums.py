@@ -16,6 +16,16 @@ class Datums(Protocol):
     def list_datums(self, job: str, *, page: int = 0, page_size: int = 0) -> Iterator[DatumInfo]:
         """The datums of a job, failed first, then in datum order; `page_size` 0 means all."""
 
+    @operation("POST", "/datums/preview")
+    def preview_datums(
+        self, spec: dict[str, object], *, page: int = 0, page_size: int = 0
+    ) -> Iterator[DatumInfo]:
+        """The datums that a spec would have on what its inputs are now, in datum order.
+
+        Nothing is created; the datums have no id, as that hangs on the code too, and no job.
+        `page_size` 0 means all. Raises InvalidSpec, RepoNotFound, TooManyDatums.
+        """
+
     @operation("GET", "/jobs/{job}/datums/{datum}")
     def inspect_datum(self, job: str, datum: str) -> DatumInfo:
         """One datum, by its id or an unambiguous beginning of it."""

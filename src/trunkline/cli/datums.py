@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from trunkline.cli.arguments import NUMBER_MAX, full_name, seconds
+from trunkline.cli.arguments import NUMBER_MAX, at_most, full_name, local_files, seconds
 from trunkline.cli.command import command, option
 from trunkline.cli.job_names import job_names, one_job
 from trunkline.cli.output import (
@@ -20,6 +20,7 @@ from trunkline.cli.output import (
     write,
 )
 from trunkline.cli.session import current, operations
+from trunkline.cli.spec_sources import STDIN, arg_option, jsonnet_option, source_of
 from trunkline.errors import InvalidInput
 from trunkline.model.jobs import DatumInfo, DatumInput, DatumState, LogLine
 
@@ -33,7 +34,7 @@ _CLASSIC: Table[DatumInfo] = Table(
 _SPACED: Table[DatumInfo] = Table(
     titles=("ID", "FILES", "STATUS", "TIME"),
     cells=lambda datum: (
-        *(datum.id, _files(datum)),
+        *(datum.id or "-", _files(datum)),
         *(datum.state.value, _time(datum)),
     ),
     width=0,
@@ -62,18 +63,56 @@ def _file(given: DatumInput) -> str:
     return f"{given.repo}@{given.commit}:/{given.path}"
 
 
-@command(shows=True, examples=["list datum inference@4f2a…"])
-@click.argument("job")
+@command(
+    shows=True,
+    examples=["list datum inference@4f2a…", "list datum -f infer.json -n 20"],
+)
+@click.argument("job", required=False)
+@option(
+    *("-f", "--file", "file"),
+    metavar="FILE|URL|-",
+    shell_complete=local_files,
+    help="Those that this spec would have now; nothing is created.",
+)
+@jsonnet_option
+@arg_option
+@option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
 @option("--pageSize", "--page-size", "page_size", default=0, help="So many on a page.")
 @option("--page", default=0, help="Which page, from 0.")
-def list_datum(job: str, page_size: int, page: int) -> None:
-    """List the datums of a job, failed ones first."""
+def list_datum(
+    job: str | None,
+    file: str | None,
+    jsonnet: str | None,
+    arguments: tuple[str, ...],
+    number: int,
+    page_size: int,
+    page: int,
+) -> None:
+    """List the datums of a job, failed ones first, or those that a spec would have."""
     if page < 0 or page_size < 0:
         raise InvalidInput("--page and --page-size must not be negative")
-    show_all(
-        operations().datums.list_datums(one_job(job), page=page, page_size=page_size),
-        _CLASSIC if current().classic else _SPACED,
-    )
+    most = at_most(number)
+    if most and page_size:
+        raise InvalidInput("-n and --page-size exclude each other; use one of them")
+    pages = {"page": page, "page_size": most or page_size}
+    datums = operations().datums
+    if job is not None and file is None and jsonnet is None and not arguments:
+        listed = datums.list_datums(one_job(job), **pages)
+    elif job is None and (file or jsonnet):
+        listed = datums.preview_datums(_one_spec(file, jsonnet, arguments), **pages)
+    else:
+        raise InvalidInput("name either a job, or a spec with -f or --jsonnet")
+    show_all(listed, _CLASSIC if current().classic else _SPACED)
+
+
+def _one_spec(file: str | None, jsonnet: str | None, arguments: Sequence[str]) -> dict[str, object]:
+    if file is not None and jsonnet is not None:
+        raise InvalidInput("-f and --jsonnet exclude each other; use one of them")
+    text, name = source_of(file or STDIN, jsonnet, arguments).read()
+    drafts = operations().pipelines.validate_specs(text, source=name, project=current().project)
+    if len(drafts) != 1:
+        raise InvalidInput(f"{name} describes {len(drafts)} pipelines; one is expected here")
+    return drafts[0].spec
 
 
 @command(shows=True, examples=["inspect datum inference@4f2a… 9c1b"])

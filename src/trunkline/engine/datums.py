@@ -8,6 +8,7 @@ from heapq import merge
 from itertools import chain, islice
 from typing import TypeVar
 
+from trunkline.engine.datum_previews import file_inputs, paged, preview_datums
 from trunkline.engine.jobs import find_job
 from trunkline.engine.services import Services
 from trunkline.errors import DatumNotFound, InvalidInput
@@ -47,14 +48,14 @@ class EngineDatums:
     # --- datums -----------------------------------------------------------------------------------
 
     def list_datums(self, job: str, *, page: int = 0, page_size: int = 0) -> Iterator[DatumInfo]:
-        if page < 0 or page_size < 0:
-            raise InvalidInput("the page and its size can't be negative")
         with self._services.database.read() as tx:
             record = find_job(tx, job)
-        datums = self._datums(record)
-        if not page_size:
-            return datums
-        return islice(datums, page * page_size, (page + 1) * page_size)
+        return paged(self._datums(record), page=page, page_size=page_size)
+
+    def preview_datums(
+        self, spec: dict[str, object], *, page: int = 0, page_size: int = 0
+    ) -> Iterator[DatumInfo]:
+        return preview_datums(self._services, spec, page=page, page_size=page_size)
 
     def inspect_datum(self, job: str, datum: str) -> DatumInfo:
         with self._services.database.read() as tx:
@@ -369,15 +370,4 @@ def named_datum(job: JobRecord, named: str, datums: Iterable[T], id_of: Callable
 
 def datum_inputs(planned: PlannedDatum) -> tuple[DatumInput, ...]:
     """What a datum was given, as users see it."""
-    return tuple(
-        DatumInput(
-            name=file.name,
-            repo=file.repo,
-            commit=file.commit,
-            path=file.path,
-            type=file.type,
-            size_bytes=file.size_bytes,
-            digest=file.digest,
-        )
-        for file in planned.datum.files
-    )
+    return file_inputs(planned.datum)

@@ -320,15 +320,22 @@ def create_pipeline(
 
 def _check_size(services: Services, pipeline: PipelineSpec) -> None:
     """Refuse a pipeline whose first job could not be run, before anything is changed."""
-    heads: dict[BranchName, Head | None] = {}
+    # A repo that is missing is said later, where it may have been made by then.
     with services.database.read() as tx:
-        for name in branches_of(pipeline.input):
-            if not repos.repo_exists(tx, name.repo):
-                continue  # said later, where it may have been made by then
-            record = branches.branch_head(tx, name.repo, name.branch)
-            if record is not None and record.finished is not None and record.error is None:
-                heads[name] = Head(commit=record.id, root=RootId(record.root))
+        heads = present_heads(tx, pipeline)
     check_count(pipeline, heads, services.trees, services.config.datums_max)
+
+
+def present_heads(tx: Transaction, pipeline: PipelineSpec) -> dict[BranchName, Head | None]:
+    """What a job of a pipeline would read now of its inputs, as far as they are there."""
+    heads: dict[BranchName, Head | None] = {}
+    for name in branches_of(pipeline.input):
+        if not repos.repo_exists(tx, name.repo):
+            continue
+        record = branches.branch_head(tx, name.repo, name.branch)
+        if record is not None and record.finished is not None and record.error is None:
+            heads[name] = Head(commit=record.id, root=RootId(record.root))
+    return heads
 
 
 def _store_spec(services: Services, pipeline: PipelineSpec, code: str, lock: Lock | None) -> RootId:
