@@ -32,6 +32,7 @@ def test_every_job_ends_as_it_must(
     tally("simulated worlds", len(lives))
     tally("outputs of simulated jobs", sum(life.outputs for life in lives))
     tally("restarts of simulated servers", sum(life.restarts for life in lives))
+    tally("datums ahead of their simulated jobs", sum(life.ahead for life in lives))
     broken = [life for life in lives if life.violation]
     assert not broken, "\n".join(map(told, broken))
 
@@ -43,11 +44,12 @@ def test_a_world_is_the_same_each_time(place: Stage) -> None:
 
 
 def test_much_happens_in_a_few_worlds(place: Stage) -> None:
-    lives = [place.run(seed) for seed in range(1, 41)]
+    lives = [place.run(seed) for seed in range(1, 61)]
 
     ends = sum((life.jobs for life in lives), Counter())
     assert {"success", "failure", "killed", "unrunnable"} <= ends.keys()
     assert sum(life.restarts for life in lives) > 5
+    assert sum(life.ahead for life in lives) > 20
     said = "\n".join(line for life in lives for line in life.trace)
     for words in ("freezes", "dies before", "dies after", "recovered", "quarantined", "undeletes"):
         assert words in said, words

@@ -14,7 +14,7 @@ from trunkline.engine.services import Services
 from trunkline.errors import DatumNotFound, InvalidInput
 from trunkline.jobs import ledger
 from trunkline.jobs.capture import NOTE
-from trunkline.jobs.dispatch import context_of
+from trunkline.jobs.contexts import context_of
 from trunkline.jobs.ledger import DatumRecord, JobRecord
 from trunkline.jobs.logs import Entry, LiveLog, as_line, stored_entries
 from trunkline.jobs.planning import input_sources

@@ -8,19 +8,29 @@ say, and where plans and output trees are made. All of it is called by one threa
 import logging
 import selectors
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import timedelta
 
 from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.errors import TrunklineError
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
+from trunkline.jobs.ahead import (
+    AHEAD_AFTER_S,
+    AHEAD_EVERY_S,
+    AHEAD_JOBS,
+    Prospect,
+    look_ahead,
+    next_to_look_at,
+)
 from trunkline.jobs.assemble import assemble
 from trunkline.jobs.clocks import Clocks
 from trunkline.jobs.dispatch import Dispatcher
 from trunkline.jobs.egress import has_egress
 from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
+from trunkline.jobs.plan_writer import Plan
 from trunkline.jobs.planning import plan_job
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.quarantine import errors_tree
@@ -39,6 +49,7 @@ from trunkline.jobs.state import (
 )
 from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import JobState
+from trunkline.pipelines.datums import Heads
 from trunkline.versions import provenance
 
 _log = logging.getLogger("trunkline.scheduler")
@@ -87,6 +98,8 @@ class Conductor:
         self.plans = Plans()  # so that no result is forgotten while a plan counts on it
         self._looked_at = -1  # revision of the catalog when jobs were last looked for
         self._busy: set[int] = set()  # jobs that a task works on
+        self._looking: set[str] = set()  # pipelines for which a task looks ahead
+        self._look_at = 0.0  # when to look ahead next, in monotonic seconds
         self._done: list[Callable[[], None]] = []
         self._done_lock = threading.Lock()
 
@@ -111,7 +124,10 @@ class Conductor:
         self._run_done()
         self._start_ready_jobs()
         self._check_deadlines()
+        if self.dispatcher.record_said():
+            self._wake()
         self.dispatcher.hand_out()
+        self._look_ahead()
         self.dispatcher.tend_workers()
         self.residents.turn()
 
@@ -167,6 +183,8 @@ class Conductor:
     def _carry_out(self, number: int, actions: tuple[Action, ...]) -> None:
         for action in actions:
             if action is Action.PLAN:
+                if (prospect := self.dispatcher.ahead.prospects.get(number)) is not None:
+                    prospect.take_turn()
                 self._begin_task(number, self._plan)
             elif action is Action.ASSEMBLE:
                 self.dispatcher.job_ended(number)
@@ -187,6 +205,57 @@ class Conductor:
         with self._database.write() as tx:
             actions = apply_event(tx, number, event, now=self._clocks.now())
         self._carry_out(number, actions)
+
+    # --- work for idle workers out of jobs whose turn has not come --------------------------------
+
+    def _look_ahead(self) -> None:
+        """Look for it behind each job that takes long and has nothing for some worker of its."""
+        if self._clocks.monotonic() < self._look_at:
+            return
+        self._look_at = self._clocks.monotonic() + AHEAD_EVERY_S
+        long_ago = self._clocks.now() - timedelta(seconds=AHEAD_AFTER_S)
+        known = self.dispatcher.ahead.prospects
+        found = []
+        with self._database.read() as tx:
+            for first in tables.first_open_jobs(tx):
+                if first.started is None or first.started > long_ago:
+                    continue
+                if first.pipeline in self._looking or not self.dispatcher.idle_workers(first):
+                    continue
+                behind = tables.open_jobs_behind(tx, first, AHEAD_JOBS)
+                job = next_to_look_at(first, behind, known)
+                if job is None or provenance.failed_inputs(tx, job.output_repo, job.id):
+                    continue
+                if not provenance.unfinished_inputs(tx, job.output_repo, job.id):
+                    found.append((first, job))
+        for first, job in found:
+            behind_first = range(first.number + 1, job.number)
+            before = [known[number] for number in known if number in behind_first]
+            keys = [other.keys for other in before if other.job.pipeline == job.pipeline]
+            self._begin_looking(first, job, between=frozenset().union(*keys))
+
+    def _begin_looking(self, first: JobRecord, job: JobRecord, *, between: frozenset[str]) -> None:
+        self._looking.add(job.pipeline)
+
+        def task() -> None:
+            prospect = Prospect(job=job)
+            try:
+                prospect = look_ahead(
+                    *(self._database, self._trees, job),
+                    first=first,
+                    between=between,
+                    datums_max=self._config.datums_max,
+                )
+            except Exception:  # its turn will tell
+                _log.exception("looking ahead to job %s", job.name)
+            self.call(lambda: self._looked(prospect))
+
+        self._apart(task)
+
+    def _looked(self, prospect: Prospect) -> None:
+        self._looking.discard(prospect.job.pipeline)
+        if prospect.job.number not in self._busy:  # else its turn has come meanwhile
+            self.dispatcher.ahead.offer(prospect)
 
     # --- planning, assembling, copying, beside the turns ------------------------------------------
 
@@ -238,6 +307,12 @@ class Conductor:
         self._carry_out(number, actions)
 
     def _plan(self, job: JobRecord) -> tuple[Action, ...]:
+        prospect = self.dispatcher.ahead.prospects.get(job.number)
+
+        def look(heads: Heads, plan: Plan, ended: Collection[int]) -> None:
+            if prospect is not None:
+                prospect.find(self._trees, heads, plan.segments, ended=ended)
+
         with self.plans.planning():
             return plan_job(
                 self._database,
@@ -245,6 +320,7 @@ class Conductor:
                 job,
                 datums_max=self._config.datums_max,
                 now=self._clocks.now(),
+                look=look,
             )
 
     def _assemble(self, job: JobRecord) -> tuple[Action, ...]:

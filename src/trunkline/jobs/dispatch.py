@@ -8,25 +8,26 @@ out again.
 
 import logging
 import selectors
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.errors import Corrupt
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
+from trunkline.jobs.ahead_work import WorkAhead
 from trunkline.jobs.channel import ChannelClosed, Message
 from trunkline.jobs.clashes import Writers
 from trunkline.jobs.clocks import Clocks
+from trunkline.jobs.contexts import context_of
 from trunkline.jobs.crew import Crew
 from trunkline.jobs.datum_run import Context
 from trunkline.jobs.health import Health, condition
-from trunkline.jobs.increments import befores, note_result
+from trunkline.jobs.held import Held
+from trunkline.jobs.increments import befores, goes_on, note_result
 from trunkline.jobs.leasing import make_lease
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.outcomes import (
@@ -39,16 +40,15 @@ from trunkline.jobs.outcomes import (
 )
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.records import apply_event
-from trunkline.jobs.segments import PlannedDatum, encode_segment
+from trunkline.jobs.segments import encode_segment
 from trunkline.jobs.state import Action, Broken, DatumsEnded
-from trunkline.jobs.tables import DatumRecord, JobRecord, LeaseRecord
+from trunkline.jobs.tables import DatumRecord, JobRecord
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
-from trunkline.pipelines.inputs import empty_file_inputs, lazy_inputs
-from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.store.epochs import Hold
 
+_SAID_AT_ONCE = 16  # outcomes of work ahead that are recorded in one turn
 _CRASHES_MAX = 8  # workers that may be lost with one datum, which needn't be its fault
 
 _log = logging.getLogger("trunkline.scheduler")
@@ -67,16 +67,6 @@ class _Active:
     datum_s: float | None = None  # moving average
     crashes: Counter[int] = field(default_factory=Counter)  # by position
     writers: Writers = field(default_factory=Writers)
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Held:
-    """A lease in the hands of a worker."""
-
-    record: LeaseRecord
-    worker: Worker
-    datums: dict[int, PlannedDatum]  # without outcome yet, by position
-    hold: Hold  # on what its worker reads and stores, until the outcomes are recorded
 
 
 class Dispatcher:
@@ -102,8 +92,9 @@ class Dispatcher:
         self._act = act
         self.health = Health()
         self._crew = Crew(config, pool, self.health)
+        self.ahead = WorkAhead(config, database, trees, pool, live)
         self._active: dict[int, _Active] = {}
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, Held] = {}
         self._held_lock = threading.Lock()  # restart_datums comes from other threads
         self._checked_revision = -1
         self._versions: dict[str, int] = {}  # newest version of each pipeline that may have workers
@@ -127,6 +118,7 @@ class Dispatcher:
                 held.hold.end()
             self._held.clear()
         self._active.clear()
+        self.ahead.forget_all()
         self._checked_revision = -1
 
     # --- jobs come and go -------------------------------------------------------------------------
@@ -147,14 +139,16 @@ class Dispatcher:
             pipeline=pipeline,
             context=context_of(pipeline, record, self._config),
             workers=self._crew.size(pipeline),
-            increments=record.salt if _goes_on(pipeline) else "",
+            increments=record.salt if goes_on(pipeline) else "",
             deadline=began.timestamp() + pipeline.job_timeout_s if pipeline.job_timeout_s else None,
         )
         version = max(self._versions.get(job.pipeline, 0), job.version)
         self._know(job.pipeline, version, pipeline)
+        self.ahead.take_over(number)
 
     def job_ended(self, number: int) -> None:
         """Stop handing out the datums of a job, and cancel those at work."""
+        self.ahead.drop(number)
         active = self._active.pop(number, None)
         if active is not None:
             self._crew.waiting.pop(active.job.pipeline, None)
@@ -196,7 +190,8 @@ class Dispatcher:
         for lease in held:
             worker = lease.worker
             if worker.position is not None and wanted <= set(worker.inputs):
-                message = {"type": "restart", "lease": lease.record.id, "position": worker.position}
+                position = worker.position - lease.shift
+                message = {"type": "restart", "lease": lease.record.id, "position": position}
                 self._pool.send(worker, message)
                 count += 1
         return count
@@ -263,7 +258,7 @@ class Dispatcher:
         with self._database.read() as tx:
             ended = [
                 number
-                for number in self._active
+                for number in (*self._active, *self.ahead.prospects)
                 if (job := tables.job_by_number(tx, number)) is None or job.state.ended
             ]
             for pipeline in list(self._versions):
@@ -312,6 +307,17 @@ class Dispatcher:
                 self._break(job.number, f"its workers can't be started: {never}")
                 continue
             self._crew.ensure(job.pipeline, job.version, wanted, active.pipeline.requests)
+        for _, prospect in sorted(self.ahead.prospects.items()):  # those before need them not
+            for worker in self.idle_workers(prospect.job):
+                if not prospect.left:
+                    break
+                held, context = self.ahead.lease(prospect, worker)
+                self._hand_over(held, prospect.job, context)
+
+    def idle_workers(self, job: JobRecord) -> list[Worker]:
+        """Those that could take work of a job now."""
+        there = self._pool.workers(job.pipeline)
+        return [worker for worker in there if worker.version == job.version and worker.idle]
 
     def _left_of(self, active: _Active) -> int:
         """How much of a job waits for workers: datums, and leases that were lost."""
@@ -324,8 +330,7 @@ class Dispatcher:
 
     def _lease_to_idle(self, active: _Active) -> None:
         job = active.job
-        there = self._pool.workers(job.pipeline)
-        for worker in [w for w in there if w.version == job.version and w.idle]:
+        for worker in self.idle_workers(job):
             try:
                 if not self._lease_to(active, worker):
                     break
@@ -354,10 +359,11 @@ class Dispatcher:
         return handed_out
 
     def _lease_under(self, hold: Hold, active: _Active, worker: Worker) -> bool:
+        job = active.job
         made = make_lease(
             self._database,
             self._trees,
-            active.job,
+            job,
             worker=worker.name,
             workers=active.workers,
             batches=active.pipeline.batches,
@@ -367,40 +373,53 @@ class Dispatcher:
         if made is None:
             return False
         lease, datums = made
-        held = _Held(record=lease, worker=worker, datums=datums, hold=hold)
+        held = Held(record=lease, worker=worker, datums=datums, hold=hold)
+        self._hand_over(held, job, active.context, increments=active.increments)
+        return True
+
+    def _hand_over(
+        self, held: Held, job: JobRecord, context: Context, *, increments: str = ""
+    ) -> None:
+        """Give a lease to its worker; see `_Active` for `increments`."""
+        lease, worker, datums = held.record, held.worker, held.datums
         with self._held_lock:
             self._held[lease.id] = held
-        worker.lease, worker.job, worker.position = lease.id, active.job.name, None
+        worker.lease, worker.job, worker.position = lease.id, job.name, None
         worker.heard = self._clocks.monotonic()  # from now on of this lease
         # By spec commit: a pipeline that was deleted and made again has the same name and version.
-        if worker.context != active.job.spec_commit:
+        if worker.context != job.spec_commit:
             own = self._crew.variables_of(worker)
-            context = replace(active.context, env={**active.context.env, **own})
-            self._pool.send(worker, context.as_message())
-            worker.context = active.job.spec_commit
+            own_context = replace(context, env={**context.env, **own})
+            self._pool.send(worker, own_context.as_message())
+            worker.context = job.spec_commit
         message = {
             "type": "lease",
             "lease": lease.id,
-            "pipeline": active.job.pipeline,
-            "version": active.job.version,
-            "job": active.job.id,
+            "pipeline": job.pipeline,
+            "version": job.version,
+            "job": job.id,
             "positions": list(datums),
             "datums": encode_segment(list(datums.values())).decode("utf-8"),
         }
-        if active.increments:
+        if increments:
             message["before"] = befores(
-                self._database, self._trees, active.job.pipeline, active.increments, datums
+                self._database, self._trees, job.pipeline, increments, datums
             )
         self._pool.send(worker, message)
-        return True
 
-    def _release(self, held: _Held, *, died: bool) -> None:
+    def _release(self, held: Held, *, died: bool) -> None:
         """Take a lease back; a datum that killed its worker too often fails instead.
 
         When a worker dies its datums are handed out again one by one, so that the next time it is
         known which of them it died of.
         """
+        if held.ahead:
+            with self._held_lock:
+                self._held.pop(held.record.id, None)
+            self.ahead.release(held)
+            return
         held.hold.end()
+        held.with_worker = False
         with self._held_lock:
             self._held.pop(held.record.id, None)
         number = held.record.job
@@ -435,6 +454,19 @@ class Dispatcher:
                 tables.end_lease(tx, held.record.id)
         self._act(number, actions)
 
+    # --- work ahead of the turn of its job --------------------------------------------------------
+
+    def record_said(self) -> bool:
+        """Record some of what was done ahead for jobs that run now; whether there is more."""
+        for _ in range(min(len(self.ahead.said), _SAID_AT_ONCE)):
+            held = self.ahead.said[0]
+            assert held.said is not None
+            self._record(held, held.said)
+            if not held.with_worker:
+                self._release(held, died=False)
+            self.ahead.said.popleft()  # not before: where that fails its hold has to be ended
+        return bool(self.ahead.said)
+
     # --- what workers say -------------------------------------------------------------------------
 
     def _take(self, worker: Worker, message: Message) -> None:
@@ -450,14 +482,17 @@ class Dispatcher:
                 self._take_started(worker, message)
             case "log":
                 held = self._held_by(worker, message)
-                if held is not None:
-                    self._live.add(held.record.job, message["position"], message["lines"])
+                if held is not None and not held.ahead:
+                    position = message["position"] + held.shift
+                    self._live.add(held.record.job, position, message["lines"])
                     self._database.notify()
             case "ended":
                 self._take_ended(worker, message)
             case "broken":
                 held = self._held_by(worker, message)
-                if held is not None:
+                if held is not None and held.ahead:  # it fails in its turn, if it still has to
+                    self.ahead.give_up(held.record.job)
+                elif held is not None:
                     self.health.crashing(worker.pipeline, worker.version, message["reason"])
                     self._break(held.record.job, message["reason"])
             case "failed":
@@ -474,28 +509,33 @@ class Dispatcher:
     def _say_again(self, worker: Worker) -> None:
         """Tell a worker once more what it does not seem to have heard."""
         held = self._held.get(worker.lease) if worker.lease is not None else None
-        if held is not None and held.record.job not in self._active:
+        wanted = held is not None and (
+            self.ahead.wants(held) if held.ahead else held.record.job in self._active
+        )
+        if held is not None and not wanted:
             self._pool.send(worker, {"type": "cancel", "lease": held.record.id})
         elif worker.retiring and worker.lease is None:
             self._pool.send(worker, {"type": "exit"})
 
-    def _held_by(self, worker: Worker, message: Message) -> _Held | None:
+    def _held_by(self, worker: Worker, message: Message) -> Held | None:
         """The lease that a message is about, if it is in the hands of the worker that sent it."""
         held = self._held.get(message["lease"])
         return held if held is not None and held.worker is worker else None
 
     def _take_started(self, worker: Worker, message: Message) -> None:
         held = self._held_by(worker, message)
-        position = message["position"]
-        if held is None or position not in held.datums:
+        if held is None or (position := message["position"] + held.shift) not in held.datums:
             return
         worker.position, worker.datum = position, message["key"]
         worker.inputs = tuple(file.path for file in held.datums[position].datum.files)
-        self._live.begin(held.record.job, position, key=message["key"], worker=worker.name)
+        if not held.ahead:
+            self._live.begin(held.record.job, position, key=message["key"], worker=worker.name)
 
     def _take_ended(self, worker: Worker, message: Message) -> None:
         held = self._held_by(worker, message)
-        if held is not None:
+        if held is not None and held.ahead:
+            held.said = message if message["outcomes"] else held.said
+        elif held is not None:
             self._record(held, message)
         if not message["last"] or message["lease"] != worker.lease:
             return
@@ -505,9 +545,10 @@ class Dispatcher:
         if held is not None:
             self._release(held, died=False)
 
-    def _record(self, held: _Held, message: Message) -> None:
+    def _record(self, held: Held, message: Message) -> None:
         """Record outcomes, each once, in one transaction with what follows for the job."""
         number = held.record.job
+        message = held.in_job(message)
         active = self._active.get(number)
         records = [
             datum_record(outcome, job=number, worker=held.worker.name)
@@ -549,39 +590,3 @@ class Dispatcher:
                 old = active.datum_s
                 active.datum_s = spent if old is None else 0.8 * old + 0.2 * spent
         self._act(number, actions)
-
-
-def _goes_on(pipeline: PipelineSpec) -> bool:
-    return pipeline.incremental and not pipeline.reprocess_every_job
-
-
-def context_of(pipeline: PipelineSpec, record: PipelineRecord, config: Config) -> Context:
-    """What all runs of the code of a pipeline version share."""
-    transform = pipeline.transform
-    return Context(
-        pipeline=record.name,
-        version=record.version,
-        spec_commit=record.spec_commit,
-        cmd=transform.cmd,
-        stdin=transform.stdin,
-        err_cmd=transform.err_cmd,
-        err_stdin=transform.err_stdin,
-        # Last, so that `python3` is there even on a machine that has it under another name only.
-        env={"PATH": f"{config.path}:{Path(sys.executable).parent}", **transform.env},
-        user=transform.user,
-        working_dir=transform.working_dir,
-        accept_return_code=transform.accept_return_code,
-        tries=pipeline.datum_tries,
-        timeout_s=pipeline.datum_timeout_s,
-        empty_inputs=empty_file_inputs(pipeline.input),
-        lazy_inputs=lazy_inputs(pipeline.input),
-        code=record.code,
-        code_dir="",
-        lock=record.lock,
-        secrets=tuple(asdict(use) for use in transform.secrets),
-        server_path=config.path,
-        batching=transform.datum_batching,
-        log_bytes_max=config.log_bytes_max,
-        memory_bytes=pipeline.limits.memory_bytes,
-        cpu_cores=pipeline.limits.cpu,
-    )

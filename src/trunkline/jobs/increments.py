@@ -18,10 +18,16 @@ from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.segments import PlannedDatum, decode_segment, encode_segment, with_positions
+from trunkline.model.pipelines import PipelineSpec
 from trunkline.model.versions import Side
 from trunkline.pipelines.datums import DatumFile
 from trunkline.pipelines.identity import datum_place
 from trunkline.store.chunks import ChunkId
+
+
+def goes_on(pipeline: PipelineSpec) -> bool:
+    """Whether datums of a pipeline go on from their last results."""
+    return pipeline.incremental and not pipeline.reprocess_every_job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,13 +68,26 @@ def make_lease(
 
 
 def _next_span(tx: Transaction, number: int, size: Callable[[int], int]) -> tuple[int, int]:
-    """The positions that nobody had yet and somebody has now; an empty span if there are none."""
+    """The positions that nobody had yet and somebody has now; an empty span if there are none.
+
+    Behind those that somebody had there may be some that were run ahead of the job's turn: they
+    have an outcome, or a lease.
+    """
     job = tables.job_by_number(tx, number)
     if job is None or job.state is not JobState.RUNNING or job.leased >= job.fresh:
         return 0, 0
-    until = min(job.leased + size(job.fresh - job.leased), job.fresh)
+    first = job.leased
+    while True:
+        lease = tables.lease_from(tx, number, first)
+        if lease is not None and lease.first == first:
+            first = lease.until
+        elif tables.ended_positions(tx, number, first, first + 1):
+            first += 1
+        else:
+            break
+    until = min(first + size(job.fresh - first), job.fresh, lease.first if lease else job.fresh)
     tables.advance_leased(tx, number, until)
-    return job.leased, until
+    return first, until
 
 
 def _datums_of(

@@ -6,7 +6,7 @@ whole plan. A crash before that transaction leaves the job as it was.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 
 from trunkline.db.database import Database, Transaction
@@ -17,7 +17,8 @@ from trunkline.jobs import quarantine, tables
 from trunkline.jobs.plan import PlannedSegment, plan_datums
 from trunkline.jobs.plan_writer import Plan, PlanWriter
 from trunkline.jobs.records import apply_event
-from trunkline.jobs.replanning import replan
+from trunkline.jobs.replanning import changes, replan
+from trunkline.jobs.segments import PlannedDatum
 from trunkline.jobs.state import Action, Planned
 from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import JobState
@@ -32,17 +33,24 @@ from trunkline.model.pipelines import (
 )
 from trunkline.model.versions import BranchName
 from trunkline.pipelines import datums, identity, lifecycle
-from trunkline.pipelines.datums import Datum, Head
+from trunkline.pipelines.datums import Datum, Head, Heads
 from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.store.digests import Digest
 from trunkline.versions import provenance
 
 
 def plan_job(
-    database: Database, trees: Trees, job: JobRecord, *, datums_max: int, now: datetime
+    database: Database,
+    trees: Trees,
+    job: JobRecord,
+    *,
+    datums_max: int,
+    now: datetime,
+    look: Callable[[Heads, Plan, Collection[int]], None],
 ) -> tuple[Action, ...]:
     """Enumerate the datums of a job whose inputs are finished, and record the plan.
 
+    `look` is shown the plan before that, with what it reads, and the positions that have outcomes.
     Returns what to do next. Raises TooManyDatums, DatumTooLarge.
     """
     with database.read() as tx:
@@ -53,6 +61,7 @@ def plan_job(
     if plan is None:
         plan = _plan_anew(database, trees, record, heads, carried, datums_max=datums_max)
     trees.chunks.flush()
+    look(heads, plan, carried.taken)
     with database.write() as tx:
         current = tables.job_by_number(tx, job.number)
         if current is None or current.state is not JobState.STARTING:
@@ -123,6 +132,32 @@ def planned_segments(
             may_repeat=_may_repeat(pipeline.input),
             reprocess=pipeline.reprocess_every_job,
         )
+
+
+def fresh_datums(
+    database: Database,
+    trees: Trees,
+    job: JobRecord,
+    record: PipelineRecord,
+    heads: dict[BranchName, Head | None],
+    *,
+    datums_max: int,
+    enumerated_max: int,
+) -> Iterator[PlannedDatum]:
+    """The datums of a job that have no result now; nothing is recorded.
+
+    Where they are found by the changes since the last good job there may be `datums_max` in all,
+    else `enumerated_max`. Raises TooManyDatums.
+    """
+    found = changes(database, trees, job, record, heads, datums_max=datums_max)
+    if found is not None:
+        yield from (new for _, new in found.pairs if new is not None and new.fresh)
+        return
+    spec = lifecycle.spec_of(record)
+    for segment in planned_segments(
+        database, trees, spec, heads, salt=record.salt, datums_max=enumerated_max
+    ):
+        yield from (planned for planned in segment.datums if planned.fresh)
 
 
 def input_heads(tx: Transaction, repo: str, commit: str) -> dict[BranchName, Head | None]:

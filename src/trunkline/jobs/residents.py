@@ -23,8 +23,8 @@ from trunkline.files.tree import Trees
 from trunkline.jobs import resident_targets as targets
 from trunkline.jobs.channel import ChannelClosed, Message
 from trunkline.jobs.clocks import Clocks
+from trunkline.jobs.contexts import context_of
 from trunkline.jobs.crew import Crew
-from trunkline.jobs.dispatch import context_of
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.records import apply_event

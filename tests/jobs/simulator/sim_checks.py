@@ -10,6 +10,7 @@ from sim_oracle import Identity, Repos, expected
 from sim_world import Violation, World
 
 from trunkline.db.database import Transaction
+from trunkline.jobs.ahead import AHEAD_JOBS
 from trunkline.jobs.segments import decode_segment
 from trunkline.model.jobs import JOB_MOVES, JobState
 from trunkline.model.pipelines import PipelineState
@@ -18,6 +19,7 @@ from trunkline.versions import branches, invariants, provenance, repos
 
 _JOBS = """SELECT number, pipeline, id, version, output_repo, state, reason, total, skipped,
   processed, failed, recovered, leased, uploaded_bytes, finished FROM job"""
+_AT_WORK = "('starting', 'running')"
 _OUTPUTS = """SELECT r.name, c.id, c.root, c.finished_us, c.error FROM commit_record c
   JOIN repo r ON r.number = c.repo WHERE c.finished_us IS NOT NULL"""
 
@@ -58,6 +60,9 @@ class Checks:
         self._revision = -1
         self._jobs: dict[int, Job] = {}
         self._finished: dict[tuple[str, str], tuple[object, ...]] = {}
+        self._results: set[str] = set()  # keys of the remembered ones
+        self._forgotten: set[str] = set()
+        self.ahead: set[int] = set()  # leases of datums whose job waits for its turn
         self.ends: Counter[str] = Counter()  # jobs by state
         self.outputs = 0  # compared with what they must be
 
@@ -77,6 +82,8 @@ class Checks:
                 if job.state is JobState.RUNNING:
                     _work_is_accounted_for(tx, job)
             _all_have_jobs(tx)
+            _waits_without_a_trace(tx)
+            self._no_datum_is_at_work_twice(tx)
         self._jobs = jobs
 
     def around_receive(self) -> Callable[[], None]:
@@ -122,6 +129,29 @@ class Checks:
                 "is at work out of turn",
             )
             seen.add(job.pipeline)
+
+    def _no_datum_is_at_work_twice(self, tx: Transaction) -> None:
+        """Of what counts, that is: workers may not have heard yet that something does not."""
+        results = {key for (key,) in tx.rows("SELECT key FROM result")}
+        self._forgotten |= self._results - results
+        self._results = results
+        open_jobs = {j for (j,) in tx.rows(f"SELECT number FROM job WHERE state IN {_AT_WORK}")}
+        ahead = self._world.conductor.dispatcher.ahead
+        keys: Counter[str] = Counter()
+        for held in self._world.leases():
+            if held.record.job in open_jobs and (not held.ahead or ahead.wants(held)):
+                keys.update(datum.key for datum in held.datums.values())
+        for key, times in keys.items():
+            # What is made of a result that was forgotten since may be made twice, and count once.
+            require(times < 2 or key in self._forgotten, "a datum is at work", times, "times:", key)
+        self.ahead |= {held.record.id for held in self._world.leases() if held.ahead}
+        kept = [held for prospect in ahead.prospects.values() for held in prospect.held.values()]
+        require(
+            all(h.hold._parity is not None for h in kept),
+            "what is to count later may be collected",
+            kept,
+        )
+        require(len(ahead.prospects) <= 3 * AHEAD_JOBS, "too many jobs are looked at", ahead)
 
     def _moved(self, tx: Transaction, before: Job | None, job: Job) -> None:
         if before is not None:
@@ -243,6 +273,9 @@ class Checks:
             for repo in repos.repo_names(tx):
                 require(not list(invariants.broken(tx, repo)), *invariants.broken(tx, repo))
             require(not list(invariants.broken_rows(tx)), *invariants.broken_rows(tx))
+            left = self._world.conductor.dispatcher.ahead
+            require(not left.prospects and not left.said, "something is ahead of no job:", left)
+            require(self._world.holds() == len(self._world.leases()), "holds are left")
             self._final_state(tx)
 
     def _final_state(self, tx: Transaction) -> None:
@@ -316,11 +349,15 @@ def _work_is_accounted_for(tx: Transaction, job: Job) -> None:
     ended = [p for (p,) in tx.rows("SELECT position FROM datum WHERE job = :j", j=job.number)]
     leases = tx.rows("SELECT first, until FROM lease WHERE job = :j", j=job.number)
     leased = Counter(p for first, until in leases for p in range(first, until))
+    for position, there in leased.items():
+        require(there < 2, job.name, "has datum", position, "in", there, "leases")
+        require(position < job.total - job.skipped, job.name, "has no datum", position)
+    for first, until in leases:  # behind what was handed out is what was run ahead of its turn
+        one = first >= job.leased and until == first + 1
+        require(until <= job.leased or one, job.name, "is ahead of its leases")
     for position in range(job.leased):
         there = leased[position]
-        require(there < 2, job.name, "has datum", position, "in", there, "leases")
         require(there or position in ended, job.name, "has lost datum", position)
-    require(all(p < job.leased for p in leased), job.name, "is ahead of its leases")
     _counts_are_right(tx, job)
 
 
@@ -337,6 +374,15 @@ def _counts_are_right(tx: Transaction, job: Job) -> None:
         require(counted == recorded, job.name, "counts", counted, "of", recorded)
     used = sum(size for *_, size in rows)
     require(used == job.uploaded_bytes, job.name, "counts", job.uploaded_bytes, "bytes of", used)
+
+
+def _waits_without_a_trace(tx: Transaction) -> None:
+    """What is done ahead of a job's turn is on no record."""
+    for table in ("lease", "datum", "job_segment"):
+        sql = (
+            f"SELECT * FROM {table} WHERE job IN (SELECT number FROM job WHERE state = 'starting')"
+        )
+        require(not tx.rows(sql), table, "has rows of a job that waits:", tx.rows(sql))
 
 
 def _all_have_jobs(tx: Transaction) -> None:

@@ -60,9 +60,12 @@ class Users:
         self._left = deeds
         self._open: list[tuple[str, str]] = []  # commits that were started
         self._inputs = {name: self._rng.choice(choices) for name, choices in INPUTS.items()}
-        self._chain = list(INPUTS)[: self._rng.choice((1, 2, 2, 3))]
+        self._chain = list(INPUTS)[
+            : self._rng.choice((1, 2, 2, 3) if not world.luck.slow else (1, 1, 2))
+        ]
         self._deeds: dict[Callable[[], str], int] = {
             self._put: 16,
+            self._put_often: 40 if world.luck.slow else 2,
             self._start_commit: 1,
             self._finish_commit: 3,
             self._update: 6,
@@ -73,7 +76,7 @@ class Users:
             self._stop_pipeline: 1,
             self._start_pipeline: 3,
             self._delete_pipeline: 1,
-            self._undelete: 1,
+            self._undelete: 3,
             self._remove_commit: 1,
             self._restart_datum: 1,
             self._forget: 3,
@@ -130,6 +133,11 @@ class Users:
     def _put(self) -> str:
         return self._put_into(self._rng.choice(SOURCES))
 
+    def _put_often(self) -> str:
+        """So that jobs of one pipeline wait for their turn."""
+        repo = self._rng.choice(SOURCES)
+        return "; ".join(self._put_into(repo) for _ in range(self._rng.randint(2, 5)))
+
     def _put_into(self, repo: str, most: int = 3) -> str:
         changes = self._changes(most)
         info = EngineFiles(self._world.services).modify_files(repo, "master", changes)
@@ -175,7 +183,9 @@ class Users:
             "pipeline": {"name": name},
             "input": self._inputs[name],
             "transform": transform,
-            "parallelism_spec": {"constant": rng.choice((1, 2, 2, 3))},
+            "parallelism_spec": {
+                "constant": rng.choice((1, 2, 2, 3) if not self._world.luck.slow else (2, 3))
+            },
             "autoscaling": rng.random() < 0.3,
         }
         if rng.random() < (0.8 if "shared" in flags else 0.1):
@@ -184,7 +194,7 @@ class Users:
             spec["reprocess_spec"] = "every_job"
         if rng.random() < 0.1:
             spec["job_timeout"] = "30s"
-        if rng.random() < (0.4 if {"strict", "flaky"} & {*flags} else 0.1):
+        if rng.random() < (0.6 if {"strict", "flaky"} & {*flags} else 0.1):
             spec["on_failure"] = {"quarantine": {"max": rng.randint(1, 3)}}
         if rng.random() < 0.3:
             spec["resource_requests"] = {"cpu": rng.choice((0.5, 1, 2))}  # of two that there are
@@ -231,7 +241,7 @@ class Users:
         trash = EngineTrash(self._world.services)
         found = trash.list_deleted()
         if not found:
-            return "has deleted nothing"
+            return self._delete_pipeline()
         entry = self._rng.choice(found)
         trash.undelete(entry.kind, entry.name, number=entry.number)
         return f"undeletes {entry.kind} {entry.name}"

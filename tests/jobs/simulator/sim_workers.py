@@ -30,6 +30,7 @@ class Luck:
     freeze: float = 0.0
     false_start: float = 0.0
     flaky: float = 0.15  # of the user code that is
+    slow: float = 0.0  # that a datum takes seconds
     repeat: float = 0.0  # of a message
     swap: float = 0.0
     lose: float = 0.0
@@ -50,6 +51,7 @@ class SimWorker:
         self.dead = self.ready = self.leaving = False
         self.speaking = False  # whether it did something when it was last let
         self.frozen_until, self.dies_at = 0.0, float("inf")
+        self._slow_until_us = 0  # the datum at work takes until then
         self._trees, self._contents = trees, contents
         self._contexts: dict[tuple[str, int], Message] = {}
         self._lease: Message | None = None
@@ -57,10 +59,9 @@ class SimWorker:
         self._pending: list[Outcome] = []
         self._writer = DeltaWriter(trees, by_datum=True)
 
-    @property
-    def busy(self) -> bool:
-        """Whether it has something to do without being told more."""
-        if self.leaving:
+    def busy(self, now_us: int) -> bool:
+        """Whether it has something to do without being told more, or time to pass."""
+        if self.leaving or (now_us < self._slow_until_us and not self._is_told_to_stop()):
             return False
         return not self.ready or self._lease is not None or bool(self.inbox)
 
@@ -141,20 +142,30 @@ class SimWorker:
     def _work(self, luck: Luck, rng: random.Random, now_us: int) -> str:
         assert self._lease is not None
         lease = int(self._lease["lease"])
-        told = [m for m in self.inbox if m["type"] == "cancel" and m["lease"] == lease]
+        told = self._is_told_to_stop()
         if told or not self._todo:
             self._report(last=True)
-            self._lease = None
+            self._lease, self._slow_until_us = None, 0
             return f"ends lease {lease}{' that was cancelled' if told else ''}"
-        position, datum = self._todo.popleft()
+        position, datum = self._todo[0]
+        started = {"type": "started", "lease": lease, "position": position, "key": datum.key}
+        if not self._slow_until_us and rng.random() < luck.slow:
+            self._slow_until_us = now_us + rng.randint(1, 12) * 500_000
+            self.outbox.append(started)
+            return f"is slow with datum {position} of lease {lease}"
+        self._todo.popleft()
+        self._slow_until_us = 0
         if rng.random() < 0.3:
-            started = {"type": "started", "lease": lease, "position": position, "key": datum.key}
             self.outbox.append(started)
         outcome = self._run(position, datum, luck, rng, now_us)
         self._pending.append(outcome)
         if self._todo and rng.random() < 0.3:
             self._report(last=False)
         return f"runs datum {position} of lease {lease}: {outcome.state}"
+
+    def _is_told_to_stop(self) -> bool:
+        lease = None if self._lease is None else self._lease["lease"]
+        return any(m["type"] == "cancel" and m["lease"] == lease for m in self.inbox)
 
     def _run(
         self, position: int, planned: PlannedDatum, luck: Luck, rng: random.Random, now_us: int

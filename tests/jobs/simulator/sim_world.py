@@ -30,6 +30,7 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.channel import Channel, Message
 from trunkline.jobs.clocks import Clocks
 from trunkline.jobs.conductor import Conductor
+from trunkline.jobs.held import Held
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.pool import WorkerPool
 from trunkline.jobs.tables import JobRecord
@@ -101,7 +102,7 @@ class World:
         self.config = replace(load({}, home=home), lease_s=LEASE_S, worker_idle_s=20.0, cpus=2.0)
         self.time = 0.0
         self.restarts = 0
-        self.pace = self.rng.choice((6, 15, 40))  # so many steps between what users do
+        self.pace = self.rng.choice((6, 15, 40) if not self.luck.slow else (40, 80))
         self.users: Callable[[], bool] = lambda: False  # does one thing; False: has nothing to do
         self.check: Callable[[], None] = lambda: None
         self.before_receive: Callable[[], Callable[[], None]] = lambda: lambda: None
@@ -145,6 +146,14 @@ class World:
         return self.conductor.dispatcher.condition(
             pipeline, version, spec, open_jobs=open_jobs, running_jobs=running_jobs
         )
+
+    def leases(self) -> list[Held]:
+        """What workers have in their hands, as far as the scheduler knows."""
+        return list(self.conductor.dispatcher._held.values())
+
+    def holds(self) -> int:
+        """How many there are on what workers store."""
+        return sum(self._chunks.epochs._counts)
 
     def restart_datums(self, job: int, paths: list[str]) -> int:
         return self.conductor.dispatcher.restart_datums(job, paths)
@@ -267,7 +276,7 @@ class World:
 
     def settle(self, done: Callable[[], bool], still: Callable[[], list[str]]) -> None:
         """Nothing goes wrong any more: everything must end; `still` tells what does not."""
-        self.luck = Luck(flaky=self.luck.flaky)
+        self.luck = Luck(flaky=self.luck.flaky, slow=self.luck.slow)
         for _ in range(_QUIET_ROUNDS_MAX):
             if not self._settle_round() and done():
                 return
@@ -377,8 +386,8 @@ class World:
                 self.say(f"worker {worker.pid} freezes")
                 continue
             worker.pump(self.luck, self.rng)
-            if not worker.dead and worker.busy:
-                now_us = round((self.now().timestamp()) * 1e6)
+            now_us = round((self.now().timestamp()) * 1e6)
+            if not worker.dead and worker.busy(now_us):
                 did = worker.step(self.luck, self.rng, now_us)
                 self.say(f"worker {worker.pid} {did}")
                 worker.speaking = True
@@ -407,6 +416,7 @@ def _fortune(rng: random.Random) -> tuple[Luck, dict[str, float]]:
         lose=maybe(0.5, 0.1) if noisy else 0.0,
         stray=maybe(0.5, 0.05),
         lost_copy=maybe(0.3, 0.5),
+        slow=maybe(0.5, 0.8),
     )
     crashes = maybe(0.6, 0.03)
     return luck, {

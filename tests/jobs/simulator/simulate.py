@@ -40,6 +40,7 @@ class Life:
     jobs: Counter[str]  # ended, by state
     outputs: int
     restarts: int
+    ahead: int  # datums that were handed out before the turn of their job
 
 
 class Stage:
@@ -81,6 +82,7 @@ class Stage:
             jobs=checks.ends,
             outputs=checks.outputs,
             restarts=world.restarts,
+            ahead=len(checks.ahead),
         )
 
     def close(self) -> None:
@@ -131,6 +133,7 @@ def main() -> int:
             total += life.jobs
             total["outputs compared"] += life.outputs
             total["restarts"] += life.restarts
+            total["datums ahead"] += life.ahead
             if life.violation:
                 bad.append(life)
                 print(f"seed {seed}: {life.violation}")

@@ -87,6 +87,26 @@ def insert_lease(
     return _lease(row)
 
 
+def record_lease(tx: Transaction, lease: LeaseRecord) -> None:
+    """Insert an active lease whose number was given out before."""
+    tx.execute(
+        """INSERT INTO lease (id, job, first, until, worker, state)
+           VALUES (:id, :job, :first, :until, :worker, 'active')""",
+        **asdict(lease),
+    )
+
+
+def lease_from(tx: Transaction, job: int, first: int) -> LeaseRecord | None:
+    """The first lease of a job at this position or behind it."""
+    row = tx.row(
+        "SELECT id, job, first, until, worker FROM lease WHERE job = :job AND first >= :first"
+        " ORDER BY first LIMIT 1",
+        job=job,
+        first=first,
+    )
+    return _lease(row) if row else None
+
+
 def advance_leased(tx: Transaction, job: int, until: int) -> None:
     tx.execute("UPDATE job SET leased = :until WHERE number = :job", job=job, until=until)
 

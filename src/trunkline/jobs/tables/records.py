@@ -170,6 +170,18 @@ def first_open_jobs(tx: Transaction) -> list[JobRecord]:
     return [_job(row) for row in rows]
 
 
+def open_jobs_behind(tx: Transaction, job: JobRecord, most: int) -> list[JobRecord]:
+    """The next jobs of its pipeline that have not ended, oldest first."""
+    rows = tx.rows(
+        f"SELECT {_JOB} FROM job WHERE pipeline = :pipeline AND number > :number"
+        f" AND state IN {_OPEN} ORDER BY number LIMIT :most",
+        pipeline=job.pipeline,
+        number=job.number,
+        most=most,
+    )
+    return [_job(row) for row in rows]
+
+
 def job_before(tx: Transaction, pipeline: str, number: int) -> JobRecord | None:
     row = tx.row(
         f"SELECT {_JOB} FROM job WHERE pipeline = :pipeline AND number < :number"
