@@ -304,7 +304,7 @@ def test_an_input_without_a_project_is_in_that_of_the_pipeline(two) -> None:
 
     assert (draft.name, created.name, created.input) == ("p/w", "p/w", "p/data:/")
     assert draft.spec["pipeline"] == {"name": "w", "project": {"name": "p"}}
-    assert draft.spec["input"]["pfs"]["project"] == "p"
+    assert created.spec["input"]["pfs"]["project"] == "p"
     with pytest.raises(RepoNotFound, match="no repo 'p/none'"):
         two.engine.pipelines.create_pipeline(spec("x", "p", {"repo": "none"}))
 
