@@ -34,7 +34,7 @@ def session(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[s
             *environment.pop("words").split(),
         ],
         cwd=tmp_path,
-        env=kept | environment,
+        env=kept | environment | {"PYTHONPATH": str(Path(__file__).parent / "harness")},
         capture_output=True,
         text=True,
         timeout=60,

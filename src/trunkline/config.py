@@ -101,7 +101,13 @@ class Config:
         import tempfile
 
         key = hashlib.blake2b(os.fsencode(self.home_path), digest_size=8).hexdigest()
-        return os.path.join(tempfile.gettempdir(), f"trunkline-{os.getuid()}", f"{key}.sock")
+        placed = os.path.join(tempfile.gettempdir(), f"trunkline-{os.getuid()}", f"{key}.sock")
+        if len(os.fsencode(placed)) > 107:
+            raise InvalidInput(
+                f"the private socket can't be at {inside} nor at {placed}: a path of more than "
+                "107 bytes is too long for the kernel; set TMPDIR to a shorter directory"
+            )
+        return placed
 
 
 def load(

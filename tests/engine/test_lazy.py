@@ -172,12 +172,16 @@ def test_one_process_for_many_datums_reads_the_lazy_files_of_each(data) -> None:
 def test_a_lazy_file_can_be_read_by_another_user(data) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can run commands as another user")
+    for above in (
+        data.home,
+        *data.home.parents,
+    ):  # where paths are rewritten, code goes through all of them
+        if above.stat().st_mode & 0o007 == 0:
+            above.chmod(above.stat().st_mode | 0o011)
     data.pipeline("made", "cat $data/a > /pfs/out/a", input=lazy(), transform={"user": "nobody"})
 
     job = data.job("made")
 
-    if "Permission denied" in job.reason:  # the test's directories are closed to others
-        pytest.skip("this test's directory is closed to others")
     assert job.state is JobState.SUCCESS
     assert data.tree("made") == {"a": "ant\n"}
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -159,7 +161,8 @@ def test_a_socket_path_that_is_too_long_for_the_kernel_is_placed_elsewhere(
 ) -> None:
     long = tmp_path / ("x" * 120)
     monkeypatch.setenv("TRUNKLINE_HOME", str(long))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    short = tempfile.mkdtemp(dir=tempfile.gettempdir())
+    monkeypatch.setenv("TMPDIR", short)
     monkeypatch.setattr("tempfile.tempdir", None)
     process, line = start()
     client = local(long)
@@ -170,6 +173,16 @@ def test_a_socket_path_that_is_too_long_for_the_kernel_is_placed_elsewhere(
     client.close()
     process.terminate()
     process.wait(20)
+    shutil.rmtree(short)
+
+
+def test_a_socket_that_can_be_nowhere_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("y" * 120)))
+
+    with pytest.raises(InvalidInput, match="set TMPDIR to a shorter directory"):
+        _ = load(home=tmp_path / ("x" * 120)).socket
 
 
 def test_an_address_that_is_taken_is_told_to_the_starter(home: Path, start: Start) -> None:
