@@ -569,3 +569,18 @@ def test_a_pipeline_follows_again_what_was_deleted_by_force_and_made_anew(
     assert job.state is JobState.SUCCESS
     assert engine.tree("last") == {"a": "1\n", "b": "2\n"}
     assert engine.engine.admin.fsck().damages == ()
+
+
+def test_jobs_are_listed_newest_first_over_all_pages(engine, monkeypatch) -> None:
+    monkeypatch.setattr("trunkline.engine.jobs._PAGE", 3)
+    engine.engine.repos.create_repo("data")
+    engine.pipeline("made", "true")
+    for number in range(10):
+        engine.put("data", {f"{number}": "x"})
+
+    listed = [job.id for job in engine.engine.jobs.list_jobs(pipeline="made")]
+    newest_first = [commit.id for commit in engine.engine.commits.list_commits("made")]
+
+    assert listed == newest_first[: len(listed)]
+    assert len(listed) == 10
+    assert [job.id for job in engine.engine.jobs.list_jobs(number=6)] == listed[:6]

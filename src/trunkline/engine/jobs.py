@@ -19,6 +19,7 @@ from trunkline.pipelines.inputs import resolved_document
 from trunkline.versions import commits, projects, provenance
 
 _PAGE = 200
+_FIRST_PAGE = 4  # most ask for the newest only
 
 
 class EngineJobs:
@@ -49,7 +50,7 @@ class EngineJobs:
                 jobs = [ledger.job_of_output(tx, name.repo, name.id) for name in derived]
                 found = {job.number for job in jobs if job is not None}
                 wanted = found if wanted is None else wanted & found
-        page = partial(ledger.list_jobs, pipeline=pipeline, run=run, project=project, number=_PAGE)
+        page = partial(ledger.list_jobs, pipeline=pipeline, run=run, project=project)
         return self._pages(page, wanted, number)
 
     def _pages(
@@ -57,9 +58,10 @@ class EngineJobs:
     ) -> Iterator[JobInfo]:
         before: int | None = None
         given = 0
+        size = _PAGE if wanted is not None else _FIRST_PAGE
         while True:
             with self._services.database.read() as tx:
-                page = next_page(tx, before=before)
+                page = next_page(tx, before=before, number=size)
                 infos = [
                     job_info(tx, job) for job in page if wanted is None or job.number in wanted
                 ]
@@ -68,9 +70,9 @@ class EngineJobs:
                 given += 1
                 if given == number:
                     return
-            if len(page) < _PAGE:
+            if len(page) < size:
                 return
-            before = page[-1].number
+            before, size = page[-1].number, _PAGE
 
     def inspect_job(
         self, job: str, *, wait: bool = False, timeout_s: float | None = None
