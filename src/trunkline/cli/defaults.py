@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from trunkline.cli.arguments import local_files, read_document
+from trunkline.cli.arguments import local_files
 from trunkline.cli.command import command, option
 from trunkline.cli.output import counted, show_one, to_json
 from trunkline.cli.session import current, operations
+from trunkline.cli.spec_sources import STDIN, SpecSource
 from trunkline.model.defaults import AffectedPipeline, DefaultsChange, DefaultsInfo
-
-_TEXT_BYTES_MAX = 64 * 1024 * 1024  # read from disk; the server has a (lower) limit of its own
 
 _cluster = option("--cluster", is_flag=True, help="Those of all projects, not of this one.")
 
@@ -21,7 +20,7 @@ def _setting(function: Callable[..., Any]) -> Callable[..., Any]:
         option("--regenerate", is_flag=True, help="Update all pipelines that they change."),
         option(
             *("-f", "--file", "file"),
-            default="-",
+            default=STDIN,
             metavar="FILE|URL|-",
             shell_complete=local_files,
             help="Fields of a spec, as JSON or YAML; without -f, stdin is read.",
@@ -57,12 +56,9 @@ def update_defaults(
 
 
 def _set(cluster: bool, file: str, **options: bool) -> None:
-    text = read_document(file, bytes_max=_TEXT_BYTES_MAX)
+    text, source = SpecSource(file=file).read()
     change = operations().defaults.set_defaults(
-        text,
-        source="stdin" if file == "-" else file,
-        project=_project(cluster),
-        **options,
+        text, source=source, project=_project(cluster), **options
     )
     show_one(change, _change_block)
 

@@ -10,12 +10,12 @@ from trunkline.cli.arguments import full_name, local_files, read_document
 from trunkline.cli.command import command, option
 from trunkline.cli.output import note, show_one, to_json, warn, write
 from trunkline.cli.session import operations
+from trunkline.cli.spec_sources import SPEC_BYTES_MAX
 from trunkline.errors import InvalidInput, OperationFailed
 from trunkline.model.names import bare_name, project_of
 from trunkline.model.pipelines import CodeChange, PipelineDifference, PipelineInfo
 from trunkline.model.versions import Change
 
-_TEXT_BYTES_MAX = 64 * 1024 * 1024  # read back from the editor; the server has a limit of its own
 _DIGITS = 12  # of a digest that are shown
 _MARKS = {Change.ADDED: "+", Change.DELETED: "-", Change.CHANGED: "~"}
 
@@ -42,7 +42,7 @@ def edit_pipeline(pipeline: str, editor: str | None, file: str | None, reprocess
     """
     info = operations().pipelines.inspect_pipeline(full_name(pipeline))
     before = to_json(info.user_spec)
-    text = before if file is None else read_document(file, bytes_max=_TEXT_BYTES_MAX)
+    text = before if file is None else read_document(file, bytes_max=SPEC_BYTES_MAX)
     draft = _Draft(bare_name(info.name), text.rstrip("\n") + "\n")
     try:
         after = draft.edited(editor)
@@ -76,7 +76,7 @@ class _Draft:
     def edited(self, editor: str | None) -> str:
         """The text once the user has left the editor."""
         click.edit(filename=self.path, editor=editor)
-        return read_document(self.path, bytes_max=_TEXT_BYTES_MAX)
+        return read_document(self.path, bytes_max=SPEC_BYTES_MAX)
 
     def is_changed(self, text: str) -> bool:
         try:

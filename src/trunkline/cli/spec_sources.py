@@ -9,7 +9,7 @@ from trunkline.cli.command import option
 from trunkline.errors import InvalidInput
 from trunkline.values import dataclass
 
-_SPEC_BYTES_MAX = 64 * 1024 * 1024  # read from disk; the server has a (lower) limit of its own
+SPEC_BYTES_MAX = 64 * 1024 * 1024  # read from disk; the server has a (lower) limit of its own
 STDIN = "-"
 
 jsonnet_option = option(
@@ -48,7 +48,7 @@ class SpecSource:
     def read(self) -> tuple[str, str]:
         """The specs as JSON or YAML, and what the text is called in sentences."""
         name = "stdin" if self.file == STDIN else self.file
-        text = read_document(self.file, bytes_max=_SPEC_BYTES_MAX)
+        text = read_document(self.file, bytes_max=SPEC_BYTES_MAX)
         if self.arguments is None:
             return text, name
         from trunkline.connect.templates import evaluated
