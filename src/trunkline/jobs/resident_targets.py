@@ -85,8 +85,10 @@ def to_stand(tx: Transaction, one: Asked) -> Target | None:
     jobs = tables.list_jobs(tx, pipeline=one.record.name, run=None, before=None, number=_LOOKED_AT)
     for state in (JobState.SUCCESS, JobState.FAILURE):
         for job in jobs:
-            if job.state is state and job.total == 1 and of_job(tx, job).spec.service is not None:
-                return of_job(tx, job)
+            if job.state is state and job.total == 1:
+                target = of_job(tx, job)
+                if target.spec.service is not None:
+                    return target
     return None
 
 
