@@ -20,7 +20,7 @@ from trunkline.cli.output import (
     write,
 )
 from trunkline.cli.session import current, operations
-from trunkline.cli.spec_sources import STDIN, arg_option, jsonnet_option, source_of
+from trunkline.cli.spec_sources import STDIN, arg_option, drafts_of, jsonnet_option, source_of
 from trunkline.errors import InvalidInput
 from trunkline.model.jobs import DatumInfo, DatumInput, DatumState, LogLine
 
@@ -108,10 +108,10 @@ def list_datum(
 def _one_spec(file: str | None, jsonnet: str | None, arguments: Sequence[str]) -> dict[str, object]:
     if file is not None and jsonnet is not None:
         raise InvalidInput("-f and --jsonnet exclude each other; use one of them")
-    text, name = source_of(file or STDIN, jsonnet, arguments).read()
-    drafts = operations().pipelines.validate_specs(text, source=name, project=current().project)
+    source = source_of(file or STDIN, jsonnet, arguments)
+    drafts = drafts_of(source)
     if len(drafts) != 1:
-        raise InvalidInput(f"{name} describes {len(drafts)} pipelines; one is expected here")
+        raise InvalidInput(f"{source.name} describes {len(drafts)} pipelines; one is expected here")
     return drafts[0].spec
 
 

@@ -21,6 +21,7 @@ from trunkline.cli.session import current, operations
 from trunkline.cli.spec_sources import (
     SpecSource,
     arg_option,
+    drafts_of,
     jsonnet_option,
     source_of,
     spec_options,
@@ -31,7 +32,7 @@ from trunkline.model.names import bare_name, project_of
 from trunkline.model.pipelines import PipelineInfo
 
 if TYPE_CHECKING:
-    from trunkline.model.pipelines import PipelineDraft
+    pass
 
 _CLASSIC: Table[PipelineInfo] = Table(
     titles=("NAME", "INPUT", "OUTPUT", "CREATED", "STATE"),
@@ -178,7 +179,7 @@ def _put_pipelines(source: SpecSource, *, checked: bool = False, **options: Any)
     from trunkline.cli.code import code_directory
     from trunkline.connect.specs import upload_code
 
-    drafts = _drafts(source)
+    drafts = drafts_of(source)
     # Every document and directory is checked before the first pipeline is made.
     directories = [code_directory(draft.code, spec=source.file) for draft in drafts]
     for draft, directory in zip(drafts, directories, strict=True):
@@ -205,11 +206,6 @@ def _check_pipelines(sources: Iterable[SpecSource], **options: bool | None) -> N
         planning.plans(count=False)
     for name in names:
         write(f"pipeline '{name}' is valid")
-
-
-def _drafts(source: SpecSource) -> list["PipelineDraft"]:
-    text, name = source.read()
-    return operations().pipelines.validate_specs(text, source=name, project=current().project)
 
 
 @command(

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trunkline.cli.arguments import is_url, local_files, read_document
 from trunkline.cli.command import option
+from trunkline.cli.session import current, operations
 from trunkline.errors import InvalidInput
 from trunkline.values import dataclass
+
+if TYPE_CHECKING:
+    from trunkline.model.pipelines import PipelineDraft
 
 SPEC_BYTES_MAX = 64 * 1024 * 1024  # read from disk; the server has a (lower) limit of its own
 STDIN = "-"
@@ -45,17 +49,31 @@ class SpecSource:
     file: str
     arguments: dict[str, str] | None = None
 
+    @property
+    def name(self) -> str:
+        """What the specs are called in sentences."""
+        return self._file_name if self.arguments is None else f"{self._file_name} as evaluated"
+
+    @property
+    def _file_name(self) -> str:
+        return "stdin" if self.file == STDIN else self.file
+
     def read(self) -> tuple[str, str]:
-        """The specs as JSON or YAML, and what the text is called in sentences."""
-        name = "stdin" if self.file == STDIN else self.file
+        """The specs as JSON or YAML, and their name."""
         text = read_document(self.file, bytes_max=SPEC_BYTES_MAX)
         if self.arguments is None:
-            return text, name
+            return text, self.name
         from trunkline.connect.templates import evaluated
 
         local = self.file != STDIN and not is_url(self.file)
         root = Path(self.file).parent if local else None
-        return evaluated(text, self.arguments, name=name, root=root), f"{name} as evaluated"
+        return evaluated(text, self.arguments, name=self._file_name, root=root), self.name
+
+
+def drafts_of(source: SpecSource) -> "list[PipelineDraft]":
+    """The pipelines that a source describes, checked; none is made."""
+    text, name = source.read()
+    return operations().pipelines.validate_specs(text, source=name, project=current().project)
 
 
 def source_of(file: str, jsonnet: str | None, arguments: Sequence[str]) -> SpecSource:
