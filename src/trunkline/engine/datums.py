@@ -27,7 +27,6 @@ from trunkline.jobs.segments import (
 )
 from trunkline.model.jobs import (
     DatumInfo,
-    DatumInput,
     DatumRecipe,
     DatumState,
     JobState,
@@ -326,7 +325,7 @@ def _info(job: JobRecord, planned: PlannedDatum, record: DatumRecord | None) -> 
         job=job.name,
         id=planned.key,
         state=state,
-        inputs=datum_inputs(planned),
+        inputs=file_inputs(planned.datum),
         tries=record.tries if record is not None else 0,
         worker=record.worker if record is not None else "",
         started=record.started if record is not None else None,
@@ -366,8 +365,3 @@ def named_datum(job: JobRecord, named: str, datums: Iterable[T], id_of: Callable
         if found:
             raise InvalidInput(f"'{named}' begins the ids of {len(found)} datums; write more")
     raise DatumNotFound(job.name, named)
-
-
-def datum_inputs(planned: PlannedDatum) -> tuple[DatumInput, ...]:
-    """What a datum was given, as users see it."""
-    return file_inputs(planned.datum)

@@ -9,7 +9,7 @@ those 100,000.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from trunkline.engine.datums import datum_inputs
+from trunkline.engine.datum_previews import file_inputs
 from trunkline.engine.differing import (
     Contents,
     Places,
@@ -96,7 +96,7 @@ class Reasons:
             job=job.name,
             datum=found.planned.key,
             state=state or ("skipped" if found.position is None else "starting"),
-            inputs=datum_inputs(found.planned),
+            inputs=file_inputs(found.planned.datum),
             cause=cause,
             made_by=made_by,
             before="" if earlier is None else earlier.job.name,
