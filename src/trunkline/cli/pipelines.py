@@ -1,7 +1,7 @@
 """Commands on pipelines."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -30,9 +30,6 @@ from trunkline.cli.trash import tell
 from trunkline.errors import InvalidInput
 from trunkline.model.names import bare_name, project_of
 from trunkline.model.pipelines import PipelineInfo
-
-if TYPE_CHECKING:
-    pass
 
 _CLASSIC: Table[PipelineInfo] = Table(
     titles=("NAME", "INPUT", "OUTPUT", "CREATED", "STATE"),
