@@ -26,6 +26,23 @@ from trunkline.pipelines.fields import MESSAGES
 HERE = Path(__file__).resolve().parent / "reference"
 sys.path.insert(0, str(HERE.parents[1] / "tests" / "harness"))
 COLUMNS = 90  # of help texts, whatever the terminal has
+NAMES = """\
+A repo, branch, commit, file or job is named like this; a name without a project is one in the
+project that is in force.
+
+| written | means |
+|---|---|
+| `training`, `vision/training` | a repo or pipeline, the second one in project `vision` |
+| `training@master` | the branch `master` of it, or the commit that is its head |
+| `training@v1`, `training@ID` | the commit with this tag, or of this run |
+| `training@master^`, `training@ID~3` | its parent, and the commit three parents before it |
+| `training@master.2` | the second commit of its history |
+| `training@master:/dir/file` | a file of a commit |
+| `train@ID` | the job of pipeline `train` in this run |
+| `train@master`, `train@master^`, `train@v1` | the job that made this commit of `train`'s output |
+| `train` where a job is asked for | its newest job, which may not have begun yet |
+| `ID` where a job is asked for | all jobs of the run, or the one that it has |
+""".splitlines()
 NOTE = "<!-- Written by docs/generate.py (`make docs`); edit the code instead. -->\n"
 
 
@@ -167,6 +184,8 @@ def commands_page() -> str:
         "Every command takes these too, before or behind its own words:",
         "",
         *_options_of_all(),
+        "",
+        *NAMES,
         "",
     ]
     for words, command in all_spaced():

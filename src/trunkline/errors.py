@@ -190,8 +190,9 @@ class PipelineNotFound(NotFound):
 class JobNotFound(NotFound):
     code = "job-not-found"
 
-    def __init__(self, job: str) -> None:
-        super().__init__(f"there is no job '{job}'; `list job` shows the jobs there are")
+    def __init__(self, job: str, why: str = "") -> None:
+        clause = f": {why}" if why else ""
+        super().__init__(f"there is no job '{job}'{clause}; `list job` shows the jobs there are")
 
 
 class DatumNotFound(NotFound):

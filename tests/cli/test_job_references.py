@@ -61,6 +61,22 @@ def test_a_named_job_is_not_looked_up(cli, stub):
     assert asked(stub, "stop_job") == [f"train@{RUN}"]
 
 
+def test_a_branch_and_a_pipeline_are_left_to_the_operation_with_their_project(cli, stub):
+    for text in ("train@master^", "q/train"):
+        cli("--project=p", "stop", "job", text)
+        cli("--project=p", "list", "datum", text)
+
+    assert asked(stub, "stop_job") == ["p/train@master^", "q/train"]
+    assert asked(stub, "list_datums") == ["p/train@master^", "q/train"]
+
+
+def test_a_text_that_names_no_job_is_refused_with_the_spellings(cli, stub):
+    result = cli("inspect", "job", "train^")
+
+    assert result.status == 2
+    assert "write pipeline@id, pipeline@branch or pipeline@branch^" in result.err
+
+
 def test_an_unknown_id_is_left_to_the_operation(cli, stub):
     cli("stop-job", UNKNOWN)
 

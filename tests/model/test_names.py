@@ -16,6 +16,7 @@ from trunkline.model.names import (
     check_full_name,
     full_name,
     in_project,
+    job_in_project,
     parse_address,
     parse_job,
     project_of,
@@ -88,11 +89,25 @@ def test_what_is_no_full_name_is_refused(name: str) -> None:
         (f"q/train@{RUN}", ("q/train", RUN)),
         (f"q/train/{RUN}", ("q/train", RUN)),
         (f"default/train@{RUN}", ("train", RUN)),
-        (RUN, None),
+        ("train@master^2", ("p/train", "master^2")),
+        (f"train/{RUN}^", ("p/train", f"{RUN}^")),
+        ("train", ("p/train", "")),
+        ("q/train", ("q/train", "")),
+        (f"{RUN}@master", (f"p/{RUN}", "master")),
+        (RUN, ("", RUN)),
     ],
 )
-def test_all_spellings_of_a_job(text: str, found: tuple[str, str] | None) -> None:
+def test_all_spellings_of_a_job(text: str, found: tuple[str, str]) -> None:
     assert parse_job(text, project="p") == found
+    assert parse_job(job_in_project("p", text)) == found
+
+
+@pytest.mark.parametrize(
+    "text", ["", "@", "@master", "p/@master", "p/", "a@", "a^", f"{RUN}^", "a.1"]
+)
+def test_what_is_no_name_of_a_job_is_refused_with_the_spellings(text: str) -> None:
+    with pytest.raises(InvalidInput, match="does not name a job; write pipeline@id"):
+        parse_job(text)
 
 
 def test_what_is_printable_needs_no_look_for_control_characters():

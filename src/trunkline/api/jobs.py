@@ -1,4 +1,8 @@
-"""Operations on jobs. A job is named `pipeline@id`; `pipeline/id` and, if unique, `id` do too."""
+"""Operations on jobs.
+
+A job is named `pipeline@id`; `pipeline/id` and, if unique, `id` do too. `pipeline@ref` is the job
+that made this commit of the pipeline's output repo, and `pipeline` alone its newest job.
+"""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from trunkline.model.names import (
     DEFAULT_PROJECT,
     Address,
     in_project,
+    job_in_project,
     parse_address,
-    parse_job,
     parse_reference,
 )
 
@@ -71,9 +71,8 @@ all_projects = option("-A", "--all-projects", "everywhere", is_flag=True, help="
 
 
 def job_name(text: str) -> str:
-    """A job as the operations take it, `pipeline@id`; an id alone stays as it is."""
-    named = parse_job(text, project=current().project)
-    return text if named is None else "@".join(named)
+    """A job as the operations take it, `pipeline@ref`; an id alone stays as it is."""
+    return job_in_project(current().project, text)
 
 
 def _address(text: str, project: str | None = None) -> Address:

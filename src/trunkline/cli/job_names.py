@@ -12,7 +12,7 @@ from trunkline.model.names import is_commit_id
 
 
 def job_names(text: str) -> list[str]:
-    """The jobs (`pipeline@id`) that the text names, upstream first; at least one.
+    """The jobs that the text names, as operations take them, upstream first; at least one.
 
     An id that no run has is given back as it is: the operation itself then says what is wrong.
     """

@@ -116,11 +116,18 @@ def list_job(
     )
 
 
-@command(shows=True, examples=["inspect job inference@4f2a…", "inspect job 4f2a… --wait"])
+@command(
+    shows=True,
+    examples=[
+        "inspect job inference@4f2a…",
+        "inspect job inference@master",
+        "inspect job 4f2a… --wait",
+    ],
+)
 @click.argument("job")
 @option("-w", "-b", "--wait", "--block", "wait", is_flag=True, help="Wait for its end.")
 def inspect_job(job: str, wait: bool) -> None:
-    """Show a job; an id alone shows all jobs of the run."""
+    """Show a job (PIPELINE: its newest one; an id alone: all jobs of the run)."""
     names = job_names(job)
     shown = (_inspected(name, wait=wait) for name in names)
     if len(names) > 1 and current().shape != Shape.TABLE:
@@ -145,7 +152,10 @@ def _block(job: JobInfo) -> str:
 _timeout = option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")
 
 
-@command(shows=True, examples=["wait job inference@4f2a…", "wait job 4f2a… --timeout 10m"])
+@command(
+    shows=True,
+    examples=["wait job inference@4f2a…", "wait job inference", "wait job 4f2a… --timeout 10m"],
+)
 @click.argument("job")
 @_timeout
 def wait_job(job: str, timeout: str | None) -> None:
@@ -201,7 +211,7 @@ def flush_job(commits: tuple[str, ...], pipelines: tuple[str, ...], timeout: str
     _leave_with_the_outcome(done)
 
 
-@command(examples=["stop job inference@4f2a…"])
+@command(examples=["stop job inference@4f2a…", "stop job inference"])
 @click.argument("job")
 def stop_job(job: str) -> None:
     """Stop a job (an id alone: all jobs of the run); its output commit is finished empty."""

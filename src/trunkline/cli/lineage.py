@@ -61,7 +61,7 @@ def impact(file: str, files: bool, depth: int) -> None:
         write(totals.sentence)
 
 
-@command(shows=True, examples=["explain job train@4f2a…"])
+@command(shows=True, examples=["explain job train@4f2a…", "explain job train@master^"])
 @click.argument("job")
 def explain_job(job: str) -> None:
     """Tell why there is a job, why its datums were run or skipped, and what it waits for."""

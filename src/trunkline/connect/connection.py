@@ -186,7 +186,7 @@ class Connection:
         )
 
     def job(self, name: str) -> JobHandle:
-        """A handle on a job, named `pipeline@id`."""
+        """A handle on a job, named `pipeline@id`, or as `ProjectHandle.job` tells."""
         return self.project(DEFAULT_PROJECT).job(name)
 
     @contextmanager

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class JobHandle:
-    """A job of a server, named `pipeline@id`."""
+    """A job of a server, by its name."""
 
     def __init__(self, operations: Operations, name: str) -> None:
         self._operations = operations

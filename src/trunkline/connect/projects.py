@@ -11,7 +11,7 @@ from trunkline.connect.pipelines import PipelineHandle
 from trunkline.connect.repos import RepoHandle
 from trunkline.connect.specs import Spec, create_one
 from trunkline.errors import ProjectNotFound
-from trunkline.model.names import in_project, parse_job
+from trunkline.model.names import in_project, job_in_project
 
 if TYPE_CHECKING:
     from trunkline.model.versions import ProjectInfo
@@ -99,9 +99,12 @@ class ProjectHandle:
         )
 
     def job(self, name: str) -> JobHandle:
-        """A handle on a job of the project, named `pipeline@id`."""
-        named = parse_job(name, project=self.name)
-        return JobHandle(self._operations, name if named is None else "@".join(named))
+        """A handle on a job of the project, named `pipeline@id`.
+
+        One named by a branch (`pipeline@master^`) or by its pipeline alone (the newest job) is at
+        each call the job that this means then.
+        """
+        return JobHandle(self._operations, job_in_project(self.name, name))
 
     def __repr__(self) -> str:
         return f"<project {self.name}>"

@@ -8,7 +8,7 @@ from functools import partial
 from trunkline.db.database import Transaction
 from trunkline.engine.commits import derived_from_all, named_commit
 from trunkline.engine.services import Services
-from trunkline.errors import InvalidInput, JobNotFound
+from trunkline.errors import InvalidInput, JobNotFound, NotFound
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.records import stop_jobs
@@ -142,27 +142,47 @@ class EngineJobs:
 
 
 def find_job(tx: Transaction, text: str) -> JobRecord:
-    """The job that `pipeline@id`, `pipeline/id`, or an id that only one job has, names.
+    """The job that a text names, as `model.names.parse_job` reads it, with full names.
 
-    The pipeline is named by its full name.
-
-    Raises JobNotFound, and InvalidInput for the id of a run with several jobs.
+    Raises JobNotFound, InvalidReference, and InvalidInput for what names no job and for the id of a
+    run with several.
     """
-    named = parse_job(text)
-    if named is not None:
-        job = ledger.job_by_name(tx, *named)
-        if job is None:
-            raise JobNotFound(text)
-        return job
-    if not is_commit_id(text):
-        raise JobNotFound(text)
-    jobs = ledger.jobs_of_run(tx, text)
+    pipeline, ref = parse_job(text)
+    if not pipeline:
+        return _only_job(tx, run=ref)
+    if is_commit_id(ref):
+        job, why = ledger.job_by_name(tx, pipeline, ref), ""
+    else:
+        try:
+            lifecycle.get(tx, pipeline)
+            job, why = _job_at(tx, pipeline, ref) if ref else _newest_job(tx, pipeline)
+        except NotFound as error:
+            raise JobNotFound(text, str(error)) from error
+    if job is None:
+        raise JobNotFound(text, why)
+    return job
+
+
+def _only_job(tx: Transaction, *, run: str) -> JobRecord:
+    jobs = ledger.jobs_of_run(tx, run)
     if not jobs:
-        raise JobNotFound(text)
+        raise JobNotFound(run)
     if len(jobs) > 1:
         names = ", ".join(job.name for job in jobs)
-        raise InvalidInput(f"run {text} has {len(jobs)} jobs: name one of {names}")
+        raise InvalidInput(f"run {run} has {len(jobs)} jobs: name one of {names}")
     return jobs[0]
+
+
+def _job_at(tx: Transaction, pipeline: str, ref: str) -> tuple[JobRecord | None, str]:
+    """The job that made a commit of the output repo, or else why there is none."""
+    commit = commits.resolve(tx, pipeline, ref)
+    job = ledger.job_of_output(tx, commit.repo, commit.id)
+    return job, f"no job made commit {commit.repo}@{commit.id}, or its record has been deleted"
+
+
+def _newest_job(tx: Transaction, pipeline: str) -> tuple[JobRecord | None, str]:
+    newest = ledger.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=1)
+    return next(iter(newest), None), f"pipeline '{pipeline}' has none"
 
 
 def job_info(tx: Transaction, job: JobRecord) -> JobInfo:

@@ -197,9 +197,28 @@ def in_project(project: str, name: str) -> str:
     return full_name(own, bare) if slash else full_name(project, name)
 
 
-def parse_job(text: str, *, project: str = DEFAULT_PROJECT) -> tuple[str, str] | None:
-    """Pipeline and id in `pipeline@id` (or 1.7's `pipeline/id`); None for text without either."""
-    pipeline, mark, run = text.partition("@")
-    if not mark:
-        pipeline, mark, run = text.rpartition("/")
-    return (in_project(project, pipeline), run) if mark else None
+def parse_job(text: str, *, project: str = DEFAULT_PROJECT) -> tuple[str, str]:
+    """The full name of a job's pipeline, and its reference there, whichever way it was written.
+
+    `pipeline@ref` (for ids also `pipeline/id`) is the job that made this commit of the output repo,
+    `pipeline` alone (an empty reference) the newest one, and an id alone, which has no pipeline,
+    the only job of its run. Raises InvalidInput for text that is none of them.
+    """
+    if is_commit_id(text):
+        return "", text
+    pipeline, at, ref = text.partition("@")
+    front, _, last = pipeline.rpartition("/")
+    if not at and front and is_commit_id(re.split(r"[\^~.]", last)[0]):
+        pipeline, ref = front, last
+    if not pipeline.rpartition("/")[2] or (at and not ref) or re.search(r"[\^~.:]", pipeline):
+        raise InvalidInput(
+            f"{text!r} does not name a job; write pipeline@id, pipeline@branch or pipeline@branch^,"
+            " or pipeline alone for its newest one"
+        )
+    return in_project(project, pipeline), ref
+
+
+def job_in_project(project: str, text: str) -> str:
+    """A job as operations take it: with the full name of its pipeline, if it names one."""
+    pipeline, ref = parse_job(text, project=project)
+    return "@".join(part for part in (pipeline, ref) if part)
