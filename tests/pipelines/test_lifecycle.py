@@ -76,6 +76,21 @@ def test_a_created_pipeline_is_found_as_it_was_recorded(tx: Transaction) -> None
     assert lifecycle.spec_of(made) == spec(description="hällo")
 
 
+def test_a_version_that_is_read_again_has_the_same_spec_and_another_text_another(
+    tx: Transaction,
+) -> None:
+    made = record(tx, spec(transform={"cmd": ["cp"], "env": {"A": "1"}}))
+    spec_of = lifecycle.spec_of
+
+    assert spec_of(lifecycle.get(tx, "copy")) is spec_of(made)
+    changed = record(tx, spec(transform={"cmd": ["cp"], "env": {"A": "2"}}), update=True)
+    assert spec_of(changed) == spec(transform={"cmd": ["cp"], "env": {"A": "2"}})
+    assert spec_of(lifecycle.get(tx, "copy", 1)) is spec_of(made)
+    lifecycle.delete(tx, "copy")
+    again = record(tx, spec())  # as the first version by name, number and spec commit
+    assert spec_of(again) == spec()
+
+
 def test_a_pipeline_is_created_once(tx: Transaction) -> None:
     record(tx, spec())
 

@@ -4,9 +4,11 @@ Every function works in the caller's transaction. Branches, provenance and jobs 
 with a pipeline are the caller's to change, in the same transaction.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from trunkline.db.database import Transaction
 from trunkline.errors import AlreadyExists, Conflict, InvalidInput, NotFound, PipelineNotFound
@@ -39,6 +41,7 @@ class Packages:
 
 NO_PACKAGES = Packages()
 _CLUSTER = ""  # whose defaults are those of all projects
+_KEPT_LETTERS_MAX = 16 * 1024  # specs with longer texts are read each time
 
 
 def insert_version(
@@ -285,8 +288,18 @@ def delete_all_defaults(tx: Transaction) -> None:
 
 
 def spec_of(record: PipelineRecord) -> PipelineSpec:
-    """The checked spec of a recorded version."""
+    """The checked spec of a recorded version; one object for many callers, so never to be changed.
+
+    What it is follows from its text alone, whichever version of which installation that is of.
+    """
+    if len(record.spec_text) <= _KEPT_LETTERS_MAX:
+        return _kept(record.spec_text)
     return spec_from_document(record.spec, stored=True)
+
+
+@lru_cache(maxsize=256)
+def _kept(text: str) -> PipelineSpec:
+    return spec_from_document(json.loads(text), stored=True)
 
 
 def to_info(

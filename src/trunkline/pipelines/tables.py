@@ -24,6 +24,7 @@ class PipelineRecord:
     newest: int  # version of the pipeline; `version` is this one unless an older one was asked for
     state: PipelineState
     spec: dict[str, object]  # canonical document, with the defaults of its time
+    spec_text: str  # the same, as it is stored
     user_spec: dict[str, object]  # as it was given
     code: str  # root of the file set at /code, or empty
     lock: str  # chunk of the lock of its Python packages, or empty
@@ -296,6 +297,7 @@ def _record(row: Row) -> PipelineRecord:
         newest=newest,
         state=PipelineState(state),
         spec=document,
+        spec_text=spec,
         user_spec=json.loads(user_spec) if user_spec else document,
         code=code,
         lock=lock,
