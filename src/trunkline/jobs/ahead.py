@@ -25,7 +25,7 @@ from trunkline.jobs import quarantine, tables
 from trunkline.jobs.datum_run import Context
 from trunkline.jobs.held import Held
 from trunkline.jobs.planning import fresh_datums, input_heads
-from trunkline.jobs.segments import PlannedDatum, decode_segment, with_positions
+from trunkline.jobs.segments import PlannedDatum, fresh_of_segment, with_positions
 from trunkline.jobs.tables import JobRecord, SegmentRecord
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import PipelineSpec
@@ -92,7 +92,7 @@ class Prospect:
             if len(self.places) == len(self.sought):
                 return
             if segment.fresh:
-                planned = decode_segment(trees.chunks.get(ChunkId(segment.chunk)))
+                planned = fresh_of_segment(trees.chunks.get(ChunkId(segment.chunk)))
                 for datum, position in with_positions(planned, segment.first):
                     if position is not None and position not in ended and datum.key in self.sought:
                         self.places[datum.key] = position
@@ -180,6 +180,5 @@ def _look_ahead(
 def _fresh_keys(trees: Trees, segments: Iterable[SegmentRecord]) -> Iterable[str]:
     for segment in segments:
         if segment.fresh:
-            for planned in decode_segment(trees.chunks.get(ChunkId(segment.chunk))):
-                if planned.fresh:
-                    yield planned.key
+            for planned in fresh_of_segment(trees.chunks.get(ChunkId(segment.chunk))):
+                yield planned.key

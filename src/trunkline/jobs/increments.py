@@ -17,7 +17,12 @@ from trunkline.files.delta import DeltaId, delta_rows
 from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
-from trunkline.jobs.segments import PlannedDatum, decode_segment, encode_segment, with_positions
+from trunkline.jobs.segments import (
+    PlannedDatum,
+    decode_segment,
+    encode_segment,
+    fresh_of_segment,
+)
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.model.versions import Side
 from trunkline.pipelines.datums import DatumFile
@@ -81,17 +86,15 @@ def _before(database: Database, trees: Trees, place: str) -> Before | None:
         key, job, position = last
         result = tables.results_of(tx, [key]).get(key)
         segments = tables.segments_between(tx, job, position, position + 1)
-    if result is None:
+    if result is None or not segments:
         return None
-    for segment in segments:
-        try:
-            stored = decode_segment(trees.chunks.get(ChunkId(segment.chunk)))
-        except TrunklineError:
-            return None
-        for planned, at in with_positions(stored, segment.first):
-            if at == position and planned.key == key:
-                return Before(planned=planned, output=result.output)
-    return None
+    [segment] = segments
+    try:
+        fresh = fresh_of_segment(trees.chunks.get(ChunkId(segment.chunk)))
+    except TrunklineError:
+        return None
+    planned = fresh[position - segment.first]
+    return Before(planned=planned, output=result.output) if planned.key == key else None
 
 
 class Increment:

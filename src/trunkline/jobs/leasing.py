@@ -4,19 +4,22 @@ A lease is recorded before it is handed out. What was lost goes first, then what
 """
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 
 from trunkline.db.database import Database, Transaction
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.plan import batch_size, lease_size
-from trunkline.jobs.segments import SEGMENT_DATUMS, PlannedDatum, decode_segment, with_positions
+from trunkline.jobs.segments import (
+    SEGMENT_DATUMS,
+    PlannedDatum,
+    fresh_of_segment,
+    with_positions,
+)
 from trunkline.jobs.tables import JobRecord, LeaseRecord, SegmentRecord
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import Batches
 from trunkline.store.chunks import ChunkId
 
-_KEPT_BYTES_MAX = 1024 * 1024  # larger segments are decoded for each lease
 LEASE_FILES = 100_000  # in all datums that are handed out at once, unless one has more
 
 
@@ -100,7 +103,7 @@ def _datums_of(
     datums: dict[int, PlannedDatum] = {}
     files = 0
     for segment in segments:
-        stored = _decoded(trees.chunks.get(ChunkId(segment.chunk)))
+        stored = fresh_of_segment(trees.chunks.get(ChunkId(segment.chunk)))
         for planned, position in with_positions(stored, segment.first):
             if position is None or not first <= position < until or position in ended:
                 continue
@@ -118,19 +121,7 @@ def _sizes_to_come(database: Database, trees: Trees, number: int) -> Iterator[in
         first = job.leased if job is not None else 0
         segments = tables.segments_between(tx, number, first, first + SEGMENT_DATUMS)
     for segment in segments:
-        stored = _decoded(trees.chunks.get(ChunkId(segment.chunk)))
+        stored = fresh_of_segment(trees.chunks.get(ChunkId(segment.chunk)))
         for planned, position in with_positions(stored, segment.first):
             if position is not None and position >= first:
                 yield sum(file.size_bytes for file in planned.datum.files)
-
-
-def _decoded(segment: bytes) -> list[PlannedDatum]:
-    """The datums of a segment to process: a job's leases go through one after the other."""
-    if len(segment) <= _KEPT_BYTES_MAX:
-        return _kept(segment)
-    return decode_segment(segment, only_fresh=True)
-
-
-@lru_cache(maxsize=4)
-def _kept(segment: bytes) -> list[PlannedDatum]:
-    return decode_segment(segment, only_fresh=True)

@@ -20,7 +20,7 @@ from trunkline.jobs import tables
 from trunkline.jobs.capture import last_words
 from trunkline.jobs.logs import stored_entries
 from trunkline.jobs.outcomes import failure_of
-from trunkline.jobs.segments import PlannedDatum, decode_segment, with_positions
+from trunkline.jobs.segments import PlannedDatum, fresh_of_segment, with_positions
 from trunkline.jobs.state import FinishedTree
 from trunkline.jobs.tables import DatumRecord, JobRecord
 from trunkline.model.pipelines import ERRORS_BRANCH, PipelineSpec
@@ -126,7 +126,7 @@ def _planned(
         at = waiting[0].position
         with database.read() as tx:
             [segment] = tables.segments_between(tx, job.number, at, at + 1)
-        fresh = [d for d in decode_segment(trees.chunks.get(ChunkId(segment.chunk))) if d.fresh]
+        fresh = fresh_of_segment(trees.chunks.get(ChunkId(segment.chunk)))
         while waiting and waiting[0].position < segment.first + segment.fresh:
             record = waiting.pop(0)
             yield record, fresh[record.position - segment.first]

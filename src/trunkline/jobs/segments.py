@@ -9,6 +9,7 @@ join or group, so that an older Trunkline reads whatever it could have planned i
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from trunkline.errors import Corrupt
@@ -17,6 +18,7 @@ from trunkline.pipelines.datums import Datum, Head, file_of_row
 SEGMENT_DATUMS = 1000
 SEGMENT_FILES = 10_000  # a datum with more of them has a segment of its own
 SEGMENT_BYTES_MAX = 48 * 1024 * 1024
+_KEPT_BYTES_MAX = 1024 * 1024  # larger segments are decoded each time
 _MAGIC = "trunkline-datums"
 _VERSION, _MATCHED_VERSION = 1, 2
 _MALFORMED = (ValueError, KeyError, TypeError, IndexError, RecursionError)
@@ -54,8 +56,28 @@ def encode_segment(datums: list[PlannedDatum]) -> bytes:
     ).encode("utf-8")
 
 
-def decode_segment(data: bytes, *, only_fresh: bool = False) -> list[PlannedDatum]:
-    """The datums of a segment, in order, or those to process; raises Corrupt for anything else."""
+def decode_segment(data: bytes) -> list[PlannedDatum]:
+    """The datums of a segment, in order; raises Corrupt for anything else."""
+    return _decoded(data, only_fresh=False)
+
+
+def fresh_of_segment(data: bytes) -> list[PlannedDatum]:
+    """Those of its datums that are to be processed; raises Corrupt.
+
+    The list must not be changed: what was asked for last stays at hand, as leases go through a
+    segment one after the other.
+    """
+    if len(data) <= _KEPT_BYTES_MAX:
+        return _kept(data)
+    return _decoded(data, only_fresh=True)
+
+
+@lru_cache(maxsize=8)  # of two jobs at once, where datums go on from what those of one came to
+def _kept(data: bytes) -> list[PlannedDatum]:
+    return _decoded(data, only_fresh=True)
+
+
+def _decoded(data: bytes, *, only_fresh: bool) -> list[PlannedDatum]:
     try:
         document = _document(data)
         inputs = document["inputs"]
