@@ -52,6 +52,8 @@ from trunkline.model.jobs import JobState
 from trunkline.pipelines.datums import Heads
 from trunkline.versions import provenance
 
+_LISTENED_MOST_S = 2.0  # from one turn to the next, which is due each second
+
 _log = logging.getLogger("trunkline.scheduler")
 
 
@@ -100,6 +102,7 @@ class Conductor:
         self._busy: set[int] = set()  # jobs that a task works on
         self._looking: set[str] = set()  # pipelines for which a task looks ahead
         self._look_at = 0.0  # when to look ahead next, in monotonic seconds
+        self._turned = clocks.monotonic()
         self._done: list[Callable[[], None]] = []
         self._done_lock = threading.Lock()
 
@@ -128,8 +131,18 @@ class Conductor:
             self._wake()
         self.dispatcher.hand_out()
         self._look_ahead()
-        self.dispatcher.tend_workers()
-        self.residents.turn()
+        listened_s = self._listened()
+        self.dispatcher.tend_workers(listened_s)
+        self.residents.turn(listened_s)
+
+    def _listened(self) -> float:
+        """The seconds since the last turn that count as silence of who said nothing.
+
+        Workers are heard between two turns. After one that was held up (by a slow disk, a machine
+        that is too busy or was asleep) there may be much in their lines, or they were held up too.
+        """
+        turned, self._turned = self._turned, self._clocks.monotonic()
+        return min(self._turned - turned, _LISTENED_MOST_S)
 
     def receive(self, worker: Worker) -> None:
         """Take the messages that a worker sent."""

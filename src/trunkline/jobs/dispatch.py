@@ -6,7 +6,6 @@ job. A worker that dies or falls silent loses its lease, and the datums without 
 out again.
 """
 
-import logging
 import selectors
 import threading
 from collections import Counter
@@ -50,8 +49,6 @@ from trunkline.store.epochs import Hold
 
 _SAID_AT_ONCE = 16  # outcomes of work ahead that are recorded in one turn
 _CRASHES_MAX = 8  # workers that may be lost with one datum, which needn't be its fault
-
-_log = logging.getLogger("trunkline.scheduler")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -218,16 +215,18 @@ class Dispatcher:
         if pipeline.idle_s is not None:
             self._idle_s[name] = pipeline.idle_s
 
-    def tend_workers(self) -> None:
-        """Kill the silent, let the superfluous go."""
+    def tend_workers(self, listened_s: float) -> None:
+        """Kill the silent, let the superfluous go.
+
+        In `listened_s` seconds since the last time they would have been heard.
+        """
         now = self._clocks.monotonic()
         self._look_at_catalog()
         needed = {(a.job.pipeline, a.job.version) for a in self._active.values()}
         for worker in self._pool.workers():
-            if now - worker.heard > self._config.lease_s:
-                _log.warning("worker %s is silent and is killed", worker.name)
-                self._pool.kill(worker)
-            elif worker.lease is None and worker.ready and not worker.retiring:
+            if self._pool.listened(worker, listened_s, most_s=self._config.lease_s):
+                continue
+            if worker.lease is None and worker.ready and not worker.retiring:
                 outdated = self._versions.get(worker.pipeline) != worker.version
                 stays_s = self._idle_s.get(worker.pipeline, self._config.worker_idle_s)
                 unused = now - worker.idle_since > stays_s
@@ -385,7 +384,7 @@ class Dispatcher:
         with self._held_lock:
             self._held[lease.id] = held
         worker.lease, worker.job, worker.position = lease.id, job.name, None
-        worker.heard = self._clocks.monotonic()  # from now on of this lease
+        worker.silent_s = 0.0  # from now on of this lease
         # By spec commit: a pipeline that was deleted and made again has the same name and version.
         if worker.context != job.spec_commit:
             own = self._crew.variables_of(worker)
@@ -471,7 +470,7 @@ class Dispatcher:
 
     def _take(self, worker: Worker, message: Message) -> None:
         if worker.lease is None or not message.get("waits"):
-            worker.heard = self._clocks.monotonic()  # else it never got its lease, or we its end
+            worker.silent_s = 0.0  # else it never got its lease, or we its end
         match message["type"]:
             case "ready":
                 self._take_ready(worker)

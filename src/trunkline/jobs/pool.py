@@ -3,6 +3,7 @@
 Used by the scheduler's thread only, except where a method says otherwise.
 """
 
+import logging
 import select
 import threading
 import time
@@ -13,6 +14,8 @@ from typing import Protocol
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
 from trunkline.jobs.clocks import Clocks
 from trunkline.model.jobs import WorkerInfo
+
+_log = logging.getLogger("trunkline.scheduler")
 
 _LEAVE_S = 2.0  # idle workers get this long to leave when the server stops
 
@@ -27,7 +30,7 @@ class Worker:
     pid: int
     channel: Channel
     started: datetime
-    heard: float  # monotonic seconds
+    silent_s: float = 0.0  # for how long it was listened to in vain; see `WorkerPool.listened`
     ready: bool = False
     retiring: bool = False
     failure: str = ""  # why it could not get ready
@@ -112,7 +115,6 @@ class WorkerPool:
             pid=pid,
             channel=channel,
             started=self._clocks.now(),
-            heard=self._clocks.monotonic(),
             idle_since=self._clocks.monotonic(),
         )
         with self._lock:
@@ -131,6 +133,18 @@ class WorkerPool:
         if not worker.retiring:
             worker.retiring = True
             self.send(worker, {"type": "exit"})
+
+    def listened(self, worker: Worker, seconds: float, *, most_s: float) -> bool:
+        """Count time in which a worker would have been heard; one that is silent so long is killed.
+
+        Returns whether it is.
+        """
+        worker.silent_s += seconds
+        if worker.silent_s <= most_s:
+            return False
+        _log.warning("worker %s is silent and is killed", worker.name)
+        self.kill(worker)
+        return True
 
     def discard(self, worker: Worker) -> None:
         """Forget a worker whose channel is closed; its host has reaped or will reap it."""

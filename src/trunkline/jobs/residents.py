@@ -6,7 +6,6 @@ nothing of it outlives its worker, nor any of them the server. Nothing is record
 pipeline states: after a crash the newest good job says what is to stand.
 """
 
-import logging
 import selectors
 import sys
 import time
@@ -61,8 +60,6 @@ _DRAIN_LEAST_S = 0.5  # what was accepted just before is counted by then
 _LEAVE_S = 20.0  # for one that was told to end; it has less itself
 _CLOSE_S = 3.0  # for all of them, when the server stops
 _POLL_S = 0.02
-
-_log = logging.getLogger("trunkline.scheduler")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -162,12 +159,13 @@ class Residents:
     def owns(self, worker: Worker) -> bool:
         return worker in self._owners
 
-    def turn(self) -> None:
-        """Do all that is due now."""
+    def turn(self, listened_s: float) -> None:
+        """Do all that is due now; `listened_s` is as for `Dispatcher.tend_workers`."""
         self._look_at_catalog()
         now = self._clocks.monotonic()
         for home in list(self._homes.values()):
             for living in list(home.living.values()):
+                self._pool.listened(living.worker, listened_s, most_s=self._config.lease_s)
                 self._see_off(living, now)
             self._tell(home, Looked())
 
@@ -176,7 +174,7 @@ class Residents:
         home, living = self._owners[worker]
         try:
             for message in worker.channel.poll():
-                worker.heard = self._clocks.monotonic()
+                worker.silent_s = 0.0
                 self._take(home, living, message)
         except ChannelClosed:
             self._gone(home, living)
@@ -420,11 +418,8 @@ class Residents:
         }
 
     def _see_off(self, living: _Living, now: float) -> None:
-        """Have one that is to end do so, once nobody is connected to it; end the silent."""
+        """Have one that is to end do so, once nobody is connected to it."""
         worker = living.worker
-        if now - worker.heard > self._config.lease_s:
-            _log.warning("worker %s is silent and is killed", worker.name)
-            self._pool.kill(worker)
         if living.leaves is None:
             return
         gone_for = now - living.leaves
