@@ -107,5 +107,4 @@ def _waits_for(
     names = dict.fromkeys(
         str(CommitName(repo=found.repo, id=found.id)) for found in inputs if found.finished is None
     )
-    before = [other for other in ledger.open_jobs(tx, job.pipeline) if other.number < job.number]
-    return (*names, *(f"job {other.name}" for other in before))
+    return (*names, *(f"job {other.name}" for other in ledger.open_jobs_before(tx, job)))

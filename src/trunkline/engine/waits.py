@@ -38,8 +38,7 @@ def _of_starting(tx: Transaction, job: JobRecord) -> list[str]:
             found.append(f"commit {name} is open; `finish commit {name}` ends it")
         else:
             found.append(f"it waits for job {writer.name}, which is {writer.state}")
-    ahead = [other for other in ledger.open_jobs(tx, job.pipeline) if other.number < job.number]
-    if ahead:
+    if ahead := ledger.open_jobs_before(tx, job):
         found.append(f"it is not its turn: job {ahead[0].name} is {ahead[0].state}")
     return found or ["it is about to be planned"]
 

@@ -23,6 +23,7 @@ from trunkline.jobs.tables import (
     last_success,
     list_jobs,
     open_jobs,
+    open_jobs_before,
     origin_of_result,
     segments_of,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "last_success",
     "list_jobs",
     "open_jobs",
+    "open_jobs_before",
     "origin_of_result",
     "segments_of",
 ]

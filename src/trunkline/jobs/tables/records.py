@@ -170,6 +170,17 @@ def first_open_jobs(tx: Transaction) -> list[JobRecord]:
     return [_job(row) for row in rows]
 
 
+def open_jobs_before(tx: Transaction, job: JobRecord) -> list[JobRecord]:
+    """The jobs of its pipeline that have not ended and whose turn comes first, oldest first."""
+    rows = tx.rows(
+        f"SELECT {_JOB} FROM job WHERE pipeline = :pipeline AND number < :number"
+        f" AND state IN {_OPEN} ORDER BY number",
+        pipeline=job.pipeline,
+        number=job.number,
+    )
+    return [_job(row) for row in rows]
+
+
 def open_jobs_behind(tx: Transaction, job: JobRecord, most: int) -> list[JobRecord]:
     """The next jobs of its pipeline that have not ended, oldest first."""
     rows = tx.rows(
