@@ -173,11 +173,10 @@ class Reasons:
 
     def _state(self, job: JobRecord, found: FoundDatum) -> str:
         """How a datum ended that a job had to run; empty for another one, and before its end."""
-        place = found.position
-        if place is None:
+        if found.position is None:
             return ""
         with self._services.database.read() as tx:
-            record = ledger.datums_at(tx, job.number, place, place + 1).get(place)
+            record = ledger.datum_at(tx, job.number, found.position)
         if record is None:
             return ""
         quarantined = record.state is DatumState.FAILED and job.quarantined

@@ -34,7 +34,7 @@ def take_up_log(database: Database, trees: Trees, live: LiveLogs, job: JobRecord
     if live.has(job.number):
         return
     with database.write() as tx:
-        found = tables.datums_at(tx, job.number, 0, 1).get(0)
+        found = tables.datum_at(tx, job.number, 0)
         if found is None:
             return
         tables.delete_datum(tx, job.number, 0)

@@ -33,9 +33,7 @@ def ran_by(
     that one is gone.
     """
     if found.position is not None:
-        record = tables.datums_at(tx, job.number, found.position, found.position + 1).get(
-            found.position
-        )
+        record = tables.datum_at(tx, job.number, found.position)
         good = record is not None and record.state is not DatumState.FAILED
         return job, record.finished if record is not None and good else None
     run = tables.origin_of_result(tx, found.planned.key)

@@ -103,6 +103,11 @@ def datums_at(tx: Transaction, job: int, first: int, until: int) -> dict[int, Da
     return {record.position: record for record in map(_datum, rows)}
 
 
+def datum_at(tx: Transaction, job: int, position: int) -> DatumRecord | None:
+    """What came of one datum that a job had to process, once it has ended."""
+    return datums_at(tx, job, position, position + 1).get(position)
+
+
 def keys_without_output(tx: Transaction, job: int) -> set[str]:
     """Of the datums that a job ran, those that were recovered or failed."""
     rows = tx.rows(
