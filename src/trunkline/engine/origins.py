@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from trunkline.db.database import Transaction
 from trunkline.engine.file_history import file_info, file_versions
+from trunkline.engine.pipeline_versions import VersionsOfJobs
 from trunkline.engine.services import Services
 from trunkline.errors import CommitOpen, FileNotFoundInCommit, InvalidInput, NotFound, shown
 from trunkline.files.manifest import RootId
@@ -76,7 +77,7 @@ class Origins:
         self._plans = PlanReader(services.database, services.chunks)
         self._number = 0
         self._told: dict[tuple[str, str, str], int] = {}  # file or datum: number of its step
-        self._versions: dict[tuple[str, int], lifecycle.PipelineRecord] = {}
+        self._versions = VersionsOfJobs(services)
 
     def of_file(self, place: Place) -> Iterator[WhyStep]:
         """The whole answer, beginning with the file."""
@@ -184,7 +185,7 @@ class Origins:
 
     def _merged(self, job: JobRecord) -> bool:
         """Whether a file may be of several datums."""
-        return self._version(job).spec.get("output_merge") == "concat"
+        return self._versions.of(job).spec.get("output_merge") == "concat"
 
     def _writers(self, file: FileInfo, record: CommitRecord, job: JobRecord) -> set[str]:
         services = self._services
@@ -215,7 +216,7 @@ class Origins:
     def _origin(self, tx: Transaction, job: JobRecord, found: FoundDatum) -> DatumOrigin:
         ran, made = ran_by(tx, job, found)
         maker = ran or job
-        version = self._version(maker)
+        version = self._versions.of(maker)
         transform = lifecycle.spec_of(version).transform
         return DatumOrigin(
             id=found.planned.key,
@@ -230,13 +231,6 @@ class Origins:
             cmd=transform.cmd,
             stdin=transform.stdin,
         )
-
-    def _version(self, job: JobRecord) -> lifecycle.PipelineRecord:
-        name = (job.pipeline, job.version)
-        if name not in self._versions:
-            with self._services.database.read() as tx:
-                self._versions[name] = lifecycle.get(tx, job.pipeline, version=job.version)
-        return self._versions[name]
 
     @staticmethod
     def _info(given: DatumFile) -> FileInfo:

@@ -9,6 +9,7 @@ from trunkline.engine.services import Services
 from trunkline.errors import NotFound
 from trunkline.files.columns import FileRow
 from trunkline.files.manifest import EMPTY, RootId
+from trunkline.jobs.ledger import JobRecord
 from trunkline.model.differences import ContentKind
 from trunkline.model.pipelines import CodeChange, PipelineDifference
 from trunkline.model.versions import Change, Side
@@ -16,6 +17,21 @@ from trunkline.pipelines import lifecycle
 from trunkline.pipelines.lifecycle import PipelineRecord
 
 _LINES_MAX = 10_000  # of the difference of two specs
+
+
+class VersionsOfJobs:
+    """The pipeline versions of some jobs, each read once; for one question."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._known: dict[tuple[str, int], PipelineRecord] = {}
+
+    def of(self, job: JobRecord) -> PipelineRecord:
+        name = (job.pipeline, job.version)
+        if name not in self._known:
+            with self._services.database.read() as tx:
+                self._known[name] = lifecycle.get(tx, job.pipeline, version=job.version)
+        return self._known[name]
 
 
 def with_older(tx: Transaction, newest: PipelineRecord, history: int) -> list[PipelineRecord]:

@@ -18,6 +18,7 @@ from trunkline.engine.differing import (
     contents_of,
     places_of,
 )
+from trunkline.engine.pipeline_versions import VersionsOfJobs
 from trunkline.engine.services import Services
 from trunkline.errors import NotFound
 from trunkline.jobs import ledger
@@ -29,7 +30,6 @@ from trunkline.model.jobs import DatumState
 from trunkline.model.lineage import Cause, CauseCount, ChangedPart, DatumReason
 from trunkline.model.versions import is_spec_repo
 from trunkline.pipelines import lifecycle
-from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.versions import provenance
 
 _JOBS_BACK = 50  # that are looked through for an earlier run
@@ -70,7 +70,7 @@ class Reasons:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.plans = PlanReader(services.database, services.chunks)
-        self._versions: dict[tuple[str, int], PipelineRecord] = {}
+        self._versions = VersionsOfJobs(services)
 
     # --- one datum --------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ class Reasons:
 
     def _carried(self, job: JobRecord) -> set[int]:
         """The positions of datums whose failure a job took over from the one before."""
-        if not lifecycle.spec_of(self._version(job)).quarantined_max:
+        if not lifecycle.spec_of(self._versions.of(job)).quarantined_max:
             return set()
         with self._services.database.read() as tx:
             failed = ledger.failed_datums(tx, job.number)
@@ -144,7 +144,7 @@ class Reasons:
         self, job: JobRecord, found: FoundDatum, earlier: Earlier
     ) -> tuple[ChangedPart, ...]:
         trees = self._services.trees
-        new, old = self._version(job), self._version(earlier.job)
+        new, old = self._versions.of(job), self._versions.of(earlier.job)
         return (
             *changed_inputs(trees, found, earlier.found),
             *changed_pipeline(trees, new, old),
@@ -160,7 +160,7 @@ class Reasons:
 
     def _again(self, job: JobRecord, earlier: Earlier) -> str:
         name = earlier.job.name
-        if lifecycle.spec_of(self._version(job)).reprocess_every_job:
+        if lifecycle.spec_of(self._versions.of(job)).reprocess_every_job:
             return "nothing differs; its reprocess_spec says that every job runs all datums"
         state = self._state(earlier.job, earlier.found)
         if state in (DatumState.FAILED, DatumState.QUARANTINED):
@@ -241,7 +241,9 @@ class Reasons:
         """What of the pipeline differs from an earlier job that results depend on."""
         if before is None or before.version == job.version:
             return []
-        return changed_pipeline(self._services.trees, self._version(job), self._version(before))
+        return changed_pipeline(
+            self._services.trees, self._versions.of(job), self._versions.of(before)
+        )
 
     def set_off_by(self, job: JobRecord, before: JobRecord | None) -> list[ChangedPart]:
         """Which commits and which version a job has that the one before had not."""
@@ -267,13 +269,6 @@ class Reasons:
             except NotFound:
                 return {}
         return {str(b): record.id for b, record in found.items() if not is_spec_repo(b.repo)}
-
-    def _version(self, job: JobRecord) -> PipelineRecord:
-        name = (job.pipeline, job.version)
-        if name not in self._versions:
-            with self._services.database.read() as tx:
-                self._versions[name] = lifecycle.get(tx, job.pipeline, version=job.version)
-        return self._versions[name]
 
 
 def _skipped(made_by: str) -> str:
