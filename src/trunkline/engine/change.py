@@ -7,12 +7,14 @@ from typing import TypeVar
 
 from trunkline.db.database import Transaction
 from trunkline.engine.services import Services
+from trunkline.files.manifest import RootId
 from trunkline.jobs import trash as jobs_trash
 from trunkline.jobs.records import open_jobs
 from trunkline.model.names import RunId
 from trunkline.model.versions import BranchName, DeletedInfo
 from trunkline.pipelines import lifecycle
 from trunkline.versions import provenance, trash
+from trunkline.versions.commits import Started, put_commit
 from trunkline.versions.provenance import OpenedCommit
 from trunkline.versions.records import CommitRecord
 
@@ -37,6 +39,33 @@ class Change:
     unfinished: list[tuple[str, str]] = field(default_factory=list)  # repo and id, at the end
     tags: list[tuple[CommitRecord, str, bool]] = field(default_factory=list)  # for those then
     jobs: list[str] = field(default_factory=list)  # pipelines that got one
+
+    def put(
+        self,
+        repo: str,
+        branch: str,
+        *,
+        head: CommitRecord | None,
+        root: RootId,
+        run_id: RunId | None = None,
+    ) -> Started:
+        """Put a tree that was made of the head of a branch (None: there is none) as a commit on it.
+
+        In the run of the change, unless in another one. What this opened has no jobs yet. Raises
+        what `commits.put_commit` does.
+        """
+        files, size = self.services.trees.totals(root)
+        return put_commit(
+            *(self.tx, repo, branch),
+            expected_head=None if head is None else head.id,
+            root=root,
+            files=files,
+            size_bytes=size,
+            description="",
+            now=self.now,
+            run_id=run_id or self.run_id,
+            later=self.later,
+        )
 
     def opened(self, commits: Sequence[OpenedCommit]) -> None:
         """Give the commits that a step opened their jobs."""

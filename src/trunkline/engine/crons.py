@@ -101,21 +101,7 @@ def _put_ticks(change: Change, row: CronRow, ticks: Sequence[datetime]) -> None:
             name = crons.name_of(tick, exact=True)
         writer.put(name, ())
     root = trees.apply(base, writer.finish())
-    files, size = trees.totals(root)
-    started = commits.put_commit(
-        tx,
-        row.repo,
-        DEFAULT_BRANCH,
-        expected_head=None if head is None else head.id,
-        root=root,
-        files=files,
-        size_bytes=size,
-        description="",
-        now=change.now,
-        run_id=change.run_id,
-        later=change.later,
-    )
-    change.opened(started.opened)
+    change.opened(change.put(row.repo, DEFAULT_BRANCH, head=head, root=root).opened)
 
 
 def _head(tx: Transaction, repo: str) -> commits.CommitRecord | None:

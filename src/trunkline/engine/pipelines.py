@@ -282,20 +282,12 @@ def create_pipeline(
         refuse_shared_provenance(change, pipeline)
     specs = spec_branch(pipeline.name)
     head = branches.branch_head(tx, specs.repo, specs.branch)
-    files, size = services.trees.totals(prepared.root)
     taken = commits.has_commit(tx, specs.repo, change.run_id)
-    started = commits.put_commit(
-        tx,
-        specs.repo,
-        specs.branch,
-        expected_head=head.id if head is not None else None,
+    started = change.put(
+        *(specs.repo, specs.branch),
+        head=head,
         root=prepared.root,
-        files=files,
-        size_bytes=size,
-        description="",
-        now=change.now,
-        run_id=services.new_id() if taken else change.run_id,
-        later=change.later,
+        run_id=services.new_id() if taken else None,
     )
     record = lifecycle.insert_version(
         tx,

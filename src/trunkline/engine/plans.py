@@ -193,9 +193,9 @@ class EnginePlans:
 
 def _put(change: Change, repo: str, branch: str, head: CommitRecord | None, root: RootId) -> None:
     """As a put into a branch, or one into its open commit that is finished then."""
-    tx, trees = change.tx, change.services.trees
-    files, size = trees.totals(root)
     if head is not None and head.finished is None:
+        tx = change.tx
+        files, size = change.services.trees.totals(root)
         finished = commits.finish_commit(
             *(tx, repo, head.id),
             root=root,
@@ -207,18 +207,7 @@ def _put(change: Change, repo: str, branch: str, head: CommitRecord | None, root
         )
         change.opened(finished.opened)
         return
-    started = commits.put_commit(
-        *(tx, repo, branch),
-        expected_head=None if head is None else head.id,
-        root=root,
-        files=files,
-        size_bytes=size,
-        description="",
-        now=change.now,
-        run_id=change.run_id,
-        later=change.later,
-    )
-    change.opened(started.opened)
+    change.opened(change.put(repo, branch, head=head, root=root).opened)
 
 
 def _job(tx: Transaction, job: JobRecord) -> _Job:
