@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from trunkline.api.connection import NOUNS, Operations
-from trunkline.connect.transactions import waiting_pipeline
+from trunkline.connect.transactions import waiting_commit, waiting_pipeline
 from trunkline.errors import NotSupported
 from trunkline.model.plans import Plan
-from trunkline.model.versions import CommitInfo, Origin
 
 if TYPE_CHECKING:
     from trunkline.api.changes import FileChange
+    from trunkline.model.versions import CommitInfo
 
 _PLANNED = frozenset({"modify_files", "create_pipeline", "delete_pipeline", "delete_repo"})
 _HARMLESS = frozenset({"validate_specs", "create_file_set"})
@@ -59,7 +58,7 @@ class Planning:
         **_: object,
     ) -> CommitInfo:
         self._plans.append(self._real.plans.plan_files(repo, commit, changes))
-        return _commit(repo, commit, description)
+        return waiting_commit(repo, commit, description=description)
 
     def create_pipeline(
         self, spec: dict[str, object], *, code: str | None = None, **options: Any
@@ -99,22 +98,3 @@ class _Operations:
         if declared is None or declared.method == "GET" or name in _HARMLESS:
             return getattr(self._real, name)
         raise NotSupported(f"`{name.replace('_', ' ')}` can't be planned; nothing was changed")
-
-
-def _commit(repo: str, branch: str, description: str) -> CommitInfo:
-    """A commit as it would be made, but for what only making it tells."""
-    return CommitInfo(
-        repo=repo,
-        id="",
-        branch=branch,
-        origin=Origin.USER,
-        parent=None,
-        description=description,
-        started=datetime.now(UTC),
-        finished=None,
-        size_bytes=0,
-        files=0,
-        root="",
-        error=None,
-        provenance=(),
-    )

@@ -64,20 +64,10 @@ class _Queued:
 
     def commit(self, given: dict[str, Any]) -> CommitInfo:
         """A commit that the transaction will make."""
-        return CommitInfo(
-            repo=given["repo"],
-            id=self._transaction,
-            branch=given.get("branch"),
-            origin=Origin.USER,
-            parent=None,
+        return waiting_commit(
+            *(given["repo"], given.get("branch")),
+            run=self._transaction,
             description=given.get("description") or "",
-            started=datetime.now(UTC),
-            finished=None,
-            size_bytes=0,
-            files=0,
-            root="",
-            error=None,
-            provenance=(),
         )
 
 
@@ -124,6 +114,25 @@ class _QueuedNoun:
             return None
 
         return call
+
+
+def waiting_commit(repo: str, branch: str | None, *, description: str, run: str = "") -> CommitInfo:
+    """A commit that is not made yet, or will not be; what only making it tells is empty."""
+    return CommitInfo(
+        repo=repo,
+        id=run,
+        branch=branch,
+        origin=Origin.USER,
+        parent=None,
+        description=description,
+        started=datetime.now(UTC),
+        finished=None,
+        size_bytes=0,
+        files=0,
+        root="",
+        error=None,
+        provenance=(),
+    )
 
 
 def waiting_pipeline(spec: dict[str, Any], reason: str) -> PipelineInfo:
