@@ -35,7 +35,7 @@ def test_a_request_for_erasure_from_beginning_to_end(
 
     words = ("purge", "people:/jane*", "--project", "p", "--forget-names", "--reason", "request 17")
     dry = command("trunkline", *words, "--dry-run").stdout
-    assert "p/copy (made from them): 1 files in 1 commits" in dry
+    assert "p/copy (made from them): 1 file in 1 commit," in dry
     assert run("get file p/copy@master:/jane-doe") == SECRET
     told = command("trunkline", *words, "--yes", "--report", str(tmp_path / "report")).stdout
 

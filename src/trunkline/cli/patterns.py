@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from trunkline.api.changes import DeleteFile
 from trunkline.cli.arguments import WILD, may_be_pattern
 from trunkline.cli.download import write_file, write_tree
-from trunkline.cli.output import note
+from trunkline.cli.output import counted, note
 from trunkline.cli.session import operations
 from trunkline.errors import InvalidInput, NotFound, shown
 from trunkline.model.names import check_path
@@ -120,7 +120,7 @@ def delete_matches(
         count += 1
         if dry_run:
             sys.stdout.write(f"/{info.path}\n")
-    files = f"{count:,} file{'' if count == 1 else 's'}"
+    files = counted(count, "file")
     if dry_run:
         note(f"{files} would be deleted")
         return True

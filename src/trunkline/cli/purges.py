@@ -12,6 +12,7 @@ from trunkline.cli.command import command, option
 from trunkline.cli.confirm import confirm
 from trunkline.cli.output import (
     Table,
+    counted,
     note,
     shortened,
     show_all,
@@ -196,20 +197,20 @@ def report_block(report: PurgeReport) -> str:
     for repo in report.repos:
         how = " (made from them)" if repo.derived else ""
         lines.append(
-            f"  {repo.repo}{how}: {repo.files:,} files in {repo.commits:,} commits, "
-            f"{size(repo.size_bytes)} together"
+            f"  {repo.repo}{how}: {counted(repo.files, 'file')} in "
+            f"{counted(repo.commits, 'commit')}, {size(repo.size_bytes)} together"
         )
     if report.open_changes:
         lines.append(f"  changes not committed yet: {report.open_changes:,}")
     if report.datums:
         lines.append(
-            f"Datums that read them: {report.datums:,}, of which {report.results_forgotten:,} "
-            "results were remembered"
+            f"Datums that read them: {report.datums:,}; remembered results of these: "
+            f"{report.results_forgotten:,}"
         )
     if report.runs:
         lines.append(f"Runs begun: {', '.join(report.runs)}")
     if dry:
-        lines.append(f"Contents: {report.contents:,} pieces; nothing was changed")
+        lines.append(f"Contents: {counted(report.contents, 'piece')}; nothing was changed")
     elif report.state == "done":
         lines.append(
             f"Erased: {report.contents_erased:,} of {report.contents:,} pieces of content, "
@@ -221,13 +222,13 @@ def report_block(report: PurgeReport) -> str:
 def _kept_lines(report: PurgeReport) -> Iterator[str]:
     if not report.kept_total:
         return
-    others = "1 other file" if report.kept_total == 1 else f"{report.kept_total:,} other files"
+    others = counted(report.kept_total, "other file")
     yield f"The same content is also in {others}; kept there:"
     for kept in report.kept[:_SHOWN]:
         deleted = "" if kept.what == "commit" else f" ({kept.what})"
         yield (
             f"  {kept.repo}@{kept.newest}:/{kept.path}{deleted}, "
-            f"in {kept.commits:,} commit{'' if kept.commits == 1 else 's'}"
+            f"in {counted(kept.commits, 'commit')}"
         )
     more = report.kept_total - min(len(report.kept), _SHOWN)
     if more > 0:
