@@ -7,7 +7,9 @@ one that was opened last first (code reads files in order, mostly), all others i
 twentieth of a core for that at most. Among some hundred pipes one is found within 50 ms; a try
 takes a few microseconds, so among 100,000 it takes seconds, unless it is near the last one.
 
-Each opening gets a pipe of its own: as soon as one is open, a new one takes its name.
+Each opening gets a pipe of its own: as soon as one is open, a new one takes its name, and only then
+content is given. Who opens it again before that gets the same one: to find out that somebody waits
+is to wake him, and he may be quicker with a second opening than the new pipe is in its place.
 """
 
 import fcntl
