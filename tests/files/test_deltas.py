@@ -1,6 +1,10 @@
 """Deltas before they are applied: what they say, how they are bounded, and how they show damage."""
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trunkline.errors import Corrupt
 from trunkline.files import apply as apply_module
@@ -8,7 +12,7 @@ from trunkline.files import delta as delta_module
 from trunkline.files.apply import LooseParts
 from trunkline.files.delta import DeltaId, DeltaWriter, delta_rows
 from trunkline.files.index import Loader
-from trunkline.files.manifest import EMPTY, Ranges, RootId, encode_node
+from trunkline.files.manifest import EMPTY, Ranges, RootId, encode_node, read_node
 from trunkline.files.segments import Change, Segment, empty_row, read_segment, write_segment
 from trunkline.files.tree import Trees
 from trunkline.store.chunks import ChunkId, ChunkStore
@@ -95,6 +99,64 @@ def test_a_tree_whose_index_lies_about_a_range_is_corrupt(trees: Trees) -> None:
 
     with pytest.raises(Corrupt, match="2 rows"):
         list(trees.walk(root))
+
+
+@pytest.mark.parametrize("liar", ["new", "old", "both"])
+@pytest.mark.parametrize("lie", [{"last": "c"}, {"first": "0"}, {"rows": 3}])
+def test_a_difference_to_a_tree_whose_index_lies_about_a_range_is_corrupt(
+    trees: Trees, liar: str, lie: dict[str, Any]
+) -> None:
+    def tree(content: bytes, lying: bool) -> RootId:
+        writer = DeltaWriter(trees)
+        writer.put("a", [content])
+        writer.put("b", [b"same"])
+        good = trees.apply(EMPTY, writer.finish())
+        entries = Loader(trees.chunks).root(good).entries
+        unit = entries.unit(0, 0)
+        says = {"first": unit.first, "last": unit.last, "rows": unit.rows, **(lie if lying else {})}
+        again = Ranges()
+        again.add(**says, blob=unit.blob, size=unit.size)
+        return RootId(trees.chunks.put(encode_node(1, again)))
+
+    new, old = tree(b"1", liar != "old"), tree(b"2", liar != "new")
+
+    with pytest.raises(Corrupt, match="rows"):
+        list(trees.diff(new, "", old, ""))
+
+
+def test_a_difference_to_a_tree_whose_index_is_not_sorted_comes_to_an_end(trees: Trees) -> None:
+    roots = []
+    for content in (b"1", b"2"):
+        entries = Ranges()
+        for path in ("z", "b"):
+            writer = DeltaWriter(trees)
+            writer.put(path, [content])
+            unit = Loader(trees.chunks).root(trees.apply(EMPTY, writer.finish())).entries.unit(0, 0)
+            entries.add(first=path, last=path, blob=unit.blob, rows=1, size=1)
+        roots.append(RootId(trees.chunks.put(encode_node(1, entries))))
+
+    found = [row.path for _, row in trees.diff(roots[0], "", roots[1], "")]
+
+    assert found == ["z", "z", "b", "b"]
+
+
+@given(place=st.integers(0, 1 << 20), value=st.integers(1, 255))
+def test_a_changed_byte_of_a_node_is_refused_or_read_as_it_is(place: int, value: int) -> None:
+    entries = Ranges()
+    for n in range(5):
+        entries.add(first=f"{n}/a", last=f"{n}/z", blob=ChunkId("ab" * 32), rows=n, size=7)
+    blob = bytearray(encode_node(1, entries))
+    place %= len(blob)
+    blob[place] ^= value
+
+    try:
+        node = read_node(bytes(blob))
+    except Corrupt:
+        return
+
+    padding = (6, 7)
+    assert place in padding or encode_node(node.level, node.entries)[5:] == blob[5:]
+    assert node.entries.ends == (node.entries.firsts[0], node.entries.lasts[-1])
 
 
 def test_a_tree_of_impossible_levels_is_corrupt(trees: Trees) -> None:

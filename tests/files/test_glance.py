@@ -54,11 +54,41 @@ def test_rows_and_differences_are_those_of_the_decoded_rows(
         found = Glance(stored)
         for i in data.draw(st.permutations(range(len(paths)))):
             assert found.path(i) == paths[i]
-            place, at = found.row(i, paths[i])
-            assert place.row(at, lambda _: b"") == rows.row(i, lambda _: b"")
+            assert found.row(i, paths[i], lambda _: b"") == rows.row(i, lambda _: b"")
 
     expected = [i for i in range(len(paths)) if one[i] != other[i]]
     assert list(found.differing(Glance(encoded(paths, other)))) == expected
+
+
+@given(paths=PATHS, place=st.integers(0, 1 << 20), value=st.integers(1, 255))
+@settings(max_examples=2 * EXAMPLES)
+def test_a_changed_byte_is_refused_or_told_as_decoding_tells_it(
+    paths: list[str], place: int, value: int
+) -> None:
+    good = encoded(paths, list(range(len(paths))))
+    bad = bytearray(good)
+    bad[place % len(bad)] ^= value
+    try:
+        rows = decode_columns(RANGE_MAGIC, bytes(bad))
+    except Corrupt:
+        try:
+            found = Glance(bytes(bad))
+        except Corrupt:
+            return
+        if found.has_paths_of(Glance(good)):  # columns are said to follow that don't
+            with pytest.raises(Corrupt):
+                found.row(0, paths[0], lambda _: b"")
+        return
+
+    found, before = Glance(bytes(bad)), Glance(good)
+
+    assert found.has_paths_of(before) == (rows.paths == paths)
+    if rows.paths == paths:
+        whole = decode_columns(RANGE_MAGIC, good)
+        expected = [i for i in range(len(paths)) if rows.digest(i) != whole.digest(i)]
+        assert list(found.differing(before)) == expected
+        for i, path in enumerate(paths):
+            assert found.row(i, path, lambda _: b"") == rows.row(i, lambda _: b"")
 
 
 @pytest.mark.parametrize("cut", [3, 10, 40])

@@ -218,6 +218,41 @@ def test_few_changes_of_a_large_tree_give_what_building_it_anew_gives(
     assert found == sorted(expected)
 
 
+@given(seed=st.integers(0, 1 << 32), share=st.sampled_from([0.003, 0.03, 0.3]), data=st.data())
+@settings(max_examples=EXAMPLES)
+def test_any_mix_of_changes_of_a_large_tree_is_told_in_order(
+    grown: tuple[Grown, ...], seed: int, share: float, data: st.DataObject
+) -> None:
+    tree = grown[1]
+    trees = tree.cold
+    randomness = random.Random(seed)
+    kinds = data.draw(st.sampled_from(["put", "delete", "add", "put delete add"])).split()
+    writer = DeltaWriter(trees)
+    expected: list[tuple[str, Side]] = []
+    for path in sorted(name(n) for n in range(tree.files)):
+        if randomness.random() < share:
+            kind = randomness.choice(kinds)
+            new = path + "-2" if kind == "add" else path
+            if kind == "delete":
+                writer.delete(path)
+            else:
+                writer.put(new, [b"new"])
+                expected.append((new, Side.NEW))
+            if kind != "add":
+                expected.append((path, Side.OLD))
+    root = trees.apply(tree.root, writer.finish())
+
+    there = [(row.path, side) for side, row in tree.cold.diff(root, "", tree.root, "")]
+    back = [(row.path, side) for side, row in tree.cold.diff(tree.root, "", root, "")]
+
+    assert there == expected
+    assert sorted(back) == sorted((p, {Side.NEW: Side.OLD}.get(s, Side.NEW)) for p, s in expected)
+    for prefix in ("07", "07/000007", "50"):
+        inside = [(p, s) for p, s in expected if p == prefix or p.startswith(prefix + "/")]
+        found = [(r.path, s) for s, r in tree.cold.diff(root, prefix, tree.root, prefix)]
+        assert found == inside
+
+
 def test_a_large_tree_is_whole(grown: tuple[Grown, ...], tmp_path: Path) -> None:
     for tree in grown[:2]:
         assert list(tree.cold.verify(tree.root)) == []

@@ -9,10 +9,9 @@ Format page: docs/formats/manifest.md.
 import struct
 import sys
 from array import array
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import NamedTuple
 
 from trunkline.errors import Corrupt
 from trunkline.store.chunks import ChunkId
@@ -22,6 +21,7 @@ SPANS_INLINE = 32  # a file of more chunks names lists of them instead
 SPANS_PER_LIST = 16 * 1024
 
 _HEAD = struct.Struct("<4sBBHIII")  # magic, version, flags, 0, rows, refs, bytes of the paths
+HEAD_BYTES = _HEAD.size
 _VERSION = 1
 _DATUMS, _REFS, _KINDS = 1, 2, 4  # flags: which of the optional columns are there
 _LISTED = 1 << 31  # in a count of refs: they are lists of chunks
@@ -30,6 +30,7 @@ _LIST_MAGIC = b"TLSL"
 _LIST_HEAD = struct.Struct("<4sB3xI")
 
 _NO_DATUM = bytes(DIGEST_BYTES)
+Digests = bytes | bytearray  # 32 bytes each
 _SWAP = sys.byteorder == "big"  # stored numbers are little-endian
 
 
@@ -193,10 +194,10 @@ def encode_columns(magic: bytes, rows: Columns) -> bytes:
 
 def decode_columns(magic: bytes, data: bytes) -> Columns:
     """The rows in a blob; raises Corrupt for anything that `encode_columns` doesn't write."""
+    flags, count, refs, path_bytes = read_head(magic, data)
     reader = Reader(data, magic)
-    head = read_head(reader)
-    flags, count, refs = head.flags, head.rows, head.refs
-    text = reader.text(head.path_bytes)
+    reader.skip(HEAD_BYTES)
+    text = reader.text(path_bytes)
     paths = text.split("\0") if count else []
     reader.check(len(paths) == count, f"{count} paths", str(len(paths)))
     width = count * DIGEST_BYTES
@@ -219,23 +220,33 @@ def decode_columns(magic: bytes, data: bytes) -> Columns:
     return rows
 
 
-class Head(NamedTuple):
-    """What stored rows begin with."""
+def differing(ours: Digests, at: int, theirs: Digests, there: int, count: int) -> Iterator[int]:
+    """Which of `count` digests differ in two columns, from a byte of each on."""
+    other = memoryview(theirs)[there : there + count * DIGEST_BYTES]
+    start = 0
+    while not ours.startswith(other[start * DIGEST_BYTES :], at + start * DIGEST_BYTES):
+        # Some digest from `start` on differs: the first of them is between it and `end`.
+        end = count
+        while end - start > 1:
+            middle = (start + end) // 2
+            low, high = start * DIGEST_BYTES, middle * DIGEST_BYTES
+            if ours.startswith(other[low:high], at + low):
+                start = middle
+            else:
+                end = middle
+        yield start
+        start += 1
 
-    flags: int
-    rows: int
-    refs: int
-    path_bytes: int
 
-    @property
-    def has_datums(self) -> bool:
-        return bool(self.flags & _DATUMS)
+def read_head(magic: bytes, data: bytes) -> tuple[int, int, int, int]:
+    """What stored rows begin with: flags, number of rows, of refs, bytes of the paths.
 
-
-def read_head(reader: "Reader") -> Head:
-    """The head of stored rows; their paths follow, then sizes, then digests."""
-    flags, _, count, refs, path_bytes = reader.head(_HEAD, _VERSION)
-    return Head(flags, count, refs, path_bytes)
+    The paths follow, then sizes, then digests.
+    """
+    if len(data) < HEAD_BYTES or not data.startswith(magic) or data[4] != _VERSION:
+        Reader(data, magic).head(_HEAD, _VERSION)  # says what is wrong
+    _, _, flags, _, count, refs, path_bytes = _HEAD.unpack_from(data)
+    return flags, count, refs, path_bytes
 
 
 class Reader:

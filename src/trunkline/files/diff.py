@@ -2,20 +2,30 @@
 
 Nodes and ranges that both trees share are skipped by their names; in others, equal stretches are
 found by comparing slices of columns. Cost: the ranges that differ, and the nodes above them.
+
+Most changes leave the paths of a tree as they are, or nearly so: then the nodes and ranges of both
+trees are in step, and are compared in pairs, as they are stored.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import TypeVar
 
-from trunkline.files.columns import Columns, FileRow
-from trunkline.files.glance import Glance
-from trunkline.files.manifest import Unit
+from trunkline.files.columns import Columns, FileRow, differing
+from trunkline.files.index import Loader
+from trunkline.files.manifest import Ranges
 from trunkline.files.view import View, below
 from trunkline.model.versions import Side
 from trunkline.store.chunks import ChunkId
 from trunkline.store.digests import DIGEST_BYTES
 
 _STRIDE = 64  # rows compared at once to begin with
+_TOGETHER = 16  # ranges of a tree that are read with one look-up
+
+Result = TypeVar("Result")
+Found = Generator[tuple[Side, FileRow], None, Result]
+Ahead = tuple[Ranges, int, int]  # a node, and which of its units
+Load = Callable[[ChunkId], bytes]  # what reads the lists of a file with very many chunks
 
 
 def diff_trees(
@@ -30,46 +40,66 @@ def diff_trees(
     b = _Cursor(old, old_prefix)
     same_place = new_prefix == old_prefix
     while not (a.done or b.done):
-        if same_place:
-            if _skip_shared(a, b):
-                continue
-            pair = _alike(a, b)
-            if pair:
-                yield from _changed(a, b, *pair)
-                continue
-        a.open()
-        b.open()
-        equal = _equal_rows(a, b)
-        if equal:
-            a.forward(equal)
-            b.forward(equal)
+        if same_place and (yield from _in_step(a, b)):
             continue
-        first, second = a.path, b.path
-        if first <= second:
-            yield Side.NEW, a.take()
-        if second <= first:
-            yield Side.OLD, b.take()
-    while not a.done:
-        a.open()
-        yield Side.NEW, a.take()
-    while not b.done:
-        b.open()
-        yield Side.OLD, b.take()
+        yield from _merged(a.rows(), b.rows(), new.loader.chunks.get)
+        a.settle()
+        b.settle()
+    for side, cursor, view in ((Side.NEW, a, new), (Side.OLD, b, old)):
+        while not cursor.done:
+            yield from _rest(side, cursor.rows(), view.loader.chunks.get)
+            cursor.settle()
+
+
+class _Rows:
+    """A position among neighbouring rows of a range."""
+
+    def __init__(self, columns: Columns, at: int, end: int, skip: int) -> None:
+        self._columns = columns
+        self._at = at
+        self._end = end
+        self._skip = skip  # how many characters of a path come before its relative path
+
+    @property
+    def left(self) -> int:
+        return self._end - self._at
+
+    @property
+    def path(self) -> str:
+        """The relative path at the position."""
+        return self._columns.paths[self._at][self._skip :]
+
+    def paths(self, start: int, count: int) -> list[str]:
+        """Relative paths, counted from the position."""
+        paths = self._columns.paths[self._at + start : self._at + start + count]
+        return [path[self._skip :] for path in paths] if self._skip else paths
+
+    def digests(self, start: int, count: int) -> bytearray:
+        """Digests of contents, counted from the position."""
+        first = (self._at + start) * DIGEST_BYTES
+        return self._columns.digests[first : first + count * DIGEST_BYTES]
+
+    def take(self, load: Load) -> FileRow:
+        """The row at the position, which moves on."""
+        row = self._columns.row(self._at, load)
+        self._at += 1
+        return row
+
+    def forward(self, count: int) -> None:
+        self._at += count
 
 
 class _Cursor:
     """A position in the part of a tree that is compared."""
 
     def __init__(self, view: View, prefix: str) -> None:
-        self._view = view
         file = bool(prefix) and view.place(prefix) is not None
         self._low, self._high = (prefix, prefix + "\0") if file else below(prefix)
         self._skip = len(prefix) if file else len(self._low)
         self._cursor = view.cursor(self._low)
-        self._rows: Columns | None = None  # of the range at the position, once it is opened
-        self._at = 0
-        self._end = 0
-        self._settle()
+        self._rows: _Rows | None = None  # of the range at the position, once it is opened
+        self.loader = view.loader
+        self.settle()
 
     @property
     def done(self) -> bool:
@@ -79,95 +109,45 @@ class _Cursor:
     def level(self) -> int:
         """Of the unit that is ahead as a whole, inside; -1 if there is none."""
         cursor = self._cursor
-        if self._rows is not None or cursor.first < self._low:
+        if cursor.done or self._rows is not None or cursor.first < self._low:
             return -1
         return -1 if self._high is not None and cursor.last >= self._high else cursor.level
-
-    @property
-    def blob(self) -> ChunkId:
-        """The name of the unit at the position."""
-        return self._cursor.blob
-
-    @property
-    def unit(self) -> Unit:
-        """What the index says about the unit at the position."""
-        return self._cursor.unit
-
-    def glance(self, unit: Unit) -> Glance:
-        """A range as it is stored."""
-        return self._view.loader.glance(unit)
-
-    def row(self, place: tuple[Columns, int]) -> FileRow:
-        rows, i = place
-        return rows.row(i, self._view.loader.chunks.get)
 
     def descend(self) -> None:
         """Look into the node at the position."""
         self._cursor.descend()
 
     @property
-    def ahead(self) -> tuple[list[ChunkId], int, int]:
-        """Names of units of a node, and which of them are ahead as wholes, inside."""
-        entries, at, end = self._cursor.siblings(self._high)
-        return entries.ids, at, end
+    def ahead(self) -> Ahead:
+        """The units that are ahead as wholes, inside."""
+        return self._cursor.siblings(self._high)
 
-    def skip(self, count: int = 1) -> None:
-        """Go behind the unit at the position, or several of its node."""
-        self._cursor.step(count)
-        self._settle()
+    def skip(self, steps: list[int]) -> None:
+        """Pass so many units of the node; then so many in the node that comes next, and so on."""
+        self._cursor.step(steps[0])
+        for count in steps[1:]:
+            self._cursor.descend()
+            self._cursor.step(count)
+        self.settle()
 
-    def open(self) -> None:
-        """Read the rows at the position."""
+    def rows(self) -> _Rows:
+        """The rows at the position."""
         if self._rows is None:
-            self._rows = self._cursor.rows()
-            self._at = bisect_left(self._rows.paths, self._low)
-            high = self._high
-            self._end = len(self._rows) if high is None else bisect_left(self._rows.paths, high)
+            columns = self._cursor.rows()
+            end = len(columns) if self._high is None else bisect_left(columns.paths, self._high)
+            self._rows = _Rows(columns, bisect_left(columns.paths, self._low), end, self._skip)
+        return self._rows
 
-    @property
-    def path(self) -> str:
-        """The relative path at the position."""
-        assert self._rows is not None
-        return self._rows.paths[self._at][self._skip :]
-
-    @property
-    def left(self) -> int:
-        return self._end - self._at
-
-    def paths(self, start: int, count: int) -> list[str]:
-        """Relative paths, counted from the position."""
-        assert self._rows is not None
-        paths = self._rows.paths[self._at + start : self._at + start + count]
-        return [path[self._skip :] for path in paths] if self._skip else paths
-
-    def digests(self, start: int, count: int) -> bytearray:
-        """Digests of contents, counted from the position."""
-        assert self._rows is not None
-        first = (self._at + start) * DIGEST_BYTES
-        return self._rows.digests[first : first + count * DIGEST_BYTES]
-
-    def take(self) -> FileRow:
-        """The row at the position, which moves on."""
-        assert self._rows is not None
-        row = self.row((self._rows, self._at))
-        self.forward(1)
-        return row
-
-    def forward(self, count: int) -> None:
-        self._at += count
-        if self._at >= self._end:
-            self._rows = None
-            self._cursor.step()
-            self._settle()
-
-    def _settle(self) -> None:
-        """Go to the end if no row at the position is inside."""
+    def settle(self) -> None:
+        """Go behind rows of which none is left; to the end if no row at the position is inside."""
         cursor = self._cursor
-        if cursor.done:
+        if self._rows is not None and self._rows.left <= 0:
+            self._rows = None
+            cursor.step()
+        if cursor.done or self._rows is not None:
             return
         if cursor.first < self._low:
-            self.open()
-            if self.left > 0:
+            if self.rows().left > 0:
                 return
         elif self._high is None or cursor.first < self._high:
             return
@@ -175,68 +155,112 @@ class _Cursor:
         cursor.end()
 
 
-def _skip_shared(a: _Cursor, b: _Cursor) -> bool:
-    """Skip what both trees have at their positions, or look closer; false if rows must be read."""
-    while True:
-        ours, theirs = a.level, b.level
-        if ours < 0 or theirs < 0:
-            return False
-        if a.blob == b.blob:
-            count = common_run(a.ahead, b.ahead)
-            a.skip(count)
-            b.skip(count)
-            return True
-        if ours == theirs == 0:
-            return False
-        if ours >= theirs:
-            a.descend()
-        if theirs >= ours:
-            b.descend()
+def _in_step(a: _Cursor, b: _Cursor) -> Found[bool]:
+    """What differs in the units ahead, as far as both trees are in step; goes behind them.
 
-
-def common_run(ours: tuple[list[ChunkId], int, int], theirs: tuple[list[ChunkId], int, int]) -> int:
-    """How many names are equal from two places on; at least the first is."""
-    (a, at, a_end), (b, bt, b_end) = ours, theirs
-    most, equal, stride = min(a_end - at, b_end - bt), 1, 1
-    while stride and equal < most:
-        count = min(stride, most - equal)
-        if a[at + equal : at + equal + count] == b[bt + equal : bt + equal + count]:
-            equal += count
-            stride *= 2
-        else:
-            stride = count // 2
-    return equal
-
-
-def _alike(a: _Cursor, b: _Cursor) -> tuple[Unit, Unit] | None:
-    """The ranges that are ahead on both sides, as wholes, if they may well have the same paths."""
-    if (a.level, b.level) != (0, 0):
-        return None
-    one, other = a.unit, b.unit
-    alike = (one.rows, one.first, one.last) == (other.rows, other.first, other.last)
-    return (one, other) if alike else None
-
-
-def _changed(a: _Cursor, b: _Cursor, one: Unit, other: Unit) -> Iterator[tuple[Side, FileRow]]:
-    """What differs in two such ranges, by their stored bytes; goes behind them.
-
-    If their paths differ after all, nothing is said, and their rows are opened.
+    False if they are not, and rows are to be read.
     """
-    ours, theirs = a.glance(one), b.glance(other)
-    if not ours.has_paths_of(theirs):
-        a.open()
-        b.open()
-        return
-    for i in ours.differing(theirs):
-        path = ours.path(i)
-        yield Side.NEW, a.row(ours.row(i, path))
-        yield Side.OLD, b.row(theirs.row(i, path))
-    a.skip()
-    b.skip()
+    while min(a.level, b.level) >= 0:
+        if a.level == b.level:
+            steps = yield from _pairs(a.ahead, b.ahead, a.level, a.loader)
+            if any(steps):
+                a.skip(steps)
+                b.skip(steps)
+                return True
+        level = max(a.level, b.level)
+        if level == 0:
+            break
+        for cursor in (a, b):
+            if cursor.level == level:
+                cursor.descend()
+    return False
 
 
-def _equal_rows(a: _Cursor, b: _Cursor) -> int:
-    """How many rows from the two positions on are equal on both sides, within one range."""
+def _pairs(a: Ahead, b: Ahead, level: int, loader: Loader) -> Found[list[int]]:
+    """What differs in units of one level, taken in pairs, as far as they are in step.
+
+    Returns how many pairs are told as wholes; then, if something is told of the next pair of nodes,
+    how many in these, and so on.
+    """
+    (ours, at, end), (theirs, there, other_end) = a, b
+    count = min(end - at, other_end - there)
+    numbers = differing(ours.names, at * DIGEST_BYTES, theirs.names, there * DIGEST_BYTES, count)
+    if level == 0:
+        alike, count = _alike(a, b, numbers, count)
+        yield from _ranges(a, b, alike, loader)
+    else:
+        for n in numbers:
+            one = loader.below(ours.unit(level, at + n))
+            two = loader.below(theirs.unit(level, there + n))
+            steps = yield from _pairs((one, 0, len(one)), (two, 0, len(two)), level - 1, loader)
+            if not [len(one)] == [len(two)] == steps:
+                return [n, *steps] if any(steps) else [n]
+    return [count]
+
+
+def _alike(a: Ahead, b: Ahead, numbers: Iterator[int], count: int) -> tuple[list[int], int]:
+    """Which pairs differ, and how many are in step: before the first one with other ends."""
+    (ours, at, _), (theirs, there, _) = a, b
+    if at == there == 0 and ours.begin_and_end_as(theirs):
+        return list(numbers), count
+    alike: list[int] = []
+    for n in numbers:
+        ends = ours.firsts[at + n], ours.lasts[at + n]
+        if ends != (theirs.firsts[there + n], theirs.lasts[there + n]):
+            return alike, n
+        alike.append(n)
+    return alike, count
+
+
+def _ranges(a: Ahead, b: Ahead, numbers: list[int], loader: Loader) -> Found[None]:
+    """What differs in pairs of ranges, whose entries have the same first and last paths."""
+    (ours, at, _), (theirs, there, _) = a, b
+    load = loader.chunks.get
+    for start in range(0, len(numbers), _TOGETHER):
+        together = numbers[start : start + _TOGETHER]
+        new = loader.stored([ours.id(at + n) for n in together])
+        old = loader.glances([theirs.unit(0, there + n) for n in together])
+        for n, one, two in zip(together, new, old, strict=True):
+            # So the new one too is what its entry says.
+            if ours.rows[at + n] == two.count and one.has_paths_of(two):
+                for i in one.differing(two):
+                    path = one.path(i)
+                    yield Side.NEW, one.row(i, path, load)
+                    yield Side.OLD, two.row(i, path, load)
+            else:
+                rows = _whole(loader.rows(ours.unit(0, at + n)))
+                others = _whole(loader.rows(theirs.unit(0, there + n)))
+                yield from _merged(rows, others, load)
+                yield from _rest(Side.NEW, rows, load)
+                yield from _rest(Side.OLD, others, load)
+
+
+def _whole(rows: Columns) -> _Rows:
+    return _Rows(rows, 0, len(rows), 0)
+
+
+def _merged(a: _Rows, b: _Rows, load: Load) -> Found[None]:
+    """What differs from two positions on, until one side has no rows left."""
+    while a.left > 0 and b.left > 0:
+        equal = _equal_rows(a, b)
+        if equal:
+            a.forward(equal)
+            b.forward(equal)
+            continue
+        first, second = a.path, b.path
+        if first <= second:
+            yield Side.NEW, a.take(load)
+        if second <= first:
+            yield Side.OLD, b.take(load)
+
+
+def _rest(side: Side, rows: _Rows, load: Load) -> Found[None]:
+    while rows.left > 0:
+        yield side, rows.take(load)
+
+
+def _equal_rows(a: _Rows, b: _Rows) -> int:
+    """How many rows from the two positions on are equal on both sides."""
     most = min(a.left, b.left)
     equal, stride = 0, _STRIDE
     while stride and equal < most:

@@ -4,12 +4,20 @@ For questions that the bytes of whole columns answer: which rows of two ranges d
 names are. Format page: docs/formats/manifest.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from trunkline.errors import Corrupt
-from trunkline.files.columns import Columns, Reader, decode_columns, read_head
+from trunkline.files.columns import (
+    HEAD_BYTES,
+    Columns,
+    FileRow,
+    decode_columns,
+    differing,
+    read_head,
+)
 from trunkline.files.manifest import RANGE_MAGIC
+from trunkline.store.chunks import ChunkId
 from trunkline.store.digests import DIGEST_BYTES
 
 _SIZE_BYTES = 8
@@ -24,28 +32,26 @@ class Glance:
     """
 
     def __init__(self, data: bytes) -> None:
-        reader = Reader(data, RANGE_MAGIC)
-        head = read_head(reader)
+        flags, count, _, path_bytes = read_head(RANGE_MAGIC, data)
         self._data = data
-        self._refs = head.refs
-        self._datums = head.has_datums
+        self._plain = not flags  # no row has a datum or refs
         self._rows: Columns | None = None
         self._asked = 0
-        self.count = head.rows
-        rest = head.path_bytes + self.count * (_SIZE_BYTES + DIGEST_BYTES)
-        self._text = reader.skip(rest)  # where all paths are, with NUL between them
-        self._text_end = self._sizes = self._text + head.path_bytes
-        self._digests = self._sizes + self.count * _SIZE_BYTES
-        self._digests_end = self._text + rest
+        self.count = count
+        self._text_end = HEAD_BYTES + path_bytes  # of all paths, with NUL between them
+        self._digests = self._text_end + count * _SIZE_BYTES
+        end = self._digests + count * DIGEST_BYTES
+        if end > len(data):
+            raise Corrupt("a stored range", f"{end} bytes", str(len(data)))
 
     @property
     def text(self) -> bytes:
         """All paths, with NUL between them."""
-        return self._data[self._text : self._text_end]
+        return self._data[HEAD_BYTES : self._text_end]
 
     def reaches(self, first: bytes, last: bytes) -> bool:
         """Whether these are its first and its last path."""
-        data, start, end = self._data, self._text, self._text_end
+        data, start, end = self._data, HEAD_BYTES, self._text_end
         behind = data.find(0, start, end)
         before = data.rfind(0, start, end)
         whole = data[start : end if behind < 0 else behind], data[max(start, before + 1) : end]
@@ -53,9 +59,10 @@ class Glance:
 
     def has_paths_of(self, other: "Glance") -> bool:
         """Whether another range has the same paths."""
-        theirs = memoryview(other._data)[other._text : other._text_end]
-        same_length = self._text_end - self._text == len(theirs)
-        return same_length and self._data.startswith(theirs, self._text)
+        end = self._text_end
+        if (end, self.count) != (other._text_end, other.count):
+            return False
+        return self._data.startswith(memoryview(other._data)[HEAD_BYTES:end], HEAD_BYTES)
 
     def path(self, i: int) -> str:
         """The path of a row."""
@@ -66,44 +73,28 @@ class Glance:
         except UnicodeDecodeError as error:
             raise Corrupt("a stored range", "UTF-8", "other bytes") from error
 
-    def row(self, i: int, path: str) -> tuple[Columns, int]:
-        """A row, whose path is known, as a place in columns: of it alone, where that is enough."""
-        if self._refs or self._datums:
+    def row(self, i: int, path: str, load: Callable[[ChunkId], bytes]) -> FileRow:
+        """A row, whose path is known; `load` reads the lists of a file with very many chunks."""
+        if not self._plain:
             self._rows = self._rows or decode_columns(RANGE_MAGIC, self._data)
-            return self._rows, i
+            return self._rows.row(i, load)
         data, at = self._data, self._digests + i * DIGEST_BYTES
-        place = self._sizes + i * _SIZE_BYTES
+        place = self._text_end + i * _SIZE_BYTES
         size = int.from_bytes(data[place : place + _SIZE_BYTES], "little")
-        rows = Columns()
-        rows.add_small(path, size, data[at : at + DIGEST_BYTES])
-        return rows, 0
+        digest = data[at : at + DIGEST_BYTES].hex()
+        chunks = ((ChunkId(digest), size),) if size else ()
+        return FileRow(path=path, size_bytes=size, digest=digest, chunks=chunks)
 
     def differing(self, other: "Glance") -> Iterator[int]:
         """The rows whose content another range with the same paths has otherwise."""
-        ours, here = self._data, self._digests
-        there = memoryview(other._data)[other._digests : other._digests_end]
-        if self.count != other.count:
-            return
-        start = 0
-        while not ours.startswith(there[start * DIGEST_BYTES :], here + start * DIGEST_BYTES):
-            # Some row from `start` on differs: the first of them is between it and `end`.
-            end = self.count
-            while end - start > 1:
-                middle = (start + end) // 2
-                at, until = start * DIGEST_BYTES, middle * DIGEST_BYTES
-                if ours.startswith(there[at:until], here + at):
-                    start = middle
-                else:
-                    end = middle
-            yield start
-            start += 1
+        return differing(self._data, self._digests, other._data, other._digests, self.count)
 
     def _near(self, i: int) -> bytes:
         """A path by its number: from where it is if all are about as long, past the ones between.
 
         Counting separators costs a tenth of cutting the text at them.
         """
-        data, low, high = self._data, self._text, self._text_end
+        data, low, high = self._data, HEAD_BYTES, self._text_end
         at = low + (high - low) * i // self.count
         # Counted in the shorter part: how many separators are missing from there on to the path.
         if 2 * i < self.count:

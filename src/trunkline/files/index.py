@@ -9,7 +9,7 @@ over, without being read.
 import threading
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from trunkline.errors import Corrupt
@@ -99,10 +99,7 @@ class Loader:
         if node.level != unit.level:
             raise Corrupt(f"node {unit.blob}", f"level {unit.level}", str(node.level))
         said = (unit.rows, unit.size, unit.first, unit.last)
-        if (
-            not entries
-            or (node.rows, node.size_bytes, entries.firsts[0], entries.lasts[-1]) != said
-        ):
+        if not entries or (node.rows, node.size_bytes, *entries.ends) != said:
             raise Corrupt(
                 f"node {unit.blob}",
                 f"{unit.rows} rows from '{unit.first}' to '{unit.last}'",
@@ -122,14 +119,15 @@ class Loader:
             )
         return rows
 
-    def glance(self, unit: Unit) -> Glance:
-        """A range as it is stored, checked against what its entry says."""
-        return self.glances([unit])[0]
+    def glances(self, units: Sequence[Unit]) -> list[Glance]:
+        """Ranges as they are stored, checked against what their entries say; with one look-up."""
+        found = self.stored([unit.blob for unit in units])
+        return [_checked(glance, unit) for glance, unit in zip(found, units, strict=True)]
 
-    def glances(self, units: list[Unit]) -> list[Glance]:
-        """Several ranges, with one look-up."""
-        data = self.chunks.get_many([unit.blob for unit in units])
-        return [_checked(Glance(data[unit.blob]), unit) for unit in units]
+    def stored(self, blobs: Sequence[ChunkId]) -> list[Glance]:
+        """Ranges as they are stored, whatever entries say of them; with one look-up."""
+        data = self.chunks.get_many(blobs)
+        return [Glance(data[blob]) for blob in blobs]
 
     def keep(self, made: list[tuple[ChunkId, Columns | Node]]) -> None:
         """Have ranges and nodes that were just stored at hand, as if they had been read."""
@@ -177,7 +175,7 @@ class Cursor:
         self._levels: list[Ranges] = [top.entries] if top.entries else []
         self._at: list[int] = [0] if top.entries else []
         self._top = top.level - 1  # level of the units that the root names
-        self._last = top.entries.lasts[-1] if top.entries else None
+        self._last = top.entries.ends[1] if top.entries else None
 
     @property
     def done(self) -> bool:
@@ -202,7 +200,7 @@ class Cursor:
     @property
     def blob(self) -> ChunkId:
         """The name of the unit at the position."""
-        return self._levels[-1].ids[self._at[-1]]
+        return self._levels[-1].id(self._at[-1])
 
     @property
     def unit(self) -> Unit:

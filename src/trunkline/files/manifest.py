@@ -15,7 +15,7 @@ Format page: docs/formats/manifest.md (version 2).
 import struct
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, NewType
 from zlib import crc32
 
@@ -27,7 +27,7 @@ from trunkline.files.columns import (
     stored_numbers,
 )
 from trunkline.store.chunks import ChunkId
-from trunkline.store.digests import DIGEST_BYTES, Digest
+from trunkline.store.digests import DIGEST_BYTES, Digest, raw
 
 __all__ = ["EMPTY", "FileRow", "Ranges", "RangeWriter", "RootId", "Unit", "read_node"]
 
@@ -42,7 +42,8 @@ _NODE_MAGIC = b"TLMI"
 _NODE_HEAD = struct.Struct("<4sBB2xIIQQ")  # magic, version, level, entries, text bytes, rows, bytes
 _EMPTY_VERSION = 1  # so that the empty tree has one name in all versions
 
-_MADE_MAX = 8  # ranges and nodes of one tree that stay at hand
+_MADE_RANGES_MAX = 8  # of one tree, that stay at hand
+_MADE_NODES_MAX = 64
 
 _HASH_MASK = 0xFFFFFFFF
 _SPREAD = 0x9E3779B1  # odd; makes the checksum of similar paths dissimilar
@@ -72,44 +73,99 @@ CUTS = {
 }
 
 
-@dataclass(slots=True, kw_only=True)
 class Ranges:
-    """The ranges of a tree (or the nodes over them), in order, by column."""
+    """The ranges of a tree (or the nodes over them), in order, by column.
 
-    firsts: list[str] = field(default_factory=list)
-    lasts: list[str] = field(default_factory=list)
-    ids: list[ChunkId] = field(default_factory=list)
-    rows: "array[int]" = field(default_factory=lambda: array("Q"))
-    sizes: "array[int]" = field(default_factory=lambda: array("Q"))  # bytes of content
+    Those of a stored node keep its paths as one text until somebody asks for one of them.
+    """
+
+    __slots__ = ("_firsts", "_lasts", "_text", "names", "rows", "sizes")
+
+    def __init__(self) -> None:
+        self._text = ""  # as it is stored; of what is being made, nothing
+        self._firsts: list[str] = []
+        self._lasts: list[str] = []
+        self.names = bytearray()  # 32 bytes each: digests of the blobs
+        self.rows = array("Q")
+        self.sizes = array("Q")  # bytes of content
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.rows)
+
+    @property
+    def firsts(self) -> list[str]:
+        """The first path of each entry."""
+        if not self._firsts:
+            self._cut()
+        return self._firsts
+
+    @property
+    def lasts(self) -> list[str]:
+        """The last path of each entry."""
+        if not self._lasts:
+            self._cut()
+        return self._lasts
+
+    def _cut(self) -> None:
+        # Other threads may be about it too: each assigns the same, and a whole list.
+        if self._text:
+            paths = self._text.split("\0")
+            self._firsts = paths[: len(self)]
+            self._lasts = paths[len(self) :]
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The first and the last path of all; there are entries."""
+        if self._lasts:
+            return self.firsts[0], self._lasts[-1]
+        return self._text[: self._text.index("\0")], self._text[self._text.rindex("\0") + 1 :]
+
+    def begin_and_end_as(self, other: "Ranges") -> bool:
+        """Whether the entries of another node have the same first and last paths."""
+        if self._text and other._text:
+            return self._text == other._text
+        return self.firsts == other.firsts and self.lasts == other.lasts
+
+    @classmethod
+    def stored(cls, reader: Reader, count: int, text_bytes: int) -> "Ranges":
+        """So many entries that come next in a stored node."""
+        entries = cls()
+        entries._text = reader.text(text_bytes)
+        paths = entries._text.count("\0") + 1 if count else 0
+        if paths != 2 * count:
+            reader.check(False, f"{2 * count} paths", str(paths))
+        entries.names += reader.take(count * DIGEST_BYTES)
+        entries.rows = reader.numbers("Q", count)
+        entries.sizes = reader.numbers("Q", count)
+        return entries
+
+    def id(self, n: int) -> ChunkId:
+        """The blob of an entry."""
+        return ChunkId(self.names[n * DIGEST_BYTES : (n + 1) * DIGEST_BYTES].hex())
+
+    @property
+    def ids(self) -> list[ChunkId]:
+        """The blobs of all entries."""
+        return [self.id(n) for n in range(len(self))]
 
     def add(self, *, first: str, last: str, blob: ChunkId, rows: int, size: int) -> None:
-        self.firsts.append(first)
-        self.lasts.append(last)
-        self.ids.append(blob)
+        self._firsts.append(first)
+        self._lasts.append(last)
+        self.names += raw(blob)
         self.rows.append(rows)
         self.sizes.append(size)
 
     def copy(self, source: "Ranges", start: int, end: int) -> None:
         """Append entries of another node."""
-        self.firsts += source.firsts[start:end]
-        self.lasts += source.lasts[start:end]
-        self.ids += source.ids[start:end]
+        self._firsts += source.firsts[start:end]
+        self._lasts += source.lasts[start:end]
+        self.names += source.names[start * DIGEST_BYTES : end * DIGEST_BYTES]
         self.rows += source.rows[start:end]
         self.sizes += source.sizes[start:end]
 
     def unit(self, level: int, n: int) -> "Unit":
         """One entry as a value."""
-        return Unit(
-            level=level,
-            first=self.firsts[n],
-            last=self.lasts[n],
-            blob=self.ids[n],
-            rows=self.rows[n],
-            size=self.sizes[n],
-        )
+        return Unit(level, self.firsts[n], self.lasts[n], self.id(n), self.rows[n], self.sizes[n])
 
 
 class Unit(NamedTuple):
@@ -150,7 +206,7 @@ def encode_node(level: int, entries: Ranges) -> bytes:
         [
             head,
             text,
-            bytes.fromhex("".join(entries.ids)),
+            entries.names,
             stored_numbers("Q", entries.rows),
             stored_numbers("Q", entries.sizes),
         ]
@@ -161,19 +217,11 @@ def read_node(data: bytes) -> Node:
     """The node in a blob; raises Corrupt for anything that `encode_node` doesn't write."""
     reader = Reader(data, _NODE_MAGIC)
     version, level, count, text_bytes, rows, size = reader.versioned_head(_NODE_HEAD, CUTS)
-    names = reader.text(text_bytes).split("\0") if count else []
-    reader.check(len(names) == 2 * count, f"{2 * count} paths", str(len(names)))
-    ids = reader.take(count * DIGEST_BYTES).hex()
-    entries = Ranges(
-        firsts=names[:count],
-        lasts=names[count:],
-        ids=[ChunkId(ids[n * 64 : n * 64 + 64]) for n in range(count)],
-        rows=reader.numbers("Q", count),
-        sizes=reader.numbers("Q", count),
-    )
+    entries = Ranges.stored(reader, count, text_bytes)
     reader.done()
-    reader.check(sum(entries.rows) == rows, f"{rows} rows", str(sum(entries.rows)))
-    reader.check(sum(entries.sizes) == size, f"{size} bytes", str(sum(entries.sizes)))
+    found = sum(entries.rows), sum(entries.sizes)
+    if found != (rows, size):
+        reader.check(False, f"{rows} rows and {size} bytes", f"{found[0]} and {found[1]}")
     return Node(version=version, level=level, rows=rows, size_bytes=size, entries=entries)
 
 
@@ -249,7 +297,8 @@ class RangeWriter:
         self._cuts = CUTS[VERSION]
         self._rows = Columns()
         self._open: list[Ranges] = []  # entries of the next node of level 1, of level 2, …
-        self._made: list[tuple[ChunkId, Columns | Node]] = []
+        self._ranges: list[tuple[ChunkId, Columns]] = []  # that were made, while they are few
+        self._nodes: list[tuple[ChunkId, Node]] = []
 
     @property
     def at_boundary(self) -> bool:
@@ -308,32 +357,33 @@ class RangeWriter:
             if self._open[level - 1]:
                 self._end_node(level)
             if level + 1 == len(self._open) and len(self._open[level]) == 1:
-                return RootId(self._open[level].ids[0])
+                return RootId(self._open[level].id(0))
             level += 1
         return EMPTY
 
     @property
     def made(self) -> list[tuple[ChunkId, Columns | Node]]:
-        """What was written, as reading it would give it; nothing if it is much. Not to be changed.
+        """What was written, as reading it would give it; not what is much. Not to be changed.
 
-        So that the next small change to the tree need not read what this one wrote.
+        So that the next small change to the tree, and whoever asks what this one has changed, need
+        not read what was written.
         """
-        return self._made if len(self._made) <= _MADE_MAX else []
-
-    def _note(self, blob: ChunkId, what: Columns | Node) -> ChunkId:
-        if len(self._made) <= _MADE_MAX:
-            self._made.append((blob, what))
-        return blob
+        ranges = self._ranges if len(self._ranges) <= _MADE_RANGES_MAX else []
+        nodes = self._nodes if len(self._nodes) <= _MADE_NODES_MAX else []
+        return [*ranges, *nodes]
 
     def _end_range(self) -> None:
         rows, self._rows = self._rows, Columns()
         rows.kinds = bytearray(len(rows))
+        blob = self._save(encode_columns(RANGE_MAGIC, rows))
+        if len(self._ranges) <= _MADE_RANGES_MAX:
+            self._ranges.append((blob, rows))
         self._add(
             Unit(
                 level=0,
                 first=rows.paths[0],
                 last=rows.paths[-1],
-                blob=self._note(self._save(encode_columns(RANGE_MAGIC, rows)), rows),
+                blob=blob,
                 rows=len(rows),
                 size=sum(rows.sizes),
             )
@@ -355,12 +405,15 @@ class RangeWriter:
         entries, self._open[level - 1] = self._open[level - 1], Ranges()
         rows, size = sum(entries.rows), sum(entries.sizes)
         node = Node(version=VERSION, level=level, rows=rows, size_bytes=size, entries=entries)
+        blob = self._save(encode_node(level, entries))
+        if len(self._nodes) <= _MADE_NODES_MAX:
+            self._nodes.append((blob, node))
         self._add(
             Unit(
                 level=level,
                 first=entries.firsts[0],
                 last=entries.lasts[-1],
-                blob=self._note(self._save(encode_node(level, entries)), node),
+                blob=blob,
                 rows=rows,
                 size=size,
             )

@@ -63,16 +63,16 @@ class Reach:
         self._seen.add([root])
         try:
             top = read_node(self._load(root))
-            level, ids = top.level, [bytes.fromhex(chunk) for chunk in top.entries.ids]
+            level, names = top.level, list(_each(top.entries.names))
             if not 1 <= level <= LEVEL_MAX:
                 raise Corrupt("its index", f"a level from 1 to {LEVEL_MAX}", str(level))
             while level > 1:
                 level -= 1
-                nodes = self._seen.walk_once(Kind.NODE, ids)
+                nodes = self._seen.walk_once(Kind.NODE, names)
                 self._seen.add(nodes)
-                found = (read_node(self._load(node)).entries.ids for node in nodes)
-                ids = [bytes.fromhex(chunk) for ids_of_node in found for chunk in ids_of_node]
-            for range_id in self._seen.walk_once(Kind.RANGE, ids):
+                found = (read_node(self._load(node)).entries.names for node in nodes)
+                names = [name for names_of_node in found for name in _each(names_of_node)]
+            for range_id in self._seen.walk_once(Kind.RANGE, names):
                 self._seen.add([range_id])
                 self.rows(decode_columns(RANGE_MAGIC, self._load(range_id)))
         except Corrupt as error:
@@ -115,8 +115,13 @@ def _contents(rows: Columns, start: int, end: int | None) -> Iterator[bytes]:
         if not counts[i] and sizes[i]:
             yield digests[i * DIGEST_BYTES : (i + 1) * DIGEST_BYTES]
     if (start, stop) == (0, len(rows)):
-        ids = bytes(rows.ref_ids)
-        yield from (ids[at : at + DIGEST_BYTES] for at in range(0, len(ids), DIGEST_BYTES))
+        yield from _each(rows.ref_ids)
     else:
         for i in range(start, stop):
             yield from (bytes.fromhex(chunk) for chunk, _ in rows.refs(i))
+
+
+def _each(column: bytearray) -> Iterator[bytes]:
+    """The digests in a column of them."""
+    digests = bytes(column)
+    return (digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES))
