@@ -1,14 +1,26 @@
 """A job's plan is made from that of the last good job, and is the plan that would be made anew."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.engine.conftest import Driver
 
+from trunkline.api.changes import DeleteFile, FileChange, PutFile
+from trunkline.db.database import Database
+from trunkline.files.tree import Trees
 from trunkline.jobs import plan, planning, replanning
+from trunkline.jobs.plan_writer import Plan
+from trunkline.jobs.segments import PlannedDatum, decode_segment, in_job
+from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import DatumState, JobState
+from trunkline.pipelines import lifecycle
+from trunkline.pipelines.datums import Heads
+from trunkline.pipelines.lifecycle import PipelineRecord
+from trunkline.store.chunks import ChunkId
 
 COPY = "cp -r /pfs/data/* /pfs/out/"
 EDITS = st.lists(
@@ -154,3 +166,164 @@ def test_any_edits_give_the_datums_and_the_output_of_a_run_from_scratch(
     roots = {driver.engine.files.inspect_file(p, "master", "/").digest for p in ("copy", "scratch")}
     assert len(roots) == 1
     assert driver.engine.admin.fsck().damages == ()
+
+
+# --- unions and crosses ---------------------------------------------------------------------------
+
+Compared = tuple[list[PlannedDatum], list[PlannedDatum]]
+REPOS = ("one", "two", "three")
+LEAVES = st.fixed_dictionaries(
+    {"repo": st.sampled_from(REPOS), "glob": st.sampled_from(["/", "/*", "/a*", "/*/*", "/**"])}
+).map(lambda leaf: {"pfs": leaf})
+INPUTS = st.recursive(
+    LEAVES,
+    lambda inner: st.builds(
+        lambda kind, members: {kind: members},
+        st.sampled_from(["cross", "union"]),
+        st.lists(inner, min_size=1, max_size=3),
+    ),
+    max_leaves=3,
+)
+# To have, or (None) not to: what is a file in one commit may be a directory in the next.
+PATHS = st.sampled_from(["a", "a/x", "a/y", "ab", "b", "b/x", "c", "c/x/y"])
+COMMITS = st.lists(
+    st.tuples(
+        st.sampled_from(REPOS),
+        st.dictionaries(PATHS, st.sampled_from(["x", "y", None]), min_size=1, max_size=3),
+        st.one_of(st.none(), st.none(), st.none(), INPUTS),
+    ),
+    min_size=2,
+    max_size=6,
+)
+
+
+def named(document: dict[str, Any], number: Iterator[int]) -> dict[str, Any]:
+    """The input with a name for each of its leaves."""
+    [(kind, value)] = document.items()
+    if kind == "pfs":
+        return {"pfs": {**value, "name": f"i{next(number)}"}}
+    return {kind: [named(member, number) for member in value]}
+
+
+def edit(driver: Driver, repo: str, edits: dict[str, str | None]) -> None:
+    """One commit that leaves a tree in which no file is below another one."""
+    there = set(driver.tree(repo)) if driver.head(repo) else set()
+    puts = {path: text for path, text in edits.items() if text is not None}
+    for path in list(puts):
+        if any(other.startswith(f"{path}/") for other in puts):
+            del puts[path]
+    in_the_way = {
+        old
+        for old in there
+        for new in puts
+        if old.startswith(f"{new}/") or new.startswith(f"{old}/")
+    }
+    gone = (in_the_way | (edits.keys() - puts.keys()) & there) - puts.keys()
+    changes: list[FileChange] = [DeleteFile(path=path) for path in sorted(gone)]
+    changes += [PutFile(path=path, content=[text.encode()]) for path, text in puts.items()]
+    driver.engine.files.modify_files(repo, "master", changes)
+
+
+@pytest.fixture
+def compared(anew: list[str], monkeypatch: pytest.MonkeyPatch) -> list[Compared | None]:
+    """For each plan: its datums and those that it would have made anew; None where it was."""
+    plans: list[Compared | None] = []
+
+    def both(
+        database: Database,
+        trees: Trees,
+        job: JobRecord,
+        record: PipelineRecord,
+        heads: Heads,
+        *,
+        datums_max: int,
+    ) -> Plan | None:
+        made = replanning.replan(database, trees, job, record, heads, datums_max=datums_max)
+        if made is None:
+            plans.append(None)
+            return None
+        sources = {branch.repo: head for branch, head in heads.items() if head is not None}
+        found = [
+            one
+            for segment in made.segments
+            for one in in_job(
+                decode_segment(trees.chunks.get(ChunkId(segment.chunk))),
+                fresh=segment.fresh,
+                sources=sources,
+            )
+        ]
+        expected = [
+            one
+            for segment in planning.planned_segments(
+                *(database, trees, lifecycle.spec_of(record), dict(heads)),
+                salt=record.salt,
+                datums_max=datums_max,
+            )
+            for one in segment.datums
+        ]
+        assert (made.total, made.fresh) == (len(found), sum(one.fresh for one in found))
+        plans.append((found, expected))
+        return made
+
+    monkeypatch.setattr(planning, "replan", both)
+    return plans
+
+
+@given(document=INPUTS, edits=COMMITS)
+@settings(
+    max_examples=max(5, settings.default.max_examples // 4),
+    suppress_health_check=list(HealthCheck),
+)
+def test_any_edits_give_unions_and_crosses_the_plans_that_are_made_anew(
+    document: dict[str, Any],
+    edits: list[tuple[str, dict[str, str | None], dict[str, Any] | None]],
+    open_engine: Callable[..., Driver],
+    tmp_path_factory: pytest.TempPathFactory,
+    compared: list[Compared | None],
+) -> None:
+    driver = open_engine(tmp_path_factory.mktemp("edits") / "home")
+    for repo in REPOS:
+        driver.engine.repos.create_repo(repo)
+        driver.put(repo, {"a": "x", "b/x": "y", "c/x/y": "x"})
+    print_paths = "env | grep ^i[0-9] | sort > /pfs/out/$TRUNKLINE_DATUM_ID"
+    spec = {"input": named(document, count())}
+    driver.pipeline("copy", print_paths, **spec)
+    assert driver.job("copy").state is JobState.SUCCESS
+    for repo, edited, other in edits:
+        if other is not None:
+            spec = {"input": named(other, count())}
+            driver.pipeline("copy", print_paths, update=True, **spec)
+        edit(driver, repo, edited)
+        job = driver.job("copy")
+        assert job.state is JobState.SUCCESS, job.reason
+    plans = list(compared)
+    compared.clear()
+    assert all(one is None or one[0] == one[1] for one in plans)
+    assert driver.engine.admin.fsck().damages == ()
+
+
+def test_a_commit_to_one_side_of_a_cross_is_planned_by_changes(
+    engine: Driver, compared: list[Compared | None]
+) -> None:
+    engine.engine.repos.create_repo("model")
+    engine.engine.repos.create_repo("data")
+    engine.put("model", {"m": "1\n"})
+    engine.put("data", {f"f{n:02}": "old\n" for n in range(20)})
+    sides = [{"pfs": {"repo": "model", "glob": "/"}}, {"pfs": {"repo": "data", "glob": "/*"}}]
+    engine.pipeline("apply", "cp $data /pfs/out/", input={"cross": sides})
+    engine.job("apply")
+
+    engine.put("data", {"f07": "new\n", "f20": "more\n"})
+    engine.delete("data", "f03")
+    job = engine.job("apply")
+
+    assert [one is None for one in compared] == [True, False, False]
+    assert (job.state, job.total, job.processed) == (JobState.SUCCESS, 20, 0)
+    listed = list(engine.engine.datums.list_datums(f"apply@{job.id}"))
+    head = {"model": engine.head("model"), "data": engine.head("data")}
+    assert {(file.repo, file.commit) for info in listed for file in info.inputs} == {*head.items()}
+    assert engine.tree("apply") == engine.tree("data")
+
+    engine.put("model", {"m": "2\n"})
+    job = engine.job("apply")
+    assert (job.state, job.processed) == (JobState.SUCCESS, 20)

@@ -316,6 +316,8 @@ class _Foresight:
             return self._of_all(job, heads, unknown)
         if not unknown:
             return _of_changes(found)
+        if not isinstance(job.pipeline.input, PfsInput):  # some of its datums may be known
+            return self._of_all(job, heads, unknown)
         if any(True for _ in found.pairs):  # it has not been processed yet what the input was
             return self._of_all(job, heads, unknown)
         return self._of_unknown(job, heads, found.before)

@@ -1,15 +1,17 @@
 """Makes the plan of a job out of that of the last good one: only the changes are looked at.
 
-For pipelines with one pfs input, which is what most have. Segments in which nothing changed are
-taken over by the name of their chunk: what they say of commits and of fresh datums is what was true
-then, and `segments.in_job` says what they mean now. That all their datums have a result is known
-without a look-up: those of the last good job are never forgotten.
+For pipelines whose datums have places (`pipelines.places`): one pfs input, unions and crosses, but
+not joins and groups. Segments in which nothing changed are taken over by the name of their chunk:
+what they say of commits and of fresh datums is what was true then, and `segments.in_job` says what
+they mean now. That all their datums have a result is known without a look-up: those of the last
+good job are never forgotten.
 
-Cost: what differs between the input trees, the segments that hold a changed datum, and a record per
-segment.
+Cost: what differs between the input trees, the datums that are made of it, the segments that hold
+such a datum, and a record per segment.
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -21,26 +23,28 @@ from trunkline.jobs import tables
 from trunkline.jobs.plan_writer import Plan, PlanWriter
 from trunkline.jobs.segments import (
     SEGMENT_DATUMS,
+    SEGMENT_FILES,
     PlannedDatum,
     as_remembered,
     decode_segment,
-    first_path,
+    first_datum,
 )
 from trunkline.jobs.tables import JobRecord, SegmentRecord
-from trunkline.model.pipelines import PfsInput
+from trunkline.model.pipelines import Input
 from trunkline.model.versions import BranchName
-from trunkline.pipelines import datums, identity, lifecycle
+from trunkline.pipelines import datums, identity, lifecycle, places
 from trunkline.pipelines.datums import Head, Heads
 from trunkline.pipelines.lifecycle import PipelineRecord
+from trunkline.pipelines.places import DatumsAt, Place
 from trunkline.store.chunks import ChunkId
 from trunkline.store.digests import Digest
 from trunkline.versions import commits, provenance, purges
 
 _SMALL = 8  # segments that a plan may have beyond those that its datums need
-_DIFFERING_LEAST = 1000  # files that may differ, whatever the size of the job
+_DIFFERING_LEAST = 1000  # files or datums that may differ, whatever the size of the job
+_DIFFERING_MOST = 100_000  # the same; datums are in memory that come in the place of a segment
 
-
-Pair = tuple[PlannedDatum | None, PlannedDatum | None]  # what goes and what comes at a path
+Pair = tuple[PlannedDatum | None, PlannedDatum | None]  # what goes and what comes at a place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class _Basis:
     """The last good job, whose plan holds for this one too but for the changes of the input."""
 
     job: JobRecord
-    head: Head
+    heads: dict[BranchName, Head]  # what it read
     segments: list[SegmentRecord]
 
 
@@ -57,7 +61,7 @@ class Changes:
     """How the datums of a job differ from those of the last good one, all of which have results."""
 
     before: int  # datums of the last good job
-    pairs: Iterator[Pair]  # at each path where something may differ
+    pairs: Iterator[Pair]  # at each place where something may differ
 
 
 def replan(
@@ -71,7 +75,11 @@ def replan(
 ) -> Plan | None:
     """The plan of a job; None where it has to be made anew."""
     found = _replanning(database, trees, job, record, heads, datums_max=datums_max)
-    return found[0].plan(found[1]) if found is not None else None
+    if found is None:
+        return None
+    replanning, changed = found
+    plan = replanning.plan(changed)
+    return plan if plan.total <= datums_max else None
 
 
 def changes(
@@ -102,49 +110,63 @@ def _replanning(
     heads: Heads,
     *,
     datums_max: int,
-) -> "tuple[_Replanning, list[str]] | None":
-    """What goes on from the last good job, and the sorted paths at which datums may differ."""
+) -> "tuple[_Replanning, list[Place]] | None":
+    """What goes on from the last good job, and the sorted places at which datums may differ."""
     spec = lifecycle.spec_of(record)
-    leaf = spec.input
-    if not isinstance(leaf, PfsInput) or spec.reprocess_every_job:
+    leaves = places.leaves_of(spec.input)
+    if leaves is None or spec.reprocess_every_job:
         return None
-    head = heads.get(BranchName(repo=leaf.repo, branch=leaf.branch))
-    if head is None:
+    branches = {BranchName(repo=leaf.repo, branch=leaf.branch) for leaf in leaves}
+    now = {branch: head for branch in branches if (head := heads.get(branch)) is not None}
+    # By its repo a file is told which commit it is meant in.
+    if len(now) < len(branches) or max(Counter(one.repo for one in branches).values()) > 1:
         return None
     with database.read() as tx:
-        basis = _basis(tx, job, record, leaf)
+        basis = _basis(tx, job, record, spec.input, branches)
     if basis is None or basis.job.total > datums_max:
         return None
-    most = _DIFFERING_LEAST + basis.job.total // 4
-    changed = datums.touched(leaf, head, basis.head, trees, most=most)
-    if changed is None or "" in changed:
+    most = min(_DIFFERING_LEAST + basis.job.total // 4, _DIFFERING_MOST)
+    touched: dict[str, frozenset[str]] = {}
+    for leaf in leaves:
+        branch = BranchName(repo=leaf.repo, branch=leaf.branch)
+        paths = datums.touched(leaf, now[branch], basis.heads[branch], trees, most=most)
+        if paths is None:
+            return None
+        touched[leaf.name] = frozenset(paths)
+    changed = places.affected(spec.input, now, trees, touched, most=most)
+    if changed is None:
         return None
-    return _Replanning(database, trees, record, leaf, head, basis), sorted(changed)
+    return _Replanning(database, trees, record, spec.input, now, basis), sorted(changed)
 
 
 def _basis(
-    tx: Transaction, job: JobRecord, record: PipelineRecord, leaf: PfsInput
+    tx: Transaction,
+    job: JobRecord,
+    record: PipelineRecord,
+    root: Input,
+    branches: set[BranchName],
 ) -> _Basis | None:
     before = tables.good_job_before(tx, job.pipeline, job.number)
     if before is None or before.processed + before.skipped != before.total:
         return None  # some datum has no result
     version = lifecycle.get(tx, job.pipeline, version=before.version)
-    if version.salt != record.salt or lifecycle.spec_of(version).input != leaf:
+    if version.salt != record.salt or lifecycle.spec_of(version).input != root:
         return None
     try:
         output = commits.get_commit(tx, before.output_repo, before.id)
     except NotFound:  # deleted since
         return None
-    sources = provenance.input_commits(tx, before.output_repo, before.id)
-    source = sources.get(BranchName(repo=leaf.repo, branch=leaf.branch))
     segments = tables.segments_of(tx, before.number)
-    if source is None or not source.root or not _is_dense(segments):
+    if not _is_dense(segments) or purges.marks_of(tx, output.number):
         return None
-    if purges.marks_of(tx, source.number) or purges.marks_of(tx, output.number):
-        return None  # its plan is not any more what its input would give
-    return _Basis(
-        job=before, head=Head(commit=source.id, root=RootId(source.root)), segments=segments
-    )
+    sources = provenance.input_commits(tx, before.output_repo, before.id)
+    heads: dict[BranchName, Head] = {}
+    for branch in branches:
+        source = sources.get(branch)
+        if source is None or not source.root or purges.marks_of(tx, source.number):
+            return None  # its plan is not any more what its input would give
+        heads[branch] = Head(commit=source.id, root=RootId(source.root))
+    return _Basis(job=before, heads=heads, segments=segments)
 
 
 def _is_dense(segments: list[SegmentRecord]) -> bool:
@@ -159,29 +181,30 @@ class _Replanning:
         database: Database,
         trees: Trees,
         record: PipelineRecord,
-        leaf: PfsInput,
-        head: Head,
+        root: Input,
+        heads: dict[BranchName, Head],
         basis: _Basis,
     ) -> None:
         self._database = database
         self._trees = trees
         self._record = record
-        self._leaf = leaf
-        self._head = head
+        self._root = root
+        self._sources = {branch.repo: head for branch, head in heads.items()}
+        self._datums_at = DatumsAt(root, heads, trees)
         self._basis = basis
-        self._firsts: dict[int, str] = {}
+        self._firsts: dict[int, Place] = {}
 
     @property
     def before(self) -> int:
         return self._basis.job.total
 
-    def pairs(self, changed: list[str]) -> Iterator[Pair]:
-        """What goes and what comes at some sorted paths; a segment in memory at a time."""
-        for number, paths in sorted(self._by_segment(changed).items()):
-            yield from self._change(self._datums(self._basis.segments[number]), paths)
+    def pairs(self, changed: list[Place]) -> Iterator[Pair]:
+        """What goes and what comes at some sorted places; a segment in memory at a time."""
+        for number, there in sorted(self._by_segment(changed).items()):
+            yield from self._change(self._datums(self._basis.segments[number]), there)
 
-    def plan(self, changed: list[str]) -> Plan:
-        """The plan, given the sorted paths at which datums may differ."""
+    def plan(self, changed: list[Place]) -> Plan:
+        """The plan, given the sorted places at which datums may differ."""
         before = self._basis.job.datums_digest
         digest = Digest(before.encode("ascii"))
         writer = PlanWriter(self._trees)
@@ -190,54 +213,54 @@ class _Replanning:
             if number not in at:
                 writer.take_over(segment)
                 continue
-            datums_there = self._datums(segment)
-            for gone, come in self._change(datums_there, at[number]):
+            found = self._datums(segment)
+            for gone, come in self._change(found, at[number]):
                 digest.update(f"-{gone.key}".encode("ascii") if gone is not None else b"")
                 digest.update(f"+{come.key}".encode("ascii") if come is not None else b"")
-            after = [datums_there[path] for path in sorted(datums_there)]
-            parts = -(-len(after) // SEGMENT_DATUMS)
+            after = [found[place] for place in sorted(found)]
+            files = sum(len(planned.datum.files) for planned in after)
+            parts = max(-(-len(after) // SEGMENT_DATUMS), -(-files // SEGMENT_FILES))
             for part in range(parts):
                 start, end = (len(after) * n // parts for n in (part, part + 1))
                 writer.add(after[start:end])
         return writer.plan(digest.hexdigest() if at else before)
 
-    def _by_segment(self, changed: list[str]) -> dict[int, list[str]]:
-        """The paths by the number of the segment whose span each falls into."""
-        found: dict[int, list[str]] = {}
-        for path in changed:
-            place = bisect_right(range(len(self._basis.segments)), path, key=self._first) - 1
-            found.setdefault(max(0, place), []).append(path)
+    def _by_segment(self, changed: list[Place]) -> dict[int, list[Place]]:
+        """The places by the number of the segment whose span each falls into."""
+        found: dict[int, list[Place]] = {}
+        for place in changed:
+            number = bisect_right(range(len(self._basis.segments)), place, key=self._first) - 1
+            found.setdefault(max(0, number), []).append(place)
         return found
 
-    def _first(self, number: int) -> str:
-        """The path of the first datum of a segment."""
+    def _first(self, number: int) -> Place:
+        """The place of the first datum of a segment."""
         known = self._firsts.get(number)
         if known is None:
             chunk = self._trees.chunks.get(ChunkId(self._basis.segments[number].chunk))
-            known = self._firsts[number] = first_path(chunk)
+            known = self._firsts[number] = places.place_of(self._root, first_datum(chunk))
         return known
 
-    def _datums(self, segment: SegmentRecord) -> dict[str, PlannedDatum]:
-        """The datums of a segment by path, as remembered ones of the present job."""
+    def _datums(self, segment: SegmentRecord) -> dict[Place, PlannedDatum]:
+        """The datums of a segment by place, as remembered ones of the present job."""
         planned = decode_segment(self._trees.chunks.get(ChunkId(segment.chunk)))
-        return {_path(one): as_remembered(one, self._head) for one in planned}
+        return {
+            places.place_of(self._root, one.datum): as_remembered(one, self._sources)
+            for one in planned
+        }
 
-    def _change(self, found: dict[str, PlannedDatum], paths: list[str]) -> list[Pair]:
-        """Bring datums up to date at some paths; gives what goes and comes at each."""
-        gone = {path: found.pop(path, None) for path in paths}
-        come: dict[str, PlannedDatum] = {}
-        for path in paths:
-            datum = datums.datum_at(self._leaf, self._head, self._trees, path)
+    def _change(self, found: dict[Place, PlannedDatum], there: list[Place]) -> list[Pair]:
+        """Bring datums up to date at some places; gives what goes and comes at each."""
+        gone = {place: found.pop(place, None) for place in there}
+        come: dict[Place, PlannedDatum] = {}
+        for place in there:
+            datum = self._datums_at.get(place)
             if datum is not None:
                 key = identity.datum_key(self._record.name, datum, self._record.salt)
-                come[path] = PlannedDatum(key=key, fresh=True, datum=datum)
+                come[place] = PlannedDatum(key=key, fresh=True, datum=datum)
         with self._database.read() as tx:
             known = tables.results_of(tx, [planned.key for planned in come.values()])
-        for path, planned in come.items():
-            found[path] = replace(planned, fresh=planned.key not in known)
-        return [(gone[path], found.get(path)) for path in paths]
-
-
-def _path(planned: PlannedDatum) -> str:
-    (file,) = planned.datum.files
-    return file.path
+        for place, planned in come.items():
+            found[place] = replace(planned, fresh=planned.key not in known)
+        pairs = [(gone[place], found.get(place)) for place in there]
+        return [pair for pair in pairs if pair != (None, None)]

@@ -22,7 +22,7 @@ _KEPT_BYTES_MAX = 1024 * 1024  # larger segments are decoded each time
 _MAGIC = "trunkline-datums"
 _VERSION, _MATCHED_VERSION = 1, 2
 _MALFORMED = (ValueError, KeyError, TypeError, IndexError, RecursionError)
-_DATUMS = '"datums":['  # what stands before the first datum
+_INPUTS, _DATUMS = '"inputs":', '"datums":['  # what stands before the inputs, the first datum
 _DECODER = json.JSONDecoder()
 
 
@@ -82,13 +82,7 @@ def _decoded(data: bytes, *, only_fresh: bool) -> list[PlannedDatum]:
         document = _document(data)
         inputs = document["inputs"]
         return [
-            PlannedDatum(
-                key=key,
-                fresh=bool(fresh),
-                datum=Datum(
-                    files=tuple(file_of_row(inputs[number], *row) for number, *row in files)
-                ),
-            )
+            PlannedDatum(key=key, fresh=bool(fresh), datum=_datum(inputs, files))
             for key, fresh, files in document["datums"]
             if fresh or not only_fresh
         ]
@@ -104,15 +98,20 @@ def keys_of_segment(data: bytes) -> list[str]:
         raise _corrupt(error) from error
 
 
-def first_path(data: bytes) -> str:
-    """The path of the first file of its first datum; the others are not decoded."""
+def first_datum(data: bytes) -> Datum:
+    """Its first datum; the others are not decoded."""
     try:
         text = data.decode("utf-8")
-        # Inside of a string its quotes would be escaped.
-        (_, _, (row, *_)), _ = _DECODER.raw_decode(text, text.index(_DATUMS) + len(_DATUMS))
-        return str(row[1])
+        # Inside of a string the quotes would be escaped.
+        inputs, end = _DECODER.raw_decode(text, text.index(_INPUTS) + len(_INPUTS))
+        (_, _, files), _ = _DECODER.raw_decode(text, text.index(_DATUMS, end) + len(_DATUMS))
+        return _datum(inputs, files)
     except _MALFORMED as error:
         raise _corrupt(error) from error
+
+
+def _datum(inputs: list[list[str]], files: list[list[Any]]) -> Datum:
+    return Datum(files=tuple(file_of_row(inputs[number], *row) for number, *row in files))
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -145,14 +144,19 @@ def with_positions(
         position += datum.fresh
 
 
-def as_remembered(planned: PlannedDatum, head: Head) -> PlannedDatum:
-    """A datum of one pfs input, planned for an earlier job, in a job that reads another commit.
+def as_remembered(planned: PlannedDatum, sources: Mapping[str, Head]) -> PlannedDatum:
+    """A datum that was planned for an earlier job, in a job that reads other commits.
 
-    Its content is the same there, and its result is remembered.
+    `sources` has what that reads, by repo; what it has not is as it was. The content is the same
+    there, and the result is remembered.
     """
-    (file,) = planned.datum.files
-    same = replace(file, commit=head.commit, root=head.root)
-    return replace(planned, fresh=False, datum=Datum(files=(same,)))
+    files = tuple(
+        file
+        if (head := sources.get(file.repo)) is None
+        else replace(file, commit=head.commit, root=head.root)
+        for file in planned.datum.files
+    )
+    return replace(planned, fresh=False, datum=Datum(files=files))
 
 
 def in_job(
@@ -160,14 +164,7 @@ def in_job(
 ) -> list[PlannedDatum]:
     """The datums of a segment as they are meant in a job that has so many fresh ones of them.
 
-    `sources` has what the job reads, by repo. A segment without fresh datums may have been written
-    for an earlier job of a pipeline with one pfs input; see `jobs.replanning`.
+    `sources` has what the job reads, by repo, of those repos that it reads one commit of. A segment
+    without fresh datums may have been written for an earlier job; see `jobs.replanning`.
     """
-    if fresh:
-        return planned
-    return [
-        as_remembered(one, sources[one.datum.files[0].repo])
-        if len(one.datum.files) == 1 and one.datum.files[0].repo in sources
-        else one
-        for one in planned
-    ]
+    return planned if fresh else [as_remembered(one, sources) for one in planned]

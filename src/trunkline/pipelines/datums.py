@@ -192,6 +192,8 @@ def touched(leaf: PfsInput, new: Head, old: Head, trees: Trees, *, most: int) ->
 
 def datum_at(leaf: PfsInput, head: Head, trees: Trees, path: str) -> Datum | None:
     """The datum of a path that the glob of a pfs input matches, or None."""
+    if not trees.totals(head.root)[0]:
+        return None  # even with the glob `/`
     entry = trees.entry(head.root, path, digest=not leaf.reference)
     return Datum(files=(_file(leaf, head, entry, _Keys(leaf)),)) if entry else None
 
