@@ -327,3 +327,36 @@ def test_a_commit_to_one_side_of_a_cross_is_planned_by_changes(
     engine.put("model", {"m": "2\n"})
     job = engine.job("apply")
     assert (job.state, job.processed) == (JobState.SUCCESS, 20)
+
+
+KEYED = {"glob": "/(*).txt", "join_on": "$1", "group_by": "$1"}
+
+
+@pytest.mark.parametrize("kind", ["join", "group", "union"])
+def test_a_commit_that_no_member_sees_takes_the_plan_of_any_input_over(
+    engine: Driver, compared: list[Compared | None], kind: str
+) -> None:
+    for repo in ("one", "two"):
+        engine.engine.repos.create_repo(repo)
+        engine.put(repo, {f"{n}.txt": f"{n} {n % 3 or repo}\n" for n in range(10)})
+    name = {"name": "same"} if kind == "union" else {}  # one of equal files of both is left out
+    members = [{"pfs": {"repo": repo, **KEYED, **name}} for repo in ("one", "two")]
+    engine.pipeline("match", "true", input={kind: members})
+    first = engine.job("match")
+
+    engine.put("two", {"seen by nobody": "new\n"})
+    job = engine.job("match")
+    engine.put("two", {"3.txt": "new\n"})
+    last = engine.job("match")
+
+    assert (first.state, job.state, last.state) == (JobState.SUCCESS,) * 3
+    anew, by_changes, anew_again = compared
+    assert anew is None
+    assert by_changes is not None
+    assert by_changes[0] == by_changes[1]
+    assert anew_again is None
+    assert (job.total, job.processed) == (first.total, 0)
+    assert last.processed == 1
+    listed = list(engine.engine.datums.list_datums(f"match@{job.id}"))
+    assert {file.repo for info in listed for file in info.inputs} == {"one", "two"}
+    assert engine.engine.admin.fsck().damages == ()

@@ -41,10 +41,9 @@ def test_datums_that_are_replaced_at_the_affected_places_are_those_of_an_enumera
     named(document, False, [])
     root, trees = read(document), forest.trees
     old, new = heads_of(forest, before, "b" * 32), heads_of(forest, after, "a" * 32)
-    leaves = places.leaves_of(root)
-    assert leaves is not None
+    assert places.has_places(root)
     touched = {}
-    for leaf in leaves:
+    for leaf in places.leaves_of(root):
         branch = BranchName(repo=leaf.repo, branch=leaf.branch)
         found = datums.touched(leaf, new[branch], old[branch], trees, most=100)
         assert found is not None
@@ -98,10 +97,10 @@ def test_a_join_and_a_group_have_no_places(kind: str) -> None:
     document: dict[str, Any] = {"union": [{kind: [{"pfs": keyed}]}, {"pfs": {**keyed}}]}
     named(document, False, [])
 
-    assert places.leaves_of(read(document)) is None
+    assert not places.has_places(read(document))
 
 
 def test_inputs_that_share_a_name_have_no_places() -> None:
     leaf = {"name": "same", "repo": "one", "glob": "/*"}
 
-    assert places.leaves_of(read({"union": [{"pfs": leaf}, {"pfs": leaf}]})) is None
+    assert not places.has_places(read({"union": [{"pfs": leaf}, {"pfs": leaf}]}))

@@ -1,10 +1,11 @@
 """Makes the plan of a job out of that of the last good one: only the changes are looked at.
 
-For pipelines whose datums have places (`pipelines.places`): one pfs input, unions and crosses, but
-not joins and groups. Segments in which nothing changed are taken over by the name of their chunk:
-what they say of commits and of fresh datums is what was true then, and `segments.in_job` says what
-they mean now. That all their datums have a result is known without a look-up: those of the last
-good job are never forgotten.
+For pipelines whose datums have places (`pipelines.places`): one pfs input, unions and crosses. One
+with joins or groups goes on from a plan if none of its inputs sees a change, and only then.
+Segments in which nothing changed are taken over by the name of their chunk: what they say of
+commits and of fresh datums is what was true then, and `segments.in_job` says what they mean now.
+That all their datums have a result is known without a look-up: those of the last good job are never
+forgotten.
 
 Cost: what differs between the input trees, the datums that are made of it, the segments that hold
 such a datum, and a record per segment.
@@ -114,7 +115,7 @@ def _replanning(
     """What goes on from the last good job, and the sorted places at which datums may differ."""
     spec = lifecycle.spec_of(record)
     leaves = places.leaves_of(spec.input)
-    if leaves is None or spec.reprocess_every_job:
+    if spec.reprocess_every_job:
         return None
     branches = {BranchName(repo=leaf.repo, branch=leaf.branch) for leaf in leaves}
     now = {branch: head for branch in branches if (head := heads.get(branch)) is not None}
@@ -132,8 +133,13 @@ def _replanning(
         paths = datums.touched(leaf, now[branch], basis.heads[branch], trees, most=most)
         if paths is None:
             return None
-        touched[leaf.name] = frozenset(paths)
-    changed = places.affected(spec.input, now, trees, touched, most=most)
+        touched[leaf.name] = touched.get(leaf.name, frozenset()) | paths
+    if not any(touched.values()):
+        changed: set[Place] | None = set()
+    elif places.has_places(spec.input):
+        changed = places.affected(spec.input, now, trees, touched, most=most)
+    else:
+        changed = None
     if changed is None:
         return None
     return _Replanning(database, trees, record, spec.input, now, basis), sorted(changed)

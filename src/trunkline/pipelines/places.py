@@ -24,24 +24,25 @@ Touched = Mapping[str, frozenset[str]]  # by the name of an input: where it may 
 _FILES_AT_HAND = 4096
 
 
-def leaves_of(root: Input) -> list[PfsInput] | None:
-    """The pfs inputs of an input whose datums have places; None for another one."""
-    leaves = _leaves(root)
-    if leaves is None or len({leaf.name for leaf in leaves}) < len(leaves):
-        return None
-    return leaves
+def leaves_of(root: Input) -> list[PfsInput]:
+    """The pfs inputs that an input is made of, in the order of the spec."""
+    if isinstance(root, PfsInput):
+        return [root]
+    return [leaf for member in root.members for leaf in leaves_of(member)]
 
 
-def _leaves(root: Input) -> list[PfsInput] | None:
+def has_places(root: Input) -> bool:
+    """Whether the datums of an input have places."""
+    names = [leaf.name for leaf in leaves_of(root)]
+    return len(set(names)) == len(names) and not _is_matched(root)
+
+
+def _is_matched(root: Input) -> bool:
     match root:
-        case PfsInput():
-            return [root]
         case CrossInput(members=members) | UnionInput(members=members):
-            found = [_leaves(member) for member in members]
-            known = [leaves for leaves in found if leaves is not None]
-            return list(chain.from_iterable(known)) if len(known) == len(found) else None
+            return any(_is_matched(member) for member in members)
         case _:
-            return None
+            return not isinstance(root, PfsInput)
 
 
 def place_of(root: Input, datum: Datum) -> Place:
@@ -64,7 +65,7 @@ def _place(root: Input, files: list[DatumFile]) -> Place:
 
 
 def _has(root: Input, name: str) -> bool:
-    return any(leaf.name == name for leaf in _leaves(root) or ())
+    return any(leaf.name == name for leaf in leaves_of(root))
 
 
 def affected(
