@@ -42,8 +42,7 @@ from trunkline.store.digests import Digest
 from trunkline.versions import commits, provenance, purges
 
 _SMALL = 8  # segments that a plan may have beyond those that its datums need
-_DIFFERING_LEAST = 1000  # files or datums that may differ, whatever the size of the job
-_DIFFERING_MOST = 100_000  # the same; datums are in memory that come in the place of a segment
+_DIFFERING_LEAST = 1000  # files that may differ, whatever the size of the job
 
 Pair = tuple[PlannedDatum | None, PlannedDatum | None]  # what goes and what comes at a place
 
@@ -126,7 +125,7 @@ def _replanning(
         basis = _basis(tx, job, record, spec.input, branches)
     if basis is None or basis.job.total > datums_max:
         return None
-    most = min(_DIFFERING_LEAST + basis.job.total // 4, _DIFFERING_MOST)
+    most = _DIFFERING_LEAST + basis.job.total // 4
     touched: dict[str, frozenset[str]] = {}
     for leaf in leaves:
         branch = BranchName(repo=leaf.repo, branch=leaf.branch)
@@ -137,7 +136,8 @@ def _replanning(
     if not any(touched.values()):
         changed: set[Place] | None = set()
     elif places.has_places(spec.input):
-        changed = places.affected(spec.input, now, trees, touched, most=most)
+        datums_most = most // len(leaves)  # what comes into one segment is in memory, all files
+        changed = places.affected(spec.input, now, trees, touched, most=datums_most)
     else:
         changed = None
     if changed is None:
