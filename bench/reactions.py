@@ -63,7 +63,7 @@ def put(connection: Connection, repo: str, files: dict[str, str]) -> None:
 def finished(connection: Connection, *pipelines: str) -> None:
     """Wait for the newest job of each pipeline."""
     for name in pipelines:
-        info = next(connection.pipeline(name).jobs()).wait()
+        info = next(connection.pipeline(name).jobs(number=1)).wait()
         assert info.state == "success", info
 
 

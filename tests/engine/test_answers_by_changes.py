@@ -21,14 +21,14 @@ def put(**files: str) -> list[FileChange]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What was decoded of plans; segments have few datums."""
     found: list[bytes] = []
-    for room in (replanning, search):
-        real = room.decode_segment
+    for room, name in ((replanning, "remembered_of_segment"), (search, "segment_in_job")):
+        real = getattr(room, name)
 
-        def noted(data: bytes, real=real):
+        def noted(data: bytes, *args: object, real=real, **kwargs: object):
             found.append(data)
-            return real(data)
+            return real(data, *args, **kwargs)
 
-        monkeypatch.setattr(room, "decode_segment", noted)
+        monkeypatch.setattr(room, name, noted)
     monkeypatch.setattr(plan, "SEGMENT_DATUMS", DATUMS_OF_A_SEGMENT)
     monkeypatch.setattr(replanning, "SEGMENT_DATUMS", DATUMS_OF_A_SEGMENT)
     return found

@@ -14,7 +14,7 @@ from trunkline.db.database import Database
 from trunkline.files.tree import Trees
 from trunkline.jobs import plan, planning, replanning
 from trunkline.jobs.plan_writer import Plan
-from trunkline.jobs.segments import PlannedDatum, decode_segment, in_job
+from trunkline.jobs.segments import PlannedDatum, segment_in_job
 from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.pipelines import lifecycle
@@ -246,8 +246,8 @@ def compared(anew: list[str], monkeypatch: pytest.MonkeyPatch) -> list[Compared 
         found = [
             one
             for segment in made.segments
-            for one in in_job(
-                decode_segment(trees.chunks.get(ChunkId(segment.chunk))),
+            for one in segment_in_job(
+                trees.chunks.get(ChunkId(segment.chunk)),
                 fresh=segment.fresh,
                 sources=sources,
             )

@@ -46,9 +46,9 @@ class PipelineHandle:
             self.name, old_version=old_version, new_version=new_version
         )
 
-    def jobs(self) -> Iterator[JobHandle]:
-        """Its jobs, newest first."""
-        for info in self._operations.jobs.list_jobs(pipeline=self.name):
+    def jobs(self, *, number: int = 0) -> Iterator[JobHandle]:
+        """Its jobs, newest first; `number` of them at most unless it is 0."""
+        for info in self._operations.jobs.list_jobs(pipeline=self.name, number=number):
             yield JobHandle(self._operations, f"{info.pipeline}@{info.id}")
 
     def logs(self, *, follow: bool = False, tail: int = 0) -> Iterator[LogLine]:

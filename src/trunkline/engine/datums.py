@@ -20,9 +20,8 @@ from trunkline.jobs.logs import Entry, LiveLog, as_line, stored_entries
 from trunkline.jobs.planning import input_sources
 from trunkline.jobs.segments import (
     PlannedDatum,
-    decode_segment,
     encode_segment,
-    in_job,
+    segment_in_job,
     with_positions,
 )
 from trunkline.model.jobs import (
@@ -106,16 +105,14 @@ class EngineDatums:
             segments = ledger.segments_of(tx, job.number)
             sources = input_sources(tx, job)
         for segment in segments:
-            planned = in_job(self._segment(segment.chunk), fresh=segment.fresh, sources=sources)
+            data = self._services.chunks.get(ChunkId(segment.chunk))
+            planned = segment_in_job(data, fresh=segment.fresh, sources=sources)
             with self._services.database.read() as tx:
                 until = segment.first + segment.fresh
                 ended = ledger.datums_at(tx, job.number, segment.first, until)
             for datum, position in with_positions(planned, segment.first):
                 if wanted(position):
                     yield datum, None if position is None else ended.get(position)
-
-    def _segment(self, chunk: str) -> list[PlannedDatum]:
-        return decode_segment(self._services.chunks.get(ChunkId(chunk)))
 
     # --- logs -------------------------------------------------------------------------------------
 

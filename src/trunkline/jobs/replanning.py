@@ -3,9 +3,9 @@
 For pipelines whose datums have places (`pipelines.places`): one pfs input, unions and crosses. One
 with joins or groups goes on from a plan if none of its inputs sees a change, and only then.
 Segments in which nothing changed are taken over by the name of their chunk: what they say of
-commits and of fresh datums is what was true then, and `segments.in_job` says what they mean now.
-That all their datums have a result is known without a look-up: those of the last good job are never
-forgotten.
+commits and of fresh datums is what was true then, and `segments.segment_in_job` says what they mean
+now. That all their datums have a result is known without a look-up: those of the last good job are
+never forgotten.
 
 Cost: what differs between the input trees, the datums that are made of it, the segments that hold
 such a datum, and a record per segment.
@@ -26,9 +26,8 @@ from trunkline.jobs.segments import (
     SEGMENT_DATUMS,
     SEGMENT_FILES,
     PlannedDatum,
-    as_remembered,
-    decode_segment,
     first_datum,
+    remembered_of_segment,
 )
 from trunkline.jobs.tables import JobRecord, SegmentRecord
 from trunkline.model.pipelines import Input
@@ -249,11 +248,9 @@ class _Replanning:
 
     def _datums(self, segment: SegmentRecord) -> dict[Place, PlannedDatum]:
         """The datums of a segment by place, as remembered ones of the present job."""
-        planned = decode_segment(self._trees.chunks.get(ChunkId(segment.chunk)))
-        return {
-            places.place_of(self._root, one.datum): as_remembered(one, self._sources)
-            for one in planned
-        }
+        data = self._trees.chunks.get(ChunkId(segment.chunk))
+        planned = remembered_of_segment(data, self._sources)
+        return {places.place_of(self._root, one.datum): one for one in planned}
 
     def _change(self, found: dict[Place, PlannedDatum], there: list[Place]) -> list[Pair]:
         """Bring datums up to date at some places; gives what goes and comes at each."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from trunkline.db.database import Database
 from trunkline.jobs import tables
 from trunkline.jobs.planning import input_sources
-from trunkline.jobs.segments import PlannedDatum, decode_segment, in_job, with_positions
+from trunkline.jobs.segments import PlannedDatum, segment_in_job, with_positions
 from trunkline.jobs.tables import JobRecord, SegmentRecord
 from trunkline.pipelines.datums import Head
 from trunkline.store.chunks import ChunkId, ChunkStore
@@ -90,8 +90,8 @@ class PlanReader:
         place = (job.number, segment.number)
         known = self._decoded.get(place)
         if known is None:
-            planned = in_job(
-                decode_segment(self._bytes(segment.chunk)),
+            planned = segment_in_job(
+                self._bytes(segment.chunk),
                 fresh=segment.fresh,
                 sources=self._sources_of(job),
             )

@@ -8,7 +8,7 @@ join or group, so that an older Trunkline reads whatever it could have planned i
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -61,6 +61,21 @@ def decode_segment(data: bytes) -> list[PlannedDatum]:
     return _decoded(data, only_fresh=False)
 
 
+def segment_in_job(data: bytes, *, fresh: int, sources: Mapping[str, Head]) -> list[PlannedDatum]:
+    """The datums of a segment as they are meant in a job that has so many fresh ones of them.
+
+    `sources` has what the job reads, by repo, of those repos that it reads one commit of; what it
+    has not is as it was. A segment without fresh datums may have been written for an earlier job:
+    see `jobs.replanning`. The content is the same in both. Raises Corrupt.
+    """
+    return decode_segment(data) if fresh else remembered_of_segment(data, sources)
+
+
+def remembered_of_segment(data: bytes, sources: Mapping[str, Head]) -> list[PlannedDatum]:
+    """Its datums as remembered ones of a job that reads `sources`; raises Corrupt."""
+    return _decoded(data, only_fresh=False, sources=sources)
+
+
 def fresh_of_segment(data: bytes) -> list[PlannedDatum]:
     """Those of its datums that are to be processed; raises Corrupt.
 
@@ -77,17 +92,30 @@ def _kept(data: bytes) -> list[PlannedDatum]:
     return _decoded(data, only_fresh=True)
 
 
-def _decoded(data: bytes, *, only_fresh: bool) -> list[PlannedDatum]:
+def _decoded(
+    data: bytes, *, only_fresh: bool, sources: Mapping[str, Head] | None = None
+) -> list[PlannedDatum]:
+    """With `sources`, all are remembered, and files are of these commits."""
     try:
         document = _document(data)
         inputs = document["inputs"]
+        if sources is not None:
+            inputs = [_of_source(*row, sources=sources) for row in inputs]
+        remembered = sources is not None
         return [
-            PlannedDatum(key=key, fresh=bool(fresh), datum=_datum(inputs, files))
+            PlannedDatum(key=key, fresh=bool(fresh) and not remembered, datum=_datum(inputs, files))
             for key, fresh, files in document["datums"]
             if fresh or not only_fresh
         ]
     except _MALFORMED as error:
         raise _corrupt(error) from error
+
+
+def _of_source(
+    name: str, repo: str, commit: str, root: str, *, sources: Mapping[str, Head]
+) -> list[str]:
+    head = sources.get(repo)
+    return [name, repo, commit, root] if head is None else [name, repo, head.commit, head.root]
 
 
 def keys_of_segment(data: bytes) -> list[str]:
@@ -142,29 +170,3 @@ def with_positions(
     for datum in planned:
         yield datum, position if datum.fresh else None
         position += datum.fresh
-
-
-def as_remembered(planned: PlannedDatum, sources: Mapping[str, Head]) -> PlannedDatum:
-    """A datum that was planned for an earlier job, in a job that reads other commits.
-
-    `sources` has what that reads, by repo; what it has not is as it was. The content is the same
-    there, and the result is remembered.
-    """
-    files = tuple(
-        file
-        if (head := sources.get(file.repo)) is None
-        else replace(file, commit=head.commit, root=head.root)
-        for file in planned.datum.files
-    )
-    return replace(planned, fresh=False, datum=Datum(files=files))
-
-
-def in_job(
-    planned: list[PlannedDatum], *, fresh: int, sources: Mapping[str, Head]
-) -> list[PlannedDatum]:
-    """The datums of a segment as they are meant in a job that has so many fresh ones of them.
-
-    `sources` has what the job reads, by repo, of those repos that it reads one commit of. A segment
-    without fresh datums may have been written for an earlier job; see `jobs.replanning`.
-    """
-    return planned if fresh else [as_remembered(one, sources) for one in planned]
