@@ -17,7 +17,7 @@ Places = Iterator[Path]  # new, empty directories
 
 GROWTH = (1_000, 10_000, 100_000, 1_000_000)
 GROWTH_COMMITS = 15
-GROWTH_ASKED = 5
+GROWTH_ASKED = 25
 
 
 def out(results: Results, tools: list[Any], data_place: Path, places: Places) -> None:
