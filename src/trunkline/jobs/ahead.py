@@ -25,7 +25,7 @@ from trunkline.jobs import quarantine, tables
 from trunkline.jobs.datum_run import Context
 from trunkline.jobs.held import Held
 from trunkline.jobs.planning import fresh_datums, input_heads
-from trunkline.jobs.segments import PlannedDatum, fresh_of_segment, with_positions
+from trunkline.jobs.segments import PlannedDatum, fresh_of_segment
 from trunkline.jobs.tables import JobRecord, SegmentRecord
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import PipelineSpec
@@ -93,8 +93,8 @@ class Prospect:
                 return
             if segment.fresh:
                 planned = fresh_of_segment(trees.chunks.get(ChunkId(segment.chunk)))
-                for datum, position in with_positions(planned, segment.first):
-                    if position is not None and position not in ended and datum.key in self.sought:
+                for position, datum in enumerate(planned, segment.first):
+                    if position not in ended and datum.key in self.sought:
                         self.places[datum.key] = position
 
 

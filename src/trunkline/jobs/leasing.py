@@ -9,12 +9,7 @@ from trunkline.db.database import Database, Transaction
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.plan import batch_size, lease_size
-from trunkline.jobs.segments import (
-    SEGMENT_DATUMS,
-    PlannedDatum,
-    fresh_of_segment,
-    with_positions,
-)
+from trunkline.jobs.segments import SEGMENT_DATUMS, PlannedDatum, fresh_of_segment
 from trunkline.jobs.tables import JobRecord, LeaseRecord, SegmentRecord
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import Batches
@@ -104,8 +99,8 @@ def _datums_of(
     files = 0
     for segment in segments:
         stored = fresh_of_segment(trees.chunks.get(ChunkId(segment.chunk)))
-        for planned, position in with_positions(stored, segment.first):
-            if position is None or not first <= position < until or position in ended:
+        for position, planned in enumerate(stored, segment.first):
+            if not first <= position < until or position in ended:
                 continue
             files += len(planned.datum.files)
             if datums and files > LEASE_FILES:
@@ -122,6 +117,6 @@ def _sizes_to_come(database: Database, trees: Trees, number: int) -> Iterator[in
         segments = tables.segments_between(tx, number, first, first + SEGMENT_DATUMS)
     for segment in segments:
         stored = fresh_of_segment(trees.chunks.get(ChunkId(segment.chunk)))
-        for planned, position in with_positions(stored, segment.first):
-            if position is not None and position >= first:
+        for position, planned in enumerate(stored, segment.first):
+            if position >= first:
                 yield sum(file.size_bytes for file in planned.datum.files)

@@ -77,7 +77,7 @@ def remembered_of_segment(data: bytes, sources: Mapping[str, Head]) -> list[Plan
 
 
 def fresh_of_segment(data: bytes) -> list[PlannedDatum]:
-    """Those of its datums that are to be processed; raises Corrupt.
+    """Those of its datums that are to be processed, in order of their positions; raises Corrupt.
 
     The list must not be changed: what was asked for last stays at hand, as leases go through a
     segment one after the other.
