@@ -220,7 +220,7 @@ def test_datums_differ_only_where_a_change_touches_them(
     was, will = of(old), of(new)
     for path in was.keys() | will.keys() | touched:
         if path in touched:
-            assert datums.datum_at(input_, new, forest.trees, path) == will.get(path)
+            assert datums.datum_at(input_, {branch: new}, forest.trees, path) == will.get(path)
         else:
             assert was[path].files[0].digest == will[path].files[0].digest
             assert was[path].files[0].type == will[path].files[0].type

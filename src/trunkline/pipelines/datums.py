@@ -190,10 +190,11 @@ def touched(leaf: PfsInput, new: Head, old: Head, trees: Trees, *, most: int) ->
     return found
 
 
-def datum_at(leaf: PfsInput, head: Head, trees: Trees, path: str) -> Datum | None:
+def datum_at(leaf: PfsInput, heads: Heads, trees: Trees, path: str) -> Datum | None:
     """The datum of a path that the glob of a pfs input matches, or None."""
-    if not trees.totals(head.root)[0]:
-        return None  # even with the glob `/`
+    head = _Reading(heads=heads, trees=trees, digest=True).head(leaf)
+    if head is None:
+        return None
     entry = trees.entry(head.root, path, digest=not leaf.reference)
     return Datum(files=(_file(leaf, head, entry, _Keys(leaf)),)) if entry else None
 

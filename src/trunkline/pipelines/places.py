@@ -169,5 +169,4 @@ class DatumsAt:
                 raise AssertionError("datums of joins and groups have no places")
 
     def _read(self, leaf: PfsInput, path: str) -> Datum | None:
-        head = self._heads[BranchName(repo=leaf.repo, branch=leaf.branch)]
-        return None if head is None else datums.datum_at(leaf, head, self._trees, path)
+        return datums.datum_at(leaf, self._heads, self._trees, path)
