@@ -1,25 +1,20 @@
 """A job's plan is made from that of the last good job, and is the plan that would be made anew."""
 
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from composed import composed, named
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.engine.conftest import Driver
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
-from trunkline.db.database import Database
-from trunkline.files.tree import Trees
 from trunkline.jobs import plan, planning, replanning
 from trunkline.jobs.plan_writer import Plan
 from trunkline.jobs.segments import PlannedDatum, segment_in_job
-from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.pipelines import lifecycle
-from trunkline.pipelines.datums import Heads
-from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.store.chunks import ChunkId
 
 COPY = "cp -r /pfs/data/* /pfs/out/"
@@ -175,15 +170,7 @@ REPOS = ("one", "two", "three")
 LEAVES = st.fixed_dictionaries(
     {"repo": st.sampled_from(REPOS), "glob": st.sampled_from(["/", "/*", "/a*", "/*/*", "/**"])}
 ).map(lambda leaf: {"pfs": leaf})
-INPUTS = st.recursive(
-    LEAVES,
-    lambda inner: st.builds(
-        lambda kind, members: {kind: members},
-        st.sampled_from(["cross", "union"]),
-        st.lists(inner, min_size=1, max_size=3),
-    ),
-    max_leaves=3,
-)
+INPUTS = composed(LEAVES, ["cross", "union"], max_leaves=3)
 # To have, or (None) not to: what is a file in one commit may be a directory in the next.
 PATHS = st.sampled_from(["a", "a/x", "a/y", "ab", "b", "b/x", "c", "c/x/y"])
 COMMITS = st.lists(
@@ -195,14 +182,6 @@ COMMITS = st.lists(
     min_size=2,
     max_size=6,
 )
-
-
-def named(document: dict[str, Any], number: Iterator[int]) -> dict[str, Any]:
-    """The input with a name for each of its leaves."""
-    [(kind, value)] = document.items()
-    if kind == "pfs":
-        return {"pfs": {**value, "name": f"i{next(number)}"}}
-    return {kind: [named(member, number) for member in value]}
 
 
 def edit(driver: Driver, repo: str, edits: dict[str, str | None]) -> None:
@@ -229,16 +208,9 @@ def compared(anew: list[str], monkeypatch: pytest.MonkeyPatch) -> list[Compared 
     """For each plan: its datums and those that it would have made anew; None where it was."""
     plans: list[Compared | None] = []
 
-    def both(
-        database: Database,
-        trees: Trees,
-        job: JobRecord,
-        record: PipelineRecord,
-        heads: Heads,
-        *,
-        datums_max: int,
-    ) -> Plan | None:
-        made = replanning.replan(database, trees, job, record, heads, datums_max=datums_max)
+    def both(*asked: Any, datums_max: int) -> Plan | None:
+        database, trees, _, record, heads = asked
+        made = replanning.replan(*asked, datums_max=datums_max)
         if made is None:
             plans.append(None)
             return None
@@ -286,13 +258,13 @@ def test_any_edits_give_unions_and_crosses_the_plans_that_are_made_anew(
         driver.engine.repos.create_repo(repo)
         driver.put(repo, {"a": "x", "b/x": "y", "c/x/y": "x"})
     print_paths = "env | grep ^i[0-9] | sort > /pfs/out/$TRUNKLINE_DATUM_ID"
-    spec = {"input": named(document, count())}
-    driver.pipeline("copy", print_paths, **spec)
+    named(document, False, [])
+    driver.pipeline("copy", print_paths, input=document)
     assert driver.job("copy").state is JobState.SUCCESS
     for repo, edited, other in edits:
         if other is not None:
-            spec = {"input": named(other, count())}
-            driver.pipeline("copy", print_paths, update=True, **spec)
+            named(other, False, [])
+            driver.pipeline("copy", print_paths, update=True, input=other)
         edit(driver, repo, edited)
         job = driver.job("copy")
         assert job.state is JobState.SUCCESS, job.reason

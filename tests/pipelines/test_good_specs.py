@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from composed import composed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -272,9 +273,7 @@ LEAVES = st.fixed_dictionaries(
     {"repo": NAMES, "glob": st.sampled_from(["/", "/*", "*.csv", "/a/**"])},
     optional={"branch": NAMES, "name": NAMES, "empty_files": st.booleans()},
 ).map(lambda leaf: {"pfs": leaf})
-INPUTS = st.recursive(
-    LEAVES, lambda inner: st.builds(lambda m: {"union": m}, st.lists(inner, min_size=1, max_size=3))
-)
+INPUTS = composed(LEAVES, ["union"], max_leaves=100)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
 DOCUMENTS = st.fixed_dictionaries(
     {

@@ -6,6 +6,7 @@ from typing import Any
 
 import input_model as model
 import pytest
+from composed import named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,20 +118,6 @@ def inputs(draw: st.DrawFn, depth: int = 2, keyed: bool = True) -> dict[str, Any
         # One side of a cross is enough to have a key; elsewhere every side needs it.
         members.append(draw(inputs(depth - 1, keyed and kind != "cross")))
     return {kind: members}
-
-
-def named(document: dict[str, Any], shared: bool, taken: list[str]) -> None:
-    """Give every input a name of its own, or to those of one union or group the same."""
-    [(kind, value)] = document.items()
-    if kind == "pfs":
-        taken.append(f"i{len(taken)}")
-        value["name"] = taken[-1]
-        return
-    for member in value:
-        named(member, shared, taken)
-        if shared and kind in ("union", "group") and "pfs" in member:
-            first = next(m["pfs"]["name"] for m in value if "pfs" in m)
-            member["pfs"]["name"] = first
 
 
 def read(document: dict[str, Any]) -> Any:

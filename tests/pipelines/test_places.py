@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from composed import composed, named
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.pipelines.test_input_model import REPO_FILES, REPOS, heads_of, named, read
+from tests.pipelines.test_input_model import REPO_FILES, REPOS, heads_of, read
 
 from trunkline.files.tree import Trees
 from trunkline.model.versions import BranchName
@@ -17,15 +18,7 @@ GLOBS = ["/", "/*", "/a*", "/*/*", "/**", "/*-b", "/{a,d}"]
 LEAVES = st.fixed_dictionaries(
     {"repo": st.sampled_from(REPOS), "glob": st.sampled_from(GLOBS), "reference": st.booleans()}
 ).map(lambda leaf: {"pfs": leaf})
-INPUTS = st.recursive(
-    LEAVES,
-    lambda inner: st.builds(
-        lambda kind, members: {kind: members},
-        st.sampled_from(["cross", "union"]),
-        st.lists(inner, min_size=1, max_size=3),
-    ),
-    max_leaves=4,
-)
+INPUTS = composed(LEAVES, ["cross", "union"], max_leaves=4)
 
 
 def stated(datum: datums.Datum) -> tuple[str, list[tuple[object, ...]]]:
