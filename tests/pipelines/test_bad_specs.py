@@ -173,6 +173,11 @@ WRONG_TYPES: list[tuple[dict[str, object], str]] = [
     ({"description": 5}, "'description' must be a string, not 5; put it in quotes"),
     ({"description": ["a"]}, "'description' must be a string, not a list"),
     (
+        {"transform": {"cmd": ["sh"], "stdin": [{"for a in b": None}]}},
+        "'transform.stdin[0]' must be a string, not an object; text with a "
+        "colon needs quotes in YAML",
+    ),
+    (
         {"transform": {"cmd": "cp"}},
         "'transform.cmd' must be a list of strings, not the string 'cp'",
     ),

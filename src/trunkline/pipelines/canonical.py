@@ -223,6 +223,8 @@ def _wrong(node: Node, wanted: str, path: Path) -> Fault:
     hint = ""
     if wanted == "a string" and isinstance(node, Scalar) and node.kind is not Kind.NULL:
         hint = "; put it in quotes"
+    elif wanted == "a string" and isinstance(node, MapNode) and len(node.entries) == 1:
+        hint = "; text with a colon needs quotes in YAML"
     return Fault(
         f"{dotted(path)} must be {wanted}, not {_named(node)}{hint}", at=node.at, path=path
     )
