@@ -1,10 +1,12 @@
 """Scenarios of `versioning.py`: data out, differences, names, growth, and the way by HTTP."""
 
+import math
 import os
 import random
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ Places = Iterator[Path]  # new, empty directories
 GROWTH = (1_000, 10_000, 100_000, 1_000_000)
 GROWTH_COMMITS = 15
 GROWTH_ASKED = 25
+GROWTH_STARTS = 9
+IN_DEPTH = ("list", "find", "find-cold")
 
 
 def out(results: Results, tools: list[Any], data_place: Path, places: Places) -> None:
@@ -151,14 +155,17 @@ def growth(results: Results, _: list[Any], data_place: Path, places: Places) -> 
         ("scattered", "the differences of two trees, 100 scattered files", "ms"),
         ("list", "one directory of 1,000 files listed", "ms"),
         ("find", "one file looked up", "ms"),
+        ("find-cold", "one file looked up, nothing of the tree at hand", "ms"),
     ):
         # In a tree of 1,000 files 100 are a tenth of it: no measure for differences.
         least = sizes[1] if key in ("near", "scattered") and len(sizes) > 2 else sizes[0]
+        # Found in a tree: a step for each level of it.
+        depth = math.log(sizes[-1]) / math.log(least)
         workload = results.declare(
             f"growth-{key}",
             f"Growth to {sizes[-1]:,} files: {title}",
             unit=unit,
-            targets={f"{least:,} files": 2.0},
+            targets={f"{least:,} files": depth if key in IN_DEPTH else 2.0},
         )
         for size in sizes:
             for figure in figures[size][key]:
@@ -191,8 +198,10 @@ def _figures_of(size: int, place: Path) -> dict[str, list[float]]:
         "list": lambda: list(files.list_files("bench", "master", "dir-00000")),
         "find": lambda: files.inspect_file("bench", "master", _name(randomness.randrange(size))),
     }
-    found: dict[str, list[float]] = {key: [] for key in ("commit", "bytes", *asked)}
+    found: dict[str, list[float]] = {key: [] for key in ("commit", "bytes", *asked, "find-cold")}
     try:
+        engine.repos.create_repo("other")
+        files.modify_files("other", "master", [PutFile(path="file", content=[b"1"])])
         engine.repos.create_repo("bench")
         everything = (PutFile(path=_name(n), content=[b"%d" % n]) for n in range(size))
         files.modify_files("bench", "master", everything)
@@ -207,6 +216,12 @@ def _figures_of(size: int, place: Path) -> dict[str, list[float]]:
                 found[key].append(1000 * seconds(ask))
     finally:
         engine.close()
+    for _ in range(GROWTH_STARTS):
+        with closing(Engine(load(home=place / "home"))) as started:
+            started.files.inspect_file("other", "master", "file")
+            path = _name(randomness.randrange(size))
+            ask = partial(started.files.inspect_file, "bench", "master", path)
+            found["find-cold"].append(1000 * seconds(ask))
     return found
 
 

@@ -178,6 +178,7 @@ SCENARIOS = {
     **scale.SCENARIOS,
     "commits": commits.commits,
 }
+LARGE = ("w2", "large-out", "http")  # the scenarios of few large files
 
 
 def main() -> None:
@@ -200,9 +201,14 @@ def main() -> None:
         for name in options.only.split(","):
             for _ in range(options.repetitions):
                 SCENARIOS[name](results, tools, data_place, places)
-            # Renamed, not removed: that would slow down the creations of whoever comes next.
+            # Many small files are renamed, not removed: that would slow down the creations of
+            # whoever comes next. Few large ones would fill the disk, and are gone at once.
             shutil.move(data_place, place / f"done-{name}")
             data_place.mkdir()
+            if name in LARGE:
+                for old in (place / f"done-{name}", *place.glob("store*")):
+                    shutil.rmtree(old)
+                os.sync()
         results.print()
         if options.keep:
             print(f"\nwritten: {results.save(options.keep)}")
