@@ -38,6 +38,7 @@ class Config:
     start_timeout_s: float = 30.0  # for the local server to come up
     worker_idle_s: float = 300.0  # TRUNKLINE_WORKER_IDLE_S: idle workers stay warm this long
     lease_s: float = 15.0  # TRUNKLINE_LEASE_S: a silent worker is given up after this
+    job_patience_s: float = 600.0  # TRUNKLINE_JOB_PATIENCE_S: it waits so long for a full disk etc.
     upgrade: str = "auto"  # TRUNKLINE_UPGRADE: auto, or never: only `trunkline upgrade` does it
     workers_max: int = 64  # per pipeline on one machine
     cpus: float | None = None  # TRUNKLINE_CPUS: cores that workers may request; None: all
@@ -138,6 +139,7 @@ def load(
         upgrade=upgrade,
         worker_idle_s=_number(env, "TRUNKLINE_WORKER_IDLE_S", 300.0),
         lease_s=_number(env, "TRUNKLINE_LEASE_S", 15.0),
+        job_patience_s=_number(env, "TRUNKLINE_JOB_PATIENCE_S", 600.0),
         trash_s=_number(env, "TRUNKLINE_TRASH_S", 7 * 86400.0, zero=True),
         gc_interval_s=_number(env, "TRUNKLINE_GC_INTERVAL_S", 3600.0, zero=True),
         gc_grace_s=_number(env, "TRUNKLINE_GC_GRACE_S", 3600.0, zero=True),

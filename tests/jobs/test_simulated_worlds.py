@@ -53,6 +53,8 @@ def test_much_happens_in_a_few_worlds(place: Stage) -> None:
     said = "\n".join(line for life in lives for line in life.trace)
     for words in ("freezes", "dies before", "dies after", "recovered", "quarantined", "undeletes"):
         assert words in said, words
+    for words in ("there is no space", "an internal error while", "was not possible for"):
+        assert words in said, words
 
 
 def told(life: Life) -> str:

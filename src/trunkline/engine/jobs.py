@@ -82,6 +82,8 @@ class EngineJobs:
             record = find_job(tx, job)
             info = job_info(tx, record)
         if not wait or info.state.ended:
+            if trouble := services.scheduler.trouble(record):
+                return replace(info, reason=trouble)
             waiting = services.scheduler.waiting(record.pipeline)
             idle = info.state is JobState.RUNNING and not info.reason
             return replace(info, reason=waiting) if idle else info

@@ -42,6 +42,8 @@ class EngineLineage:
         with self._services.database.read() as tx:
             record = find_job(tx, job)
             sentences = waits.of_job(tx, record)
+        if trouble := self._services.scheduler.trouble(record):
+            sentences.append(trouble)
         reasons = Reasons(self._services)
         before = reasons.before(record)
         return JobReason(

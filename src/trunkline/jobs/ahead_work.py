@@ -122,6 +122,12 @@ class WorkAhead:
                 for held in counts.values():
                     tables.record_lease(tx, held.record)
 
+    def forget_said(self, number: int) -> None:
+        """What was said of a job that runs does not count."""
+        for held in [held for held in self.said if held.record.job == number]:
+            held.hold.end()
+            self.said.remove(held)
+
     def forget_all(self) -> None:
         """All workers go, and everything begins anew."""
         ahead = [held for prospect in self.prospects.values() for held in prospect.held.values()]

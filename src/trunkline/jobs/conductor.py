@@ -13,7 +13,6 @@ from datetime import timedelta
 
 from trunkline.config import Config
 from trunkline.db.database import Database
-from trunkline.errors import TrunklineError
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.ahead import (
@@ -39,7 +38,6 @@ from trunkline.jobs.residents import Residents
 from trunkline.jobs.state import (
     Action,
     Assembled,
-    Broken,
     Egressed,
     InputsFailed,
     InputsFinished,
@@ -47,11 +45,19 @@ from trunkline.jobs.state import (
     resume,
     step,
 )
+from trunkline.jobs.steps import Steps
 from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import JobState
 from trunkline.pipelines.datums import Heads
 from trunkline.versions import provenance
 
+_DOING = {  # what an action comes to, for a sentence
+    Action.PLAN: "planning",
+    Action.LEASE: "beginning with its datums",
+    Action.ASSEMBLE: "making its output",
+    Action.EGRESS: "copying its output",
+    Action.CANCEL_LEASES: "taking its datums back",
+}
 _LISTENED_MOST_S = 2.0  # from one turn to the next, which is due each second
 
 _log = logging.getLogger("trunkline.scheduler")
@@ -88,12 +94,22 @@ class Conductor:
         self._apart_for_long = apart_for_long
         self._copy_out = copy_out
         self._wake = wake
+        self._done: list[Callable[[], None]] = []
+        self._done_lock = threading.Lock()
+        self.steps = Steps(
+            *(database, clocks),
+            patience_s=config.job_patience_s,
+            call=self.call,
+            let_go=self._let_go,
+            act=self._carry_out,
+        )
         self.dispatcher = Dispatcher(
-            config, database, trees, pool, live, clocks, act=self._carry_out
+            *(config, database, trees, pool, live, clocks, self.steps), act=self._carry_out
         )
         self.dispatcher.attach(selector)
         self.residents = Residents(
-            *(config, database, trees, live, pool.apart(), self.dispatcher.crew, clocks),
+            *(config, database, trees, live, pool.apart()),
+            *(self.dispatcher.crew, clocks, self.steps),
             act=self._carry_out,
         )
         self.residents.attach(selector)
@@ -103,8 +119,6 @@ class Conductor:
         self._looking: set[str] = set()  # pipelines for which a task looks ahead
         self._look_at = 0.0  # when to look ahead next, in monotonic seconds
         self._turned = clocks.monotonic()
-        self._done: list[Callable[[], None]] = []
-        self._done_lock = threading.Lock()
 
     def count_restarts(self) -> None:
         """Note in every job that was at work that the server began again."""
@@ -125,6 +139,7 @@ class Conductor:
     def turn(self) -> None:
         """Do all that is due now, and nothing that takes long."""
         self._run_done()
+        self.steps.take_up()
         self._start_ready_jobs()
         self._check_deadlines()
         if self.dispatcher.record_said():
@@ -152,9 +167,15 @@ class Conductor:
             self.dispatcher.receive(worker)
 
     def reset(self) -> None:
-        """After a failure in a turn: all workers go; `resume` is next."""
+        """After a failure in a turn that is of no job: all workers go; `resume` is next."""
+        self.steps.reset()
         self.dispatcher.reset()
         self.residents.reset()
+
+    def _let_go(self, number: int) -> None:
+        """Forget all of a job but its record, as `reset` does of all."""
+        self.dispatcher.let_go(number)
+        self.residents.let_go_job(number)
 
     def call(self, function: Callable[[], None]) -> None:
         """Run a function in the next turn; any thread may ask."""
@@ -184,7 +205,9 @@ class Conductor:
                     provenance.unfinished_inputs(tx, job.output_repo, job.id),
                 )
                 for job in first
-                if job.state is JobState.STARTING and job.number not in self._busy
+                if job.state is JobState.STARTING
+                and job.number not in self._busy
+                and not self.steps.waits(job.number)
             ]
         for job, failed, unfinished in waiting:
             if failed:
@@ -194,30 +217,37 @@ class Conductor:
                 self._carry_out(job.number, step(progress_of(job), InputsFinished())[1])
 
     def _carry_out(self, number: int, actions: tuple[Action, ...]) -> None:
+        if self.steps.waits(number):
+            return  # its record will say what is to be done
         for action in actions:
-            if action is Action.PLAN:
-                if (prospect := self.dispatcher.ahead.prospects.get(number)) is not None:
-                    prospect.take_turn()
-                self._begin_task(number, self._plan)
-            elif action is Action.ASSEMBLE:
-                self.dispatcher.job_ended(number)
-                self._begin_task(number, self._assemble)
-            elif action is Action.EGRESS:
-                self._begin_task(number, self._egress, for_long=True)
-            elif action is Action.LEASE:
-                if not self.residents.takes(number):
-                    self.dispatcher.job_running(number)
-            elif action is Action.CANCEL_LEASES:
-                self.dispatcher.job_ended(number)
+            with self.steps.of_job(number, _DOING[action]):
+                self._act(number, action)
+
+    def _act(self, number: int, action: Action) -> None:
+        if action is Action.PLAN:
+            if (prospect := self.dispatcher.ahead.prospects.get(number)) is not None:
+                prospect.take_turn()
+            self._begin_task(number, action, self._plan)
+        elif action is Action.ASSEMBLE:
+            self.dispatcher.job_ended(number)
+            self._begin_task(number, action, self._assemble)
+        elif action is Action.EGRESS:
+            self._begin_task(number, action, self._egress, for_long=True)
+        elif action is Action.LEASE:
+            if not self.residents.takes(number):
+                self.dispatcher.job_running(number)
+        elif action is Action.CANCEL_LEASES:
+            self.dispatcher.job_ended(number)
 
     def _check_deadlines(self) -> None:
         for number, reason in self.dispatcher.overdue(self._clocks.now().timestamp()):
             self._event(number, Stopped(reason=reason))
 
     def _event(self, number: int, event: Stopped | InputsFailed) -> None:
-        with self._database.write() as tx:
-            actions = apply_event(tx, number, event, now=self._clocks.now())
-        self._carry_out(number, actions)
+        with self.steps.of_job(number, "ending it"):
+            with self._database.write() as tx:
+                actions = apply_event(tx, number, event, now=self._clocks.now())
+            self._carry_out(number, actions)
 
     # --- work for idle workers out of jobs whose turn has not come --------------------------------
 
@@ -237,7 +267,9 @@ class Conductor:
                     continue
                 behind = tables.open_jobs_behind(tx, first, AHEAD_JOBS)
                 job = next_to_look_at(first, behind, known)
-                if job is None or provenance.failed_inputs(tx, job.output_repo, job.id):
+                if job is None or self.steps.waits(job.number):
+                    continue
+                if provenance.failed_inputs(tx, job.output_repo, job.id):
                     continue
                 if not provenance.unfinished_inputs(tx, job.output_repo, job.id):
                     found.append((first, job))
@@ -267,14 +299,17 @@ class Conductor:
 
     def _looked(self, prospect: Prospect) -> None:
         self._looking.discard(prospect.job.pipeline)
-        if prospect.job.number not in self._busy:  # else its turn has come meanwhile
-            self.dispatcher.ahead.offer(prospect)
+        number = prospect.job.number
+        if number not in self._busy and not self.steps.waits(number):  # else its turn has come
+            with self.steps.of_job(number, "looking ahead"):
+                self.dispatcher.ahead.offer(prospect)
 
     # --- planning, assembling, copying, beside the turns ------------------------------------------
 
     def _begin_task(
         self,
         number: int,
+        action: Action,
         work: Callable[[JobRecord], tuple[Action, ...]],
         *,
         for_long: bool = False,
@@ -284,36 +319,23 @@ class Conductor:
         self._busy.add(number)
 
         def task() -> None:
-            try:
-                actions = self._attempt(number, work)
-            except Exception as error:  # the catalog itself can't be used
-                failure = error
-                self.call(lambda: self._fail_task(number, failure))
-            else:
-                self.call(lambda: self._finish_task(number, actions))
+            actions: tuple[Action, ...] = ()
+            with self.steps.of_job(number, _DOING[action]):
+                actions = self._do(number, work)
+            self.call(lambda: self._finish_task(number, actions))
 
         (self._apart_for_long if for_long else self._apart)(task)
 
-    def _attempt(
+    def _do(
         self, number: int, work: Callable[[JobRecord], tuple[Action, ...]]
     ) -> tuple[Action, ...]:
         with self._database.read() as tx:
             job = tables.job_by_number(tx, number)
         if job is None or job.state.ended:
             return ()
-        try:
-            # What a plan or a tree takes over or stores has no name in the catalog before its end.
-            with self._trees.chunks.hold():
-                return work(job)
-        except TrunklineError as error:
-            return self._break(number, str(error))
-        except Exception as error:
-            _log.exception("job %s", job.name)
-            return self._break(number, f"internal error: {error!r}")
-
-    def _fail_task(self, number: int, error: Exception) -> None:
-        self._busy.discard(number)
-        raise error
+        # What a plan or a tree takes over or stores has no name in the catalog before its end.
+        with self._trees.chunks.hold():
+            return work(job)
 
     def _finish_task(self, number: int, actions: tuple[Action, ...]) -> None:
         self._busy.discard(number)
@@ -350,7 +372,3 @@ class Conductor:
             return ()
         with self._database.write() as tx:
             return apply_event(tx, job.number, Egressed(), now=self._clocks.now())
-
-    def _break(self, number: int, reason: str) -> tuple[Action, ...]:
-        with self._database.write() as tx:
-            return apply_event(tx, number, Broken(reason=reason), now=self._clocks.now())

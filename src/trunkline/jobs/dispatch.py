@@ -10,23 +10,23 @@ import selectors
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import replace
 
 from trunkline.config import Config
 from trunkline.db.database import Database
-from trunkline.errors import Corrupt
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
+from trunkline.jobs.active import Active, active_of
+from trunkline.jobs.ahead import Prospect
 from trunkline.jobs.ahead_work import WorkAhead
 from trunkline.jobs.channel import ChannelClosed, Message
-from trunkline.jobs.clashes import Writers
 from trunkline.jobs.clocks import Clocks
-from trunkline.jobs.contexts import context_of
 from trunkline.jobs.crew import Crew
 from trunkline.jobs.datum_run import Context
 from trunkline.jobs.health import Health, condition
 from trunkline.jobs.held import Held
-from trunkline.jobs.increments import befores, goes_on, note_result
+from trunkline.jobs.increments import befores, note_result
 from trunkline.jobs.leasing import make_lease
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.outcomes import (
@@ -41,29 +41,16 @@ from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.records import apply_event
 from trunkline.jobs.segments import encode_segment
 from trunkline.jobs.state import Action, Broken, DatumsEnded
+from trunkline.jobs.steps import Steps
 from trunkline.jobs.tables import DatumRecord, JobRecord
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
-from trunkline.store.epochs import Hold
 
+_HANDING_OUT = "handing out its datums"
+_RECORDING = "recording what its datums came to"
 _SAID_AT_ONCE = 16  # outcomes of work ahead that are recorded in one turn
 _CRASHES_MAX = 8  # workers that may be lost with one datum, which needn't be its fault
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Active:
-    """A running job, as far as handing out its datums needs it."""
-
-    job: JobRecord
-    pipeline: PipelineSpec
-    context: Context
-    workers: int
-    deadline: float | None  # seconds since 1970
-    increments: str  # the salt, where datums go on from their last results; else empty
-    datum_s: float | None = None  # moving average
-    crashes: Counter[int] = field(default_factory=Counter)  # by position
-    writers: Writers = field(default_factory=Writers)
 
 
 class Dispatcher:
@@ -77,6 +64,7 @@ class Dispatcher:
         pool: WorkerPool,
         live: LiveLogs,
         clocks: Clocks,
+        steps: Steps,
         *,
         act: Callable[[int, tuple[Action, ...]], None],
     ) -> None:
@@ -86,11 +74,12 @@ class Dispatcher:
         self._pool = pool
         self._live = live
         self._clocks = clocks
+        self._steps = steps
         self._act = act
         self.health = Health()
         self._crew = Crew(config, pool, self.health)
         self.ahead = WorkAhead(config, database, trees, pool, live)
-        self._active: dict[int, _Active] = {}
+        self._active: dict[int, Active] = {}
         self._held: dict[int, Held] = {}
         self._held_lock = threading.Lock()  # restart_datums comes from other threads
         self._checked_revision = -1
@@ -130,27 +119,37 @@ class Dispatcher:
                 return
             record = lifecycle.get(tx, job.pipeline, version=job.version)
         pipeline = lifecycle.spec_of(record)
-        began = job.started or job.created
-        self._active[number] = _Active(
-            job=job,
-            pipeline=pipeline,
-            context=context_of(pipeline, record, self._config),
-            workers=self._crew.size(pipeline),
-            increments=record.salt if goes_on(pipeline) else "",
-            deadline=began.timestamp() + pipeline.job_timeout_s if pipeline.job_timeout_s else None,
-        )
+        workers = self._crew.size(pipeline)
+        self._active[number] = active_of(job, record, self._config, workers=workers)
         version = max(self._versions.get(job.pipeline, 0), job.version)
         self._know(job.pipeline, version, pipeline)
         self.ahead.take_over(number)
 
     def job_ended(self, number: int) -> None:
         """Stop handing out the datums of a job, and cancel those at work."""
+        for held in self._stop(number):
+            self._pool.send(held.worker, {"type": "cancel", "lease": held.record.id})
+
+    def let_go(self, number: int) -> None:
+        """Forget a job, and end the workers that have datums of it: its record is what counts."""
+        self.ahead.forget_said(number)
+        for held in self._stop(number):
+            if not held.ahead:
+                held.hold.end()
+                with self._held_lock:
+                    self._held.pop(held.record.id)
+                for position in held.datums:
+                    self._live.end(number, position)
+                if held.with_worker:
+                    self._pool.kill(held.worker)
+
+    def _stop(self, number: int) -> list[Held]:
+        """Stop handing out the datums of a job; gives what workers have of it."""
         self.ahead.drop(number)
         active = self._active.pop(number, None)
         if active is not None:
             self._crew.waiting.pop(active.job.pipeline, None)
-        for held in [h for h in self._held.values() if h.record.job == number]:
-            self._pool.send(held.worker, {"type": "cancel", "lease": held.record.id})
+        return [held for held in self._held.values() if held.record.job == number]
 
     def overdue(self, now_s: float) -> list[tuple[int, str]]:
         """The running jobs whose time is over, with the reason."""
@@ -276,16 +275,11 @@ class Dispatcher:
             version = (worker.pipeline, worker.version)
             for number, active in list(self._active.items()):
                 if (active.job.pipeline, active.job.version) == version:
-                    self._break(number, reason)
+                    self._steps.fail(number, reason)
         held = self._held.get(worker.lease) if worker.lease is not None else None
         if held is not None:
             self.health.lost(worker.pipeline, worker.version, f"worker {worker.name} died at work")
             self._release(held, died=True)
-
-    def _break(self, number: int, reason: str) -> None:
-        with self._database.write() as tx:
-            actions = apply_event(tx, number, Broken(reason=reason), now=self._clocks.now())
-        self._act(number, actions)
 
     # --- leases -----------------------------------------------------------------------------------
 
@@ -296,29 +290,38 @@ class Dispatcher:
             return
         due = [active for active in list(self._active.values()) if self._left_of(active)]
         for active in due:  # first: who is idle after that has nothing to do, and may make room
-            self._lease_to_idle(active)
+            with self._steps.of_job(active.job.number, _HANDING_OUT):
+                self._lease_to_idle(active)
         for active in due:
-            if not (left := self._left_of(active)):
-                continue
-            job = active.job
-            wanted = min(active.workers, left) if active.pipeline.autoscaling else active.workers
-            if never := self._crew.never(active.pipeline.requests):
-                self._break(job.number, f"its workers can't be started: {never}")
-                continue
-            self._crew.ensure(job.pipeline, job.version, wanted, active.pipeline.requests)
-        for _, prospect in sorted(self.ahead.prospects.items()):  # those before need them not
-            for worker in self.idle_workers(prospect.job):
-                if not prospect.left:
-                    break
-                held, context = self.ahead.lease(prospect, worker)
-                self._hand_over(held, prospect.job, context)
+            with self._steps.of_job(active.job.number, _HANDING_OUT):
+                self._want_workers(active)
+        for number, prospect in sorted(self.ahead.prospects.items()):  # those before need them not
+            with self._steps.of_job(number, _HANDING_OUT):
+                self._lease_ahead(prospect)
+
+    def _want_workers(self, active: Active) -> None:
+        if not (left := self._left_of(active)):
+            return
+        job, requests = active.job, active.pipeline.requests
+        wanted = min(active.workers, left) if active.pipeline.autoscaling else active.workers
+        if never := self._crew.never(requests):
+            self._steps.fail(job.number, f"its workers can't be started: {never}")
+        else:
+            self._crew.ensure(job.pipeline, job.version, wanted, requests)
+
+    def _lease_ahead(self, prospect: Prospect) -> None:
+        for worker in self.idle_workers(prospect.job):
+            if not prospect.left:
+                break
+            held, context = self.ahead.lease(prospect, worker)
+            self._hand_over(held, prospect.job, context)
 
     def idle_workers(self, job: JobRecord) -> list[Worker]:
         """Those that could take work of a job now."""
         there = self._pool.workers(job.pipeline)
         return [worker for worker in there if worker.version == job.version and worker.idle]
 
-    def _left_of(self, active: _Active) -> int:
+    def _left_of(self, active: Active) -> int:
         """How much of a job waits for workers: datums, and leases that were lost."""
         with self._database.read() as tx:
             current = tables.job_by_number(tx, active.job.number)
@@ -327,14 +330,9 @@ class Dispatcher:
             return 0
         return max(current.fresh - current.leased, 0) + lost
 
-    def _lease_to_idle(self, active: _Active) -> None:
-        job = active.job
-        for worker in self.idle_workers(job):
-            try:
-                if not self._lease_to(active, worker):
-                    break
-            except Corrupt as error:  # this job's plan; the others go on
-                self._break(job.number, str(error))
+    def _lease_to_idle(self, active: Active) -> None:
+        for worker in self.idle_workers(active.job):
+            if not self._lease_to(active, worker):
                 break
 
     def _workers_wanted(self, workers: list[Worker]) -> bool:
@@ -345,41 +343,34 @@ class Dispatcher:
             for active in self._active.values()
         )
 
-    def _lease_to(self, active: _Active, worker: Worker) -> bool:
+    def _lease_to(self, active: Active, worker: Worker) -> bool:
         """Record a lease and hand it to a worker; False when nothing is left."""
-        hold = self._trees.chunks.epochs.begin()
-        try:
-            handed_out = self._lease_under(hold, active, worker)
-        except BaseException:
-            hold.end()
-            raise
-        if not handed_out:
-            hold.end()
-        return handed_out
-
-    def _lease_under(self, hold: Hold, active: _Active, worker: Worker) -> bool:
         job = active.job
-        made = make_lease(
-            self._database,
-            self._trees,
-            job,
-            worker=worker.name,
-            workers=active.workers,
-            batches=active.pipeline.batches,
-            batching=active.context.batching,
-            datum_s=active.datum_s,
-        )
-        if made is None:
-            return False
-        lease, datums = made
-        held = Held(record=lease, worker=worker, datums=datums, hold=hold)
-        self._hand_over(held, job, active.context, increments=active.increments)
+        with ExitStack() as unless_kept:
+            hold = self._trees.chunks.epochs.begin()
+            unless_kept.callback(hold.end)
+            made = make_lease(
+                self._database,
+                self._trees,
+                job,
+                worker=worker.name,
+                workers=active.workers,
+                batches=active.pipeline.batches,
+                batching=active.context.batching,
+                datum_s=active.datum_s,
+            )
+            if made is None:
+                return False
+            lease, datums = made
+            held = Held(record=lease, worker=worker, datums=datums, hold=hold)
+            self._hand_over(held, job, active.context, increments=active.increments)
+            unless_kept.pop_all()
         return True
 
     def _hand_over(
         self, held: Held, job: JobRecord, context: Context, *, increments: str = ""
     ) -> None:
-        """Give a lease to its worker; see `_Active` for `increments`."""
+        """Give a lease to its worker; see `Active` for `increments`."""
         lease, worker, datums = held.record, held.worker, held.datums
         with self._held_lock:
             self._held[lease.id] = held
@@ -421,6 +412,10 @@ class Dispatcher:
         held.with_worker = False
         with self._held_lock:
             self._held.pop(held.record.id, None)
+        with self._steps.of_job(held.record.job, _RECORDING):
+            self._take_back(held, died=died)
+
+    def _take_back(self, held: Held, *, died: bool) -> None:
         number = held.record.job
         active = self._active.get(number)
         for position in held.datums:
@@ -493,7 +488,7 @@ class Dispatcher:
                     self.ahead.give_up(held.record.job)
                 elif held is not None:
                     self.health.crashing(worker.pipeline, worker.version, message["reason"])
-                    self._break(held.record.job, message["reason"])
+                    self._steps.fail(held.record.job, message["reason"])
             case "failed":
                 worker.failure = message["reason"]
             case _:
@@ -546,6 +541,10 @@ class Dispatcher:
 
     def _record(self, held: Held, message: Message) -> None:
         """Record outcomes, each once, in one transaction with what follows for the job."""
+        with self._steps.of_job(held.record.job, _RECORDING):
+            self._note(held, message)
+
+    def _note(self, held: Held, message: Message) -> None:
         number = held.record.job
         message = held.in_job(message)
         active = self._active.get(number)

@@ -49,7 +49,8 @@ from trunkline.jobs.resident_state import (
 from trunkline.jobs.resident_targets import Asked, Target
 from trunkline.jobs.residing import Port
 from trunkline.jobs.segments import encode_segment
-from trunkline.jobs.state import Action, Broken, DatumsEnded, Stopped
+from trunkline.jobs.state import Action, DatumsEnded, Stopped
+from trunkline.jobs.steps import Steps
 from trunkline.model.jobs import WorkerInfo
 from trunkline.model.names import project_of
 from trunkline.model.pipelines import PipelineState, ResidentInfo, Service
@@ -103,6 +104,7 @@ class Residents:
         pool: WorkerPool,
         crew: Crew,
         clocks: Clocks,
+        steps: Steps,
         *,
         act: Callable[[int, tuple[Action, ...]], None],
     ) -> None:
@@ -114,6 +116,7 @@ class Residents:
         self._pool = pool
         self._crew = crew
         self._clocks = clocks
+        self._steps = steps
         self._act = act
         self._forwarder = Forwarder()
         self._selector: selectors.BaseSelector | None = None
@@ -181,13 +184,22 @@ class Residents:
 
     def reset(self) -> None:
         """End all at once, and forget what there is: somebody begins again from the catalog."""
-        for worker in list(self._owners):
-            self._pool.kill(worker)
-            self._forget(worker)
-        for home in self._homes.values():
-            self._forwarder.shut(home.name)
-        self._homes.clear()
+        for home in list(self._homes.values()):
+            self._clear(home)
         self._infos, self._conditions = {}, {}
+
+    def let_go_job(self, number: int) -> None:
+        """The same for the pipeline of a job, if it is one of a service."""
+        for home in list(self._homes.values()):
+            if str(number) in home.targets:
+                self._clear(home)
+
+    def _clear(self, home: _Home) -> None:
+        for living in home.living.values():
+            self._pool.kill(living.worker)
+            self._forget(living.worker)
+        self._forwarder.shut(home.name)
+        del self._homes[home.name]
         self._looked_at = -1
 
     def close(self) -> None:
@@ -255,7 +267,7 @@ class Residents:
         if newest is None:
             events.append(Unwanted())
         elif newest.job is not None and newest.job.total != 1:
-            self._break(newest, newest.job.total)
+            self._steps.fail(newest.job.number, _one_datum(newest.job.total))
         else:
             home.targets[newest.key] = newest
             home.house = replace(home.house, tries=newest.spec.datum_tries)
@@ -265,18 +277,14 @@ class Residents:
     def _supersede(self, target: Target) -> None:
         self._job_event(target, Stopped(reason="a newer commit came before this one was served"))
 
-    def _break(self, target: Target, datums: int) -> None:
-        reason = (
-            f'a service sees one datum, and its input makes {datums:,}: give the input the glob "/"'
-        )
-        self._job_event(target, Broken(reason=reason))
-
-    def _job_event(self, target: Target, event: Stopped | Broken | DatumsEnded) -> None:
+    def _job_event(self, target: Target, event: Stopped | DatumsEnded) -> None:
         if target.job is None:
             return
-        with self._database.write() as tx:
-            actions = apply_event(tx, target.job.number, event, now=self._now())
-        self._act(target.job.number, actions)
+        number = target.job.number
+        with self._steps.of_job(number, "recording how its service is"):
+            with self._database.write() as tx:
+                actions = apply_event(tx, number, event, now=self._now())
+            self._act(number, actions)
 
     # --- what is done -----------------------------------------------------------------------------
 
@@ -366,6 +374,8 @@ class Residents:
         try:
             with self._database.read() as tx:
                 planned = targets.datum_of(tx, self._trees, target)
+            if target.job is not None:
+                take_up_log(self._database, self._trees, self._live, target.job)
             worker = self._pool.spawn(record.name, record.version)
         except (TrunklineError, OSError) as error:
             return [Gone(number=number, reason=str(error))]
@@ -384,7 +394,6 @@ class Residents:
         self._selector.register(worker.channel, selectors.EVENT_READ, worker)
         job = target.job
         if job is not None:
-            take_up_log(self._database, self._trees, self._live, job)
             worker.job, worker.datum = job.name, planned.key
         self._live.begin_again(target.log, key=planned.key, worker=worker.name)
         context = context_of(target.spec, record, self._config)
@@ -511,6 +520,10 @@ def _explained(living: _Living, home: _Home, reason: str) -> str:
     if other is None or other.target.job is None:
         return sentence
     return f"{sentence}; job {other.target.job.name} is still served"
+
+
+def _one_datum(there: int) -> str:
+    return f'a service sees one datum, and its input makes {there:,}: give the input the glob "/"'
 
 
 def _port_of(service: Service) -> Port:

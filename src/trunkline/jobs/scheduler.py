@@ -23,6 +23,7 @@ from trunkline.jobs.launcher import ProcessLauncher
 from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.pool import WorkerPool
+from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import WorkerInfo
 from trunkline.model.pipelines import PipelineSpec, PipelineState, ResidentInfo
 
@@ -116,6 +117,10 @@ class Scheduler:
         """Start the workers of a pipeline's newest version before it has work."""
         self._conductor.call(lambda: self._conductor.dispatcher.prewarm(pipeline))
 
+    def trouble(self, job: JobRecord) -> str:
+        """What keeps an open job from going on, if a step of the server for it has failed."""
+        return self._conductor.steps.reason_of(job)
+
     def waiting(self, pipeline: str) -> str:
         """Why a pipeline has fewer workers than it wants, or nothing."""
         return self._conductor.dispatcher.waiting(pipeline)
@@ -157,8 +162,8 @@ class Scheduler:
     # --- the loop ---------------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        """Run until told to stop. A failure (a full disk, say) is met as a crash would be: all
-        workers go, and everything is taken up again from the catalog.
+        """Run until told to stop. A failure that is of no job (a catalog that can't be read, say)
+        is met as a crash would be: all workers go, and everything is taken up again from there.
         """
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
         while not self._stopping.is_set():

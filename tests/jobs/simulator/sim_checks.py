@@ -184,7 +184,7 @@ class Checks:
 
     def _judge(self, tx: Transaction, job: Job) -> None:
         """Whether a job ended as it must, given what it had to read."""
-        require("internal error" not in job.reason, job.name, job.reason)
+        require("internal error" not in job.reason or "Defect" in job.reason, job.name, job.reason)
         record = lifecycle.find(tx, job.pipeline)
         if record is None or job.state not in (JobState.SUCCESS, JobState.FAILURE):
             return
@@ -233,6 +233,7 @@ class Checks:
             "its worker was killed": luck.death or luck.freeze or luck.lose or luck.swap,
             "its workers can't be started": luck.false_start or luck.death,
             "no space is left": fates["full"],
+            "an internal error while": fates["defect"],
             "egress to s3://bucket failed": luck.lost_copy and "egress" in spec,
         }
         found = [words for words, caused in reasons.items() if caused and words in job.reason]

@@ -53,6 +53,10 @@ class Violation(BaseException):
     """Something that must hold does not. No handler of ordinary errors may take it for one."""
 
 
+class Defect(Exception):
+    """A mistake of ours that shows in a step of the server."""
+
+
 class SimDatabase:
     """The catalog of a world, at whose transactions other things happen first, and fates strike."""
 
@@ -76,7 +80,11 @@ class SimDatabase:
         with self._inner.write() as tx, self._world.in_transaction():
             yield tx
             if fate == "full":
+                self._world.say("there is no space for a transaction")
                 raise StorageFull(_FULL)
+            if fate == "defect" and self._world.in_server():
+                self._world.say("a defect shows in a step of the server")
+                raise Defect("simulated")
             if fate == "dies before":
                 self._world.say("the server dies before it has committed")
                 raise Crash
@@ -99,7 +107,13 @@ class World:
         self.trace: list[str] = []
         self.luck, self.fates = _fortune(self.rng)
         self.first_luck = self.luck
-        self.config = replace(load({}, home=home), lease_s=LEASE_S, worker_idle_s=20.0, cpus=2.0)
+        self.config = replace(
+            load({}, home=home),
+            lease_s=LEASE_S,
+            worker_idle_s=20.0,
+            cpus=2.0,
+            job_patience_s=self.rng.choice((1.0, 600.0)),
+        )
         self.time = 0.0
         self.restarts = 0
         self.pace = self.rng.choice((6, 15, 40) if not self.luck.slow else (40, 80))
@@ -133,6 +147,9 @@ class World:
         """For the operations, as that of the scheduler."""
         conductor = self.conductor
         conductor.call(lambda: conductor.dispatcher.prewarm(pipeline))
+
+    def trouble(self, job: JobRecord) -> str:
+        return self.conductor.steps.reason_of(job)
 
     def waiting(self, pipeline: str) -> str:
         return self.conductor.dispatcher.waiting(pipeline)
@@ -250,6 +267,10 @@ class World:
                 return name
         return ""
 
+    def in_server(self) -> bool:
+        """Whether what is being done is a step of the server, of its own accord."""
+        return self._lanes[-1:] in (["loop"], ["task"])
+
     def meanwhile(self) -> None:
         """Other threads do something, now and then."""
         if self._calm or self._inside:
@@ -348,7 +369,7 @@ class World:
                 verify()
             if most > 1 or not speakers or self.rng.random() < 0.3:
                 self.conductor.turn()
-        except StorageFull as error:
+        except (StorageFull, Defect) as error:  # in a step that is of no job
             self.say(f"the scheduler begins again: {error}")
             self.conductor.reset()
             self._resumed = False
@@ -422,5 +443,6 @@ def _fortune(rng: random.Random) -> tuple[Luck, dict[str, float]]:
     return luck, {
         "dies before": crashes,
         "dies after": crashes,
-        "full": maybe(0.2, 0.02),
+        "full": maybe(0.2, 0.1),
+        "defect": maybe(0.3, 0.05),
     }

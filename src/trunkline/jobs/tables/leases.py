@@ -145,6 +145,11 @@ def lose_all_leases(tx: Transaction) -> None:
     tx.execute("UPDATE lease SET state = 'lost'")
 
 
+def lose_leases_of(tx: Transaction, job: int) -> None:
+    """Its workers were ended, and none of them can report any more."""
+    tx.execute("UPDATE lease SET state = 'lost' WHERE job = :job", job=job)
+
+
 def end_lease(tx: Transaction, lease: int) -> None:
     tx.execute("DELETE FROM lease WHERE id = :lease", lease=lease)
 
