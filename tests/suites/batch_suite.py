@@ -201,6 +201,23 @@ while True:
     assert place(work) == [[], ["late-second"]]
 
 
+def test_an_orphan_in_the_group_of_the_process_ends_alone(place: Place) -> None:
+    script = """
+import os, subprocess
+while True:
+    ask()
+    subprocess.run(["sh", "-c", "(sh -c 'sleep 60' &) &"])
+    say(os.getpid())
+"""
+
+    def work(slot: Slot) -> list[Any]:
+        asking = Asking(slot, script)
+        return [asking.give(name)[1] for name in ("first", "second")]
+
+    first, second = place(work)
+    assert first == second
+
+
 def test_a_file_that_stays_open_does_not_reach_into_the_next_datum(place: Place) -> None:
     script = """
 kept = None

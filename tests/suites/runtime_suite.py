@@ -287,6 +287,7 @@ def test_the_exit_code_of_a_shell_whose_child_was_killed_is_explained(place: Pla
         ([""], {}, 126, "there is no command to run"),
         (["echo", "a\0b"], {}, 126, "can't be started: embedded null byte"),
         (["echo"], {"env": {"A=B": "x"}}, 126, "can't be started: illegal environment variable"),
+        (["echo"], {"env": {"=A": "x"}}, 126, "can't be started: illegal environment variable"),
         (["echo", "x" * 3_000_000], {}, 126, "can't be started: Argument list too long"),
     ],
 )

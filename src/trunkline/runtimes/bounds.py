@@ -89,6 +89,8 @@ class Bounds:
 
         The kernel counts what our process had when it was started, so only more than that counts.
         """
+        if self._most is None:
+            return
         if peak_bytes > peak_of(resource.getrusage(resource.RUSAGE_SELF)):
             self._peak = max(self._peak, peak_bytes)
 

@@ -90,6 +90,14 @@ def kill_group(leader: int) -> None:
         pass  # PermissionError: macOS says so of a group of dead processes
 
 
+def _group_of(pid: int) -> int | None:
+    """The process group that a process is in; None if it is gone."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
 def terminate_group(leader: int) -> None:
     """SIGTERM the process group; nothing happens if it is gone."""
     try:
@@ -123,9 +131,12 @@ def kill_children(*, spare: frozenset[int]) -> None:
     """
     deadline = time.monotonic() + KILL_WAIT_S
     while left := children() - spare:
+        kept = {os.getpgrp(), *map(_group_of, spare)}
         for pid in left:
             # Our own unreaped children, so neither number can have passed to a stranger.
-            kill_group(pid)
+            group = _group_of(pid)
+            if group is not None and group not in kept:
+                kill_group(group)
             kill(pid)
         reap(left)
         if time.monotonic() > deadline:

@@ -3,7 +3,6 @@
 import os
 import resource
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from trunkline.runtimes.watch import Quota, Stop, Watch, end_all, stopped
 class Launched:
     """A command that was started."""
 
-    process: subprocess.Popen[bytes]
+    process: spawn.Process
     streams: Streams
     spare: frozenset[int]  # children of this process that are none of the command's
     account: spawn.Account
@@ -42,7 +41,8 @@ class Launched:
 
     def end(self) -> None:
         """Kill what is alive of it, and take what it still had to say."""
-        self.bounds.ended(end_all(self.process, self.spare))
+        end_all(self.process, self.spare)
+        self.bounds.ended(self.process.peak_bytes)
         self.streams.drain()
 
     def close(self) -> None:
@@ -64,6 +64,7 @@ class Supervisor:
         self._groups: cgroups.Groups | None = None  # looked for when a command has limits
         self._accounts: dict[str, spawn.Account] = {}  # looking one up reads several files
         descendants.adopt_orphans()
+        spawn.keep_files_to_ourselves()
 
     def close(self) -> None:
         self._memory.close()
@@ -150,6 +151,7 @@ class Supervisor:
         """What follows the command from now on, within the limits of one run."""
         timeout_s = command.timeout_s
         return Watch(
+            launched.process,
             deadline=None if timeout_s is None else time.monotonic() + timeout_s,
             spare=launched.spare | {launched.process.pid},
             quota=Quota(self._out, self._output_bytes_max),
@@ -195,6 +197,7 @@ class Supervisor:
     def ended(self, launched: Launched, kills_before: int) -> ExitReport:
         """The report of a command that ended by itself, or that the kernel ended; it is closed."""
         returncode = launched.process.returncode
+        assert returncode is not None, "a command that ended was not reaped"
         reason = spawn.exit_reason(returncode)
         beyond = launched.bounds.failure() if returncode != 0 else ""
         out_of_memory = returncode != 0 and (bool(beyond) or self._memory.count() > kills_before)

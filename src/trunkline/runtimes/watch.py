@@ -5,9 +5,7 @@ disk), so a command may exceed its quota for a moment; a single file can't, beca
 refuses to let it grow.
 """
 
-import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from enum import Enum, auto
@@ -15,7 +13,8 @@ from pathlib import Path
 
 from trunkline.runtimes import descendants, scratch
 from trunkline.runtimes.base import OUT, Command, ExitReport
-from trunkline.runtimes.bounds import Bounds, peak_of
+from trunkline.runtimes.bounds import Bounds
+from trunkline.runtimes.spawn import Process
 from trunkline.runtimes.streams import Streams
 
 TICK_S = 0.2
@@ -59,9 +58,16 @@ class Watch:
     """Follows one command until it ends or has to be stopped."""
 
     def __init__(
-        self, *, deadline: float | None, spare: frozenset[int], quota: Quota, bounds: Bounds
+        self,
+        process: Process,
+        *,
+        deadline: float | None,
+        spare: frozenset[int],
+        quota: Quota,
+        bounds: Bounds,
     ) -> None:
         self.quota = quota
+        self._process = process
         self._bounds = bounds
         self._deadline = deadline
         self._spare = spare
@@ -74,7 +80,10 @@ class Watch:
         tick: Callable[[], None],
         asked: Callable[[], bool] = lambda: False,
     ) -> Stop | None:
-        """Why the command must be stopped; None when it ended by itself, or `asked`."""
+        """Why the command must be stopped; None when it ended by itself, or `asked`.
+
+        One that ended is reaped: then a single question tells that it left nothing behind.
+        """
         next_tick = time.monotonic() + TICK_S
         while not streams.ended():
             if asked():
@@ -95,6 +104,7 @@ class Watch:
                 next_tick = time.monotonic() + TICK_S
             wake = next_tick if self._deadline is None else min(next_tick, self._deadline)
             streams.wait(wake - now)
+        self._process.reap()
         self._let_children_finish(streams)
         return None
 
@@ -108,30 +118,16 @@ class Watch:
             descendants.reap(left)
 
 
-def end_all(process: subprocess.Popen[bytes], spare: frozenset[int]) -> int:
-    """Kill the command's group, the command and all that descends from it, and reap them.
-
-    Returns the most memory (bytes) that the command, or something that it waited for, had at once.
-    """
-    peak_bytes = 0
+def end_all(process: Process, spare: frozenset[int]) -> None:
+    """Kill the command's group, the command and all that descends from it, and reap them."""
     if process.returncode is None:  # not reaped yet, so the number is still its own
         descendants.kill_group(process.pid)
         descendants.kill(process.pid)
-        peak_bytes = _reap(process)
+        # Unless it is stuck in the kernel; the next step then says so.
+        deadline = time.monotonic() + descendants.KILL_WAIT_S
+        while not process.reap() and time.monotonic() < deadline:
+            time.sleep(_REAP_STEP_S)
     descendants.kill_children(spare=spare)
-    return peak_bytes
-
-
-def _reap(process: subprocess.Popen[bytes]) -> int:
-    """Let go of the command, unless it is stuck in the kernel; the next step then says so."""
-    deadline = time.monotonic() + descendants.KILL_WAIT_S
-    while time.monotonic() < deadline:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return peak_of(usage)
-        time.sleep(_REAP_STEP_S)
-    return 0
 
 
 def stopped(stop: Stop, command: Command, output_bytes_max: int | None) -> ExitReport:
