@@ -18,6 +18,7 @@ import pytest
             "list",
             "list what? project, repo, branch, tag, retention, commit, file, pipeline, secret, job",
         ),
+        ("extract", "extract what? pipeline; `backup` copies everything there is"),
         ("list repo --rwa", "there is no option '--rwa'; did you mean '--raw'?"),
         ("list-repo --rwa", "there is no option '--rwa'; did you mean '--raw'?"),
         ("list repo -z", "there is no option '-z'"),

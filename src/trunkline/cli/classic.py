@@ -243,7 +243,9 @@ def _counts(classic: Classic) -> list[int]:
 
 def _shown(counts: list[int]) -> str:
     if len(counts) == 1:
-        return f"{counts[0]} argument{'' if counts[0] == 1 else 's'}"
+        from trunkline.cli.output import counted
+
+        return counted(counts[0], "argument")
     if counts == list(range(counts[0], counts[-1] + 1)):
         return f"{counts[0]} to {counts[-1]} arguments"
     return f"either {' or '.join(str(count) for count in counts)} arguments"

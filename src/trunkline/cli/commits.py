@@ -14,6 +14,7 @@ from trunkline.cli.arguments import (
 from trunkline.cli.command import command, option
 from trunkline.cli.output import (
     Table,
+    counted,
     lasted,
     note,
     noting,
@@ -107,7 +108,7 @@ def commit_block(commit: CommitInfo) -> str:
     lines.append(f"Size: {size(commit.size_bytes)}")
     for mark in commit.purged:
         why = f": {mark.reason}" if mark.reason else ""
-        gone = f"{mark.files:,} file{'' if mark.files == 1 else 's'} ({size(mark.size_bytes)})"
+        gone = f"{counted(mark.files, 'file')} ({size(mark.size_bytes)})"
         lines.append(f"Purged: {gone} {when(mark.purged)} by purge {mark.purge}{why}")
     if commit.error:
         lines.append(f"Error: {commit.error}")

@@ -3,11 +3,12 @@
 _NOT_YET = "; Pachyderm's command of this name is not supported yet"
 _NO_CLUSTER = "; nothing has to be deployed: any command starts the local server"
 
-# first word, or verb and noun → what follows "there is no command '…'"
+# first word, or verb and noun → what follows "there is no command '…'", or "extract what? …"
 _INSTEAD: dict[str, str] = {
     "deploy": _NO_CLUSTER,
     "undeploy": _NO_CLUSTER,
     "port-forward": "; a local server needs none, and `connect ADDRESS` uses a remote one",
+    "extract": "; `backup` copies everything there is",
     "inspect cluster": "; use `status`",
     "check status": "; use `status`",
     "find commit": "; use `list commit` and `diff file`",

@@ -173,7 +173,10 @@ class VerbGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:
-            raise click.UsageError(f"{self.verb} what? {', '.join(VERBS[self.verb])}", ctx=ctx)
+            from trunkline.cli.elsewhere import lacking
+
+            nouns = ", ".join(VERBS[self.verb])
+            raise click.UsageError(f"{self.verb} what? {nouns}{lacking(self.verb)}", ctx=ctx)
         return super().parse_args(ctx, args)
 
     def resolve_command(
