@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import pytest
 
 from trunkline.errors import InUse, InvalidSpec
 from trunkline.model.pipelines import PipelineDraft, PipelineState
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path, monkeypatch):
+    """Texts that are kept go with the test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture

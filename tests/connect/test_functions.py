@@ -4,6 +4,7 @@ import importlib
 import linecache
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -227,6 +228,15 @@ def test_an_input_with_a_hyphen_is_a_parameter_with_an_underscore(tmp_path: Path
     assert seen == [tmp_path / "raw-data" / "x"]
 
 
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a local run makes where nobody said where goes with the test."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    return place
+
+
 def test_a_local_run_calls_the_function_for_each_datum(load: Any, tmp_path: Path) -> None:
     double = load("flow5", flow5=FLOW).double
     data = tmp_path / "data"
@@ -262,7 +272,9 @@ def either(out: Path, left: Path | None = None, right: Path | None = None) -> No
 """
 
 
-def test_a_local_run_has_the_datums_of_every_kind_of_input(load: Any, tmp_path: Path) -> None:
+def test_a_local_run_has_the_datums_of_every_kind_of_input(
+    load: Any, tmp_path: Path, temporary: Path
+) -> None:
     flow = load("flow6", flow6=CROSS)
     for name, files in (("left", "ab"), ("all", "cd"), ("right", "e")):
         (tmp_path / name).mkdir()
@@ -275,6 +287,9 @@ def test_a_local_run_has_the_datums_of_every_kind_of_input(load: Any, tmp_path: 
     assert (tmp_path / "out" / "b").read_text() == "['c', 'd'] all True"
     with pytest.raises(DuplicateOutput, match="'one' from 0 and from 1"):
         flow.either.run_local(tmp_path, tmp_path / "other")
+    with pytest.raises(DuplicateOutput):
+        flow.either.run_local(tmp_path)
+    assert list(temporary.iterdir()) == []
     with pytest.raises(LocalFileNotFound, match="the input 'left'"):
         flow.pair.run_local(tmp_path / "left", tmp_path / "none")
 

@@ -23,6 +23,7 @@ from trunkline.pipelines.spec import spec_from_document
 from trunkline.store.chunks import ChunkStore
 
 if TYPE_CHECKING:
+    from trunkline.model.pipelines import Input, PipelineSpec
     from trunkline.pipelines.datums import Datum as PlannedDatum
 
 
@@ -36,8 +37,24 @@ def run_local(
     spec = spec_from_document(document)
     places = _places(inputs.names(spec.document["input"]), directory)
     root = _by_name(spec.input)
-    target = out or Path(tempfile.mkdtemp(prefix="trunkline-out-"))
-    target.mkdir(parents=True, exist_ok=True)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        return _run_into(out, spec, root, places, call)
+    target = Path(tempfile.mkdtemp(prefix="trunkline-out-"))
+    try:
+        return _run_into(target, spec, root, places, call)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)  # nobody would know its name
+        raise
+
+
+def _run_into(
+    target: Path,
+    spec: "PipelineSpec",
+    root: "Input",
+    places: dict[str, Path],
+    call: Callable[[Datum], object],
+) -> Path:
     written: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="trunkline-local-") as aside:
         store = ChunkStore(Path(aside, "store"), writer="local")
