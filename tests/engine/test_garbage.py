@@ -189,6 +189,34 @@ def test_old_results_are_forgotten_unless_the_last_good_job_has_them(
     assert engine.tree("copy") == {"c": "3"}
 
 
+@pytest.mark.parametrize("how", ["drop", "undelete"])
+def test_a_job_counts_on_no_result_that_was_forgotten(
+    open_engine: Callable[..., Any], how: str
+) -> None:
+    """Whose plan it goes on from was not the last good one when results were forgotten."""
+    engine = open_engine(TRUNKLINE_RESULTS_KEPT_S="0")
+    engine.engine.repos.create_repo("data")
+    engine.put("data", {f"f{number}": str(number) for number in range(20)})
+    engine.pipeline("copy", "cp $data /pfs/out/")
+    assert engine.job("copy").state == "success"
+    if how == "drop":
+        dropped = engine.delete("data", *(f"f{number}" for number in range(10)))
+        assert engine.job("copy").state == "success"
+        assert engine.engine.admin.gc(grace_s=0).results_forgotten == 10
+        engine.engine.commits.drop_commit("data", dropped.id, recursive=True)
+    else:
+        engine.engine.pipelines.delete_pipeline("copy", keep_repo=True)
+        assert engine.engine.admin.gc(grace_s=0).results_forgotten == 20
+        engine.engine.trash.undelete("pipeline", "copy")
+
+    engine.put("data", {f"f{number}": "other" for number in range(5, 20)})
+
+    job = engine.job("copy")
+    assert job.state == "success"
+    assert engine.tree("copy") == engine.tree("data")
+    assert (job.skipped, job.processed) == (0, 20)
+
+
 def test_an_upload_that_nothing_uses_is_forgotten_and_says_so(
     open_engine: Callable[..., Any],
 ) -> None:

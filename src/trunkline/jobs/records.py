@@ -103,6 +103,7 @@ def apply_event(
     if Action.FINISH_COMMIT in actions:
         assert tree is not None, "a job succeeds with the tree it made"
         _finish(tx, job, tree, error=None, now=now)
+        tables.set_basis(tx, job.pipeline, number)
         if errors is not None:
             open_jobs(tx, quarantine.commit_errors(tx, job, errors, now=now), now=now)
     if Action.FAIL_COMMIT in actions:

@@ -5,7 +5,7 @@ with joins or groups goes on from a plan if none of its inputs sees a change, an
 Segments in which nothing changed are taken over by the name of their chunk: what they say of
 commits and of fresh datums is what was true then, and `segments.segment_in_job` says what they mean
 now. That all their datums have a result is known without a look-up: those of the last good job are
-never forgotten.
+not forgotten for as long as it is that.
 
 Cost: what differs between the input trees, the datums that are made of it, the segments that hold
 such a datum, and a record per segment.
@@ -154,6 +154,8 @@ def _basis(
     before = tables.good_job_before(tx, job.pipeline, job.number)
     if before is None or before.processed + before.skipped != before.total:
         return None  # some datum has no result
+    if not tables.is_basis(tx, before.number):
+        return None  # some result may have been forgotten
     version = lifecycle.get(tx, job.pipeline, version=before.version)
     if version.salt != record.salt or lifecycle.spec_of(version).input != root:
         return None

@@ -102,6 +102,23 @@ def jobs_that_need_results(tx: Transaction) -> list[int]:
     return [int(number) for (number,) in rows]
 
 
+def set_basis(tx: Transaction, pipeline: str, job: int) -> None:
+    """Say that a pipeline's last good job is this one, which just succeeded."""
+    tx.execute("DELETE FROM basis WHERE pipeline = :pipeline", pipeline=pipeline)
+    tx.execute(
+        "INSERT INTO basis (pipeline, job) VALUES (:pipeline, :job)", pipeline=pipeline, job=job
+    )
+
+
+def is_basis(tx: Transaction, job: int) -> bool:
+    """Whether all datums of a good job have their results.
+
+    That is so while it is the last good one (`jobs_that_need_results`) since it succeeded. One that
+    came to be that again, because those behind it were deleted, or it was itself, may lack some.
+    """
+    return tx.row("SELECT 1 FROM basis WHERE job = :job", job=job) is not None
+
+
 def replace_output(tx: Transaction, key: str, output: Sequence[str]) -> None:
     """The same files are in other deltas now."""
     tx.execute(

@@ -305,6 +305,7 @@ def delete_job(tx: Transaction, number: int) -> None:
     """Forget a job with its segments, leases and datums; remembered results stay."""
     for table in ("job_segment", "lease", "datum"):
         tx.execute(f"DELETE FROM {table} WHERE job = :number", number=number)
+    tx.execute("DELETE FROM basis WHERE job = :number", number=number)
     tx.execute("DELETE FROM job WHERE number = :number", number=number)
 
 
@@ -317,7 +318,7 @@ def numbers_of_jobs(tx: Transaction, pipeline: str) -> list[int]:
 
 
 def delete_everything(tx: Transaction) -> None:
-    for table in ("job_segment", "lease", "datum", "result", "increment", "job"):
+    for table in ("job_segment", "lease", "datum", "result", "increment", "basis", "job"):
         tx.execute(f"DELETE FROM {table}")
 
 

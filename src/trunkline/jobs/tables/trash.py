@@ -32,6 +32,7 @@ def trash_job(tx: Transaction, entry: int, number: int) -> None:
         _keep(tx, entry, table, "job = :job", number)
     for table in ("job_segment", "lease", "datum"):
         tx.execute(f"DELETE FROM {table} WHERE job = :job", job=number)
+    tx.execute("DELETE FROM basis WHERE job = :job", job=number)
     tx.execute("DELETE FROM job WHERE number = :job", job=number)
 
 
