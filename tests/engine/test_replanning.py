@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tests.engine.conftest import Driver
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
-from trunkline.jobs import plan, planning, replanning
+from trunkline.jobs import plan, plan_writer, planning, replanning
 from trunkline.jobs.plan_writer import Plan
 from trunkline.jobs.segments import PlannedDatum, segment_in_job
 from trunkline.model.jobs import DatumState, JobState
-from trunkline.pipelines import lifecycle
+from trunkline.pipelines import datums, lifecycle, places
 from trunkline.store.chunks import ChunkId
 
 COPY = "cp -r /pfs/data/* /pfs/out/"
@@ -163,14 +163,32 @@ def test_any_edits_give_the_datums_and_the_output_of_a_run_from_scratch(
     assert driver.engine.admin.fsck().damages == ()
 
 
-# --- unions and crosses ---------------------------------------------------------------------------
+# --- inputs of several inputs ---------------------------------------------------------------------
 
 Compared = tuple[list[PlannedDatum], list[PlannedDatum]]
 REPOS = ("one", "two", "three")
 LEAVES = st.fixed_dictionaries(
     {"repo": st.sampled_from(REPOS), "glob": st.sampled_from(["/", "/*", "/a*", "/*/*", "/**"])}
 ).map(lambda leaf: {"pfs": leaf})
-INPUTS = composed(LEAVES, ["cross", "union"], max_leaves=3)
+KEYED_LEAVES = st.fixed_dictionaries(
+    {
+        "repo": st.sampled_from(REPOS),
+        "glob": st.sampled_from(["/(?)*", "/(*)", "/(*)/(*)", "/*(?)", "/(a|b)**"]),
+        "outer_join": st.booleans(),
+        "join_on": st.just("$1"),
+        "group_by": st.sampled_from(["$1", "k$1"]),
+    }
+).map(lambda leaf: {"pfs": leaf})
+MATCHED = st.builds(
+    lambda kind, members: {kind: members},
+    st.sampled_from(["join", "join", "group"]),
+    st.lists(composed(KEYED_LEAVES, ["union"], max_leaves=2), min_size=1, max_size=3),
+)
+INPUTS = st.one_of(
+    composed(LEAVES, ["cross", "union"], max_leaves=3),
+    MATCHED,
+    composed(st.one_of(MATCHED, LEAVES), ["cross", "union"], max_leaves=2),
+)
 # To have, or (None) not to: what is a file in one commit may be a directory in the next.
 PATHS = st.sampled_from(["a", "a/x", "a/y", "ab", "b", "b/x", "c", "c/x/y"])
 COMMITS = st.lists(
@@ -246,7 +264,7 @@ def compared(anew: list[str], monkeypatch: pytest.MonkeyPatch) -> list[Compared 
     max_examples=max(5, settings.default.max_examples // 4),
     suppress_health_check=list(HealthCheck),
 )
-def test_any_edits_give_unions_and_crosses_the_plans_that_are_made_anew(
+def test_any_edits_give_any_input_the_plans_that_are_made_anew(
     document: dict[str, Any],
     edits: list[tuple[str, dict[str, str | None], dict[str, Any] | None]],
     open_engine: Callable[..., Driver],
@@ -322,13 +340,137 @@ def test_a_commit_that_no_member_sees_takes_the_plan_of_any_input_over(
     last = engine.job("match")
 
     assert (first.state, job.state, last.state) == (JobState.SUCCESS,) * 3
-    anew, by_changes, anew_again = compared
+    anew, by_changes, seen = compared
     assert anew is None
     assert by_changes is not None
     assert by_changes[0] == by_changes[1]
-    assert anew_again is None
+    assert (seen is None) == (kind == "union")
     assert (job.total, job.processed) == (first.total, 0)
     assert last.processed == 1
     listed = list(engine.engine.datums.list_datums(f"match@{job.id}"))
     assert {file.repo for info in listed for file in info.inputs} == {"one", "two"}
     assert engine.engine.admin.fsck().damages == ()
+
+
+@pytest.fixture
+def pairs(engine: Driver) -> Driver:
+    """`match` joins the files of one and two by name, those of one also alone."""
+    for repo in ("one", "two"):
+        engine.engine.repos.create_repo(repo)
+        engine.put(repo, {f"{n:02}.txt": f"{repo} {n}\n" for n in range(20)})
+    sides = [{"pfs": {"repo": repo, **KEYED}} for repo in ("one", "two")]
+    sides[0]["pfs"]["outer_join"] = True
+    script = "for f in $one $two; do echo $f; done > /pfs/out/$TRUNKLINE_DATUM_ID"
+    engine.pipeline("match", script, input={"join": sides})
+    assert engine.job("match").total == 20
+    return engine
+
+
+def test_a_partner_that_goes_and_comes_makes_another_datum_of_an_outer_join(
+    pairs: Driver, compared: list[Compared | None]
+) -> None:
+    pairs.delete("two", "07.txt")
+    alone = pairs.job("match")
+    pairs.put("two", {"07.txt": "new\n"})
+    together = pairs.job("match")
+    pairs.delete("one", "07.txt")
+    gone = pairs.job("match")
+
+    assert [job.state for job in (alone, together, gone)] == [JobState.SUCCESS] * 3
+    assert [(job.total, job.processed) for job in (alone, together, gone)] == [
+        (20, 1),
+        (20, 1),
+        (19, 0),
+    ]
+    assert all(one is not None and one[0] == one[1] for one in compared)
+    assert len(compared) == 3
+
+
+def test_datums_of_one_key_are_replaced_in_all_segments_that_have_some(
+    engine: Driver, compared: list[Compared | None]
+) -> None:
+    for repo in ("one", "two"):
+        engine.engine.repos.create_repo(repo)
+        engine.put(repo, {f"{key}-{n}": f"{repo}\n" for key in "abc" for n in range(4)})
+    leaf = {"glob": "/(*)-*", "join_on": "$1"}
+    sides = [{"pfs": {"repo": repo, **leaf}} for repo in ("one", "two")]
+    engine.pipeline("match", "true", input={"join": sides})
+    first = engine.job("match")
+
+    engine.delete("one", "b-0", "b-1")
+    engine.put("two", {"b-0": "new\n"})
+    job = engine.job("match")
+
+    assert (first.total, job.total) == (3 * 16, 2 * 16 + 2 * 4)
+    assert job.processed == 2
+    assert [one is not None and one[0] == one[1] for one in compared] == [False, True, True]
+
+
+def test_a_file_without_a_partner_takes_the_whole_plan_over(
+    engine: Driver, compared: list[Compared | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for repo, number in (("one", 20), ("two", 10)):
+        engine.engine.repos.create_repo(repo)
+        engine.put(repo, {f"{n:02}.txt": f"{n}\n" for n in range(number)})
+    sides = [{"pfs": {"repo": repo, **KEYED}} for repo in ("one", "two")]
+    engine.pipeline("match", "true", input={"join": sides})
+    engine.job("match")
+    stored: list[bytes] = []
+    monkeypatch.setattr(
+        "trunkline.jobs.plan_writer.encode_segment", lambda datums: stored.append(datums)
+    )
+
+    engine.put("one", {"17.txt": "new\n"})
+    job = engine.job("match")
+
+    assert (job.state, job.total, job.processed) == (JobState.SUCCESS, 10, 0)
+    assert not stored
+    assert compared[1] is not None
+    assert compared[1][0] == compared[1][1]
+
+
+def test_groups_of_many_files_go_on_in_segments_of_their_own(
+    engine: Driver, compared: list[Compared | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "SEGMENT_FILES", 10)
+    monkeypatch.setattr(replanning, "SEGMENT_FILES", 10)
+    engine.engine.repos.create_repo("data")
+    sizes = {f"k{n:02}": 15 if n % 3 == 0 else 4 for n in range(30)}
+    engine.put("data", {f"{key}/{n:02}": "x\n" for key, size in sizes.items() for n in range(size)})
+    leaf = {"repo": "data", "glob": "/(*)/*", "group_by": "$1"}
+    engine.pipeline("gather", "true", input={"group": [{"pfs": leaf}]})
+    engine.job("gather")
+    lengths: list[list[int]] = []
+    real = plan_writer.encode_segment
+    monkeypatch.setattr(
+        plan_writer,
+        "encode_segment",
+        lambda ones: lengths.append([len(one.datum.files) for one in ones]) or real(ones),
+    )
+
+    engine.put("data", {f"k07/{n:02}": "x\n" for n in range(4, 20)} | {"k06a/1": "x\n"})
+    job = engine.job("gather")
+
+    assert (job.state, job.total, job.processed) == (JobState.SUCCESS, 31, 2)
+    assert [one is not None and one[0] == one[1] for one in compared] == [False, True]
+    assert [20] in lengths
+    assert all(len(one) == 1 or sum(one) <= 10 for one in lengths)
+
+
+def test_a_group_that_gets_too_many_files_fails_as_if_it_was_planned_anew(
+    engine: Driver, compared: list[Compared | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room in (datums, places):
+        monkeypatch.setattr(room, "DATUM_FILES_MAX", 10)
+    engine.engine.repos.create_repo("data")
+    engine.put("data", {f"{key}/{n}": "x\n" for key in "abc" for n in range(8)})
+    leaf = {"repo": "data", "glob": "/(*)/*", "group_by": "$1"}
+    engine.pipeline("gather", "true", input={"group": [{"pfs": leaf}]})
+    engine.job("gather")
+
+    engine.put("data", {f"b/{n}": "x\n" for n in range(11)})
+    job = engine.job("gather")
+
+    assert job.state is JobState.FAILURE
+    assert "the group with the key 'b'" in job.reason
+    assert compared == [None, None]

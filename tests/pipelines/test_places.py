@@ -1,24 +1,36 @@
 """What a change touches is found by places, without an enumeration, and is all that it touches."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from composed import composed, named
-from hypothesis import given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from tests.pipelines.test_input_model import REPO_FILES, REPOS, heads_of, read
+from tests.pipelines.test_input_model import REPO_FILES, REPOS, heads_of, inputs, leaves, read
 
 from trunkline.files.tree import Trees
 from trunkline.model.versions import BranchName
-from trunkline.pipelines import datums, places
+from trunkline.pipelines import datums, keyed, places
 from trunkline.pipelines.datums import enumerate_datums
 from trunkline.pipelines.identity import datum_key
+from trunkline.pipelines.places import Affected
 
 GLOBS = ["/", "/*", "/a*", "/*/*", "/**", "/*-b", "/{a,d}"]
 LEAVES = st.fixed_dictionaries(
     {"repo": st.sampled_from(REPOS), "glob": st.sampled_from(GLOBS), "reference": st.booleans()}
 ).map(lambda leaf: {"pfs": leaf})
-INPUTS = composed(LEAVES, ["cross", "union"], max_leaves=4)
+MATCHED = st.builds(
+    lambda kind, members: {kind: members},
+    st.sampled_from(["join", "group"]),
+    st.lists(composed(leaves(keyed=True), ["union"], max_leaves=2), min_size=1, max_size=3),
+)
+INPUTS = st.one_of(
+    composed(LEAVES, ["cross", "union"], max_leaves=4),
+    MATCHED,
+    composed(st.one_of(MATCHED, MATCHED, LEAVES), ["cross", "union"], max_leaves=3),
+    inputs(),
+)
 
 
 def stated(datum: datums.Datum) -> tuple[str, list[tuple[object, ...]]]:
@@ -26,68 +38,169 @@ def stated(datum: datums.Datum) -> tuple[str, list[tuple[object, ...]]]:
     return datum_key("p", datum, "s"), files
 
 
-@given(document=INPUTS, before=REPO_FILES, after=REPO_FILES)
-@settings(max_examples=3 * settings().max_examples)
+def affected_by(
+    forest, document: dict[str, Any], before: Any, after: Any, *, most: int = 10_000
+) -> Affected | None:
+    root = read(document)
+    old, new = heads_of(forest, before, "b" * 32), heads_of(forest, after, "a" * 32)
+    touched: dict[str, frozenset[str]] = {}
+    for leaf in places.leaves_of(root):
+        branch = BranchName(repo=leaf.repo, branch=leaf.branch)
+        found = datums.touched(leaf, new[branch], old[branch], forest.trees, most=100)
+        assert found is not None
+        touched[leaf.name] = frozenset(found)
+    return places.affected(root, new, forest.trees, touched, most=most)
+
+
+@given(
+    document=INPUTS,
+    before=REPO_FILES,
+    after=REPO_FILES,
+    look_up=st.sampled_from([0, 10_000]),
+)
+@settings(max_examples=5 * settings().max_examples, suppress_health_check=[HealthCheck.too_slow])
 def test_datums_that_are_replaced_at_the_affected_places_are_those_of_an_enumeration(
-    document: dict[str, Any], before: Any, after: Any, forest
+    document: dict[str, Any], before: Any, after: Any, look_up: int, forest
 ) -> None:
     named(document, False, [])
     root, trees = read(document), forest.trees
-    old, new = heads_of(forest, before, "b" * 32), heads_of(forest, after, "a" * 32)
-    assert places.has_places(root)
-    touched = {}
-    for leaf in places.leaves_of(root):
-        branch = BranchName(repo=leaf.repo, branch=leaf.branch)
-        found = datums.touched(leaf, new[branch], old[branch], trees, most=100)
-        assert found is not None
-        touched[leaf.name] = frozenset(found)
+    kept, keyed._FILES_OF_A_LOOK_UP = keyed._FILES_OF_A_LOOK_UP, look_up
+    try:
+        affected = affected_by(forest, document, before, after)
+        if affected is None:
+            event("planned anew")
+            assert not places.has_places(root)
+            return
+        come = [(place, affected.datum(place)) for place in affected.places]
+    finally:
+        keyed._FILES_OF_A_LOOK_UP = kept
 
-    there = {places.place_of(root, one): one for one in enumerate_datums(root, old, trees)}
-    at = places.DatumsAt(root, new, trees)
-    affected = places.affected(root, new, trees, touched, most=10_000)
-    assert affected is not None
-    for place in affected:
-        datum = at.get(place)
-        there.pop(place, None)
-        if datum is not None:
-            there[place] = datum
+    old, new = heads_of(forest, before, "b" * 32), heads_of(forest, after, "a" * 32)
+    there = list(enumerate_datums(root, old, trees))
+    if places.has_places(root):
+        by_place = {places.place_of(root, one): one for one in there}
+        by_place = {place: one for place, one in by_place.items() if not affected.covers(place)}
+        assert all(affected.covers(place) for place, _ in come)
+        by_place |= {place: datum for place, datum in come if datum is not None}
+        assert all(places.place_of(root, one) == place for place, one in by_place.items())
+        there = [by_place[place] for place in sorted(by_place)]
 
     enumerated = list(enumerate_datums(root, new, trees))
-    assert [stated(there[place]) for place in sorted(there)] == [stated(one) for one in enumerated]
+    assert [stated(one) for one in there] == [stated(one) for one in enumerated]
 
 
-def test_a_change_of_one_file_is_found_without_the_other_matches_of_its_side(
-    forest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    document = {"cross": [{"pfs": {"repo": r, "glob": "/*"}} for r in ("one", "two")]}
-    named(document, False, [])
-    root = read(document)
-    heads = heads_of(forest, {"one": {"m": "x"}, "two": {f"{n:03}": "x" for n in range(500)}}, "")
-    walked: list[str] = []
+@pytest.fixture
+def walked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that globs have found."""
+    found: list[str] = []
     real = Trees.glob
 
     def noted(self: Trees, *args: Any, **more: Any) -> Any:
         for entry in real(self, *args, **more):
-            walked.append(entry.path)
+            found.append(entry.path)
             yield entry
 
     monkeypatch.setattr(Trees, "glob", noted)
-    one, many = frozenset({"007"}), frozenset({"m"})
-    nothing: frozenset[str] = frozenset()
+    return found
 
-    found = places.affected(root, heads, forest.trees, {"i0": nothing, "i1": one}, most=10)
-    assert (found, walked) == ({("007", "m")}, ["m"])
+
+def test_a_change_of_one_file_is_found_without_the_other_matches_of_its_side(
+    forest, walked: list[str]
+) -> None:
+    document = {"cross": [{"pfs": {"repo": r, "glob": "/*"}} for r in ("one", "two")]}
+    named(document, False, [])
+    one, two = {"m": "x"}, {f"{n:03}": "x" for n in range(500)}
+    before = {"one": one, "two": two}
+
+    found = affected_by(forest, document, before, {"one": one, "two": two | {"007": "y"}}, most=10)
+    assert found is not None
+    assert (found.stems, found.places, walked) == ([("007",)], [("007", "m")], ["m"])
 
     walked.clear()
-    found = places.affected(root, heads, forest.trees, {"i0": many, "i1": nothing}, most=10)
-    assert found is None
+    after = {"one": {"m": "y"}, "two": two}
+    assert affected_by(forest, document, before, after, most=10) is None
     assert len(walked) <= 11
 
 
+TXT = {"glob": "/(*).txt", "join_on": "$1", "group_by": "$1"}
+PAIR = {"glob": "/(*)-(*).txt", "join_on": "$2.$1", "group_by": "$2.$1"}
+BELOW = {"glob": "/(*)/*", "join_on": "$1", "group_by": "$1"}
+BEHIND = {"glob": "/*-(*).txt", "join_on": "$1", "group_by": "$1"}
+
+
+@pytest.mark.parametrize(
+    ("leaf", "path", "looked_at"),
+    [(TXT, "{}.txt", 0), (PAIR, "1-{}.txt", 0), (BELOW, "{}/x", 1), (BEHIND, "x-{}.txt", 1)],
+    ids=["one bracket", "two brackets", "a directory", "a bracket behind a star"],
+)
 @pytest.mark.parametrize("kind", ["join", "group"])
-def test_a_join_and_a_group_have_no_places(kind: str) -> None:
-    keyed = {"repo": "one", "glob": "/(*)", "join_on": "$1", "group_by": "$1"}
-    document: dict[str, Any] = {"union": [{kind: [{"pfs": keyed}]}, {"pfs": {**keyed}}]}
+def test_who_else_has_a_key_is_looked_up_where_the_key_says_how_paths_begin(
+    forest, walked: list[str], kind: str, leaf: dict[str, str], path: str, looked_at: int
+) -> None:
+    document = {kind: [{"pfs": {"repo": repo, **leaf}} for repo in ("one", "two")]}
+    named(document, False, [])
+    files = {path.format(n): "x" for n in range(500)}
+    after = {"one": files | {path.format(7): "y"}, "two": files}
+
+    found = affected_by(forest, document, {"one": files, "two": files}, after, most=10)
+
+    assert found is not None
+    assert len(found.places) == 1
+    assert len(walked) == 2 * looked_at
+    datum = found.datum(found.places[0])
+    assert datum is not None
+    assert [(file.repo, file.path) for file in datum.files] == [
+        ("one", path.format(7)),
+        ("two", path.format(7)),
+    ]
+
+
+def test_a_partner_that_comes_takes_the_datum_of_an_outer_join_with_it(forest) -> None:
+    outer = {"pfs": {"repo": "one", **TXT, "outer_join": True}}
+    document = {"join": [outer, {"pfs": {"repo": "two", **TXT}}]}
+    named(document, False, [])
+    before = {"one": {"a.txt": "x", "b.txt": "x"}, "two": {"b.txt": "x"}}
+
+    found = affected_by(forest, document, before, before | {"two": {"a.txt": "x", "b.txt": "x"}})
+
+    assert found is not None
+    assert found.places == [("a", 1, "a.txt", 1, "a.txt")]
+    assert found.covers(("a", 0, 1, "a.txt"))
+    assert not found.covers(("b", 1, "b.txt", 1, "b.txt"))
+
+
+@pytest.mark.parametrize("kind", ["join", "group"])
+def test_a_key_that_more_files_have_than_are_looked_at_is_planned_anew(
+    forest, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    leaf = {"glob": "/(*)-*", "join_on": "$1", "group_by": "$1"}
+    document = {kind: [{"pfs": {"repo": repo, **leaf}} for repo in ("one", "two")]}
+    named(document, False, [])
+    before = {"one": {"a-1": "x"}, "two": {f"a-{n}": "x" for n in range(10)}}
+    after = before | {"one": {"a-1": "y"}}
+    monkeypatch.setattr(places, "DATUM_FILES_MAX", 11)
+
+    assert affected_by(forest, document, before, after, most=10) is not None
+    monkeypatch.setattr(places, "DATUM_FILES_MAX", 10)
+    found = affected_by(forest, document, before, after, most=9)
+    assert found is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda leaf: {"join": [{"cross": [leaf("one"), leaf("two")]}, leaf("three")]},
+        lambda leaf: {"join": [{"join": [leaf("one"), leaf("two")]}, leaf("three")]},
+        lambda leaf: {"group": [{"join": [leaf("one"), leaf("two")]}]},
+        lambda leaf: {"join": [{"group": [leaf("one"), leaf("two")]}, leaf("three")]},
+        lambda leaf: {"union": [{"group": [{"cross": [leaf("one")]}]}, leaf("two")]},
+    ],
+    ids=["cross in join", "join in join", "join in group", "group in join", "cross in group"],
+)
+def test_combinations_in_a_join_or_group_have_no_places(
+    make: Callable[[Callable[[str], dict[str, Any]]], dict[str, Any]],
+) -> None:
+    document = make(lambda repo: {"pfs": {"repo": repo, **TXT}})
     named(document, False, [])
 
     assert not places.has_places(read(document))

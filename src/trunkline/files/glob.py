@@ -13,7 +13,7 @@ lets through whatever could match; unless it is simple enough for an expression 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
@@ -92,6 +92,21 @@ class Glob:
             found = self.capturing.fullmatch(path)
             return found.groups() if found is not None else None
         return globmatch.captures(self.nodes, path, self.captures)
+
+    def beginning(self, taken: Mapping[int, str]) -> tuple[str, bool]:
+        """What a path begins with if these pairs of round brackets (from 0) match these texts.
+
+        And whether that is all of the path.
+        """
+        found = ""
+        for node in self.nodes:
+            if isinstance(node, Literal):
+                found += node.text
+            elif isinstance(node, Group) and node.number in taken:
+                found += taken[node.number]
+            else:
+                return found, False
+        return found, True
 
 
 @lru_cache(maxsize=256)

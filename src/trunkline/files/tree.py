@@ -90,18 +90,35 @@ class Trees:
         """The first and the last path below a directory; None if there is nothing below."""
         return self._view(root).ends(*below(directory))
 
-    def glob(self, root: RootId, pattern: str, *, digest: bool = False) -> Iterator[Entry]:
-        """The files and directories that match, by path; see `files.glob`. Raises InvalidGlob."""
+    def glob(
+        self,
+        root: RootId,
+        pattern: str,
+        *,
+        digest: bool = False,
+        beginning: str = "",
+        wanted: Callable[[str], bool] | None = None,
+    ) -> Iterator[Entry]:
+        """The files and directories that match, by path; see `files.glob`. Raises InvalidGlob.
+
+        Of them those that begin with `beginning`, which begins as all of them do, and are `wanted`;
+        for others no digest is made.
+        """
         glob = compile_glob(pattern)
         view = self._view(root)
+
+        def select(paths: Iterable[str]) -> list[str]:
+            found = glob.select(paths)
+            return found if wanted is None else list(filter(wanted, found))
+
         if glob.is_root:
-            return iter([directory_entry(view, "", digest=digest)])
+            return (directory_entry(view, path, digest=digest) for path in select([""]))
         return scan(
             view,
-            literal=glob.literal,
+            literal=beginning or glob.literal,
             depth_min=glob.depth_min,
             depth_max=glob.depth_max,
-            select=glob.select,
+            select=select,
             digest=digest,
         )
 

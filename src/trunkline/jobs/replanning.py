@@ -1,14 +1,14 @@
 """Makes the plan of a job out of that of the last good one: only the changes are looked at.
 
-For pipelines whose datums have places (`pipelines.places`): one pfs input, unions and crosses. One
-with joins or groups goes on from a plan if none of its inputs sees a change, and only then.
+For pipelines whose datums have places (`pipelines.places`). Another one goes on from a plan if none
+of its inputs sees a change, and only then.
 Segments in which nothing changed are taken over by the name of their chunk: what they say of
 commits and of fresh datums is what was true then, and `segments.segment_in_job` says what they mean
 now. That all their datums have a result is known without a look-up: those of the last good job are
 not forgotten for as long as it is that.
 
-Cost: what differs between the input trees, the datums that are made of it, the segments that hold
-such a datum, and a record per segment.
+Cost: what differs between the input trees, the datums that are made of it, in joins and groups all
+that have its keys, the segments that hold such a datum, and a record per segment.
 """
 
 from bisect import bisect_right
@@ -35,7 +35,7 @@ from trunkline.model.versions import BranchName
 from trunkline.pipelines import datums, identity, lifecycle, places
 from trunkline.pipelines.datums import Head, Heads
 from trunkline.pipelines.lifecycle import PipelineRecord
-from trunkline.pipelines.places import DatumsAt, Place
+from trunkline.pipelines.places import Affected, Place
 from trunkline.store.chunks import ChunkId
 from trunkline.store.digests import Digest
 from trunkline.versions import commits, provenance, purges
@@ -76,8 +76,7 @@ def replan(
     found = _replanning(database, trees, job, record, heads, datums_max=datums_max)
     if found is None:
         return None
-    replanning, changed = found
-    plan = replanning.plan(changed)
+    plan = found.plan()
     return plan if plan.total <= datums_max else None
 
 
@@ -97,8 +96,7 @@ def changes(
     found = _replanning(database, trees, job, record, heads, datums_max=datums_max)
     if found is None:
         return None
-    replanning, changed = found
-    return Changes(before=replanning.before, pairs=replanning.pairs(changed))
+    return Changes(before=found.before, pairs=found.pairs())
 
 
 def _replanning(
@@ -109,8 +107,8 @@ def _replanning(
     heads: Heads,
     *,
     datums_max: int,
-) -> "tuple[_Replanning, list[Place]] | None":
-    """What goes on from the last good job, and the sorted places at which datums may differ."""
+) -> "_Replanning | None":
+    """What goes on from the last good job."""
     spec = lifecycle.spec_of(record)
     leaves = places.leaves_of(spec.input)
     if spec.reprocess_every_job:
@@ -122,7 +120,7 @@ def _replanning(
         return None
     with database.read() as tx:
         basis = _basis(tx, job, record, spec.input, branches)
-    if basis is None or basis.job.total > datums_max:
+    if basis is None or basis.job.total > datums_max or not _is_dense(basis, trees):
         return None
     most = _DIFFERING_LEAST + basis.job.total // 4
     touched: dict[str, frozenset[str]] = {}
@@ -132,16 +130,11 @@ def _replanning(
         if paths is None:
             return None
         touched[leaf.name] = touched.get(leaf.name, frozenset()) | paths
-    if not any(touched.values()):
-        changed: set[Place] | None = set()
-    elif places.has_places(spec.input):
-        datums_most = most // len(leaves)  # what comes into one segment is in memory, all files
-        changed = places.affected(spec.input, now, trees, touched, most=datums_most)
-    else:
-        changed = None
-    if changed is None:
+    datums_most = most // len(leaves)  # what comes into one segment is in memory, all files
+    affected = places.affected(spec.input, now, trees, touched, most=datums_most)
+    if affected is None:
         return None
-    return _Replanning(database, trees, record, spec.input, now, basis), sorted(changed)
+    return _Replanning(database, trees, record, spec.input, now, basis, affected)
 
 
 def _basis(
@@ -164,7 +157,7 @@ def _basis(
     except NotFound:  # deleted since
         return None
     segments = tables.segments_of(tx, before.number)
-    if not _is_dense(segments) or purges.marks_of(tx, output.number):
+    if not segments or purges.marks_of(tx, output.number):
         return None
     sources = provenance.input_commits(tx, before.output_repo, before.id)
     heads: dict[BranchName, Head] = {}
@@ -176,10 +169,14 @@ def _basis(
     return _Basis(job=before, heads=heads, segments=segments)
 
 
-def _is_dense(segments: list[SegmentRecord]) -> bool:
-    """Whether there are about as few segments as there could be."""
-    total = sum(segment.total for segment in segments)
-    return bool(segments) and len(segments) <= _SMALL + 4 * (total // SEGMENT_DATUMS)
+def _is_dense(basis: _Basis, trees: Trees) -> bool:
+    """Whether there are about as few segments as there could be.
+
+    A group takes each file once, and so has no more segments for their sake than these fill.
+    """
+    files = sum(trees.totals(head.root)[0] for head in basis.heads.values())
+    needed = basis.job.total // SEGMENT_DATUMS + files // SEGMENT_FILES
+    return len(basis.segments) <= _SMALL + 4 * needed
 
 
 class _Replanning:
@@ -191,54 +188,71 @@ class _Replanning:
         root: Input,
         heads: dict[BranchName, Head],
         basis: _Basis,
+        affected: Affected,
     ) -> None:
         self._database = database
         self._trees = trees
         self._record = record
         self._root = root
         self._sources = {branch.repo: head for branch, head in heads.items()}
-        self._datums_at = DatumsAt(root, heads, trees)
         self._basis = basis
+        self._affected = affected
         self._firsts: dict[int, Place] = {}
 
     @property
     def before(self) -> int:
         return self._basis.job.total
 
-    def pairs(self, changed: list[Place]) -> Iterator[Pair]:
-        """What goes and what comes at some sorted places; a segment in memory at a time."""
-        for number, there in sorted(self._by_segment(changed).items()):
+    def pairs(self) -> Iterator[Pair]:
+        """What goes and what comes, by place; a segment in memory at a time."""
+        for number, there in sorted(self._by_segment().items()):
             yield from self._change(self._datums(self._basis.segments[number]), there)
 
-    def plan(self, changed: list[Place]) -> Plan:
-        """The plan, given the sorted places at which datums may differ."""
+    def plan(self) -> Plan:
+        """The plan of the job."""
         before = self._basis.job.datums_digest
-        digest = Digest(before.encode("ascii"))
+        digest, differs = Digest(before.encode("ascii")), False
         writer = PlanWriter(self._trees)
-        at = self._by_segment(changed)
+        at = self._by_segment()
         for number, segment in enumerate(self._basis.segments):
-            if number not in at:
+            found: dict[Place, PlannedDatum] = {}
+            pairs: list[Pair] = []
+            if number in at:
+                found = self._datums(segment)
+                pairs = self._change(found, at[number])
+            if not pairs:
                 writer.take_over(segment)
                 continue
-            found = self._datums(segment)
-            for gone, come in self._change(found, at[number]):
+            differs = True
+            for gone, come in pairs:
                 digest.update(f"-{gone.key}".encode("ascii") if gone is not None else b"")
                 digest.update(f"+{come.key}".encode("ascii") if come is not None else b"")
-            after = [found[place] for place in sorted(found)]
-            files = sum(len(planned.datum.files) for planned in after)
-            parts = max(-(-len(after) // SEGMENT_DATUMS), -(-files // SEGMENT_FILES))
-            for part in range(parts):
-                start, end = (len(after) * n // parts for n in (part, part + 1))
-                writer.add(after[start:end])
-        return writer.plan(digest.hexdigest() if at else before)
+            for part in _parts([found[place] for place in sorted(found)]):
+                writer.add(part)
+        return writer.plan(digest.hexdigest() if differs else before)
 
-    def _by_segment(self, changed: list[Place]) -> dict[int, list[Place]]:
-        """The places by the number of the segment whose span each falls into."""
+    def _by_segment(self) -> dict[int, list[Place]]:
+        """The segments that may differ, with the places whose datums now fall into each."""
         found: dict[int, list[Place]] = {}
-        for place in changed:
-            number = bisect_right(range(len(self._basis.segments)), place, key=self._first) - 1
-            found.setdefault(max(0, number), []).append(place)
+        for stem in self._affected.stems:
+            number = self._segment_of(stem)
+            found.setdefault(number, [])
+            while self._begins_with(number + 1, stem):
+                number += 1
+                found.setdefault(number, [])
+        for place in self._affected.places:
+            found[self._segment_of(place)].append(place)
         return found
+
+    def _segment_of(self, place: Place) -> int:
+        """The number of the segment whose span a place falls into."""
+        number = bisect_right(range(len(self._basis.segments)), place, key=self._first) - 1
+        return max(0, number)
+
+    def _begins_with(self, number: int, stem: Place) -> bool:
+        """Whether there is such a segment, and its first place has the stem."""
+        there = number < len(self._basis.segments)
+        return there and self._first(number)[: len(stem)] == stem
 
     def _first(self, number: int) -> Place:
         """The place of the first datum of a segment."""
@@ -255,11 +269,14 @@ class _Replanning:
         return {places.place_of(self._root, one.datum): one for one in planned}
 
     def _change(self, found: dict[Place, PlannedDatum], there: list[Place]) -> list[Pair]:
-        """Bring datums up to date at some places; gives what goes and comes at each."""
-        gone = {place: found.pop(place, None) for place in there}
+        """Bring the datums of a segment up to date, with those of now at some places.
+
+        Gives what goes and comes, by place.
+        """
+        gone = {place: found.pop(place) for place in list(found) if self._affected.covers(place)}
         come: dict[Place, PlannedDatum] = {}
         for place in there:
-            datum = self._datums_at.get(place)
+            datum = self._affected.datum(place)
             if datum is not None:
                 key = identity.datum_key(self._record.name, datum, self._record.salt)
                 come[place] = PlannedDatum(key=key, fresh=True, datum=datum)
@@ -267,5 +284,22 @@ class _Replanning:
             known = tables.results_of(tx, [planned.key for planned in come.values()])
         for place, planned in come.items():
             found[place] = replace(planned, fresh=planned.key not in known)
-        pairs = [(gone[place], found.get(place)) for place in there]
-        return [pair for pair in pairs if pair != (None, None)]
+        return [(gone.get(place), found.get(place)) for place in sorted({*gone, *come})]
+
+
+def _parts(planned: list[PlannedDatum]) -> Iterator[list[PlannedDatum]]:
+    """Datums as segments of about equal size; one with very many files has a segment of its own."""
+    sizes = [max(len(one.datum.files) * SEGMENT_DATUMS, SEGMENT_FILES) for one in planned]
+    full, total = SEGMENT_DATUMS * SEGMENT_FILES, sum(sizes)
+    parts = -(-total // full)
+    part: list[PlannedDatum] = []
+    before = filled = last = 0
+    for one, size in zip(planned, sizes, strict=True):
+        number = before * parts // total
+        if part and (number != last or filled + size > full):
+            yield part
+            part, filled = [], 0
+        part.append(one)
+        last, filled, before = number, filled + size, before + size
+    if part:
+        yield part

@@ -116,17 +116,39 @@ _Files = tuple[DatumFile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
-    """What an enumeration reads, and whether it needs the digests."""
+class Reading:
+    """What is read, and whether the digests are needed."""
 
     heads: Heads
     trees: Trees
-    digest: bool
+    digest: bool = True
 
     def head(self, leaf: PfsInput) -> Head | None:
         """The commit to read, unless it has no files: then even the glob `/` makes no datum."""
         head = self.heads.get(BranchName(repo=leaf.repo, branch=leaf.branch))
         return head if head is not None and self.trees.totals(head.root)[0] else None
+
+    def matches(
+        self, leaf: PfsInput, *, beginning: str = "", wanted: Callable[[str], bool] | None = None
+    ) -> Iterator[DatumFile]:
+        """What the glob of a pfs input matches, by path; for the rest see `Trees.glob`."""
+        head = self.head(leaf)
+        if head is None:
+            return
+        key_of = _Keys(leaf)
+        digest = self.digest and not leaf.reference
+        for entry in self.trees.glob(
+            head.root, leaf.glob, digest=digest, beginning=beginning, wanted=wanted
+        ):
+            yield _file(leaf, head, entry, key_of)
+
+    def match_at(self, leaf: PfsInput, path: str) -> DatumFile | None:
+        """What is at a path that the glob of a pfs input matches."""
+        head = self.head(leaf)
+        if head is None:
+            return None
+        entry = self.trees.entry(head.root, path, digest=self.digest and not leaf.reference)
+        return _file(leaf, head, entry, _Keys(leaf)) if entry else None
 
 
 def count(root: Input, heads: Heads, trees: Trees, *, most: int | None = None) -> int:
@@ -136,7 +158,7 @@ def count(root: Input, heads: Heads, trees: Trees, *, most: int | None = None) -
     join or group goes through the combinations that a cross inside of it makes: where these are
     more than `most`, their number is the answer.
     """
-    return _count(root, _Reading(heads=heads, trees=trees, digest=False), most)
+    return _count(root, Reading(heads=heads, trees=trees, digest=False), most)
 
 
 def enumerate_datums(root: Input, heads: Heads, trees: Trees) -> Iterator[Datum]:
@@ -146,7 +168,7 @@ def enumerate_datums(root: Input, heads: Heads, trees: Trees) -> Iterator[Datum]
     A join and a group go by key, inside of one as a cross and as a union. Lazy: ask `count` before,
     a cross can be endless in practice. Raises DatumTooLarge when it comes to such a group.
     """
-    for files in _files(root, _Reading(heads=heads, trees=trees, digest=True)):
+    for files in _files(root, Reading(heads=heads, trees=trees)):
         yield Datum(files=files)
 
 
@@ -158,7 +180,7 @@ def counted_datums(
 
     The datums are of no use where there are more than `most`.
     """
-    reading = _Reading(heads=heads, trees=trees, digest=True)
+    reading = Reading(heads=heads, trees=trees)
     if not isinstance(root, (JoinInput, GroupInput)):
         yield count(root, heads, trees, most=most), enumerate_datums(root, heads, trees)
         return
@@ -190,16 +212,7 @@ def touched(leaf: PfsInput, new: Head, old: Head, trees: Trees, *, most: int) ->
     return found
 
 
-def datum_at(leaf: PfsInput, heads: Heads, trees: Trees, path: str) -> Datum | None:
-    """The datum of a path that the glob of a pfs input matches, or None."""
-    head = _Reading(heads=heads, trees=trees, digest=True).head(leaf)
-    if head is None:
-        return None
-    entry = trees.entry(head.root, path, digest=not leaf.reference)
-    return Datum(files=(_file(leaf, head, entry, _Keys(leaf)),)) if entry else None
-
-
-def _count(root: Input, reading: _Reading, most: int | None) -> int:
+def _count(root: Input, reading: Reading, most: int | None) -> int:
     match root:
         case PfsInput():
             head = reading.head(root)
@@ -224,12 +237,12 @@ def _count(root: Input, reading: _Reading, most: int | None) -> int:
             assert_never(root)
 
 
-def _combinations_inside(root: JoinInput | GroupInput, reading: _Reading, most: int) -> int:
+def _combinations_inside(root: JoinInput | GroupInput, reading: Reading, most: int) -> int:
     """How many combinations there are to go through in the members of a join or group."""
     return max(_combinations(member, reading, most) for member in root.members)
 
 
-def _combinations(root: Input, reading: _Reading, most: int) -> int:
+def _combinations(root: Input, reading: Reading, most: int) -> int:
     """How many combinations a member of a join or group makes; of plain files, none."""
     if isinstance(root, PfsInput):
         return 0
@@ -238,10 +251,10 @@ def _combinations(root: Input, reading: _Reading, most: int) -> int:
     return _count(root, reading, most)
 
 
-def _files(root: Input, reading: _Reading) -> Iterator[_Files]:
+def _files(root: Input, reading: Reading) -> Iterator[_Files]:
     match root:
         case PfsInput():
-            yield from _matches(root, reading)
+            yield from ((file,) for file in reading.matches(root))
         case UnionInput():
             for member in root.members:
                 yield from _files(member, reading)
@@ -255,17 +268,6 @@ def _files(root: Input, reading: _Reading) -> Iterator[_Files]:
                 yield from matched.datums()
         case _:
             assert_never(root)
-
-
-def _matches(leaf: PfsInput, reading: _Reading) -> Iterator[_Files]:
-    head = reading.head(leaf)
-    if head is None:
-        return
-    key_of = _Keys(leaf)
-    for entry in reading.trees.glob(
-        head.root, leaf.glob, digest=reading.digest and not leaf.reference
-    ):
-        yield (_file(leaf, head, entry, key_of),)
 
 
 def _file(leaf: PfsInput, head: Head, entry: Entry, key_of: "_Keys") -> DatumFile:
@@ -352,9 +354,9 @@ class _Sorted:
     With `only_keys` they can be counted and no more.
     """
 
-    def __init__(self, root: JoinInput | GroupInput, reading: _Reading, *, only_keys: bool) -> None:
+    def __init__(self, root: JoinInput | GroupInput, reading: Reading, *, only_keys: bool) -> None:
         self._root = root
-        self._outward = [_joins_outward(member) for member in root.members]
+        self._outward = outward_members(root)
         self._sources: dict[tuple[str, str, str, RootId], int] = {}
         self._source_of: list[tuple[str, str, str, RootId]] = []
         self._rows = SortedRows(self._keyed(reading, only_keys))
@@ -369,7 +371,7 @@ class _Sorted:
         return sum(
             math.prod(counts[member] for member in partners)
             for _, counts in self._rows.tallies()
-            if (partners := self._partners(counts))
+            if (partners := taking_part(counts, self._outward))
         )
 
     def datums(self) -> Iterator[_Files]:
@@ -377,20 +379,13 @@ class _Sorted:
         for key, singles in self._rows.singles():
             if isinstance(self._root, GroupInput):
                 yield self._group(key, singles)
-            elif partners := self._partners(singles):
+            elif partners := taking_part(singles, self._outward):
                 yield from _product(
                     [
                         _Replay(partial(self._of_member, key, member, singles[member]))
                         for member in partners
                     ]
                 )
-
-    def _partners(self, counts: Iterable[int]) -> list[int]:
-        """Which of the members that have a key are combined."""
-        present = list(counts)
-        if len(present) == len(self._root.members):
-            return present
-        return [member for member in present if self._outward[member]]
 
     def _of_member(self, key: str, member: int, single: str | None) -> Iterator[_Files]:
         return map(self._decoded, self._values(key, member, single))
@@ -410,7 +405,7 @@ class _Sorted:
                     raise DatumTooLarge(group, f"{DATUM_FILES_MAX:,} files")
         return tuple(file for value in found for file in self._decoded(value))
 
-    def _keyed(self, reading: _Reading, only_keys: bool) -> Iterator[tuple[str, int, str]]:
+    def _keyed(self, reading: Reading, only_keys: bool) -> Iterator[tuple[str, int, str]]:
         split = _group_keys if isinstance(self._root, GroupInput) else _join_keys
         for number, member in enumerate(self._root.members):
             for files in _files(member, reading):
@@ -448,6 +443,19 @@ def _group_keys(files: _Files) -> Iterator[tuple[str, _Files]]:
         for file in files:
             if file.group_by in (None, key):
                 yield key, (file,)
+
+
+def outward_members(root: JoinInput | GroupInput) -> list[bool]:
+    """Which of the members join outward."""
+    return [_joins_outward(member) for member in root.members]
+
+
+def taking_part(present: Iterable[int], outward: Sequence[bool]) -> list[int]:
+    """Which of the members of a join that have a key are combined."""
+    members = list(present)
+    if len(members) == len(outward):
+        return members
+    return [member for member in members if outward[member]]
 
 
 def _joins_outward(root: Input) -> bool:

@@ -5,6 +5,7 @@ took no part), `$$` for a dollar sign; everything else stands for itself.
 """
 
 import re
+from collections.abc import Iterator, Mapping
 
 from trunkline.errors import InvalidInput
 from trunkline.files.glob import Glob
@@ -49,3 +50,26 @@ def _group(text: str, number: str, glob: Glob) -> int:
 def render(template: Template, captured: tuple[str, ...]) -> str:
     """The key of a path, by what the round brackets of the glob matched in it."""
     return "".join(part if isinstance(part, str) else captured[part] for part in template)
+
+
+def takings(template: Template, key: str) -> Iterator[Mapping[int, str]]:
+    """What the round brackets in a template may have matched where it made this key, each way.
+
+    There are as many ways as n letters can be cut into as many texts as there are brackets.
+    """
+    return _takings(template, key, {})
+
+
+def _takings(template: Template, key: str, taken: dict[int, str]) -> Iterator[dict[int, str]]:
+    if not template:
+        if not key:
+            yield taken
+        return
+    part, rest = template[0], template[1:]
+    known = part if isinstance(part, str) else taken.get(part)
+    if known is not None:
+        if key.startswith(known):
+            yield from _takings(rest, key[len(known) :], taken)
+        return
+    for end in range(0 if rest else len(key), len(key) + 1):
+        yield from _takings(rest, key[end:], {**taken, int(part): key[:end]})
