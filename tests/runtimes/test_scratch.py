@@ -44,6 +44,20 @@ def test_any_tree_is_measured_and_emptied(
     assert os.listdir(directory) == []
 
 
+@given(st.dictionaries(NAMES, TREES, max_size=5))
+def test_a_tree_of_any_width_is_emptied_some_entries_at_a_time(
+    tmp_path_factory: pytest.TempPathFactory, tree: dict[str, object]
+) -> None:
+    directory = tmp_path_factory.mktemp("tree")
+    grow(directory, {**tree, "kept": {"file": None}})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scratch, "_LISTED_MAX", 2)
+        scratch.empty(directory, keep=("kept",))
+
+    assert os.listdir(directory) == ["kept"]
+
+
 def test_one_entry_may_be_kept(tmp_path: Path) -> None:
     grow(tmp_path, {"out": {"out": None}, "in": {"out": None}})
 

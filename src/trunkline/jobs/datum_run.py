@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, groupby
@@ -137,6 +137,7 @@ class DatumRun:
         self._shown: Given | None = None
         self._masks = NO_PATTERNS
         self._pipes = Pipes(self._content)
+        self._at_hand: Container[str] = frozenset()  # contents of one chunk, read ahead
         self._copied_bytes = 0  # to the datum, before its command began
         self.trees = trees
 
@@ -216,6 +217,7 @@ class DatumRun:
 
         What can't be read is told when it is a datum's turn.
         """
+        self._at_hand = frozenset()
         chunks: list[ChunkId] = []
         size = 0
         for file in chain.from_iterable(planned.datum.files for planned in coming):
@@ -230,7 +232,7 @@ class DatumRun:
             if size > _AHEAD_BYTES_MAX or len(chunks) == _AHEAD_FILES_MAX:
                 break
         with suppress(TrunklineError):
-            self.trees.chunks.get_many(chunks)
+            self._at_hand = frozenset(self.trees.chunks.get_many(chunks))
 
     def stay(
         self,
@@ -302,7 +304,8 @@ class DatumRun:
             if code != self._shown_code:
                 self._slot.set_code(code)
                 self._shown_code = code
-            self._pipes = Pipes(self._content)
+            if self._pipes:
+                self._pipes = Pipes(self._content)
             without = (*context.empty_inputs, *lazy)
             size = sum(f.size_bytes for f in planned.datum.files if f.name not in without)
             stage = self._slot.stage(size, files=len(planned.datum.files))
@@ -341,10 +344,12 @@ class DatumRun:
         self, file: DatumFile, target: Path, places: Places, increment: Increment | None
     ) -> Iterator[FileRow]:
         """The files to write for what an input gave; a directory is made even if it has none."""
-        if increment is None:
-            given = self.trees.walk(RootId(file.root), file.path)
-        else:
+        if increment is not None:
             given = increment.added(file)
+        elif file.type is FileType.FILE and file.digest in self._at_hand:  # its tree says no more
+            given = iter([_row_of_chunk(file)])
+        else:
+            given = self.trees.walk(RootId(file.root), file.path)
         rows = places.claimed(file, given)
         if file.type == FileType.DIR and file.path:
             (target / file.path).mkdir(parents=True, exist_ok=True)
@@ -465,6 +470,12 @@ def _started(argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:
     place = env.get("VIRTUAL_ENV")
     python = os.path.join(place, "bin", "python") if place else sys.executable
     return (python, function.__file__, *argv[words:])
+
+
+def _row_of_chunk(file: DatumFile) -> FileRow:
+    """The row of a file whose content is in the chunk of the same name."""
+    chunk = (ChunkId(file.digest), file.size_bytes)
+    return FileRow(path=file.path, size_bytes=file.size_bytes, digest=file.digest, chunks=(chunk,))
 
 
 def _shared_environment(context: Context, job: str) -> dict[str, str]:

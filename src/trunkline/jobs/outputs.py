@@ -63,7 +63,8 @@ def collect(
         with FileIO(os.path.join(out, inside)) as content:
             rows.append(_stored(writer, path, content, planned.key))
     for row in rows:
-        writer.put_row(replace(row, datum=planned.key))
+        ours = row.datum == planned.key  # else it is that of an input
+        writer.put_row(row if ours else replace(row, datum=planned.key))
     return sum(row.size_bytes for row in rows), len(rows)
 
 

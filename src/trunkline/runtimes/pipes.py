@@ -71,6 +71,10 @@ class Pipes:
         self.error: Exception | None = None  # the first one in reading what was to be given
         self.bytes_read = 0  # by those who opened them
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._paths)
+
     def add(self, target: Path, source: str, paths: Iterator[str]) -> None:
         """Make a pipe for each path below a directory."""
         if self._targets[-1:] != [(str(target), source)]:

@@ -4,20 +4,22 @@ Directories are reused between datums and only emptied, because making and remov
 bulk slows some file systems down for many seconds.
 
 Cost of emptying: one unlink per file; for a directory one open, chmod, rmdir, and one rename if it
-is nested. Two open files and no recursion, whatever the depth; no path is ever longer than a name.
+is nested. Few open files and no recursion, whatever the depth; no path is ever longer than a name.
 """
 
 import os
 import secrets
 import stat
 from collections.abc import Collection
+from itertools import islice
 from pathlib import Path
 
 from trunkline.errors import OperationFailed
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY_MODE = 0o755
-_ROUNDS_MAX = 10_000  # some file systems skip entries that are listed while others are removed
+_ROUNDS_MAX = 10_000  # of removing what was listed
+_LISTED_MAX = 50_000  # entries at a time, so that memory is bounded
 
 
 def ensure_directory(directory: Path) -> Path:
@@ -49,46 +51,58 @@ def empty(directory: Path, *, keep: Collection[str] = ()) -> None:
 
 def _empty_open(top: int, *, keep: Collection[str]) -> None:
     """Subdirectories are moved up to the top before they are emptied, which bounds the depth."""
-    device = os.fstat(top).st_dev
-    fresh = secrets.token_hex(8)  # unguessable, so that no name in the tree equals one of ours
+    device: int | None = None
+    fresh = ""
     moved = 0
     for _ in range(_ROUNDS_MAX):
-        found = False
-        with os.scandir(top) as entries:
-            for entry in entries:
-                if entry.name in keep:
-                    continue
-                found = True
-                if entry.is_dir(follow_symlinks=False):
-                    moved = _remove_directory(top, entry.name, device, fresh, moved)
-                else:
-                    os.unlink(entry.name, dir_fd=top)
-        if not found:
+        entries, all_listed = _listed(top, keep)
+        before = moved
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=top)
+            elif not _removed_empty(entry.name, top):
+                if device is None:
+                    device = os.fstat(top).st_dev
+                    fresh = secrets.token_hex(8)  # so that no name in the tree equals one of ours
+                moved, all_gone = _remove_directory(top, entry.name, device, fresh, moved)
+                all_listed = all_listed and all_gone
+        if all_listed and moved == before:
             return
     raise OSError(0, "it fills up again", "")
 
 
-def _remove_directory(top: int, name: str, device: int, fresh: str, moved: int) -> int:
-    """Remove a directory of the top; what is nested goes to the top. Returns the count of moves."""
-    if _removed_empty(name, top):
-        return moved
+def _listed(directory: int, keep: Collection[str] = ()) -> tuple[list["os.DirEntry[str]"], bool]:
+    """Some entries of an open directory, and whether that are all.
+
+    They are listed before the first is removed, as some file systems skip entries otherwise.
+    """
+    with os.scandir(directory) as entries:
+        wanted = (entry for entry in entries if entry.name not in keep)
+        found = list(islice(wanted, _LISTED_MAX))
+    return found, len(found) < _LISTED_MAX
+
+
+def _remove_directory(top: int, name: str, device: int, fresh: str, moved: int) -> tuple[int, bool]:
+    """Remove a directory of the top; what is nested goes to the top.
+
+    Returns the count of moves, and whether it is gone: else the next round finds it again.
+    """
     here = _open_unlocked(name, within=top)
     try:
         if os.fstat(here).st_dev != device:
             raise OSError(0, "another file system is mounted there", name)
-        with os.scandir(here) as entries:
-            for entry in entries:
-                if not entry.is_dir(follow_symlinks=False):
-                    os.unlink(entry.name, dir_fd=here)
-                elif not _removed_empty(entry.name, here):
-                    # A directory can only be moved by those who may write to it.
-                    os.close(_open_unlocked(entry.name, within=here))
-                    os.rename(entry.name, f"{fresh}{moved}", src_dir_fd=here, dst_dir_fd=top)
-                    moved += 1
+        entries, _ = _listed(here)
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=here)
+            elif not _removed_empty(entry.name, here):
+                # A directory can only be moved by those who may write to it.
+                os.close(_open_unlocked(entry.name, within=here))
+                os.rename(entry.name, f"{fresh}{moved}", src_dir_fd=here, dst_dir_fd=top)
+                moved += 1
     finally:
         os.close(here)
-    _removed_empty(name, top)  # if entries were skipped, the next round finds it again
-    return moved
+    return moved, _removed_empty(name, top)
 
 
 def _removed_empty(name: str, within: int) -> bool:
