@@ -1,10 +1,12 @@
 """What is put can be read back, by this process and by others, and is stored once."""
 
+import gc
 import os
 import random
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +14,8 @@ import pytest
 from blake3 import blake3
 
 from trunkline.errors import Corrupt
+from trunkline.store import cache, packs
 from trunkline.store import chunks as chunks_module
-from trunkline.store import packs
 from trunkline.store.chunks import ChunkId, ChunkStore
 
 OpenStore = Callable[..., ChunkStore]
@@ -187,7 +189,7 @@ def test_recovery_leaves_living_writers_alone(open_store: OpenStore) -> None:
 def test_the_cache_keeps_within_its_bytes(
     open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks_module, "CACHE_BYTES", 1000)
+    monkeypatch.setattr(cache, "CACHE_BYTES", 1000)
     store = open_store()
     contents = [os.urandom(300) for _ in range(10)]
     ids = store.put_many(contents)
@@ -196,7 +198,27 @@ def test_the_cache_keeps_within_its_bytes(
         found = store.get_many(ids)
 
         assert [found[chunk] for chunk in ids] == contents
-    assert store._cache_bytes <= 1000
+    assert store._cache.size_bytes <= 1000
+
+
+def test_the_cache_keeps_within_its_bytes_whatever_the_size_of_its_chunks(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "CACHE_BYTES", 400_000)
+    store = open_store()
+    ids = store.put_many([b"%d\n" % number for number in range(5_000)])
+    store.flush()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for chunk in ids:
+            store.get(ChunkId(str(chunk)[:32] + str(chunk)[32:]))  # as if it had been read
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert held <= 500_000
 
 
 def test_what_is_likely_to_be_read_soon_is_not_read_from_the_disk(

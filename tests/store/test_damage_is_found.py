@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trunkline.errors import Corrupt, TrunklineError
-from trunkline.store import chunks as chunks_module
+from trunkline.store import cache
 from trunkline.store.chunks import ChunkId, ChunkStore
 
 CONTENTS = [
@@ -24,7 +24,7 @@ CONTENTS = [
 @pytest.fixture
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[ChunkId, bytes]]:
     """The directory of a closed store, and what is in it; nothing is cached."""
-    monkeypatch.setattr(chunks_module, "CACHE_BYTES", 0)
+    monkeypatch.setattr(cache, "CACHE_BYTES", 0)
     store = ChunkStore(tmp_path / "store")
     ids = store.put_many(CONTENTS)
     store.close()

@@ -22,6 +22,7 @@ from typing import NamedTuple, NewType
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 from trunkline.store import bulk, packs, recovery, repair, tables
+from trunkline.store.cache import ChunkCache
 from trunkline.store.collect import Collection
 from trunkline.store.digests import Digest, raw
 from trunkline.store.epochs import Epochs
@@ -31,8 +32,6 @@ from trunkline.store.verify import Verifier, VerifyStats
 
 ChunkId = NewType("ChunkId", str)  # 64 lowercase hex digits: BLAKE3 of the plain bytes
 
-CACHE_BYTES = 48 * 1024 * 1024  # plain chunks kept in memory, manifests mostly: some 250 ranges
-_CACHED_CHUNK_BYTES_MAX = 1024 * 1024
 _READERS_MAX = 64  # open packs
 _MOVES_MAX = 8  # how often a chunk may change its place while it is read
 _PENDING_MAX = 8 * 1024  # chunks that are put before a flush of them begins
@@ -72,8 +71,7 @@ class ChunkStore:
         self._appended = 0  # chunks, ever
         self._durable = 0  # of these, in their order
         self._readers: OrderedDict[str, PackReader] = OrderedDict()
-        self._cache: OrderedDict[str, bytes] = OrderedDict()
-        self._cache_bytes = 0
+        self._cache = ChunkCache()
         self._failed = ""
         self._encoders = ThreadPoolExecutor(2, "encode")
         self._flusher = ThreadPoolExecutor(1, "flush")
@@ -157,7 +155,6 @@ class ChunkStore:
                 if data is None:
                     missing[raw(chunk)] = chunk
                 else:
-                    self._cache.move_to_end(chunk)
                     found[chunk] = data
         if missing:
             places = self.find(list(missing))
@@ -246,7 +243,6 @@ class ChunkStore:
                 del self._readers[name]
             if cached:
                 self._cache.clear()
-                self._cache_bytes = 0
 
     def seal(self, *, abandoned: bool = False) -> None:
         """Finish the active pack, and those of processes that died; the next put begins another."""
@@ -553,15 +549,8 @@ class ChunkStore:
 
     def remember(self, chunk: ChunkId, data: bytes) -> None:
         """Keep the bytes of a stored chunk in memory, because they will be read soon."""
-        if len(data) > _CACHED_CHUNK_BYTES_MAX:
-            return
         with self._lock:
-            if chunk not in self._cache:
-                self._cache[chunk] = data
-                self._cache_bytes += len(data)
-            while self._cache_bytes > CACHE_BYTES:
-                _, dropped = self._cache.popitem(last=False)
-                self._cache_bytes -= len(dropped)
+            self._cache.keep(chunk, data)
 
     # --- opening ----------------------------------------------------------------------------------
 
