@@ -1,11 +1,12 @@
 """Changes to a job of N datums, N = 1,000 to 1,000,000: time, and memory of server and workers.
 
-usage: large.py [--datums 1000,10000,100000,1000000] [--keep DIRECTORY]
+usage: large.py [--datums 1000,10000,100000,1000000] [--keep DIRECTORY] [--real]
 
 The first job of each N is answered by stand-ins (`stand_in.py`): they store what `cp` would have
 written, and run nothing. All that is measured is done by a server of its own with real workers,
 which starts afterwards. With --keep, what was made stays in DIRECTORY/N and is used again; a call
-that is interrupted is gone on with by the next.
+that is interrupted is gone on with by the next. With --real the first job is done by two real
+workers (some ms a datum), and the memory of the server and of theirs is told on the way.
 """
 
 import argparse
@@ -31,11 +32,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--datums", default="1000,10000,100000,1000000")
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--real", action="store_true")
     wanted = parser.parse_args()
     for number in map(int, wanted.datums.split(",")):
         with private_home() as place:
             home = wanted.keep / str(number) if wanted.keep else place / "home"
-            if not home.exists():
+            if not home.exists() and wanted.real:
+                _fill_really(home, number)
+            elif not home.exists():
                 made = seconds(lambda home=home, number=number: _fill(home, number))
                 print(f"{number:,} datums, answered by stand-ins that run nothing: {made:.1f} s")
             os.environ["TRUNKLINE_HOME"] = str(home)
@@ -73,6 +77,33 @@ def _fill(home: Path, datums: int) -> None:
         finally:
             engine.close()
     aside.rename(home)
+
+
+def _fill_really(home: Path, datums: int) -> None:
+    """The same by a server of its own and two real workers; tells their memory on the way."""
+    with trunkline.connect(home=str(home)) as connection:
+        connection.repo("data").create()
+        put(connection, "data", {f"seen/{n:07}.txt": f"{n}\n" for n in range(datums)})
+        server = int(json.loads((home / "server.json").read_text())["pid"])
+        _tell_memory(connection, "after the put", server)
+        began = time.perf_counter()
+        connection.create_pipeline(spec("copy", "data", "/seen/*", "sh", "-c", FIRST))
+        for tenth in range(1, 11):
+            while next(connection.pipeline("copy").jobs(number=1)).info.processed < (
+                datums * tenth // 10
+            ):
+                time.sleep(1.0)
+            _tell_memory(connection, f"at {10 * tenth} % of the datums", server)
+        finished(connection, "copy")
+        _tell_memory(connection, f"after all of it, {time.perf_counter() - began:.0f} s", server)
+        subprocess.run(["trunkline", "down"], capture_output=True)
+
+
+def _tell_memory(connection: Connection, when: str, server: int) -> None:
+    """What a server and its workers have now, and had at most."""
+    workers = sorted(worker.pid for worker in connection.jobs.list_workers())
+    sizes = [f"{_memory_mb(p, 'VmRSS'):.0f}/{_peak_mb(p):.0f}" for p in (server, *workers)]
+    print(f"  MB now/at most of server and workers {when}: {', '.join(sizes)}", flush=True)
 
 
 def _measure(home: Path, datums: int) -> None:
@@ -133,8 +164,12 @@ def _explain(connection: Connection) -> None:
 
 
 def _peak_mb(pid: int) -> float:
+    return _memory_mb(pid, "VmHWM")
+
+
+def _memory_mb(pid: int, field: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1024
     return 0.0
 
