@@ -14,7 +14,7 @@ import pytest
 from trunkline.api.changes import PutFile
 from trunkline.config import load
 from trunkline.engine.engine import Engine
-from trunkline.model.jobs import DatumInfo, DatumState, JobInfo, JobState
+from trunkline.model.jobs import DatumInfo, DatumState, JobInfo, JobState, WorkerInfo
 
 LEASE_S = 3
 FILES = 6
@@ -143,6 +143,42 @@ def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(
     assert {datum.worker for datum in by_state(engine, job)[DatumState.SUCCESS]}.isdisjoint(
         {frozen.name}
     )
+
+
+def test_a_frozen_worker_with_much_to_take_holds_up_nobody(tmp_path: Path) -> None:
+    """It is silent, like one with little to take, and nothing else."""
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "TRUNKLINE_LEASE_S": "600"}
+    engine = Engine(load(environment, home=tmp_path / "home"))
+    try:
+        for repo in ("data", "other"):
+            engine.repos.create_repo(repo)
+        batches = {"datum_set_spec": {"number": 4000}, "parallelism_spec": {"constant": 1}}
+        engine.pipelines.create_pipeline(spec("true", **batches))
+        [frozen] = until(lambda: ready(engine))
+        os.kill(frozen.pid, signal.SIGSTOP)
+        many = [PutFile(path=f"{n:0200}", content=[b"x"]) for n in range(4000)]
+        engine.files.modify_files("data", "master", many)
+        [waits] = engine.jobs.list_jobs(pipeline="copy", number=1)
+        until(lambda: engine.jobs.list_workers(pipeline="copy")[0].job)
+
+        beside = spec("cp $other/a /pfs/out/")
+        beside |= {"pipeline": {"name": "beside"}, "input": {"pfs": {"repo": "other", "glob": "/"}}}
+        engine.pipelines.create_pipeline(beside)
+        engine.files.modify_files("other", "master", [PutFile(path="a", content=[b"a"])])
+        [quick] = engine.jobs.list_jobs(pipeline="beside", number=1)
+        assert ended(engine, f"beside@{quick.id}").state is JobState.SUCCESS
+        assert [w.pid for w in engine.jobs.list_workers(pipeline="copy")] == [frozen.pid]
+        os.kill(frozen.pid, signal.SIGCONT)
+
+        done = ended(engine, f"copy@{waits.id}")
+        assert (done.state, done.processed) == (JobState.SUCCESS, 4000)
+        assert [w.pid for w in engine.jobs.list_workers(pipeline="copy")] == [frozen.pid]
+    finally:
+        engine.close()
+
+
+def ready(engine: Engine) -> list[WorkerInfo]:
+    return [worker for worker in engine.jobs.list_workers() if worker.status == "Running"]
 
 
 def by_state(engine: Engine, job: str) -> dict[DatumState, list[DatumInfo]]:

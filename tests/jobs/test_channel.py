@@ -39,6 +39,35 @@ def test_a_message_larger_than_any_buffer_arrives() -> None:
     receiver.close()
 
 
+def test_what_the_other_side_does_not_take_yet_is_sent_when_it_does() -> None:
+    left, right = socket.socketpair()
+    sender, receiver = Channel(left), Channel(right)
+    messages: list[Message] = [{"lines": ["x" * 1000] * 5000}, {"type": "exit"}, {"n": 1}]
+
+    for message in messages:
+        sender.offer(message)
+    assert sender.owes
+    arrived: list[Message] = []
+    while len(arrived) < len(messages):
+        arrived += receiver.poll()
+        sender.poll()
+
+    assert arrived == messages
+    assert not sender.owes
+    sender.close()
+    receiver.close()
+
+
+def test_an_offer_to_one_that_is_gone_says_so() -> None:
+    left, right = socket.socketpair()
+    kept = Channel(left)
+    right.close()
+
+    with pytest.raises(ChannelClosed):
+        kept.offer({"type": "exit"})
+    kept.close()
+
+
 def test_a_channel_whose_other_side_is_gone_says_so_to_reader_and_writer() -> None:
     left, right = socket.socketpair()
     kept = Channel(left)

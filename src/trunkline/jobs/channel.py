@@ -24,25 +24,39 @@ class ChannelClosed(Exception):
 
 
 class Channel:
-    """One end of a connection. Sending is thread-safe; only one thread receives."""
+    """One end of a connection, which sends or offers. Both are thread-safe; one thread receives."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._socket.setblocking(True)
         self._send_lock = threading.Lock()
         self._buffer = bytearray()
+        self._offered = bytearray()  # and not taken by the other side, from `_taken` on
+        self._taken = 0
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def send(self, message: Message) -> None:
-        """Send one message whole; raises ChannelClosed."""
-        data = json.dumps(message, separators=(",", ":")).encode("utf-8")
+        """Send one message whole; waits for the other side to take it. Raises ChannelClosed."""
         try:
             with self._send_lock:
-                self._socket.sendall(_LENGTH.pack(len(data)) + data)
+                self._socket.sendall(_packed(message))
         except OSError as error:
             raise ChannelClosed(str(error)) from error
+
+    def offer(self, message: Message) -> None:
+        """Send a message without waiting: `poll` sends what is left. Raises ChannelClosed."""
+        with self._send_lock:
+            del self._offered[: self._taken]
+            self._taken = 0
+            self._offered += _packed(message)
+        self._push()
+
+    @property
+    def owes(self) -> bool:
+        """Whether the other side has not taken all that it was offered."""
+        return self._taken < len(self._offered)
 
     def receive(self) -> Message:
         """The next message; blocks. Raises ChannelClosed."""
@@ -52,6 +66,8 @@ class Channel:
 
     def poll(self) -> list[Message]:
         """The messages that have arrived, without blocking. Raises ChannelClosed."""
+        if self.owes:
+            self._push()
         try:
             self._fill(socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -63,6 +79,18 @@ class Channel:
 
     def close(self) -> None:
         self._socket.close()
+
+    def _push(self) -> None:
+        try:
+            with self._send_lock, memoryview(self._offered) as offered:
+                while self._taken < len(offered):
+                    rest = offered[self._taken :]
+                    self._taken += self._socket.send(rest, socket.MSG_DONTWAIT)
+                    rest.release()
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise ChannelClosed(str(error)) from error
 
     def _fill(self, flags: int) -> None:
         try:
@@ -87,3 +115,8 @@ class Channel:
         message: Message = json.loads(self._buffer[_LENGTH.size : end])
         del self._buffer[:end]
         return message
+
+
+def _packed(message: Message) -> bytes:
+    data = json.dumps(message, separators=(",", ":")).encode("utf-8")
+    return _LENGTH.pack(len(data)) + data

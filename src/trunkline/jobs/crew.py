@@ -100,6 +100,11 @@ class Crew:
             if holds and worker.idle and (worker.pipeline, worker.version) != (pipeline, version):
                 self._pool.retire(worker)
 
+    def watch(self) -> None:
+        """Listen to those who have not taken all that they were sent."""
+        assert self._selector is not None
+        self._pool.watch(self._selector)
+
     def ready(self, worker: Worker) -> None:
         """A worker can take work."""
         if self._false_starts.pop((worker.pipeline, worker.version), None):

@@ -231,6 +231,7 @@ class Dispatcher:
                 unused = now - worker.idle_since > stays_s
                 if (outdated or unused) and (worker.pipeline, worker.version) not in needed:
                     self._pool.retire(worker)
+        self._crew.watch()
 
     def dismiss(self, workers: list[Worker]) -> None:
         """Let workers go: what the catalog has no job for any more is cancelled first."""

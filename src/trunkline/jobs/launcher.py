@@ -4,7 +4,6 @@ import os
 import secrets
 import signal
 import socket
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ from trunkline.jobs.channel import Channel
 from trunkline.jobs.host import spawn_request
 from trunkline.jobs.worker import WorkerSettings
 
-_SEND_TIMEOUT = struct.pack("ll", 5, 0)  # seconds and microseconds, as a struct timeval
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes names its pods
 
 
@@ -60,8 +58,6 @@ class ProcessLauncher:
         self.start()
         assert self._control is not None
         ours, theirs = socket.socketpair()
-        # A frozen worker must not hold up the scheduler.
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_TIMEOUT)
         try:
             pid = spawn_request(self._control, settings, theirs)
         except OSError:

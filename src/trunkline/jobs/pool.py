@@ -5,6 +5,7 @@ Used by the scheduler's thread only, except where a method says otherwise.
 
 import logging
 import select
+import selectors
 import threading
 import time
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Worker:
     position: int | None = None
     inputs: tuple[str, ...] = ()  # paths of the datum at work
     idle_since: float = 0.0
+    watched: int = selectors.EVENT_READ  # what a selector looks for
     context: str = ""  # spec commit of the context that it was sent last
 
     @property
@@ -122,11 +124,23 @@ class WorkerPool:
         return worker
 
     def send(self, worker: Worker, message: Message) -> None:
-        """Send a message; one who does not take it is killed, and noticed by its closed channel."""
+        """Send a message, without waiting; one who can't get it any more is killed.
+
+        Who does not take it is no different from others that are silent.
+        """
         try:
-            worker.channel.send(message)
+            worker.channel.offer(message)
         except ChannelClosed:
             self.kill(worker)
+
+    def watch(self, selector: selectors.BaseSelector) -> None:
+        """Have a selector that has the channels tell who can take more of what was sent."""
+        for worker in self.workers():
+            more = selectors.EVENT_WRITE if worker.channel.owes else 0
+            events = selectors.EVENT_READ | more
+            if events != worker.watched:
+                selector.modify(worker.channel, events, worker)
+                worker.watched = events
 
     def retire(self, worker: Worker) -> None:
         """Ask a worker to leave once it is idle."""

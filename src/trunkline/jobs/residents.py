@@ -171,6 +171,8 @@ class Residents:
                 self._pool.listened(living.worker, listened_s, most_s=self._config.lease_s)
                 self._see_off(living, now)
             self._tell(home, Looked())
+        assert self._selector is not None, "there is one before the first turn"
+        self._pool.watch(self._selector)
 
     def receive(self, worker: Worker) -> None:
         """Take the messages that a worker sent."""
