@@ -56,6 +56,23 @@ def export_rows(
     return export.run(map(item_of, rows))
 
 
+def export_contents(
+    contents: Iterable[tuple[str, bytes]], directory: Path, *, mode: int = 0o644
+) -> int:
+    """The same for small contents in memory, by path."""
+    written = 0
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with Target(directory, mode) as target:
+            for path, content in contents:
+                parent, _, name = path.rpartition("/")
+                target.write(parent, name, (content,))
+                written += len(content)
+    except OSError as error:
+        raise unwritable(directory, error) from error
+    return written
+
+
 def export_slices(
     chunks: ChunkStore,
     parts: Iterable[Slice],

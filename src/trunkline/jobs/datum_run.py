@@ -3,16 +3,18 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from trunkline.errors import TrunklineError
 from trunkline.files.batches import SMALL_BYTES_MAX
 from trunkline.files.delta import DeltaWriter
+from trunkline.files.export import export_contents
 from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs.capture import Capture, LogEntry
@@ -31,7 +33,6 @@ from trunkline.runtimes import function
 from trunkline.runtimes.asking import FUNCTION_COMMAND
 from trunkline.runtimes.base import Command, ExitReport, Slot
 from trunkline.runtimes.pipes import Pipes
-from trunkline.store.chunks import ChunkId
 
 GRACE_S = 10.0  # from SIGTERM to SIGKILL, for a process that stays
 _LOG_CHUNK_BYTES = 1024 * 1024
@@ -122,10 +123,11 @@ class Outcome:
         )
 
     def as_message(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _OUTCOME_FIELDS}
+        return dict(zip(_OUTCOME_FIELDS, _values(self), strict=True))
 
 
 _OUTCOME_FIELDS = tuple(field.name for field in fields(Outcome))  # all flat: `asdict` is slow
+_values = attrgetter(*_OUTCOME_FIELDS)
 
 
 class DatumRun:
@@ -137,7 +139,7 @@ class DatumRun:
         self._shown: Given | None = None
         self._masks = NO_PATTERNS
         self._pipes = Pipes(self._content)
-        self._at_hand: Container[str] = frozenset()  # contents of one chunk, read ahead
+        self._at_hand: dict[str, bytes] = {}  # contents that were read ahead, by their digests
         self._copied_bytes = 0  # to the datum, before its command began
         self.trees = trees
 
@@ -217,8 +219,8 @@ class DatumRun:
 
         What can't be read is told when it is a datum's turn.
         """
-        self._at_hand = frozenset()
-        chunks: list[ChunkId] = []
+        self._at_hand = {}
+        chunks: list[bytes] = []
         size = 0
         for file in chain.from_iterable(planned.datum.files for planned in coming):
             if (
@@ -227,12 +229,13 @@ class DatumRun:
                 and file.digest
                 and 0 < file.size_bytes <= SMALL_BYTES_MAX
             ):
-                chunks.append(ChunkId(file.digest))
+                chunks.append(bytes.fromhex(file.digest))
                 size += file.size_bytes
             if size > _AHEAD_BYTES_MAX or len(chunks) == _AHEAD_FILES_MAX:
                 break
         with suppress(TrunklineError):
-            self._at_hand = frozenset(self.trees.chunks.get_many(chunks))
+            found = self.trees.chunks.read_many(chunks)
+            self._at_hand = {digest.hex(): content for digest, content in found.items()}
 
     def stay(
         self,
@@ -273,7 +276,8 @@ class DatumRun:
         return masked(reason, self._masks), log.last_words()
 
     def end_batch(self) -> None:
-        """No more datums for the process that was kept for them, if there is one."""
+        """No more datums for what was kept for them: contents, and a process if there is one."""
+        self._at_hand = {}
         self._slot.end_batch()
 
     def show_secrets(self, given: Given) -> None:
@@ -313,12 +317,17 @@ class DatumRun:
             if increment is not None:
                 self._show_output(increment, context.user)
             places = Places(planned.datum.files)
-            for name, files in groupby(planned.datum.files, key=lambda file: file.name):
-                target = stage / name
+            for name, group in groupby(planned.datum.files, key=lambda file: file.name):
+                target, files = stage / name, list(group)
                 if name in lazy:
                     for file in files:
                         given = self._given(file, target, places, increment)
                         self._pipes.add(target, file.root, (row.path for row in given))
+                    continue
+                whole = increment is None and name not in context.empty_inputs
+                if whole and not places.shared(name) and self._all_at_hand(files):
+                    contents = ((file.path, self._at_hand[file.digest]) for file in files)
+                    self._copied_bytes += export_contents(contents, target)
                     continue
                 rows: Iterator[FileRow] = chain.from_iterable(
                     self._given(file, target, places, increment) for file in files
@@ -344,16 +353,17 @@ class DatumRun:
         self, file: DatumFile, target: Path, places: Places, increment: Increment | None
     ) -> Iterator[FileRow]:
         """The files to write for what an input gave; a directory is made even if it has none."""
-        if increment is not None:
-            given = increment.added(file)
-        elif file.type is FileType.FILE and file.digest in self._at_hand:  # its tree says no more
-            given = iter([_row_of_chunk(file)])
-        else:
+        if increment is None:
             given = self.trees.walk(RootId(file.root), file.path)
+        else:
+            given = increment.added(file)
         rows = places.claimed(file, given)
         if file.type == FileType.DIR and file.path:
             (target / file.path).mkdir(parents=True, exist_ok=True)
         return rows
+
+    def _all_at_hand(self, files: Iterable[DatumFile]) -> bool:
+        return all(file.type is FileType.FILE and file.digest in self._at_hand for file in files)
 
     def _content(self, root: str, path: str, offset: int) -> Iterator[bytes]:
         row = self.trees.find(RootId(root), path)
@@ -470,12 +480,6 @@ def _started(argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:
     place = env.get("VIRTUAL_ENV")
     python = os.path.join(place, "bin", "python") if place else sys.executable
     return (python, function.__file__, *argv[words:])
-
-
-def _row_of_chunk(file: DatumFile) -> FileRow:
-    """The row of a file whose content is in the chunk of the same name."""
-    chunk = (ChunkId(file.digest), file.size_bytes)
-    return FileRow(path=file.path, size_bytes=file.size_bytes, digest=file.digest, chunks=(chunk,))
 
 
 def _shared_environment(context: Context, job: str) -> dict[str, str]:

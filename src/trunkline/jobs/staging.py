@@ -19,6 +19,10 @@ class Places:
         self._files: dict[tuple[str, str], DatumFile] = {}
         self._directories: dict[tuple[str, str], list[DatumFile]] = {}
 
+    def shared(self, name: str) -> bool:
+        """Whether several commits have this name."""
+        return name in self._shared
+
     def claimed(self, file: DatumFile, rows: Iterator[FileRow]) -> Iterator[FileRow]:
         """The rows of what an input gave, which raise InputsClash where another commit puts them.
 

@@ -77,9 +77,9 @@ def _listed(directory: int, keep: Collection[str] = ()) -> tuple[list["os.DirEnt
     They are listed before the first is removed, as some file systems skip entries otherwise.
     """
     with os.scandir(directory) as entries:
-        wanted = (entry for entry in entries if entry.name not in keep)
-        found = list(islice(wanted, _LISTED_MAX))
-    return found, len(found) < _LISTED_MAX
+        found = list(islice(entries, _LISTED_MAX + len(keep)))
+    wanted = [entry for entry in found if entry.name not in keep] if keep else found
+    return wanted, len(found) < _LISTED_MAX + len(keep)
 
 
 def _remove_directory(top: int, name: str, device: int, fresh: str, moved: int) -> tuple[int, bool]:

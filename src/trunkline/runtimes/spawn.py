@@ -177,7 +177,7 @@ def _spawn(
     ]
     if 0 not in ends:
         actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0))
-    if any(name.startswith("=") for name in env):  # the others are refused below
+    if "\0=" in "\0".join(("", *env)):  # a name that begins so; the others are refused below
         raise ValueError("illegal environment variable name")
     failed: OSError | None = None
     os.chdir(directory)  # as it can't be told where to begin, it begins where we are

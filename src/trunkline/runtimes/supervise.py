@@ -102,11 +102,10 @@ class Supervisor:
             launched.close()
         if stop is None and watch.quota.exceeded():
             stop = Stop.OVER_QUOTA
+        seconds = time.monotonic() - began
         if stop is None:
-            report = self.ended(launched, kills_before)
-        else:
-            report = self.stopped(stop, command, launched)
-        return replace(report, seconds=time.monotonic() - began)
+            return self.ended(launched, kills_before, seconds=seconds)
+        return replace(self.stopped(stop, command, launched), seconds=seconds)
 
     def launch(self, command: Command, on_output: OnOutput) -> Launched | ExitReport:
         """Start the command, or say why that is not possible."""
@@ -194,7 +193,7 @@ class Supervisor:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
 
-    def ended(self, launched: Launched, kills_before: int) -> ExitReport:
+    def ended(self, launched: Launched, kills_before: int, *, seconds: float = 0.0) -> ExitReport:
         """The report of a command that ended by itself, or that the kernel ended; it is closed."""
         returncode = launched.process.returncode
         assert returncode is not None, "a command that ended was not reaped"
@@ -213,6 +212,7 @@ class Supervisor:
             reason=reason,
             out_of_memory=out_of_memory,
             over_quota=returncode == -signal.SIGXFSZ and self._output_bytes_max is not None,
+            seconds=seconds,
         )
 
 

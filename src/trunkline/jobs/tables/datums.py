@@ -6,6 +6,7 @@ One function is one statement. Times are datetimes outside and microseconds insi
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import attrgetter
 
 from trunkline.db.database import Row, Transaction, among
 from trunkline.db.times import from_microseconds, to_microseconds
@@ -39,6 +40,7 @@ class DatumRecord:
 
 # All are flat: `asdict` is slow.
 _OUTCOME = tuple(field.name for field in fields(DatumRecord) if field.name != "number")
+_values = attrgetter(*_OUTCOME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,7 @@ def insert_datum(tx: Transaction, datum: DatumRecord) -> bool:
              :reason)
            ON CONFLICT DO NOTHING""",
         **{
-            **{name: getattr(datum, name) for name in _OUTCOME},
+            **dict(zip(_OUTCOME, _values(datum), strict=True)),
             "started": to_microseconds(datum.started),
             "finished": to_microseconds(datum.finished),
             "log": ",".join(datum.log),
