@@ -34,6 +34,34 @@ def test_a_directory_as_output_takes_the_files_own_name(cli, stub, tmp_path):
     assert (tmp_path / "iris.csv").read_bytes() == stub.answers.content
 
 
+def test_a_link_as_output_stays_and_the_file_behind_it_is_written(cli, stub, tmp_path):
+    target, link = tmp_path / "out.csv", tmp_path / "link"
+    target.write_text("old")
+    target.chmod(0o600)
+    link.symlink_to("out.csv")
+
+    assert cli("get", "file", "training@master:/iris.csv", "-o", str(link)).status == 0
+
+    assert link.is_symlink()
+    assert target.read_bytes() == stub.answers.content
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out.csv"]
+
+
+def test_what_another_has_open_is_written_to(cli, stub, tmp_path):
+    """As `/dev/stdout` is, when a shell has sent it to a file."""
+    target, link = tmp_path / "out.csv", tmp_path / "link"
+    with target.open("wb") as opened:
+        link.symlink_to(f"/proc/self/fd/{opened.fileno()}")
+        number = target.stat().st_ino
+
+        assert cli("get", "file", "training@master:/iris.csv", "-o", str(link)).status == 0
+
+    assert link.is_symlink()
+    assert target.read_bytes() == stub.answers.content
+    assert target.stat().st_ino == number
+
+
 def test_a_failed_get_leaves_the_old_file(cli, stub, tmp_path):
     target = tmp_path / "out.csv"
     target.write_text("old")

@@ -1,9 +1,38 @@
 """URLs as sources of `put file`: fetched here, as they go out, unless the server is told to."""
 
+import socket
+import threading
+
 import pytest
 from web import serving
 
 from trunkline.api.changes import PutFile, PutLocal, PutUrl, Split
+
+
+@pytest.fixture
+def broken_off():
+    """The URL of what sends less than it says."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+                connection.sendall(head + b"http://localhost/a\nhttp://localhost/b\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/list"
+        answering.join()
+
+
+def test_half_a_list_of_sources_is_none(cli, stub, broken_off):
+    result = cli("put", "file", "r@m", "-i", broken_off)
+
+    assert result.status == 1
+    assert f"{broken_off} could not be fetched: the answer broke off" in result.err
+    assert not stub.all_called("modify_files")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The transport when things go wrong: closed connections, dead servers, strangers at the port."""
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +26,9 @@ class Script:
     def __init__(self, path: Path, *acts: Callable[[socket.socket], None]) -> None:
         self.address = SocketAddress(path=str(path))
         self.requests: list[bytes] = []
+        self.connections = 0
         self._acts = acts
+        self._acting: list[threading.Thread] = []
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(path))
         self._socket.listen()
@@ -35,14 +38,20 @@ class Script:
     def _run(self) -> None:
         for act in self._acts:
             connection, _ = self._socket.accept()
-            with connection:
-                act(connection)
+            self.connections += 1
+            self._acting.append(threading.Thread(target=self._act, args=(act, connection)))
+            self._acting[-1].start()
+
+    def _act(self, act: Callable[[socket.socket], None], connection: socket.socket) -> None:
+        with connection:
+            act(connection)
 
     def read(self, connection: socket.socket) -> None:
         self.requests.append(connection.recv(65536))
 
     def close(self) -> None:
-        self._thread.join(10)
+        for thread in (self._thread, *self._acting):
+            thread.join(10)
         self._socket.close()
 
 
@@ -104,6 +113,37 @@ def test_a_request_that_may_have_been_carried_out_is_not_repeated(
         client.repos.create_repo("r")
 
     assert len(script.requests) == 2
+
+
+def test_a_branch_is_not_moved_twice(
+    play: Callable[..., tuple[Script, RemoteClient]],
+) -> None:
+    """Its new head may be told from where it is."""
+    script, client = play([OK, b""])
+    client.repos.list_repos()
+
+    with pytest.raises(Unavailable, match="whether it did what was asked is not known"):
+        client.branches.create_branch("r", "master", head="master^")
+
+    assert len(script.requests) == 2
+
+
+def test_a_forked_process_has_connections_of_its_own(
+    play: Callable[..., tuple[Script, RemoteClient]],
+) -> None:
+    script, client = play([OK, OK], [OK])
+    client.repos.list_repos()
+
+    child = os.fork()
+    if child == 0:
+        client.repos.list_repos()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    client.repos.list_repos()
+
+    assert status == 0
+    assert script.connections == 2
+    assert len(script.requests) == 3
 
 
 def test_a_fresh_connection_that_is_closed_is_an_error(

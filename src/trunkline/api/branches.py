@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 class Branches(Protocol):
-    @operation("PUT", "/repos/{repo}/branches/{branch}")
+    # Its head may be told from where the branch is: `master^`.
+    @operation("PUT", "/repos/{repo}/branches/{branch}", once=True)
     def create_branch(
         self,
         repo: str,

@@ -46,6 +46,7 @@ class Operation:
     defaults: dict[str, Any]
     upload: str | None
     private: bool  # only for callers on the server's own socket
+    once: bool  # doing it again may do more, though its method says otherwise
     summary: str  # first line of the docstring
     function: Callable[..., Any] = field(repr=False)  # what was declared
 
@@ -94,12 +95,17 @@ class Operation:
 
 
 def operation(
-    method: str, path: str, *, upload: str | None = None, private: bool = False
+    method: str,
+    path: str,
+    *,
+    upload: str | None = None,
+    private: bool = False,
+    once: bool = False,
 ) -> Callable[[Function], Function]:
     """Declare a method of a protocol as an operation of the API."""
 
     def mark(function: Function) -> Function:
-        setattr(function, _MARK, (method, path, upload, private))
+        setattr(function, _MARK, (method, path, upload, private, once))
         return function
 
     return mark
@@ -116,7 +122,7 @@ def operation_of(protocol: type, name: str) -> Operation | None:
     function = vars(protocol).get(name)
     if function is None or not hasattr(function, _MARK):
         return None
-    method, path, upload, private = getattr(function, _MARK)
+    method, path, upload, private, once = getattr(function, _MARK)
     return Operation(
         name=name,
         method=method,
@@ -124,6 +130,7 @@ def operation_of(protocol: type, name: str) -> Operation | None:
         defaults=_defaults(function),
         upload=upload,
         private=private,
+        once=once,
         summary=(function.__doc__ or "").strip().split("\n", 1)[0],
         function=function,
     )

@@ -201,6 +201,8 @@ def _fetch(url: str, most: int) -> bytes:
     try:
         with urlopen(url, timeout=_FETCH_TIMEOUT_S) as answer:  # noqa: S310 - scheme checked
             data: bytes = answer.read(most)
+            if len(data) < most and answer.length:  # what is still to come, where it was told
+                raise OperationFailed(f"{url} could not be fetched: the answer broke off")
             return data
     except (URLError, OSError) as error:
         raise OperationFailed(f"{url} could not be fetched: {reason(error)}") from error

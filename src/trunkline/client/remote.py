@@ -330,7 +330,7 @@ def _request(operation: Operation, arguments: dict[str, Any]) -> Request:
         method=operation.method,
         target=target,
         body=body,
-        repeatable=operation.method in ("GET", "PUT"),
+        repeatable=operation.method in ("GET", "PUT") and not operation.once,
     )
 
 

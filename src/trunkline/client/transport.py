@@ -7,6 +7,7 @@ noticed by its socket closing, by missing heartbeats in a stream of lines, or by
 
 import contextlib
 import json
+import os
 import select
 import socket
 import threading
@@ -70,13 +71,22 @@ class Transport:
     ) -> None:
         self.address = address
         self._revive = revive
-        self._lock = threading.Lock()
-        self._kept: list[tuple[float, Wire]] = []
+        self._begin()
         self._headers = {"User-Agent": "trunkline", "Accept-Encoding": "identity"}
         if token is not None:
             if not token.isascii() or not token.isprintable() or " " in token or not token:
                 raise InvalidInput("the token has characters that no token has")
             self._headers["Authorization"] = f"Bearer {token}"
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._kept: list[tuple[float, Wire]] = []
+
+    def _own(self) -> None:
+        """Leave the connections to the process that opened them, if this one was forked from it."""
+        if self._process != os.getpid():
+            self._begin()
 
     @property
     def private(self) -> bool:
@@ -143,6 +153,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the kept connections; the transport can still be used."""
+        self._own()
         with self._lock:
             kept, self._kept = self._kept, []
         for _, wire in kept:
@@ -225,6 +236,7 @@ class Transport:
 
     def _take(self) -> tuple[Wire, bool]:
         """A connection, and whether it is a kept one."""
+        self._own()
         while True:
             with self._lock:
                 if not self._kept:

@@ -10,6 +10,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ Advance = Callable[[int], None]
 
 _FEW = 32  # files that are worth a request each, rather than the stream of all of them
 FILE_MODE = 0o666  # less what the umask takes away
+_LINKS_MAX = 40  # as the kernel follows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,22 +111,41 @@ def write_whole(
 ) -> None:
     """Write bytes to a place, which they take when they are all there.
 
-    A pipe or device is written to as it is. `instead` may do the writing in another way.
+    A pipe or device is written to as it is, and so is what somebody has open (`/dev/stdout`). A
+    file that is there keeps its mode, and the links to it. `instead` may do the writing in another
+    way.
     """
     try:
-        if file.exists() and not file.is_file():
+        if _is_open_elsewhere(file) or (file.exists() and not file.is_file()):
             write_pieces(file, pieces, advance)
             return
+        file = Path(os.path.realpath(file))
         aside = file.with_name(f".{file.name[:60]}.{secrets.token_hex(4)}")
         try:
             if not instead(aside):
                 write_pieces(aside, pieces, advance)
+            with contextlib.suppress(FileNotFoundError):
+                aside.chmod(stat.S_IMODE(file.stat().st_mode))
             os.replace(aside, file)
         finally:
             with contextlib.suppress(OSError):
                 aside.unlink()
     except OSError as error:
         raise _not_written(file, error) from error
+
+
+def _is_open_elsewhere(file: Path) -> bool:
+    """Whether a path leads to what a process has open, whatever that is."""
+    place = os.path.abspath(file)
+    for _ in range(_LINKS_MAX):
+        if place.startswith(("/dev/", "/proc/")):
+            return True
+        try:
+            link = os.readlink(place)
+        except OSError:
+            return False
+        place = os.path.join(os.path.dirname(place), link)
+    return False
 
 
 def write_pieces(file: Path, pieces: Iterable[bytes], advance: Advance) -> None:
