@@ -4,6 +4,7 @@ import pytest
 
 from trunkline.errors import Conflict, InUse, NotFound, PipelineNotFound
 from trunkline.model.jobs import JobState
+from trunkline.model.versions import BranchTrigger
 
 COPY = 'for f in /pfs/data/*; do cat "$f" > "/pfs/out/$(basename "$f")"; done'
 
@@ -101,6 +102,21 @@ def test_a_pipeline_whose_repo_was_kept_writes_it_again(engine) -> None:
     engine.engine.trash.undelete("pipeline", "copy")
 
     assert engine.job("copy").state is JobState.SUCCESS
+    assert engine.tree("copy") == engine.tree("data")
+
+
+def test_a_pipeline_that_comes_back_goes_on_though_its_branch_got_a_trigger(engine) -> None:
+    history(engine)
+    engine.engine.pipelines.delete_pipeline("copy", keep_repo=True)
+    trigger = BranchTrigger(source="staging", size="100")
+    engine.engine.branches.create_branch("copy", "master", trigger=trigger)
+    engine.put("copy", {"large": "x" * 1000}, branch="staging")
+
+    notes = engine.engine.trash.undelete("pipeline", "copy").notes
+    run = engine.put("data", {"f7": "meanwhile"}).id
+
+    assert "branch copy@master is derived from others again: its trigger is gone" in notes
+    assert (engine.job("copy").id, engine.job("copy").state) == (run, JobState.SUCCESS)
     assert engine.tree("copy") == engine.tree("data")
 
 

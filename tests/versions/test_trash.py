@@ -2,9 +2,9 @@
 
 import pytest
 
-from trunkline.errors import Conflict, InUse, NotFound, OutputBranch
+from trunkline.errors import Conflict, InUse, NotFound, OutputBranch, ProvenanceLoop
 from trunkline.jobs.tables.trash import KEPT_COLUMNS as OF_JOBS
-from trunkline.model.versions import BranchName
+from trunkline.model.versions import BranchName, BranchTrigger
 from trunkline.pipelines.tables import KEPT_COLUMNS as OF_PIPELINES
 from trunkline.versions import branches, commits, provenance, repos, trash
 from trunkline.versions.tables import KEPT_COLUMNS
@@ -241,6 +241,39 @@ def test_a_branch_comes_back_with_head_and_provenance(catalog) -> None:
     catalog.undelete("branch", "left@master")
 
     assert everything(catalog) == before
+
+
+def test_a_branch_that_is_derived_again_loses_the_trigger_that_it_got_meanwhile(catalog) -> None:
+    catalog.repo("data", "out")
+    catalog.branch("out", of=["data"])
+    catalog.finish("out", catalog.put("data").commit.id, output=True)
+    delete_branch(catalog, "data", "master", force=True)
+    catalog.branch("out", trigger=BranchTrigger(source="staging", size="100"))
+    catalog.put("out", "staging", size=1000)
+
+    done = catalog.undelete("branch", "data@master")
+
+    assert done.notes == ("branch out@master is derived from others again: its trigger is gone",)
+    info = catalog.ask(branches.branch_info, "out", "master")
+    assert (info.provenance, info.trigger) == ((BranchName(repo="data", branch="master"),), None)
+    run = catalog.put("data").commit.id
+    for opened in ("out", done.opened[0].commit.id), ("out", run):
+        catalog.finish(*opened, size=5, output=True)
+    assert catalog.head("out").id == run
+
+
+def test_what_comes_back_forms_no_loop_with_triggers_that_were_set_meanwhile(catalog) -> None:
+    catalog.repo("data", "out")
+    catalog.branch("out", of=["data"])
+    with catalog.db.write() as tx:
+        entry = trash.begin(tx, "branch", "out@master", how="cut", now=catalog.now)
+        trash.keep_sources(tx, entry, BranchName(repo="out", branch="master"))
+    catalog.branch("out", of=[])
+    catalog.branch("data", "copy", of=["out"])
+    catalog.branch("data", trigger=BranchTrigger(source="copy", commits=1))
+
+    with pytest.raises(ProvenanceLoop):
+        catalog.undelete("branch", "out@master")
 
 
 def test_a_name_that_is_taken_again_is_said(catalog) -> None:

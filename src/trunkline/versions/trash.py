@@ -348,8 +348,10 @@ def _restore_sources(tx: Transaction, entry: TrashEntry, notes: list[str]) -> li
     for derived in changed.values():
         if tables.remove_retention(tx, derived.number):  # set while it was derived from nothing
             notes.append(f"branch {derived.name} is derived from others again: its rules are gone")
-        below = {row.number for row in tables.downstream_of(tx, derived.number)}
-        below.discard(derived.number)
+        if tables.trigger_of(tx, derived.number) is not None:  # set in that time, too
+            tables.remove_trigger(tx, derived.number)
+            notes.append(f"branch {derived.name} is derived from others again: its trigger is gone")
+        below = tables.flows_to(tx, derived.number)
         if any(s.number in below for s in tables.sources_of(tx, derived.number)):
             raise ProvenanceLoop(derived.repo.name, derived.branch)
         refuse_shared_runs(tx, derived)
