@@ -329,6 +329,14 @@ def test_a_repo_of_ticks_is_not_deleted_by_itself(timed: Timed) -> None:
         timed.engine.repos.delete_repo("clock_tick", force=True)
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_the_branch_of_ticks_is_not_deleted_by_itself(timed: Timed, force: bool) -> None:
+    timed.create()
+
+    with pytest.raises(InUse, match="branch clock_tick@master holds the ticks of pipeline 'clock'"):
+        timed.engine.branches.delete_branch("clock_tick", "master", force=force)
+
+
 def test_a_repo_that_a_user_made_stays_when_the_pipeline_goes(timed: Timed) -> None:
     timed.engine.repos.create_repo("mine")
     timed.create(repo="mine")

@@ -120,6 +120,19 @@ def test_a_pipeline_that_comes_back_goes_on_though_its_branch_got_a_trigger(engi
     assert engine.tree("copy") == engine.tree("data")
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_the_output_branch_of_a_pipeline_is_not_deleted_by_itself(engine, force: bool) -> None:
+    history(engine)
+    engine.engine.branches.create_branch("copy", "dev", head="master")
+
+    with pytest.raises(InUse, match="branch copy@master holds the output of pipeline 'copy'"):
+        engine.engine.branches.delete_branch("copy", "master", force=force)
+    engine.engine.branches.delete_branch("copy", "dev", force=force)
+
+    run = engine.put("data", {"f9": "more"}).id
+    assert (engine.job("copy").id, engine.job("copy").state) == (run, JobState.SUCCESS)
+
+
 def test_a_repo_comes_back_from_the_list_of_deleted_things(engine) -> None:
     engine.engine.repos.create_repo("data", description="measured")
     commit = engine.put("data", {"a/b": "text"})

@@ -41,4 +41,7 @@ class Branches(Protocol):
 
     @operation("DELETE", "/repos/{repo}/branches/{branch}")
     def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> DeletedInfo:
-        """Delete a branch (its commits stay); raises InUse when others depend on it."""
+        """Delete a branch; its commits stay.
+
+        Raises InUse when others depend on it, unless `force`, and when a pipeline writes it.
+        """

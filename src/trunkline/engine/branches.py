@@ -1,5 +1,6 @@
 """Operations on branches; see `api.branches`."""
 
+from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.services import Services
 from trunkline.errors import InUse, InvalidInput, OutputBranch
@@ -12,7 +13,7 @@ from trunkline.model.versions import (
     DeletedInfo,
     is_spec_repo,
 )
-from trunkline.pipelines import lifecycle
+from trunkline.pipelines import crons, lifecycle
 from trunkline.versions import branches, commits, trash
 
 
@@ -81,12 +82,29 @@ def delete_branch(change: Change, repo: str, branch: str, *, force: bool) -> Del
     pipeline = full_name(project_of(repo), branch)
     if is_spec_repo(repo) and lifecycle.find(tx, pipeline) is not None:
         raise InUse(f"branch {repo}@{branch} holds the specs of pipeline '{pipeline}'")
+    _refuse_written(tx, repo, branch)
     name = BranchName(repo=repo, branch=branch)
     how = f"delete branch {name}{' --force' if force else ''}"
     entry = begin_deletion(change, "branch", str(name), how=how)
     trash.keep_branch(tx, entry, name)
     branches.delete_branch(tx, repo, branch, force=force)
     return deleted_info(change, entry)
+
+
+def _refuse_written(tx: Transaction, repo: str, branch: str) -> None:
+    """Raise InUse, even by force, for a branch that a pipeline writes: it could not go on."""
+    written = lifecycle.find(tx, repo)
+    if written is not None and written.output_branch == branch:
+        raise InUse(
+            f"branch {repo}@{branch} holds the output of pipeline '{repo}'; "
+            f"delete that first with `delete pipeline {repo}`"
+        )
+    cron = crons.cron_writing(tx, repo)
+    if cron is not None and branch == DEFAULT_BRANCH:
+        raise InUse(
+            f"branch {repo}@{branch} holds the ticks of pipeline '{cron.pipeline}'; "
+            f"delete that first with `delete pipeline {cron.pipeline}`"
+        )
 
 
 def _branch_name(text: str) -> BranchName:
