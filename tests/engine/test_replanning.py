@@ -259,13 +259,14 @@ def compared(anew: list[str], monkeypatch: pytest.MonkeyPatch) -> list[Compared 
     return plans
 
 
-@given(document=INPUTS, edits=COMMITS)
+@given(document=INPUTS, shared=st.booleans(), edits=COMMITS)
 @settings(
     max_examples=max(5, settings.default.max_examples // 4),
     suppress_health_check=list(HealthCheck),
 )
 def test_any_edits_give_any_input_the_plans_that_are_made_anew(
     document: dict[str, Any],
+    shared: bool,
     edits: list[tuple[str, dict[str, str | None], dict[str, Any] | None]],
     open_engine: Callable[..., Driver],
     tmp_path_factory: pytest.TempPathFactory,
@@ -276,12 +277,12 @@ def test_any_edits_give_any_input_the_plans_that_are_made_anew(
         driver.engine.repos.create_repo(repo)
         driver.put(repo, {"a": "x", "b/x": "y", "c/x/y": "x"})
     print_paths = "env | grep ^i[0-9] | sort > /pfs/out/$TRUNKLINE_DATUM_ID"
-    named(document, False, [])
+    named(document, shared, [])
     driver.pipeline("copy", print_paths, input=document)
     assert driver.job("copy").state is JobState.SUCCESS
     for repo, edited, other in edits:
         if other is not None:
-            named(other, False, [])
+            named(other, shared, [])
             driver.pipeline("copy", print_paths, update=True, input=other)
         edit(driver, repo, edited)
         job = driver.job("copy")
@@ -455,6 +456,23 @@ def test_groups_of_many_files_go_on_in_segments_of_their_own(
     assert [one is not None and one[0] == one[1] for one in compared] == [False, True]
     assert [20] in lengths
     assert all(len(one) == 1 or sum(one) <= 10 for one in lengths)
+
+
+def test_a_group_that_comes_with_more_files_than_there_are_groups_is_planned_by_changes(
+    engine: Driver, compared: list[Compared | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replanning, "_DIFFERING_LEAST", 8)
+    engine.engine.repos.create_repo("data")
+    engine.put("data", {f"{key}/{n:02}": "x\n" for key in "abcd" for n in range(20)})
+    leaf = {"repo": "data", "glob": "/(*)/*", "group_by": "$1"}
+    engine.pipeline("gather", "true", input={"group": [{"pfs": leaf}]})
+    engine.job("gather")
+
+    engine.put("data", {f"bb/{n:02}": "x\n" for n in range(20)})
+    job = engine.job("gather")
+
+    assert (job.state, job.total, job.processed) == (JobState.SUCCESS, 5, 1)
+    assert [one is not None and one[0] == one[1] for one in compared] == [False, True]
 
 
 def test_a_group_that_gets_too_many_files_fails_as_if_it_was_planned_anew(

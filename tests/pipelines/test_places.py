@@ -43,26 +43,27 @@ def affected_by(
 ) -> Affected | None:
     root = read(document)
     old, new = heads_of(forest, before, "b" * 32), heads_of(forest, after, "a" * 32)
-    touched: dict[str, frozenset[str]] = {}
+    touched: dict[Any, set[str]] = {}
     for leaf in places.leaves_of(root):
         branch = BranchName(repo=leaf.repo, branch=leaf.branch)
         found = datums.touched(leaf, new[branch], old[branch], forest.trees, most=100)
         assert found is not None
-        touched[leaf.name] = frozenset(found)
+        touched[leaf] = found
     return places.affected(root, new, forest.trees, touched, most=most)
 
 
 @given(
     document=INPUTS,
+    shared=st.sampled_from([False, False, True]),
     before=REPO_FILES,
     after=REPO_FILES,
     look_up=st.sampled_from([0, 10_000]),
 )
 @settings(max_examples=5 * settings().max_examples, suppress_health_check=[HealthCheck.too_slow])
 def test_datums_that_are_replaced_at_the_affected_places_are_those_of_an_enumeration(
-    document: dict[str, Any], before: Any, after: Any, look_up: int, forest
+    document: dict[str, Any], shared: bool, before: Any, after: Any, look_up: int, forest
 ) -> None:
-    named(document, False, [])
+    named(document, shared, [])
     root, trees = read(document), forest.trees
     kept, keyed._FILES_OF_A_LOOK_UP = keyed._FILES_OF_A_LOOK_UP, look_up
     try:
@@ -77,7 +78,7 @@ def test_datums_that_are_replaced_at_the_affected_places_are_those_of_an_enumera
 
     old, new = heads_of(forest, before, "b" * 32), heads_of(forest, after, "a" * 32)
     there = list(enumerate_datums(root, old, trees))
-    if places.has_places(root):
+    if affected.stems:
         by_place = {places.place_of(root, one): one for one in there}
         by_place = {place: one for place, one in by_place.items() if not affected.covers(place)}
         assert all(affected.covers(place) for place, _ in come)
@@ -206,7 +207,9 @@ def test_combinations_in_a_join_or_group_have_no_places(
     assert not places.has_places(read(document))
 
 
-def test_inputs_that_share_a_name_have_no_places() -> None:
-    leaf = {"name": "same", "repo": "one", "glob": "/*"}
+def test_inputs_that_share_a_name_have_no_places_but_in_a_group() -> None:
+    leaf = {"pfs": {"name": "same", "repo": "one", **TXT}}
 
-    assert not places.has_places(read({"union": [{"pfs": leaf}, {"pfs": leaf}]}))
+    assert not places.has_places(read({"union": [leaf, leaf]}))
+    assert not places.has_places(read({"union": [{"group": [leaf]}, leaf]}))
+    assert places.has_places(read({"group": [leaf, leaf]}))

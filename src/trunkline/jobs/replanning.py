@@ -30,7 +30,7 @@ from trunkline.jobs.segments import (
     remembered_of_segment,
 )
 from trunkline.jobs.tables import JobRecord, SegmentRecord
-from trunkline.model.pipelines import Input
+from trunkline.model.pipelines import Input, PfsInput
 from trunkline.model.versions import BranchName
 from trunkline.pipelines import datums, identity, lifecycle, places
 from trunkline.pipelines.datums import Head, Heads
@@ -41,7 +41,7 @@ from trunkline.store.digests import Digest
 from trunkline.versions import commits, provenance, purges
 
 _SMALL = 8  # segments that a plan may have beyond those that its datums need
-_DIFFERING_LEAST = 1000  # files that may differ, whatever the size of the job
+_DIFFERING_LEAST = 1000  # files or datums that may differ, whatever the size of the job
 
 Pair = tuple[PlannedDatum | None, PlannedDatum | None]  # what goes and what comes at a place
 
@@ -120,17 +120,22 @@ def _replanning(
         return None
     with database.read() as tx:
         basis = _basis(tx, job, record, spec.input, branches)
-    if basis is None or basis.job.total > datums_max or not _is_dense(basis, trees):
+    if basis is None or basis.job.total > datums_max:
         return None
-    most = _DIFFERING_LEAST + basis.job.total // 4
-    touched: dict[str, frozenset[str]] = {}
+    files = sum(trees.totals(head.root)[0] for head in basis.heads.values())
+    if not _is_dense(basis, files):
+        return None
+    total = basis.job.total
+    most = _DIFFERING_LEAST + max(total, files) // 4  # a group may have very many files
+    touched: dict[PfsInput, set[str]] = {}
     for leaf in leaves:
         branch = BranchName(repo=leaf.repo, branch=leaf.branch)
         paths = datums.touched(leaf, now[branch], basis.heads[branch], trees, most=most)
         if paths is None:
             return None
-        touched[leaf.name] = touched.get(leaf.name, frozenset()) | paths
-    datums_most = most // len(leaves)  # what comes into one segment is in memory, all files
+        touched[leaf] = paths
+    # What comes into one segment is in memory, all files.
+    datums_most = (_DIFFERING_LEAST + total // 4) // len(leaves)
     affected = places.affected(spec.input, now, trees, touched, most=datums_most)
     if affected is None:
         return None
@@ -169,12 +174,11 @@ def _basis(
     return _Basis(job=before, heads=heads, segments=segments)
 
 
-def _is_dense(basis: _Basis, trees: Trees) -> bool:
-    """Whether there are about as few segments as there could be.
+def _is_dense(basis: _Basis, files: int) -> bool:
+    """Whether there are about as few segments as there could be, of an input with so many files.
 
     A group takes each file once, and so has no more segments for their sake than these fill.
     """
-    files = sum(trees.totals(head.root)[0] for head in basis.heads.values())
     needed = basis.job.total // SEGMENT_DATUMS + files // SEGMENT_FILES
     return len(basis.segments) <= _SMALL + 4 * needed
 

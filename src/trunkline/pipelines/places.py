@@ -9,9 +9,9 @@ without an enumeration.
 It is named by stems: what places begin with. Who has a key may change with every path that has it,
 and with that who takes part; so all that had a key goes, and what has it now comes.
 
-That needs inputs of different names: then a datum shows which of them it is made of, and none comes
-twice. And in joins and groups, members that are pfs inputs or unions of them: of other ones a datum
-with one key may depend on files with other keys.
+That needs inputs of different names, but for those of one group: then a datum shows which of them
+it is made of, and none comes twice. And in joins and groups, members that are pfs inputs or unions
+of them: of other ones a datum with one key may depend on files with other keys.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -33,7 +33,7 @@ from trunkline.pipelines.datums import DATUM_FILES_MAX, Datum, DatumFile, Heads,
 from trunkline.pipelines.keyed import Keyed
 
 Place = tuple[int | str, ...]
-Touched = Mapping[str, frozenset[str]]  # by the name of an input: where it may have changed
+Touched = Mapping[PfsInput, Set[str]]  # the paths at which an input may have changed
 
 _FILES_AT_HAND = 4096
 
@@ -51,8 +51,20 @@ def leaves_of(root: Input) -> list[PfsInput]:
 
 def has_places(root: Input) -> bool:
     """Whether the datums of an input have places."""
-    names = [leaf.name for leaf in leaves_of(root)]
+    names = list(_names(root))
     return len(set(names)) == len(names) and _is_placed(root)
+
+
+def _names(root: Input) -> Iterator[str]:
+    """Names by which it is told what a file is of; a group takes its files together."""
+    match root:
+        case PfsInput(name=name):
+            yield name
+        case GroupInput():
+            yield from {leaf.name for leaf in leaves_of(root)}
+        case _:
+            for member in root.members:
+                yield from _names(member)
 
 
 def _is_placed(root: Input) -> bool:
@@ -179,7 +191,7 @@ class _Now:
         """The stems of what may differ, with the places now that begin so; some more than once."""
         match root:
             case PfsInput():
-                for path in self._touched[root.name]:
+                for path in self._touched[root]:
                     yield (path,), [(path,)]
             case UnionInput(members=members):
                 for number, member in enumerate(members):
@@ -238,7 +250,7 @@ class _Now:
         keys: set[str] = set()
         for leaf in leaves_of(root):
             keyed = Keyed(root, leaf)
-            keys.update(keyed.key(path) for path in self._touched[leaf.name])
+            keys.update(keyed.key(path) for path in self._touched[leaf])
         return keys
 
     def _by_key(
@@ -253,8 +265,8 @@ class _Now:
             }
         grouped = self._holders(root, keys, self._reading, DATUM_FILES_MAX)
         for key, holders in grouped.items():
-            files = tuple(chain.from_iterable(held.values() for held in holders))
-            self._groups.setdefault(root, {})[key] = files
+            files = dict.fromkeys(chain.from_iterable(held.values() for held in holders))
+            self._groups.setdefault(root, {})[key] = tuple(files)
         return {key: [(key,)] for key in grouped}
 
     def _holders(
