@@ -65,7 +65,8 @@ class Admin(Protocol):
         """Copy everything into a directory of the server's machine, beside all other work.
 
         What an earlier backup there has already is not copied again. A crash leaves the earlier
-        backup or the new one, whole. With `verify` all of it is read again. Raises Conflict while
-        another backup to it is under way, InvalidInput for a directory of something else,
-        StorageFull. Only for callers on the private socket.
+        backup or the new one, whole. What the store has lost is taken from the earlier one; where
+        nobody can tell what that is, the earlier one stays as it is. With `verify` all of it is
+        read again. Raises Conflict while another backup to it is under way, InvalidInput for a
+        directory of something else, StorageFull. Only for callers on the private socket.
         """

@@ -29,6 +29,16 @@ def backup(target: str, verify: bool) -> None:
 
 
 def _backup_block(report: BackupReport) -> str:
+    if report.stays:
+        return "\n".join(
+            [
+                "Not backed up: the store is damaged so that nobody can tell what it lacks; see "
+                "`fsck`:",
+                *(f"  {problem}" for problem in report.problems),
+                f"The backup of {report.stays} in {report.target} was left as it is; what can be "
+                "read is backed up into another directory.",
+            ]
+        )
     lines = [
         f"Backed up {report.commits:,} commits in {report.packs:,} packs to {report.target}",
         f"Copied: {size(report.copied_bytes)}, there already: {size(report.reused_bytes)}, "

@@ -3,12 +3,16 @@
 First the catalog at one moment, then every pack there is: all that the catalog names was durable
 before it was named, so it is in the packs. Collecting garbage waits meanwhile, so no pack goes.
 Packs never change but for their ends: those that the directory has already are not copied again.
+
+Nothing that an earlier backup in the directory has is lost to a store that was damaged meanwhile:
+what is missing is taken out of it, and where nobody can tell what is missing, it stays as it is.
 """
 
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trunkline.db.sqlite import SqliteDatabase
@@ -21,6 +25,7 @@ from trunkline.model.admin import BackupReport
 from trunkline.store.collect import Collection
 from trunkline.store.live import LiveSet
 from trunkline.store.packs import RECORD_BYTES, SUFFIX, pack_paths, sync_directory
+from trunkline.store.spare import Rescue, SparePacks, damaged_records
 from trunkline.versions import commits, repos
 
 _WAIT_S = 60.0  # for a collection of garbage that is under way
@@ -44,35 +49,51 @@ def back_up(services: Services, target: Path, *, verify: bool) -> BackupReport:
         archive.locked(target / _LOCK, lambda: _under_way(target)),
         _no_collection(services) as collection,
         collection.live_set() as needed,
+        closing(SparePacks([target / name for name in known], pace=_pace(services))) as spare,
     ):
         services.chunks.seal()
-        catalog, count, problems = _copy_catalog(services, target, needed)
-        packs = list(_copy_packs(services, target, known, collection.sealed_packs()))
-        problems += _missing(services, needed, packs)
+        rescue = Rescue(services.chunks, spare, target / archive.PACKS)
+        catalog, count, unreadable = _copy_catalog(services, target, needed, rescue)
+        copied = _Copied()
+        _copy_packs(services, target, known, collection.sealed_packs(), copied)
+        problems = [*unreadable, *_lost(services, needed, copied, rescue)]
         manifest = Manifest(
             created=services.now().isoformat(),
             release=RELEASE,
             format=FORMAT,
             commits=count,
             catalog=catalog,
-            packs=tuple(packs),
+            packs=(*copied.packs, *_rescued(target, rescue)),
         )
-        archive.write_manifest(target, manifest)
+        stays = previous if unreadable else None
+        if stays is None:
+            archive.write_manifest(target, manifest)
+        else:
+            manifest = stays
         _remove_others(target, manifest)
     if verify:
         for entry in manifest.files:
             archive.check(target, entry)
-    reused = sum(entry.size_bytes for entry in packs if entry.name in known)
+    reused = sum(entry.size_bytes for entry in manifest.packs if entry.name in known)
     return BackupReport(
         target=str(target),
-        commits=count,
-        packs=len(packs),
-        copied_bytes=sum(entry.size_bytes for entry in manifest.files) - reused,
+        commits=manifest.commits,
+        packs=len(manifest.packs),
+        copied_bytes=(0 if stays else sum(entry.size_bytes for entry in manifest.files) - reused),
         reused_bytes=reused,
         verified=verify,
-        problems=tuple(problems),
+        problems=tuple(problems[:_PROBLEMS_MAX]),
+        stays="" if stays is None else stays.created,
         duration_s=time.monotonic() - started,
     )
+
+
+@dataclass(slots=True)
+class _Copied:
+    """The packs of a backup, and which chunks those have damaged that were copied just now."""
+
+    packs: list[Archived] = field(default_factory=list)
+    damaged: set[tuple[str, bytes]] = field(default_factory=set)  # pack, digest
 
 
 def _prepared(target: Path) -> Manifest | None:
@@ -126,9 +147,10 @@ def _pace(services: Services) -> Callable[[], None]:
 
 
 def _copy_catalog(
-    services: Services, target: Path, needed: LiveSet
+    services: Services, target: Path, needed: LiveSet, rescue: Rescue
 ) -> tuple[Archived, int, list[str]]:
-    """The catalog at one moment, named by its digest; how many commits it has, and problems.
+    """The catalog at one moment, named by its digest; how many commits it has, and what of it
+    can't be read.
 
     Notes all chunks that it needs.
     """
@@ -144,7 +166,7 @@ def _copy_catalog(
         with copied.read() as tx:
             names = [*repos.repo_names(tx), *repos.spec_repos(tx)]
             count = sum(1 for name in names for _ in commits.list_commits(tx, name))
-        liveness.mark(copied, services.chunks, needed, pace=_pace(services))
+        liveness.mark(copied, rescue, needed, pace=_pace(services))
     except Corrupt as error:
         problems.append(str(error))
     finally:
@@ -160,8 +182,12 @@ def _copy_catalog(
 
 
 def _copy_packs(
-    services: Services, target: Path, known: dict[str, Archived], sealed: set[str]
-) -> Iterator[Archived]:
+    services: Services,
+    target: Path,
+    known: dict[str, Archived],
+    sealed: set[str],
+    copied: _Copied,
+) -> None:
     folder = target / archive.PACKS
     for path in pack_paths(services.config.home / "store" / "packs"):
         size = path.stat().st_size
@@ -169,10 +195,14 @@ def _copy_packs(
         name = path.name if whole else f"{path.name.removesuffix(SUFFIX)}-{size}{_OPEN}"
         name = f"{archive.PACKS}/{name}"
         entry = known.get(name)
-        if entry is None or not _is_there(target / name, size):
+        # A sealed pack that has another size by now is damaged: the earlier copy is not.
+        if entry is None or not _is_there(target / name, entry.size_bytes):
             digest = archive.copy(path, target / name, size_bytes=size, pace=_pace(services))
             entry = Archived(name=name, size_bytes=size, digest=digest, pack=path.name)
-        yield entry
+            if whole:
+                damaged = damaged_records(target / name)
+                copied.damaged.update((path.name.removesuffix(SUFFIX), chunk) for chunk in damaged)
+        copied.packs.append(entry)
     with archive.writing(target):
         sync_directory(folder)
         sync_directory(target)
@@ -185,21 +215,41 @@ def _is_there(path: Path, size: int) -> bool:
         return False
 
 
-def _missing(services: Services, needed: LiveSet, packs: list[Archived]) -> list[str]:
-    """What is needed and not in the copied packs: damage of the store."""
-    ends = {entry.pack.removesuffix(SUFFIX): entry.size_bytes for entry in packs}
+def _lost(services: Services, needed: LiveSet, copied: _Copied, rescue: Rescue) -> list[str]:
+    """What is needed and not in the copied packs: damage of the store. Takes what can be taken."""
+    ends = {entry.pack.removesuffix(SUFFIX): entry.size_bytes for entry in copied.packs}
     problems: list[str] = []
     for page in needed.pages():
         found = services.chunks.find(page)
+        lost = []
         for digest in page:
             place = found.get(digest)
-            if place is None or place.offset + RECORD_BYTES + place.stored > ends.get(
-                place.pack, 0
+            if (
+                place is None
+                or place.offset + RECORD_BYTES + place.stored > ends.get(place.pack, 0)
+                or (place.pack, digest) in copied.damaged
             ):
-                problems.append(f"chunk {digest.hex()} is missing")
-                if len(problems) == _PROBLEMS_MAX:
-                    return problems
+                lost.append(digest)
+        if lost:
+            rescue.take(lost)
+            problems += [
+                f"chunk {digest.hex()} is missing or damaged"
+                + ("; it was taken from the earlier backup" if digest in rescue.taken else "")
+                for digest in lost[: _PROBLEMS_MAX - len(problems)]
+            ]
     return problems
+
+
+def _rescued(target: Path, rescue: Rescue) -> Iterator[Archived]:
+    """The packs of what the store lacks."""
+    with archive.writing(target):
+        rescue.finish()
+        sync_directory(target / archive.PACKS)
+        for path in rescue.paths:
+            name, size = f"{archive.PACKS}/{path.name}", path.stat().st_size
+            yield Archived(
+                name=name, size_bytes=size, digest=archive.digest_of(path), pack=path.name
+            )
 
 
 def _remove_others(target: Path, manifest: Manifest) -> None:

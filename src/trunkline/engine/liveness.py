@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from trunkline.db.database import Database, Transaction
 from trunkline.errors import Corrupt
-from trunkline.files.reach import Kind, Name, Reach
+from trunkline.files.reach import Chunks, Kind, Name, Reach
 from trunkline.jobs import liveness as jobs
 from trunkline.pipelines import liveness as pipelines
 from trunkline.store.chunks import ChunkStore
@@ -26,7 +26,7 @@ SOURCES: tuple[Source, ...] = (
 )
 
 
-def mark(database: Database, chunks: ChunkStore, live: LiveSet, *, pace: Callable[[], None]) -> int:
+def mark(database: Database, chunks: Chunks, live: LiveSet, *, pace: Callable[[], None]) -> int:
     """Note every chunk that the catalog needs; returns the number for `versions.end_watch`.
 
     One read of the catalog gives all names at one moment; the walk comes after it. Raises Corrupt
@@ -44,7 +44,7 @@ def read_plan(chunks: ChunkStore, segment: str) -> None:
     jobs.read_datums(chunks, segment)
 
 
-def walk(chunks: ChunkStore, live: LiveSet, *, pace: Callable[[], None]) -> None:
+def walk(chunks: Chunks, live: LiveSet, *, pace: Callable[[], None]) -> None:
     """Note all that is reached from where the set begins."""
     reach = Reach(chunks, live)
     for kind, digest in live.starts():

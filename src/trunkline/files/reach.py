@@ -14,7 +14,7 @@ from trunkline.files.columns import Columns, decode_columns, read_list
 from trunkline.files.index import LEVEL_MAX
 from trunkline.files.manifest import EMPTY, RANGE_MAGIC, read_node
 from trunkline.files.segments import BLOCK_MAGIC, read_segment
-from trunkline.store.chunks import ChunkId, ChunkStore
+from trunkline.store.chunks import ChunkId
 from trunkline.store.digests import DIGEST_BYTES
 
 
@@ -39,6 +39,13 @@ class Name(NamedTuple):
     digest: str  # 64 hex digits
 
 
+class Chunks(Protocol):
+    """Where a walk reads: a store, or one and what makes up for its losses."""
+
+    def get(self, chunk: ChunkId) -> bytes:
+        """The bytes of a chunk; raises Corrupt if they are damaged or missing."""
+
+
 class Seen(Protocol):
     """Where a walk notes what it found."""
 
@@ -52,7 +59,7 @@ class Seen(Protocol):
 class Reach:
     """Walks trees and deltas. Raises Corrupt, naming the object, for one that can't be read."""
 
-    def __init__(self, chunks: ChunkStore, seen: Seen) -> None:
+    def __init__(self, chunks: Chunks, seen: Seen) -> None:
         self._chunks = chunks
         self._seen = seen
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from trunkline.db.database import Database, Transaction
-from trunkline.files.reach import Kind, Name, Reach
+from trunkline.files.reach import Chunks, Kind, Name, Reach
 from trunkline.jobs import tables
 from trunkline.jobs.segments import decode_segment, keys_of_segment
 from trunkline.store.chunks import ChunkId, ChunkStore
@@ -46,7 +46,7 @@ def read_datums(chunks: ChunkStore, segment: str) -> None:
     decode_segment(chunks.get(ChunkId(segment)))
 
 
-def reach_datums(chunks: ChunkStore, reach: Reach, segment: str) -> None:
+def reach_datums(chunks: Chunks, reach: Reach, segment: str) -> None:
     """Note the trees that the datums of a job read."""
     for planned in decode_segment(chunks.get(ChunkId(segment))):
         for file in planned.datum.files:

@@ -95,6 +95,7 @@ class BackupReport:
     reused_bytes: int  # of packs that the directory had already
     verified: bool  # all of it was read again
     problems: tuple[str, ...]  # what the store itself lacks; at most 20
+    stays: str  # when the earlier backup was made that was left as it is, RFC 3339; else ""
     duration_s: float
 
 

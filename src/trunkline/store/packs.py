@@ -145,6 +145,13 @@ def as_stored(record: bytes, location: Location) -> Encoded:
     return Encoded(location.digest, check_header(record, location), payload, location.size)
 
 
+def content_of(chunk: Encoded) -> bytes:
+    """The plain bytes of a chunk that `as_stored` gave."""
+    data = _decompress(chunk.codec, bytes(chunk.payload), chunk.size)
+    assert data is not None
+    return data
+
+
 def decode(record: bytes, location: Location) -> bytes:
     """The chunk in a record; raises Corrupt unless every byte of it is as it was written."""
     codec = check_header(record, location)
