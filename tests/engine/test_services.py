@@ -1,5 +1,6 @@
 """Services: a process that stays, sees the newest input, and is replaced without a gap."""
 
+import errno
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from trunkline.errors import InvalidSpec
+from trunkline.jobs import records
 from trunkline.model.jobs import JobInfo, JobState
 from trunkline.model.pipelines import PipelineInfo, PipelineState
 
@@ -415,3 +417,48 @@ def test_specs_of_services_are_checked(web: Web) -> None:
         }
         with pytest.raises(InvalidSpec, match=sentence.replace("(", r"\(")):
             web.driver.engine.pipelines.create_pipeline(spec)
+
+
+# --- the server can't record what becomes of it ---------------------------------------------------
+
+
+@pytest.fixture
+def flawed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception, int], None]:
+    """Has the next times that the state of a service is recorded fail."""
+
+    def spoil(error: Exception, times: int) -> None:
+        left = [error] * times
+
+        def recording(*arguments: Any, **named: Any) -> Any:
+            if left:
+                raise left.pop()
+            return records.apply_event(*arguments, **named)
+
+        monkeypatch.setattr("trunkline.jobs.residents.apply_event", recording)
+
+    return spoil
+
+
+def test_a_service_whose_readiness_can_not_be_recorded_comes_again(
+    web: Web, flawed: Callable[[Exception, int], None]
+) -> None:
+    web.create("one")
+    flawed(OSError(errno.ENOSPC, "No space left on device"), 2)
+
+    assert web.put("two").state is JobState.SUCCESS
+    assert until(lambda: web.text() == "two")
+
+
+def test_a_defect_in_the_steps_for_a_service_fails_its_job_and_the_old_one_stands_again(
+    web: Web, flawed: Callable[[Exception, int], None]
+) -> None:
+    web.create("one")
+    flawed(KeyError("colour"), 1)
+
+    job = web.put("two")
+
+    assert job.state is JobState.FAILURE
+    assert job.reason.startswith("an internal error while recording how its service is: KeyError")
+    assert until(lambda: web.text() == "one")
+    assert web.put("three").state is JobState.SUCCESS
+    assert until(lambda: web.text() == "three")

@@ -244,19 +244,25 @@ def test_a_job_whose_failure_can_not_be_recorded_holds_up_no_other(
     beside.check_undisturbed()
 
 
-def test_what_is_damaged_on_the_disk_fails_the_jobs_that_read_it(
-    open_engine: Callable[..., Any], tmp_path: Path
-) -> None:
-    driver = open_engine(tmp_path / "damaged")
-    for repo in ("data", "whole"):
-        driver.engine.repos.create_repo(repo)
+@pytest.fixture
+def closed(open_engine: Callable[..., Any], tmp_path: Path) -> Path:
+    """A data directory with two stopped pipelines that have something to do, not in use."""
+    driver = open_engine(tmp_path / "closed")
     for pipeline, repo in (("odd", "data"), ("even", "whole")):
+        driver.engine.repos.create_repo(repo)
         driver.pipeline(pipeline, f"cp ${repo} /pfs/out/", source=repo)
         driver.engine.pipelines.stop_pipeline(pipeline)
         driver.put(repo, {f"name-in-{repo}": "apple\n"})
     driver.engine.close()
-    damage(driver.home, b"name-in-data")
-    driver = open_engine(driver.home)
+    home: Path = driver.home
+    return home
+
+
+def test_what_is_damaged_on_the_disk_fails_the_jobs_that_read_it(
+    closed: Path, open_engine: Callable[..., Any]
+) -> None:
+    damage(closed, b"name-in-data")
+    driver = open_engine(closed)
 
     for pipeline in ("odd", "even"):
         driver.engine.pipelines.start_pipeline(pipeline)
@@ -268,6 +274,25 @@ def test_what_is_damaged_on_the_disk_fails_the_jobs_that_read_it(
     assert driver.job("even").state is JobState.SUCCESS
     driver.put("data", {"name-in-data": "pear\n"}, branch="other")
     driver.engine.branches.create_branch("data", "master", head="other")
+    assert driver.job("odd").state is JobState.SUCCESS
+
+
+def test_a_disk_that_does_not_answer_for_a_while_is_waited_for(
+    closed: Path, open_engine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = open_engine(closed)
+
+    def silent(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(packs.PackReader, "part", silent)
+        driver.engine.pipelines.start_pipeline("odd")
+        until(lambda: inspected(driver).reason)
+        waiting = inspected(driver)
+
+    assert waiting.reason.startswith("planning is not possible now, and is tried again: chunk ")
+    assert "Input/output error" in waiting.reason
     assert driver.job("odd").state is JobState.SUCCESS
 
 
