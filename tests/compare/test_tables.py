@@ -14,6 +14,7 @@ from plain_content import content
 from trunkline.compare import tables
 from trunkline.compare.compare import compare_contents
 from trunkline.errors import InvalidInput
+from trunkline.jobs.egress_tables import tables_of
 from trunkline.model.differences import ContentDifference, ContentKind, Op
 
 
@@ -24,9 +25,15 @@ def written(rows: Sequence[Sequence[str]], **options: str) -> bytes:
 
 
 def compare(
-    old: bytes, new: bytes, path: str = "a.csv", key: Sequence[str] = (), most: int = 1000
+    old: bytes,
+    new: bytes,
+    path: str = "a.csv",
+    key: Sequence[str] = (),
+    most: int = 1000,
+    chunk_bytes: int = 7,
 ) -> ContentDifference:
-    return compare_contents(path, content(old), content(new), kind=None, key=key, most=most)
+    sides = [content(data, chunk_bytes=chunk_bytes) for data in (old, new)]
+    return compare_contents(path, *sides, kind=None, key=key, most=most)
 
 
 def rows_of(found: ContentDifference) -> list[tuple[str, str, dict[str, tuple[str | None, ...]]]]:
@@ -156,6 +163,27 @@ def test_too_many_rows_are_compared_by_line_or_not_at_all(monkeypatch) -> None:
 
     assert found.kind is ContentKind.TEXT
     assert "are compared row by row" in found.note
+
+
+def test_a_comparison_leaves_alone_how_others_read_csv() -> None:
+    long = b"x" * 2_000_000
+    [(_, rows)] = tables_of([("t/f.csv", 0, [b"1,a\n" * 50_000, b"2," + long + b"\n"])], "CSV", ())
+    next(rows)
+
+    compare(b"a,b\n1,2\n", b"a,b\n1,3\n")
+
+    assert [row.values for row in rows][-1] == ["2", long.decode()]
+
+
+@pytest.mark.parametrize("row", [b"1,%s\n", b'1,"%s"\n', b'1,"%s\n"\n', b"%s"])
+@pytest.mark.parametrize("cell", [b"x" * 1_100_000, b"x\n" * 550_000])
+def test_a_long_row_is_compared_by_line(row: bytes, cell: bytes) -> None:
+    if b"\n" in cell and b'"' not in row:
+        return  # those are many rows
+    found = compare(b"a,b\n1,2\n", b"a,b\n" + row % cell, chunk_bytes=65536)
+
+    assert found.kind is ContentKind.TEXT
+    assert "that are read as" in found.note
 
 
 def test_json_lines_are_rows() -> None:

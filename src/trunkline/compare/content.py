@@ -1,6 +1,6 @@
 """The two sides of a comparison, and what they have in common at both ends."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 _BLOCK_BYTES = 1024 * 1024
@@ -167,3 +167,26 @@ def _ends_record(content: Content, start: int, found: Middle) -> bool:
 def _quotes(content: Content, start: int, found: Middle) -> int:
     size = content.size_bytes - found.tail - start
     return sum(block.count(b'"') for block in content.read(start, size))
+
+
+def lines_of(pieces: Iterable[bytes], *, most: int) -> Iterator[bytes]:
+    """Lines with their ends; raises NotComparable for one of more than `most` bytes."""
+    held: list[bytes] = []  # of a line that has not ended
+    held_bytes = 0
+    for piece in pieces:
+        held.append(piece)
+        held_bytes += len(piece)
+        if b"\n" in piece:
+            *lines, rest = b"".join(held).split(b"\n")
+            for line in lines:
+                _check_line(len(line), most)
+                yield line + b"\n"
+            held, held_bytes = [rest], len(rest)
+        _check_line(held_bytes, most)
+    if held_bytes:
+        yield b"".join(held)
+
+
+def _check_line(size: int, most: int) -> None:
+    if size > most:
+        raise NotComparable(f"it has a line above the {most:,} bytes that are read as one row")

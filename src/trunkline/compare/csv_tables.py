@@ -1,12 +1,19 @@
 """Reads CSV files as tables, from the first row that differs to the last."""
 
-import csv
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from trunkline.compare.content import Content, Middle, NotComparable, middle, whole_records
+from trunkline.compare.content import (
+    Content,
+    Middle,
+    NotComparable,
+    lines_of,
+    middle,
+    whole_records,
+)
+from trunkline.compare.csv_reading import CsvError, csv_reader
 from trunkline.compare.tables import Side, Tables, column_changes
 
-_HEADER_BYTES_MAX = 1024 * 1024
+_ROW_BYTES_MAX = 1024 * 1024
 _DELIMITERS = ",;\t|"
 
 
@@ -16,7 +23,6 @@ def csv_tables(old: Content, new: Content, *, tabs: bool) -> Tables:
     The first row is the header if its cells are unique, not empty and no numbers. Rows are compared
     by the columns that both sides have.
     """
-    csv.field_size_limit(_HEADER_BYTES_MAX)
     first_old, first_new = _first_record(old), _first_record(new)
     delimiter = "\t" if tabs else _delimiter(first_new or first_old)
     header_old, skip_old = _header(first_old, delimiter)
@@ -46,13 +52,13 @@ def csv_tables(old: Content, new: Content, *, tabs: bool) -> Tables:
 
 def _first_record(content: Content) -> bytes:
     """The bytes of the first record, with its end; raises NotComparable for one without end."""
-    data = content.part(0, min(content.size_bytes, _HEADER_BYTES_MAX))
+    data = content.part(0, min(content.size_bytes, _ROW_BYTES_MAX))
     at, quotes = 0, 0
     while True:
         cut = data.find(b"\n", at)
         if cut < 0:
             if len(data) < content.size_bytes:
-                raise NotComparable("its first row is too long for a CSV file")
+                raise _too_long()
             return data
         quotes += data.count(b'"', at, cut)
         if quotes % 2 == 0:
@@ -99,7 +105,8 @@ def _side(
     size = part.size_in(content)
 
     def rows() -> Iterator[list[str]]:
-        lines = _lines(content.read(part.start, size) if size else iter(()))
+        pieces = content.read(part.start, size) if size else ()
+        lines = map(_text, lines_of(pieces, most=_ROW_BYTES_MAX))
         return (row for row in _parsed(lines, delimiter) if row)
 
     def cells(row: list[str]) -> dict[str, str]:
@@ -124,21 +131,26 @@ def _side(
 
 
 def _parsed(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    size = 0  # characters of the row that is being read
+
+    def counted() -> Iterator[str]:
+        nonlocal size
+        for line in lines:
+            size += len(line)
+            if size > _ROW_BYTES_MAX:
+                raise _too_long()
+            yield line
+
     try:
-        yield from csv.reader(lines, delimiter=delimiter)
-    except csv.Error as error:
+        for row in csv_reader(counted(), delimiter=delimiter):
+            size = 0
+            yield row
+    except CsvError as error:
         raise NotComparable(f"it is no CSV file that can be read ({error})") from error
 
 
-def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
-    rest = b""
-    for piece in pieces:
-        lines = (rest + piece).split(b"\n")
-        rest = lines.pop()
-        for line in lines:
-            yield _text(line) + "\n"
-    if rest:
-        yield _text(rest)
+def _too_long() -> NotComparable:
+    return NotComparable(f"it has a row above the {_ROW_BYTES_MAX:,} bytes that are read as CSV")
 
 
 def _text(data: bytes) -> str:

@@ -1,18 +1,17 @@
 """The files of an output as rows of tables: the first directory of a path names the table."""
 
-import csv
 import io
 import json
 import re
 from collections.abc import Iterable, Iterator
 
 from trunkline.compare.content import NotComparable
+from trunkline.compare.csv_reading import CsvError, csv_reader
 from trunkline.compare.parquet import rows_of
 from trunkline.db.foreign import ForeignRow
 from trunkline.errors import InvalidInput
 
 CSV, JSON, PARQUET = "CSV", "JSON", "PARQUET"
-_FIELD_BYTES_MAX = 64 * 1024 * 1024
 _MARKS = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"')  # a string does not go over several lines
 _DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
 
@@ -52,8 +51,7 @@ def _rows(
 
 
 def _csv(path: str, content: Iterable[bytes], columns: tuple[str, ...]) -> Iterator[ForeignRow]:
-    csv.field_size_limit(_FIELD_BYTES_MAX)
-    reader = csv.reader(_text(content))
+    reader = csv_reader(_text(content))
     try:
         header = next(reader, None) if columns else None
         if header is not None:
@@ -72,7 +70,7 @@ def _csv(path: str, content: Iterable[bytes], columns: tuple[str, ...]) -> Itera
             else:
                 values = {name: row[at] for name, at in zip(columns, places, strict=True)}
                 yield ForeignRow(where=where, values=values)
-    except (csv.Error, UnicodeDecodeError) as error:
+    except (CsvError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} can't be read as CSV: {error}") from error
 
 
