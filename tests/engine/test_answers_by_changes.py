@@ -114,3 +114,30 @@ def test_a_new_datum_is_looked_for_in_each_segment_once(large: Driver, read: lis
     assert reason.cause == "new"
     segments = FILES // DATUMS_OF_A_SEGMENT
     assert len(looked) <= 3 * segments  # this plan twice at most, and those before: not four times
+
+
+def test_a_plan_of_a_join_and_a_group_reads_the_segments_that_have_a_key(
+    engine: Driver, read: list[bytes]
+) -> None:
+    for repo in ("one", "two"):
+        engine.engine.repos.create_repo(repo)
+        engine.put(repo, {f"f{n:03}": f"{n}\n" for n in range(FILES)})
+    leaf = {"glob": "/(*)", "join_on": "$1", "group_by": "$1"}
+    sides = [{"pfs": {"repo": repo, **leaf}} for repo in ("one", "two")]
+    sides[0]["pfs"]["outer_join"] = True
+    engine.pipeline("join", "true", input={"join": sides})
+    engine.pipeline("group", "true", input={"group": sides})
+    assert engine.job("join").total == engine.job("group").total == FILES
+    read.clear()
+    changes = [*put(f007="boar\n", f061x="x\n"), DeleteFile(path="f118")]
+
+    planned = engine.engine.plans.plan_files("two", "master", changes).jobs
+
+    # The one of f118 alone is another datum of an outer join; in a group the key has lost a file.
+    boar, alone, x = len("7\nboar\n"), len("118\n"), len("x\n")
+    found = {job.pipeline: (*counted(job), job.size_bytes) for job in planned}
+    assert found == {
+        "join": (FILES, 1, 1, 1, FILES - 2, 0, boar + alone),
+        "group": (FILES + 1, 1, 2, 0, FILES - 2, 0, boar + alone + x),
+    }
+    assert len(read) == 3 + 3  # of each key one, whether or not it has a datum there
