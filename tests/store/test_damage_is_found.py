@@ -3,12 +3,13 @@
 import hashlib
 import random
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from trunkline.errors import Corrupt, TrunklineError
+from trunkline.errors import Corrupt, TrunklineError, Unavailable
 from trunkline.store import cache
 from trunkline.store.chunks import ChunkId, ChunkStore
 
@@ -190,6 +191,68 @@ def test_an_index_that_disagrees_with_the_packs_is_found_and_made_anew(
     (directory / "index.db").unlink()
     store = ChunkStore(directory)
     assert served(store, contents) == contents.keys()
+    store.close()
+
+
+def test_rows_that_were_not_asked_for_are_damage_of_the_index(
+    stored: tuple[Path, dict[ChunkId, bytes]],
+) -> None:
+    directory, contents = stored
+    index = directory / "index.db"
+    whole = index.read_bytes()
+    calls: list[Callable[[ChunkStore], object]] = [
+        lambda store: store.get_many(list(contents)),
+        lambda store: store.has_many(list(contents)),
+        lambda store: store.claim_many(list(contents)),
+        lambda store: store.put_many(list(contents.values())),
+        lambda store: list(store.verify(read_data=True)),
+    ]
+    refused = 0
+
+    for chunk in contents:
+        damaged = bytearray(whole)
+        damaged[whole.index(bytes.fromhex(chunk))] ^= 0x40
+        for path in directory.glob("index.db*"):
+            path.unlink()
+        index.write_bytes(damaged)
+        store = ChunkStore(directory)
+        for call in calls:
+            try:
+                call(store)
+            except Corrupt:
+                refused += 1
+        store.close()
+    assert refused
+
+
+@pytest.mark.parametrize("index", ["marked", "rubbish", "gone"])
+def test_only_the_owner_of_a_store_makes_its_index_anew(
+    stored: tuple[Path, dict[ChunkId, bytes]], index: str
+) -> None:
+    directory, contents = stored
+    owner = ChunkStore(directory)
+    path = directory / "index.db"
+    (directory / "rebuild-index").touch()
+    if index != "marked":
+        path.rename(directory / "aside.db")
+    if index == "rubbish":
+        path.write_bytes(b"this is no database" * 1000)
+    before = path.stat().st_ino if path.exists() else None
+
+    if index == "marked":
+        other = ChunkStore(directory, writer="worker", rebuild=False)
+        new = other.put(b"of the other process")
+        other.close()
+        assert owner.get(new) == b"of the other process"
+    else:
+        with pytest.raises(Unavailable, match="made anew when the server starts"):
+            ChunkStore(directory, rebuild=False)
+
+    assert (path.stat().st_ino if path.exists() else None) == before
+    owner.close()
+    store = ChunkStore(directory)
+    assert served(store, contents) == contents.keys()
+    assert not (directory / "rebuild-index").exists()
     store.close()
 
 

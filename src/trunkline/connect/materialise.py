@@ -23,6 +23,7 @@ from trunkline.errors import (
     InvalidInput,
     OperationFailed,
     StorageFull,
+    TrunklineError,
 )
 from trunkline.files.cloning import Clones
 from trunkline.files.export import Guard, Noted, Target, export_rows, export_slices, unwritable
@@ -55,16 +56,24 @@ def direct_trees(origin: Origin, commit: CommitInfo) -> Iterator[Trees | None]:
 
     Only what is durable is seen: an open commit may have changes that are not.
     """
-    home = origin.home
-    if home is None or not commit.root or not (home / "store" / "index.db").is_file():
+    chunks = _store_of_server(origin.home) if origin.home and commit.root else None
+    if chunks is None:
         yield None
         return
-    chunks = ChunkStore(home / "store")
     try:
         with chunks.hold():  # the commit may be deleted while it is read
             yield Trees(chunks)
     finally:
         chunks.close()
+
+
+def _store_of_server(home: Path) -> ChunkStore | None:
+    if not (home / "store" / "index.db").is_file():
+        return None
+    try:
+        return ChunkStore(home / "store", rebuild=False)
+    except TrunklineError:  # the server may be able to read what it has open
+        return None
 
 
 def write_tree(

@@ -59,7 +59,7 @@ def run(request: Request) -> int:
         output_bytes_max=request.output_bytes_max or None,
     )
     held: int | None = None
-    chunks = ChunkStore(home / "store", writer=scratch.name)
+    chunks = ChunkStore(home / "store", writer=scratch.name, rebuild=False)
     try:
         runner = DatumRun(slot, Trees(chunks))
         context = Context.parse(request.context, home=scratch)

@@ -71,7 +71,7 @@ def work(channel: Channel, settings: WorkerSettings) -> None:
             output_bytes_max=settings.output_bytes_max or None,
             marker=settings.marker,
         )
-        chunks = ChunkStore(home / "store", writer=settings.name)
+        chunks = ChunkStore(home / "store", writer=settings.name, rebuild=False)
     except (TrunklineError, OSError) as error:
         channel.send({"type": "failed", "reason": str(error)})
         raise

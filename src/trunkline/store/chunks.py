@@ -8,7 +8,6 @@ Several processes share a directory: each appends to a pack of its own, and sees
 others as soon as they are flushed.
 """
 
-import fcntl
 import os
 import secrets
 import threading
@@ -19,9 +18,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple, NewType
 
-from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
-from trunkline.store import bulk, packs, recovery, repair, tables
+from trunkline.store import bulk, opening, packs, recovery, tables
 from trunkline.store.cache import ChunkCache
 from trunkline.store.collect import Collection
 from trunkline.store.digests import Digest, raw
@@ -57,9 +55,12 @@ class ChunkStore:
 
     After a failed fsync (or any failed write but a full disk) nothing is known about what is on the
     disk: the store then refuses all puts and flushes until it is opened again; reads go on.
+
+    Only who owns the directory may `rebuild` an index that can't be used; to others it is
+    Unavailable. See `store.opening`.
     """
 
-    def __init__(self, directory: Path, *, writer: str = "server") -> None:
+    def __init__(self, directory: Path, *, writer: str = "server", rebuild: bool = True) -> None:
         self._directory = directory
         self._packs = directory / "packs"
         self._writer = writer
@@ -79,7 +80,7 @@ class ChunkStore:
         self._late: list[_Batch] = []  # durable, but not indexed yet for lack of space; likewise
         self._verifier: Verifier | None = None
         self._packs.mkdir(parents=True, exist_ok=True)
-        self._index = self._open_index()
+        self._index = opening.open_index(directory, self._packs, rebuild=rebuild)
         self.epochs = Epochs(directory)
 
     def put(self, data: bytes) -> ChunkId:
@@ -248,12 +249,12 @@ class ChunkStore:
         """Finish the active pack, and those of processes that died; the next put begins another."""
         self._seal()
         if abandoned:
-            with self._exclusive():
+            with opening.exclusive(self._directory):
                 recovery.recover(self._packs, self._index, rebuild=False)
 
     def recover(self) -> None:
         """Settle what died processes left: call once at the start of a server."""
-        with self._exclusive():
+        with opening.exclusive(self._directory):
             # Syncing a pack makes its own name durable, not those of the directories above.
             packs.sync_directory(self._directory)
             packs.sync_directory(self._directory.parent)
@@ -551,38 +552,6 @@ class ChunkStore:
         """Keep the bytes of a stored chunk in memory, because they will be read soon."""
         with self._lock:
             self._cache.keep(chunk, data)
-
-    # --- opening ----------------------------------------------------------------------------------
-
-    def _open_index(self) -> SqliteDatabase:
-        """The index; made anew from the packs when it is missing or can't be read."""
-        path = self._directory / "index.db"
-        with self._exclusive():
-            rebuild = not path.exists() or repair.must_rebuild(self._directory)
-            try:
-                if rebuild and path.exists():
-                    raise Corrupt(f"the index {path}", "a whole database", "one to be made anew")
-                index = tables.open_index(path)
-            except Corrupt:
-                for suffix in ("", "-wal", "-shm"):
-                    (self._directory / f"index.db{suffix}").unlink(missing_ok=True)
-                index = tables.open_index(path)
-                rebuild = True
-            if rebuild:
-                recovery.recover(self._packs, index, rebuild=True)
-                repair.rebuilt(self._directory)
-        return index
-
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        """Only one process opens or recovers at a time."""
-        lock = self._directory / "recover.lock"
-        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
 
 
 def _position(place: Location) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """The SQL of the chunk index. Look-ups go in batches: one statement for many digests."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +51,7 @@ def open_index(path: Path) -> SqliteDatabase:
         with database.read() as tx:
             find(tx, [bytes(32)])
             packs(tx)
-    except (StoreTooNew, StorageFull, Unavailable):
+    except (StoreTooNew, StorageFull, Unavailable, OSError, MemoryError):
         database.close()
         raise
     except Exception as error:
@@ -64,7 +64,9 @@ def open_index(path: Path) -> SqliteDatabase:
 def find(tx: Transaction, digests: Sequence[bytes]) -> dict[bytes, Location]:
     """Where the chunks are that the index knows."""
     rows = [row for batch in _batches(digests) for row in tx.rows(_FIND, digests=batch)]
-    return {row[0]: _location(row) for row in rows}
+    found = {row[0]: _location(row) for row in rows}
+    _check_asked(found, digests)
+    return found
 
 
 def _location(row: Row) -> Location:
@@ -85,7 +87,15 @@ def _location(row: Row) -> Location:
 def known(tx: Transaction, digests: Sequence[bytes]) -> dict[bytes, bool]:
     """Which of the chunks the index knows, and whether each is condemned."""
     rows = (row for batch in _batches(digests) for row in tx.rows(_KNOWN, digests=batch))
-    return {digest: bool(condemned) for digest, condemned in rows}
+    found = {digest: bool(condemned) for digest, condemned in rows}
+    _check_asked(found, digests)
+    return found
+
+
+def _check_asked(found: Mapping[bytes, object], digests: Sequence[bytes]) -> None:
+    """Raises Corrupt for rows that were not asked for: a changed page can lead to them."""
+    if not found.keys() <= set(digests):
+        raise Corrupt("the index of the store", "the chunks that were asked for", "others")
 
 
 def _batches(digests: Sequence[bytes]) -> Iterable[bytes]:
@@ -154,7 +164,16 @@ def page(tx: Transaction, after: bytes, most: int) -> list[Location]:
         after=after,
         most=most,
     )
+    _check_order(after, rows)
     return [_location(row) for row in rows]
+
+
+def _check_order(after: bytes, rows: Sequence[Row]) -> None:
+    """Raises Corrupt unless digests grow, as who goes on behind the last one relies on."""
+    for row in rows:
+        if type(row[0]) is not bytes or row[0] <= after:
+            raise Corrupt("the index of the store", "its rows in order", "others")
+        after = row[0]
 
 
 def forget_pack(tx: Transaction, pack: str) -> None:
@@ -193,6 +212,7 @@ def states(tx: Transaction, after: bytes, most: int) -> list[ChunkState]:
         after=after,
         most=most,
     )
+    _check_order(after, rows)
     return [ChunkState(*row) for row in rows]
 
 

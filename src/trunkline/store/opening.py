@@ -1,0 +1,66 @@
+"""Opens the index of a store, and makes it anew from the packs where it can't be used.
+
+Only one process may make it anew, the one that owns the data directory: whoever has the file open
+goes on with it, so two files of that name would be two stores that know nothing of each other.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trunkline.db.sqlite import SqliteDatabase
+from trunkline.errors import Corrupt, Unavailable
+from trunkline.store import recovery, repair, tables
+
+
+def open_index(directory: Path, packs: Path, *, rebuild: bool) -> SqliteDatabase:
+    """The index of a store; with `rebuild` one that is missing or can't be read is made anew.
+
+    Otherwise that raises Unavailable, and an index of which a repair said that it is to be made
+    anew is used as it is: the server does so too until it starts again.
+    """
+    path = directory / "index.db"
+    with exclusive(directory):
+        if not rebuild:
+            return _open_shared(path)
+        anew = not path.exists() or repair.must_rebuild(directory)
+        try:
+            if anew and path.exists():
+                raise Corrupt(f"the index {path}", "a whole database", "one to be made anew")
+            index = tables.open_index(path)
+        except Corrupt:
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            index = tables.open_index(path)
+            anew = True
+        if anew:
+            recovery.recover(packs, index, rebuild=True)
+            repair.rebuilt(directory)
+    return index
+
+
+def _open_shared(path: Path) -> SqliteDatabase:
+    """The index that the owner of the store has made."""
+    try:
+        if path.exists():
+            return tables.open_index(path)
+        problem = "it is not there"
+    except Corrupt as error:
+        problem = str(error)
+    raise Unavailable(
+        f"the index {path} can't be used ({problem}); it is made anew when the server starts: "
+        "`trunkline down`, then any command"
+    )
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Only one process opens or recovers a store at a time."""
+    fd = os.open(directory / "recover.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
