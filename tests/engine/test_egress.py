@@ -78,6 +78,25 @@ def test_a_failure_is_tried_three_times_and_then_the_jobs_while_its_commit_stays
     assert data.engine.admin.fsck().damages == ()
 
 
+def test_a_run_goes_on_until_its_output_was_copied_and_fails_with_that(
+    data: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    data.put("data", {"a": "1"})
+    data.pipeline("copy", COPY, egress={"URL": f"file://{tmp_path}/file"})
+    [newest] = data.engine.jobs.list_jobs(pipeline="copy", number=1)
+
+    run = data.engine.commits.inspect_run(newest.id, wait=True, timeout_s=60)
+
+    job = data.job("copy")
+    assert (run.state, run.finished) == ("failure", job.finished)
+    commit = data.engine.commits.inspect_commit("copy", job.id)
+    assert commit.error is None
+    assert commit.finished is not None
+    assert run.finished > commit.finished
+    assert data.engine.commits.list_runs(number=1)[0].state == "failure"
+
+
 def test_the_job_after_a_failed_egress_copies_everything(data: Any, tmp_path: Path) -> None:
     (tmp_path / "t").touch()
     data.pipeline("made", COPY, egress={"URL": f"file://{tmp_path}/t"})

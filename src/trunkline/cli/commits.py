@@ -224,7 +224,7 @@ def _leave_with_the_outcome(commits: list[CommitInfo]) -> None:
 def flush_commit(commits: tuple[str, ...], repos: tuple[str, ...], timeout: str | None) -> None:
     """Wait for all that is derived from the commits, and print each commit as it finishes.
 
-    The exit status is 1 if a job failed, 6 if the time is over.
+    The exit status is 1 if a commit was not made because a job failed, 6 if the time is over.
     """
     found: list[CommitInfo] = []
     show_each(

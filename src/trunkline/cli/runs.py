@@ -91,7 +91,7 @@ def stop_run(run: str) -> None:
 @click.argument("run")
 @option("--timeout", metavar="TIME", help="Give up after this long, e.g. 30s or 5m.")
 def wait_run(run: str, timeout: str | None) -> None:
-    """Wait until all commits of a run are finished.
+    """Wait until all commits of a run are finished, and all its jobs have ended.
 
     The exit status is 1 if a job of it failed, 6 if the time is over.
     """
@@ -103,11 +103,10 @@ def wait_for_run(run: str, limit_s: float | None) -> None:
     with waiting(f"waiting for run {run}"):
         done = commits.inspect_run(run, wait=True, timeout_s=limit_s)
     show_one(done, run_block)
-    failed = False
-    for name in done.commits:
-        error = commits.inspect_commit(name.repo, name.id).error
-        if error:
-            note(f"error: {name}: {error}")
-            failed = True
-    if failed:
+    for step in done.steps:
+        if step.state not in _ENDED_WELL:
+            what = "it" if step.pipeline is None else "its job"
+            reason = step.reason.partition("\n")[0]
+            note(f"error: {step.repo}@{done.id}: {what} ended as {step.state}: {reason}")
+    if done.state == "failure":
         raise click.exceptions.Exit(1)

@@ -259,7 +259,7 @@ class EngineCommits:
         services = self._services
         for _ in services.waits(timeout_s, f"run {run}"):
             with services.database.read() as tx:
-                found = commits.get_run(tx, run)
+                found = run_info(tx, commits.get_run(tx, run))
                 if not wait or found.finished is not None:
                     break
         with services.database.read() as tx:

@@ -1,6 +1,6 @@
 """What one change set off, step by step, with the time that each took."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from trunkline.db.database import Transaction
@@ -14,13 +14,14 @@ from trunkline.versions.commits import CommitRecord, RunRecord
 
 
 def run_info(tx: Transaction, run: RunRecord) -> RunInfo:
+    jobs = ledger.jobs_of_run(tx, run.id)
     return RunInfo(
         id=run.id,
-        state=state_of(run.commits),
+        state=state_of(run.commits, jobs),
         created=run.created,
-        finished=run.finished,
+        finished=_finished(run, jobs),
         commits=tuple(record.name for record in run.commits),
-        jobs=tuple(job.pipeline for job in ledger.jobs_of_run(tx, run.id)),
+        jobs=tuple(job.pipeline for job in jobs),
     )
 
 
@@ -34,12 +35,13 @@ def run_details(tx: Transaction, run: RunRecord, *, now: datetime) -> RunDetails
         reads = [own[name] for name in dict.fromkeys(i.repo for i in inputs if i.id == run.id)]
         job = jobs.get((record.repo, record.id))
         steps.append(_step(record, job, reads, _waits_for(tx, job, inputs), now))
+    finished = _finished(run, jobs.values())
     return RunDetails(
         id=run.id,
-        state=state_of(run.commits),
+        state=state_of(run.commits, jobs.values()),
         created=run.created,
-        finished=run.finished,
-        duration_s=((run.finished or now) - run.created).total_seconds(),
+        finished=finished,
+        duration_s=((finished or now) - run.created).total_seconds(),
         commits=tuple(record.name for record in run.commits),
         jobs=tuple(job.pipeline for job in jobs.values()),
         steps=tuple(steps),
@@ -47,12 +49,29 @@ def run_details(tx: Transaction, run: RunRecord, *, now: datetime) -> RunDetails
     )
 
 
-def state_of(commits: Iterable[CommitRecord]) -> str:
-    """The state of a run with these commits."""
-    found = list(commits)
-    if any(record.finished is None for record in found):
+def state_of(commits: Iterable[CommitRecord], jobs: Iterable[JobRecord] = ()) -> str:
+    """The state of a run with these commits and jobs.
+
+    A job may go on after its commit is finished, and fail: it copies that elsewhere.
+    """
+    found, writers = list(commits), list(jobs)
+    if any(record.finished is None for record in found) or not _ended(writers):
         return "running"
-    return "failure" if any(record.error is not None for record in found) else "success"
+    failed = any(record.error is not None for record in found) or any(
+        job.state is not JobState.SUCCESS for job in writers
+    )
+    return "failure" if failed else "success"
+
+
+def _ended(jobs: Iterable[JobRecord]) -> bool:
+    return all(job.state.ended for job in jobs)
+
+
+def _finished(run: RunRecord, jobs: Collection[JobRecord]) -> datetime | None:
+    """When the last commit or job of a run ended, if all have."""
+    if run.finished is None or not _ended(jobs):
+        return None
+    return max([run.finished, *(job.finished for job in jobs if job.finished is not None)])
 
 
 def _step(
