@@ -102,8 +102,8 @@ def test_a_name_that_is_none_is_refused(file: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["active = ", "other = 1", "contexts = 1", "[contexts.a]", "[contexts.a]\naddress = 1",
-     "[contexts.a]\naddress = 'x'\ntoken = 1", "\xff"],
+    ["active = ", "active = 5", "active = []", "other = 1", "contexts = 1", "[contexts.a]",
+     "[contexts.a]\naddress = 1", "[contexts.a]\naddress = 'x'\ntoken = 1", "\xff"],
 )  # fmt: skip
 def test_a_file_that_is_not_right_is_said_and_never_overwritten(file: Path, text: str) -> None:
     file.parent.mkdir()
@@ -113,6 +113,20 @@ def test_a_file_that_is_not_right_is_said_and_never_overwritten(file: Path, text
         add_context(file, "b", "http://b:1")
 
     assert file.read_bytes() == text.encode("latin-1")
+
+
+def test_names_that_somebody_wrote_by_hand_stay(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text(
+        '[projects]\n"a b" = "vision"\n[contexts."a.example.org"]\naddress = "http://a:1"\n'
+    )
+
+    use_context(file, "a.example.org")
+
+    found = list_contexts(file)
+    assert found.active == "a.example.org"
+    assert found.named == {"a.example.org": Context(address="http://a:1")}
+    assert found.projects == {"a b": "vision"}
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

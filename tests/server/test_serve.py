@@ -132,6 +132,22 @@ def test_a_signal_ends_the_server_and_leaves_nothing_behind(
     assert not (home / "server.json").exists()
 
 
+def test_the_end_of_a_server_takes_nothing_from_the_one_after_it(home: Path, start: Start) -> None:
+    """Whose directory was removed under it, say, and made anew."""
+    first, _ = start()
+    shutil.rmtree(home)
+    _, line = start()
+    assert line == "ready"
+
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(20) == 0
+
+    client = local(home)
+    assert client.repos.list_repos() == []
+    client.close()
+    assert (home / "server.json").exists()
+
+
 def test_a_shutdown_request_ends_the_server(home: Path, start: Start) -> None:
     process, _ = start()
     client = local(home)

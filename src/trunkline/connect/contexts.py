@@ -5,6 +5,7 @@
 
 import json
 import os
+import string
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from trunkline.model.names import DEFAULT_PROJECT, check_name, check_project
 from trunkline.values import dataclass, field
 
 LOCAL = "local"
+_BARE = frozenset(string.ascii_letters + string.digits + "-_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +71,11 @@ def list_contexts(file: Path) -> Contexts:
     projects = document.get("projects", {})
     if not isinstance(projects, dict) or not all(isinstance(p, str) for p in projects.values()):
         raise InvalidInput(f'{file}: projects must be a table of lines such as team = "vision"')
+    active = document.get("active", LOCAL)
+    if not isinstance(active, str):
+        raise InvalidInput(f'{file}: active must be the name of a context, as in active = "team"')
     contexts = Contexts(
-        active=document.get("active", LOCAL),
+        active=active,
         named=MappingProxyType(named),
         projects=MappingProxyType(projects),
     )
@@ -141,9 +146,9 @@ def _write(file: Path, contexts: Contexts) -> None:
     lines = [f"active = {_quoted(contexts.active)}"]
     if contexts.projects:
         lines += ["", "[projects]"]
-        lines += [f"{name} = {_quoted(p)}" for name, p in sorted(contexts.projects.items())]
+        lines += [f"{_key(name)} = {_quoted(p)}" for name, p in sorted(contexts.projects.items())]
     for name, context in sorted(contexts.named.items()):
-        lines += ["", f"[contexts.{name}]", f"address = {_quoted(context.address)}"]
+        lines += ["", f"[contexts.{_key(name)}]", f"address = {_quoted(context.address)}"]
         if context.token is not None:
             lines.append(f"token = {_quoted(context.token)}")
     aside = file.with_name(f".{file.name}.{os.getpid()}")
@@ -157,6 +162,11 @@ def _write(file: Path, contexts: Contexts) -> None:
         os.replace(aside, file)
     except OSError as error:
         raise OperationFailed(f"can't write {file}: {error.strerror}") from error
+
+
+def _key(name: str) -> str:
+    """A name as a key of TOML, without quotes where it needs none."""
+    return name if name and set(name) <= _BARE else _quoted(name)
 
 
 def _quoted(text: str) -> str:

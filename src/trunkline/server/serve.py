@@ -269,8 +269,15 @@ def _bind_private(path: Path, cleanup: contextlib.ExitStack) -> socket.socket:
         private.bind(str(path))
     finally:
         os.umask(before)
-    cleanup.callback(path.unlink, missing_ok=True)
+    cleanup.callback(_remove_own, path, os.lstat(path))
     return private
+
+
+def _remove_own(path: Path, made: os.stat_result) -> None:
+    """Remove a file, unless it is another server's by now: the directory may be a new one."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.lstat(path), made):
+            path.unlink()
 
 
 def _bind_tcp(listener: Listener) -> socket.socket:
@@ -311,7 +318,7 @@ def _publish(
         "version": operations.admin.version().version,
     }
     _write_whole(path, json.dumps(record) + "\n")
-    cleanup.callback(path.unlink, missing_ok=True)
+    cleanup.callback(_remove_own, path, os.lstat(path))
     for address in addresses:
         log.info("listening on %s", address)
 

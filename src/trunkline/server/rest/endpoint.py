@@ -78,6 +78,8 @@ class Endpoint:
         try:
             await self._serve(scope, receive, noting_send, in_path)
         except Exception as error:
+            if started and isinstance(error, ConnectionError):
+                return  # who asked has gone, which is no trouble of ours
             if started:
                 # Too late for a status: leaving without a last piece breaks the connection off.
                 log.warning("%s broke off: %s", self._operation.name, report(error)[1].decode())
