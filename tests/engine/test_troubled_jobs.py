@@ -22,6 +22,10 @@ COPY = "cp $data /pfs/out/"
 
 # What the server does for a job, the function that does it, and whose job it is by its arguments.
 STEPS: dict[str, tuple[str, Callable[..., str]]] = {
+    "looking at its inputs": (
+        "conductor.provenance.failed_inputs",
+        lambda _transaction, repo, _id: repo,
+    ),
     "planning": ("conductor.plan_job", lambda _database, _trees, job, **_: job.pipeline),
     "beginning with its datums": ("dispatch.active_of", lambda job, *_, **__: job.pipeline),
     "handing out its datums": ("dispatch.make_lease", lambda _a, _b, job, **_: job.pipeline),

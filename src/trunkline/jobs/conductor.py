@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from trunkline.config import Config
-from trunkline.db.database import Database
+from trunkline.db.database import Database, Transaction
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.ahead import (
@@ -196,25 +196,18 @@ class Conductor:
         if revision == self._looked_at:
             return
         self._looked_at = revision
+        found: list[tuple[JobRecord, InputsFailed | InputsFinished]] = []
         with self._database.read() as tx:
-            first = tables.first_open_jobs(tx)
-            waiting = [
-                (
-                    job,
-                    provenance.failed_inputs(tx, job.output_repo, job.id),
-                    provenance.unfinished_inputs(tx, job.output_repo, job.id),
-                )
-                for job in first
-                if job.state is JobState.STARTING
-                and job.number not in self._busy
-                and not self.steps.waits(job.number)
-            ]
-        for job, failed, unfinished in waiting:
-            if failed:
-                repos = tuple(record.repo for record in failed)
-                self._event(job.number, InputsFailed(repos=repos))
-            elif not unfinished:
-                self._carry_out(job.number, step(progress_of(job), InputsFinished())[1])
+            for job in tables.first_open_jobs(tx):
+                busy = job.number in self._busy or self.steps.waits(job.number)
+                if job.state is JobState.STARTING and not busy:
+                    with self.steps.of_job(job.number, "looking at its inputs"):
+                        found += [(job, event) for event in _inputs_ended(tx, job)]
+        for job, event in found:
+            if isinstance(event, InputsFailed):
+                self._event(job.number, event)
+            else:
+                self._carry_out(job.number, step(progress_of(job), event)[1])
 
     def _carry_out(self, number: int, actions: tuple[Action, ...]) -> None:
         if self.steps.waits(number):
@@ -269,10 +262,9 @@ class Conductor:
                 job = next_to_look_at(first, behind, known)
                 if job is None or self.steps.waits(job.number):
                     continue
-                if provenance.failed_inputs(tx, job.output_repo, job.id):
-                    continue
-                if not provenance.unfinished_inputs(tx, job.output_repo, job.id):
-                    found.append((first, job))
+                with self.steps.of_job(job.number, "looking at its inputs"):
+                    ended = _inputs_ended(tx, job)
+                    found += [(first, job) for event in ended if isinstance(event, InputsFinished)]
         for first, job in found:
             behind_first = range(first.number + 1, job.number)
             before = [known[number] for number in known if number in behind_first]
@@ -372,3 +364,12 @@ class Conductor:
             return ()
         with self._database.write() as tx:
             return apply_event(tx, job.number, Egressed(), now=self._clocks.now())
+
+
+def _inputs_ended(tx: Transaction, job: JobRecord) -> list[InputsFailed | InputsFinished]:
+    """What a job may hear of its inputs, if none of them is waited for any more."""
+    if failed := provenance.failed_inputs(tx, job.output_repo, job.id):
+        return [InputsFailed(repos=tuple(record.repo for record in failed))]
+    if provenance.unfinished_inputs(tx, job.output_repo, job.id):
+        return []
+    return [InputsFinished()]
