@@ -187,9 +187,11 @@ class _Store(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     objects: dict[str, bytes]
     failures: list[int]
+    before: Callable[[bytes], None]  # what is done with a body before it is there
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.before(body)
         status = self.failures.pop() if self.failures else 200
         if status == 200:
             self.objects[urllib.parse.unquote(self.path)] = body
@@ -203,12 +205,24 @@ class _Store(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def object_store(failures: list[int]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    handler = type("Handler", (_Store,), {"objects": {}, "failures": failures})
+def object_store(
+    failures: list[int], before: Callable[[bytes], None] = lambda _: None
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    names = {"objects": {}, "failures": failures, "before": staticmethod(before)}
+    handler = type("Handler", (_Store,), names)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
         threading.Thread(target=web.serve_forever, args=(0.05,), daemon=True).start()
         yield f"http://127.0.0.1:{web.server_address[1]}", handler.objects
         web.shutdown()
+
+
+def credentials_for(endpoint: str) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }
 
 
 @pytest.fixture
@@ -223,12 +237,7 @@ def at_store(
         context = object_store(failures)
         endpoint, objects = context.__enter__()
         stack.append(context)
-        variables = {
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-        }
+        variables = credentials_for(endpoint)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         driver = open_engine(**QUICK, **variables)
@@ -263,6 +272,43 @@ def test_an_object_store_that_refuses_fails_the_job_with_its_reason(at_store: An
     assert objects == {}
 
 
+def test_what_a_stopped_job_was_about_to_write_never_comes_after_the_next_jobs_output(
+    open_engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("obstore")
+    seen: list[bytes] = []
+    arrived, overtaken = threading.Event(), threading.Event()
+
+    def before(body: bytes) -> None:
+        seen.append(body)
+        if body == b"old":
+            arrived.set()
+            assert overtaken.wait(28)  # the store would ask again after 30
+            seen.append(b"old is there")
+
+    with object_store([], before) as (endpoint, objects):
+        variables = credentials_for(endpoint)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        driver = open_engine(**QUICK, **variables)
+        driver.engine.repos.create_repo("data")
+        driver.put("data", {"a": "old"})
+        driver.pipeline("made", COPY, egress={"URL": "s3://bucket-three"})
+        assert arrived.wait(60)
+        [old] = driver.engine.jobs.list_jobs(pipeline="made")
+
+        driver.engine.jobs.stop_job(f"made@{old.id}")
+        driver.put("data", {"a": "new"})
+        wait_for(driver, JobState.EGRESSING)
+        driver.pipeline("other", "echo other > /pfs/out/b", egress={"URL": "s3://bucket-three"})
+        assert driver.job("other").state is JobState.SUCCESS  # there is a thread for others
+        overtaken.set()
+
+        assert driver.job("made").state is JobState.SUCCESS
+        assert seen == [b"old", b"other\n", b"old is there", b"new"]
+        assert objects == {"/bucket-three/a": b"new", "/bucket-three/b": b"other\n"}
+
+
 def test_a_large_output_reaches_a_real_store_in_parts(
     open_engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,12 +321,7 @@ def test_a_large_output_reaches_a_real_store_in_parts(
         pytest.skip("TRUNKLINE_TEST_S3 names no server (.ci/run starts one)")
     bucket = f"bucket-{uuid.uuid4().hex}"
     urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{bucket}", data=b"", method="PUT"))
-    variables = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-    }
+    variables = credentials_for(endpoint)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     driver = open_engine(**variables)

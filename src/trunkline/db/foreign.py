@@ -106,6 +106,7 @@ class _Filling:
                 self._connection.execute(table.insert(), [self._fitted(table, r) for r in batch])
                 count += len(batch)
                 self._check()
+        self._check()  # the last thing before everybody sees it
         return count
 
     def _table(self, name: str) -> Any:

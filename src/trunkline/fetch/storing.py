@@ -53,7 +53,8 @@ def put_files(
 ) -> int:
     """Write files below the target; how many. Durable when it returns.
 
-    Raises Interrupted soon after `cancelled` says so, and what is wrong with the target otherwise.
+    `cancelled` is asked just before each is replaced, by several threads. Raises Interrupted soon
+    after it says so, and what is wrong with the target otherwise.
     """
     if isinstance(target, Path):
         return _into_directory(target, files, cancelled)
@@ -70,6 +71,8 @@ def _into_store(
         waiting: deque[Future[None]] = deque()
 
         def put(key: str, content: bytes | Iterator[bytes]) -> None:
+            if cancelled():
+                raise Interrupted
             store_object(target, key, content, plain_http=plain_http)
 
         try:
@@ -103,6 +106,8 @@ def _into_directory(target: Path, files: Iterable[File], cancelled: Callable[[],
                         aside.write(piece)
                     aside.flush()
                     os.chmod(aside.name, 0o644)
+                    if cancelled():
+                        raise Interrupted
                     os.replace(aside.name, place)
                 except BaseException:
                     os.unlink(aside.name)

@@ -116,6 +116,7 @@ class Conductor:
         self.plans = Plans()  # so that no result is forgotten while a plan counts on it
         self._looked_at = -1  # revision of the catalog when jobs were last looked for
         self._busy: set[int] = set()  # jobs that a task works on
+        self._copying: dict[str, list[int]] = {}  # by pipeline that copies: jobs that wait for that
         self._looking: set[str] = set()  # pipelines for which a task looks ahead
         self._look_at = 0.0  # when to look ahead next, in monotonic seconds
         self._turned = clocks.monotonic()
@@ -225,7 +226,7 @@ class Conductor:
             self.dispatcher.job_ended(number)
             self._begin_task(number, action, self._assemble)
         elif action is Action.EGRESS:
-            self._begin_task(number, action, self._egress, for_long=True)
+            self._begin_copying(number)
         elif action is Action.LEASE:
             if not self.residents.takes(number):
                 self.dispatcher.job_running(number)
@@ -299,24 +300,55 @@ class Conductor:
     # --- planning, assembling, copying, beside the turns ------------------------------------------
 
     def _begin_task(
+        self, number: int, action: Action, work: Callable[[JobRecord], tuple[Action, ...]]
+    ) -> None:
+        if number not in self._busy:
+            self._busy.add(number)
+            self._apart(self._task(number, action, work, lambda: None))
+
+    def _begin_copying(self, number: int) -> None:
+        """Copy the output of a job, once the thread that copies for its pipeline is done.
+
+        The job of that one was stopped; but what it is about to replace must not come last.
+        """
+        with self._database.read() as tx:
+            job = tables.job_by_number(tx, number)
+        if job is None or number in self._busy:
+            return
+        if (waiting := self._copying.get(job.pipeline)) is not None:
+            waiting.append(number)
+            return
+        self._copying[job.pipeline] = []
+
+        def ended() -> None:
+            for behind in self._copying.pop(job.pipeline):
+                self._carry_out(behind, (Action.EGRESS,))
+
+        self._busy.add(number)
+        self._apart_for_long(self._task(number, Action.EGRESS, self._egress, ended))
+
+    def _task(
         self,
         number: int,
         action: Action,
         work: Callable[[JobRecord], tuple[Action, ...]],
-        *,
-        for_long: bool = False,
-    ) -> None:
-        if number in self._busy:
-            return
-        self._busy.add(number)
+        ended: Callable[[], None],
+    ) -> Callable[[], None]:
+        """What another thread does for a job; `ended` is called in a turn after that."""
 
         def task() -> None:
             actions: tuple[Action, ...] = ()
             with self.steps.of_job(number, _DOING[action]):
                 actions = self._do(number, work)
-            self.call(lambda: self._finish_task(number, actions))
 
-        (self._apart_for_long if for_long else self._apart)(task)
+            def finish() -> None:
+                self._busy.discard(number)
+                self._carry_out(number, actions)
+                ended()
+
+            self.call(finish)
+
+        return task
 
     def _do(
         self, number: int, work: Callable[[JobRecord], tuple[Action, ...]]
@@ -325,13 +357,7 @@ class Conductor:
             job = tables.job_by_number(tx, number)
         if job is None or job.state.ended:
             return ()
-        # What a plan or a tree takes over or stores has no name in the catalog before its end.
-        with self._trees.chunks.hold():
-            return work(job)
-
-    def _finish_task(self, number: int, actions: tuple[Action, ...]) -> None:
-        self._busy.discard(number)
-        self._carry_out(number, actions)
+        return work(job)
 
     def _plan(self, job: JobRecord) -> tuple[Action, ...]:
         prospect = self.dispatcher.ahead.prospects.get(job.number)
@@ -340,7 +366,7 @@ class Conductor:
             if prospect is not None:
                 prospect.find(self._trees, heads, plan.segments, ended=ended)
 
-        with self.plans.planning():
+        with self.plans.planning(), self._trees.chunks.hold():  # until the catalog names the plan
             return plan_job(
                 self._database,
                 self._trees,
@@ -351,13 +377,14 @@ class Conductor:
             )
 
     def _assemble(self, job: JobRecord) -> tuple[Action, ...]:
-        tree = assemble(self._database, self._trees, job)
-        errors = errors_tree(self._database, self._trees, job)
-        with self._database.write() as tx:
-            event = Assembled(egress=has_egress(tx, job))
-            return apply_event(
-                tx, job.number, event, now=self._clocks.now(), tree=tree, errors=errors
-            )
+        with self._trees.chunks.hold():  # until the catalog names the tree
+            tree = assemble(self._database, self._trees, job)
+            errors = errors_tree(self._database, self._trees, job)
+            with self._database.write() as tx:
+                event = Assembled(egress=has_egress(tx, job))
+                return apply_event(
+                    tx, job.number, event, now=self._clocks.now(), tree=tree, errors=errors
+                )
 
     def _egress(self, job: JobRecord) -> tuple[Action, ...]:
         if not self._copy_out(job):

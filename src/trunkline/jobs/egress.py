@@ -1,12 +1,13 @@
 """Copies the output of a job elsewhere, after its commit is finished.
 
 At least once: what was interrupted is done again from the beginning, and each file or transaction
-replaces what is there. After the last try the job fails, and its commit stays.
+replaces what is there. After the last try the job fails, and its commit stays. A job that has been
+stopped replaces nothing any more; should it be just about to, the next one of its pipeline waits
+for that (`conductor`).
 """
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from trunkline.config import Config
@@ -27,7 +28,6 @@ from trunkline.pipelines import lifecycle
 from trunkline.versions import commits
 
 TRIES = 3
-_LOOK_S = 1.0  # whether a job was stopped meanwhile is asked at most this often
 
 _log = logging.getLogger("trunkline.egress")
 
@@ -70,6 +70,8 @@ class Egress:
             except Interrupted:
                 return False
             except TrunklineError as error:
+                if unwanted():  # what is gone with its job is no failure
+                    return False
                 problem = str(error)
                 _log.warning("job %s: egress to %s failed: %s", job.name, where, problem)
         raise OperationFailed(f"egress to {where} failed {TRIES} times: {problem}")
@@ -102,18 +104,19 @@ class Egress:
         return secrets.read(use.name).values[use.key].decode("utf-8", "replace").strip()
 
     def _unwanted(self, number: int) -> Callable[[], bool]:
-        """Whether the server stops, or the job has been stopped."""
-        looked = time.monotonic()
+        """Whether the server stops, or the job has been stopped; cheap enough for each file."""
+        seen, ended = -1, False
+        lock = threading.Lock()
 
         def unwanted() -> bool:
-            nonlocal looked
+            nonlocal seen, ended
             if self._stopping.is_set():
                 return True
-            if time.monotonic() - looked < _LOOK_S:
-                return False
-            looked = time.monotonic()
-            with self._database.read() as tx:
-                job = tables.job_by_number(tx, number)
-            return job is None or job.state.ended
+            with lock:
+                if (revision := self._database.revision) != seen:
+                    with self._database.read() as tx:
+                        job = tables.job_by_number(tx, number)
+                    seen, ended = revision, job is None or job.state.ended
+                return ended
 
         return unwanted
