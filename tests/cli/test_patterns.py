@@ -116,6 +116,20 @@ def test_a_pattern_is_got_into_a_directory(run, tmp_path):
     assert tree("inner") == old
 
 
+def test_a_pattern_with_backslashes_is_got_under_the_same_paths(run, tmp_path):
+    for name in ("1.csv", "11.csv", "deep/2.csv"):
+        run("put", "file", f"r@n:/my nice [data]/all/{name}", "-f", "files.tar")
+    run("get", "file", r"r@n:/my\ \n\i\c\e\ \[data\]/all/*.csv", "-o", "flat")
+    run("get", "file", r"r@n:/my\ nice\ \[data]/**.csv", "-o", "deep")
+
+    def names(directory):
+        top = tmp_path / directory
+        return sorted(str(p.relative_to(top)) for p in top.rglob("*") if p.is_file())
+
+    assert names("flat") == ["1.csv", "11.csv"]
+    assert names("deep") == ["all/1.csv", "all/11.csv", "all/deep/2.csv"]
+
+
 def test_a_pattern_with_one_file_is_got_like_that_file(run, tmp_path):
     assert run("get", "file", "r@m:/c*").stdout == "c"
     run("get", "file", "r@m:/c*", "-o", "got")

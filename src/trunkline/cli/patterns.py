@@ -1,6 +1,7 @@
 """Paths of commands that may be glob patterns: what they mean in one commit."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -78,17 +79,26 @@ def get_matches(
         raise InvalidInput(
             f"{shown(pattern)} matches {len(taken):,} files; say with -o into which directory"
         )
-    fixed = pattern[: min(pattern.index(char) for char in WILD if char in pattern)]
-    skip = len(fixed.lstrip("/").rpartition("/")[0])
+    above = _fixed(pattern).rpartition("/")[0]
     for info in taken:
         # Checked again: the paths come from a server and become paths of this machine.
-        inside = check_path(info.path[skip:], root_allowed=info.type is FileType.DIR)
+        inside = check_path(info.path.removeprefix(above), root_allowed=info.type is FileType.DIR)
         target = os.path.join(output, inside)
         if info.type is FileType.DIR:
             write_tree(repo, info.commit, info.path or "/", target)
             continue
         os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
         write_file(repo, info.commit, info.path, target)
+
+
+def _fixed(pattern: str) -> str:
+    """What every path that a pattern matches begins with, up to the first wild card.
+
+    A backslash is no part of it: it stands for the character behind it, wild or not.
+    """
+    before = re.match(rf"(?:\\.|[^\\{re.escape(''.join(WILD))}])*", pattern.lstrip("/"), re.DOTALL)
+    assert before is not None, "it matches nothing, too"
+    return re.sub(r"\\(.)", r"\1", before.group(), flags=re.DOTALL)
 
 
 def delete_matches(
