@@ -6,7 +6,7 @@ from trunkline.errors import Conflict, InUse, NotFound, OutputBranch, Provenance
 from trunkline.jobs.tables.trash import KEPT_COLUMNS as OF_JOBS
 from trunkline.model.versions import BranchName, BranchTrigger
 from trunkline.pipelines.tables import KEPT_COLUMNS as OF_PIPELINES
-from trunkline.versions import branches, commits, provenance, repos, trash
+from trunkline.versions import branches, commits, invariants, provenance, repos, trash
 from trunkline.versions.tables import KEPT_COLUMNS
 
 
@@ -274,6 +274,45 @@ def test_what_comes_back_forms_no_loop_with_triggers_that_were_set_meanwhile(cat
 
     with pytest.raises(ProvenanceLoop):
         catalog.undelete("branch", "out@master")
+
+
+def late_release(catalog) -> tuple[str, str]:
+    """Two runs with commits in data, mid and out: out is derived from data, and from a branch of
+    mid that follows the one derived from data. The commits of mid are open.
+    """
+    catalog.repo("data", "mid", "out")
+    catalog.branch("mid", "master", of=["data"])
+    catalog.branch("mid", "release", trigger=BranchTrigger(source="master", commits=1))
+    catalog.branch("out", of=["data", "mid@release"])
+    runs = tuple(catalog.put("data").commit.id for _ in range(2))
+    for run in runs:
+        catalog.finish("out", run, output=True)
+    return runs
+
+
+def test_a_run_whose_commit_is_deleted_gets_a_sister_so_that_it_can_come_back(catalog) -> None:
+    first, second = late_release(catalog)
+    catalog.squash(f"out@{first}")
+
+    catalog.finish("mid", first, output=True)
+    opened = catalog.head("out")
+    catalog.undelete("commit", f"out@{first}")
+
+    assert opened.id not in (first, second)
+    assert f"mid@{first}" in catalog.made_from("out@master")
+    assert catalog.listed("out") == [opened.id, second, first]
+
+
+def test_a_commit_whose_run_has_another_one_by_now_does_not_come_back(catalog) -> None:
+    first, second = late_release(catalog)
+    catalog.squash(f"out@{first}")
+    with catalog.db.write() as tx:
+        record = commits.get_commit(tx, "out", second)
+        tx.execute("UPDATE commit_record SET id = :id WHERE number = :n", id=first, n=record.number)
+    invariants.seal(catalog.db, record)
+
+    with pytest.raises(Conflict, match=f"run {first} has another commit in repo 'out' by now"):
+        catalog.undelete("commit", f"out@{first}")
 
 
 def test_a_name_that_is_taken_again_is_said(catalog) -> None:

@@ -248,9 +248,15 @@ def _restore_repos(tx: Transaction, entry: TrashEntry) -> None:
 def _restore_commits(tx: Transaction, entry: TrashEntry) -> None:
     trashed = tables.trashed_commits(tx, entry.number)
     for commit in trashed:
-        if tables.repo_numbered(tx, commit.repo) is None:
+        repo = tables.repo_numbered(tx, commit.repo)
+        if repo is None:
             holder = tables.entry_holding(tx, "repo", commit.repo)
             _refuse_without(tx, f"the repo of commit {commit.id}", holder)
+        elif tables.find_commit(tx, repo, commit.id) is not None:
+            raise Conflict(
+                f"run {commit.id} has another commit in repo '{repo.name}' by now; the deleted one "
+                "can only come back once that is deleted"
+            )
     for _, source in tables.missing_sources(tx, entry.number):
         what = f"a commit that {entry.kind} {entry.name} was made from"
         _refuse_without(tx, what, tables.entry_of_commit(tx, source))

@@ -109,14 +109,18 @@ def flows_to(tx: Transaction, branch: int) -> set[int]:
 
 
 def run_reaches(tx: Transaction, run: str, branch: int) -> bool:
-    """Whether a run has a commit in the repo of a branch that is derived from this one."""
+    """Whether a run has a commit in the repo of a branch that is derived from this one.
+
+    A deleted one counts: it may come back.
+    """
     row = tx.row(
         "WITH RECURSIVE down(number) AS ("
         " SELECT derived FROM branch_provenance WHERE source = :branch AND quiet = 0 UNION"
         " SELECT e.derived FROM branch_provenance e JOIN down ON e.source = down.number"
         " WHERE e.quiet = 0) "
-        "SELECT 1 FROM commit_record WHERE id = :run AND repo IN "
-        "(SELECT b.repo FROM down JOIN branch b ON b.number = down.number) LIMIT 1",
+        "SELECT 1 FROM down JOIN branch b ON b.number = down.number WHERE EXISTS "
+        "(SELECT 1 FROM commit_record c WHERE c.id = :run AND c.repo = b.repo) OR EXISTS "
+        "(SELECT 1 FROM trash_commit t WHERE t.id = :run AND t.repo = b.repo) LIMIT 1",
         run=run,
         branch=branch,
     )
