@@ -5,8 +5,9 @@ over from a name), flushes, and names what it made; names come and go. The colle
 that of docs/decisions/0011-garbage-collection.md.
 """
 
+import random
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from trunkline.db.database import Transaction
-from trunkline.errors import Conflict, Corrupt
+from trunkline.errors import Conflict, Corrupt, StorageFull, Unavailable
 from trunkline.store import compact, packs
 from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.collect import Collection, Sifted
@@ -487,3 +488,46 @@ def test_a_damaged_pack_is_left_alone(store: ChunkStore, pack_files) -> None:
     assert len(compacted.skipped) == 1
     assert kept in compacted.skipped[0]
     assert path.read_bytes() == data
+
+
+def test_a_pack_that_could_not_be_indexed_is_its_writers_until_it_is(
+    open_store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, worker = open_store(), open_store(writer="worker")
+    monkeypatch.setattr(packs, "PACK_BYTES", 50_000)
+    contents = [bytes([n]) * 10 + random.Random(n).randbytes(9000) for n in range(20)]
+
+    @contextmanager
+    def full() -> Iterator[Transaction]:
+        raise StorageFull("the disk")
+        yield
+
+    with worker.hold(), monkeypatch.context() as patch:
+        patch.setattr(worker._index, "write", full)
+        with pytest.raises(StorageFull):
+            put_durably(worker, contents)
+    for _ in range(3):
+        server.seal(abandoned=True)
+        collect(server.collection(), Catalog())
+
+    with worker.hold():
+        chunks = put_durably(worker, contents)
+    assert server.get_many(chunks) == dict(zip(chunks, contents, strict=True))
+
+
+def put_durably(store: ChunkStore, contents: list[bytes]) -> list[ChunkId]:
+    chunks = store.put_many(contents)
+    store.flush()
+    return chunks
+
+
+def test_a_store_whose_pack_is_gone_acknowledges_nothing(open_store, pack_files) -> None:
+    store = open_store()
+    store.put(b"lost")
+    [path] = pack_files()
+    path.unlink()
+
+    with pytest.raises(Unavailable, match="is gone"):
+        store.flush()
+    with pytest.raises(Unavailable, match="is gone"):
+        store.put(b"more")

@@ -8,6 +8,7 @@ Several processes share a directory: each appends to a pack of its own, and sees
 others as soon as they are flushed.
 """
 
+import errno
 import os
 import secrets
 import threading
@@ -301,9 +302,10 @@ class ChunkStore:
                 self._seal()
         finally:
             with self._lock:
-                if self._pack is not None:
-                    self._pack.close()
-                    self._pack = None
+                for pack in (self._pack, *(batch.pack for batch in self._late)):
+                    if pack is not None:
+                        pack.close()
+                self._pack = None
                 self._failed = self._failed or "the store has been closed"
                 self._readers.clear()
                 self._cache.clear()
@@ -399,8 +401,6 @@ class ChunkStore:
     def _finish(self, batch: "_Batch") -> None:
         """Make a batch durable and index it; what can't be indexed now is left to `_settle`."""
         self._sync(batch.pack)
-        if batch.sealed:
-            batch.pack.close()
         try:
             if not self._late:
                 self._publish(batch)
@@ -414,6 +414,8 @@ class ChunkStore:
         while self._flushing:
             self._flushing.popleft().result()
         while self._late:
+            with self._lock:
+                self._check_writable()
             self._publish(self._late[0])
             del self._late[0]
 
@@ -454,11 +456,21 @@ class ChunkStore:
             raise self._unavailable() from error
 
     def _publish(self, batch: "_Batch") -> None:
-        """Index durable chunks. If that fails they stay pending."""
+        """Index durable chunks. If that fails they stay pending.
+
+        The pack is locked until then: of one that nobody writes and the index does not have, others
+        dispose.
+        """
+        if batch.pack.lost:
+            with self._lock:
+                self._fail(FileNotFoundError(errno.ENOENT, f"pack {batch.pack.name} is gone"))
+            raise self._unavailable()
         with self._index.write() as tx:
             tables.add(tx, batch.places)
             if batch.sealed:
                 tables.set_sealed(tx, batch.pack.name)
+        if batch.sealed:
+            batch.pack.close()
         with self._lock:
             for place in batch.places:
                 self._pending.pop(place.digest, None)
