@@ -1,5 +1,6 @@
 """`fsck` names what each damage hits, and `--repair` heals what can be healed."""
 
+import random
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -249,3 +250,34 @@ def test_commits_made_from_each_other_by_damage_make_no_endless_round(engine: An
     problems = [damage.problem for damage in engine.engine.admin.fsck().damages]
 
     assert "it was made from a later commit" in problems
+
+
+def test_a_quick_repair_tells_of_all_that_it_does_not_keep(engine: Any) -> None:
+    contents = {f"f{n:02}": random.Random(n).randbytes(9000).hex() for n in range(20)}
+    engine.put("data", contents)
+    store = chunks_of(engine)
+    place = store.find([bytes.fromhex(digest_of(engine, "f10"))])
+    [place] = place.values()
+    path = engine.home / "store" / "packs" / f"{place.pack}.pack"
+    data = bytearray(path.read_bytes())
+    start = place.offset + 4096  # in its payload, on through the header of the record behind it
+    data[start : start + place.stored] = bytes(place.stored)
+    path.write_bytes(data)
+
+    quick = engine.engine.admin.fsck(repair=True, read_data=False)
+
+    bad = [name for name in contents if not readable(engine, name, contents[name])]
+    assert len(bad) == 2
+    hit = {where.rpartition("/")[2] for damage in quick.damages for where in damage.hits}
+    assert hit == set(bad)
+    engine.put("data", {f"again {name}": contents[name] for name in bad})
+    assert all(readable(engine, name, contents[name]) for name in contents)
+    assert all(readable(engine, f"again {name}", contents[name]) for name in bad)
+    assert engine.engine.admin.fsck().damages == ()
+
+
+def readable(engine: Any, name: str, content: str) -> bool:
+    try:
+        return bool(engine.read("data", name) == content)
+    except Corrupt:
+        return False

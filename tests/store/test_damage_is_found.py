@@ -256,6 +256,24 @@ def test_only_the_owner_of_a_store_makes_its_index_anew(
     store.close()
 
 
+def test_a_chunk_in_a_pack_that_is_in_no_list_can_be_put_again(
+    stored: tuple[Path, dict[ChunkId, bytes]],
+) -> None:
+    directory, contents = stored
+    connection = sqlite3.connect(directory / "index.db")
+    connection.execute("UPDATE chunk SET pack = 77")
+    connection.commit()
+    connection.close()
+    store = ChunkStore(directory)
+
+    assert store.has_many(list(contents)) == set()
+    store.put_many(list(contents.values()))
+    store.flush()
+
+    assert served(store, contents) == contents.keys()
+    store.close()
+
+
 def test_a_verification_counts_what_it_has_seen(
     stored: tuple[Path, dict[ChunkId, bytes]],
 ) -> None:

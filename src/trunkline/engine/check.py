@@ -97,8 +97,11 @@ class Check:
             return dict.fromkeys(problems, again)
         finally:
             chunks.let_go(cached=True)
-        aside = "repaired: what is whole was copied, and the file set aside"
-        between = {key: aside for key in problems if key[0] == " "}
+        left = outcome.pop("", "repaired: what is whole was copied, and the file set aside")
+        between = {key: left for key in problems if key[0] == " "}
+        # Packs are read in full before they are set aside, which a quick check has not done.
+        for chunk in outcome.keys() - problems.keys():
+            problems[chunk] = "it can't be read in a pack that was set aside"
         return outcome | between
 
     def _chunk_damage(

@@ -11,6 +11,7 @@ the next time. Nothing is unlinked that the index does not have elsewhere: a liv
 index has lost is put back into it, and a pack with damaged records is left alone, for `fsck`.
 """
 
+import os
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Compactor:
         self._removed: list[int] = []  # sizes
         self._written: list[int] = []
         self._skipped: list[str] = []
+        self._rows: dict[str, int] = {}  # by pack, chunks that the index has in it
 
     def run(self, *, thorough: bool, pace: Callable[[], None]) -> Compacted:
         """Compact what is worth it; with `thorough`, every pack that holds anything dead."""
@@ -78,16 +80,23 @@ class Compactor:
             skipped=tuple(self._skipped),
         )
 
-    def set_aside(self, names: Iterable[str]) -> None:
-        """Copy what is good in damaged packs, and give their files another name."""
+    def set_aside(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Copy what is good in damaged packs, and give their files another name.
+
+        Returns why packs were left alone.
+        """
         try:
             for name in names:
                 if self._path(name).exists():
+                    if _is_written(self._path(name)):
+                        self._skipped.append(f"pack {name} is still being written")
+                        continue
                     self._take(name, salvage=True)
             self._publish(aside=True)
         finally:
             if self._pack is not None:
                 self._pack.abandon()
+        return tuple(self._skipped)
 
     # --- which packs ------------------------------------------------------------------------------
 
@@ -97,6 +106,7 @@ class Compactor:
         chosen: list[str] = []
         small: list[str] = []
         for use in uses:
+            self._rows[use.name] = use.chunks
             if not use.sealed:
                 continue  # somebody writes it, or the next start settles it
             try:
@@ -141,6 +151,11 @@ class Compactor:
                 if not salvage:
                     self._skipped.append(str(error))
                     return
+        if not salvage and len({chunk.digest for chunk in kept}) < self._rows[name]:
+            self._skipped.append(
+                f"pack {name} does not have all that the index has in it; run `fsck --repair`"
+            )
+            return
         for chunk in kept:
             if self._pack is not None and self._pack.full:
                 self._publish(aside=salvage)
@@ -218,11 +233,20 @@ class Compactor:
                 continue
             self._removed.append(size)
             with self._index.write() as tx:
-                tables.drop_pack(tx, name)
+                # Of a damaged pack the index may have had more than was found in it.
+                (tables.forget_pack if aside else tables.drop_pack)(tx, name)
         self._copied = []
 
     def _path(self, name: str) -> Path:
         return self._directory / (name + packs.SUFFIX)
+
+
+def _is_written(path: Path) -> bool:
+    """Whether a process has the pack open to write to it."""
+    fd = packs.take_over(path)
+    if fd is not None:
+        os.close(fd)
+    return fd is None
 
 
 def _record(data: bytes, place: Location) -> bytes:

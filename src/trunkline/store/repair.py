@@ -2,7 +2,8 @@
 
 A damaged chunk is pointed to another good copy where a pack has one; otherwise the index forgets
 it, so that storing the same content again heals it. What is good in a damaged pack goes into a new
-one; the damaged file is set aside under another name, and never read again.
+one; the damaged file is set aside under another name, and never read again. So a damaged pack is
+read in full first, also where the check has not done so: what is not good in it is lost with it.
 """
 
 from collections.abc import Iterable
@@ -40,20 +41,39 @@ def repair(
 ) -> dict[bytes, str]:
     """Heal what can be healed; returns what became of each damaged chunk, "" if it is lost.
 
-    Raises Corrupt when the index itself can't be used: it is made anew at the next opening.
+    The outcome also names chunks that were found damaged here, and as b"" why damaged packs were
+    left as they are, if any were. Raises Corrupt when the index itself
+    can't be used: it is made anew at the next opening.
     """
+    aside = list(damaged_packs)
     try:
         with index.read() as tx:
             broken = file_problems(tx)
         if broken:
             raise Corrupt("the index", "a whole database", broken[0])
         recovery.recover(directory / "packs", index, rebuild=False)
-        outcome = _repoint(directory / "packs", index, set(damaged))
+        lost = _not_whole(directory / "packs", index, aside)
+        outcome = _repoint(directory / "packs", index, lost.union(damaged))
     except Corrupt:
         (directory / _MARK).touch()
         raise
-    Compactor(directory / "packs", index, needed, writer=writer).set_aside(damaged_packs)
+    left = Compactor(directory / "packs", index, needed, writer=writer).set_aside(aside)
+    if left:
+        outcome[b""] = "; ".join(left) + ": try again when it is not"
     return outcome
+
+
+def _not_whole(directory: Path, index: SqliteDatabase, names: Iterable[str]) -> set[bytes]:
+    """The chunks that the index has in these packs, and that can't be read there."""
+    found: set[bytes] = set()
+    for name in names:
+        path = directory / (name + packs.SUFFIX)
+        if path.exists():
+            data = path.read_bytes()
+            with index.read() as tx:
+                places = tables.places_in(tx, name)
+            found.update(place.digest for place in places if not _whole(data, place))
+    return found
 
 
 def _repoint(directory: Path, index: SqliteDatabase, damaged: set[bytes]) -> dict[bytes, str]:

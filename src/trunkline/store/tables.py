@@ -27,7 +27,10 @@ _FIND = (
 _KNOWN = (
     f"{_EACH} SELECT c.digest, c.condemned IS NOT NULL"
     " FROM each CROSS JOIN chunk c ON c.digest = substr(:digests, each.start, 32)"
+    " JOIN pack p ON p.number = c.pack"
 )
+_IN_A_PACK = "EXISTS (SELECT 1 FROM pack p WHERE p.number = chunk.pack)"
+_PLACE = ("pack", "start_bytes", "stored_bytes", "size_bytes")
 # All in one statement, so that other threads run meanwhile. Numbers as digits: SQL reads no others.
 _ADD = (
     "WITH RECURSIVE each (n) AS ("
@@ -38,7 +41,9 @@ _ADD = (
     " CAST(CAST(substr(:numbers, n * 40 + 21, 10) AS TEXT) AS INTEGER),"
     " CAST(CAST(substr(:numbers, n * 40 + 31, 10) AS TEXT) AS INTEGER)"
     " FROM each WHERE true ON CONFLICT (digest)"
-    " DO UPDATE SET condemned = NULL WHERE condemned IS NOT NULL"
+    " DO UPDATE SET condemned = NULL,"
+    + ", ".join(f"{c} = CASE WHEN {_IN_A_PACK} THEN {c} ELSE excluded.{c} END" for c in _PLACE)
+    + f" WHERE condemned IS NOT NULL OR NOT {_IN_A_PACK}"
 )
 
 
@@ -104,7 +109,10 @@ def _batches(digests: Sequence[bytes]) -> Iterable[bytes]:
 
 
 def add(tx: Transaction, places: Iterable[Location]) -> None:
-    """Record where chunks are; one that is known already stays where it is, and is wanted."""
+    """Record where chunks are; one that is known already stays where it is, and is wanted.
+
+    One in a pack that is not known counts as not known.
+    """
     by_pack: dict[str, list[Location]] = {}
     # In the order of the tree that holds them: neighbours share its pages.
     for place in sorted(places):
@@ -176,8 +184,26 @@ def _check_order(after: bytes, rows: Sequence[Row]) -> None:
         after = row[0]
 
 
+def drop_pack(tx: Transaction, pack: str) -> None:
+    """Drop a pack that no chunk is in any more. Its number is used again: none may be left."""
+    tx.execute("DELETE FROM pack WHERE name = :n", n=pack)
+
+
+def places_in(tx: Transaction, pack: str) -> list[Location]:
+    """The chunks that the index has in a pack. Reads the whole index."""
+    rows = tx.rows(
+        "SELECT c.digest, p.name, c.start_bytes, c.stored_bytes, c.size_bytes"
+        " FROM chunk c JOIN pack p ON p.number = c.pack WHERE p.name = :n",
+        n=pack,
+    )
+    return [_location(row) for row in rows]
+
+
 def forget_pack(tx: Transaction, pack: str) -> None:
-    """Drop a pack that is gone, so that its chunks can be stored again."""
+    """Drop a pack that is gone, and all chunks that the index has in it; they can be stored again.
+
+    Reads the whole index.
+    """
     number = _number(tx, pack)
     tx.execute("DELETE FROM chunk WHERE pack = :n", n=number)
     tx.execute("DELETE FROM pack WHERE number = :n", n=number)
@@ -345,11 +371,6 @@ def repoint(tx: Transaction, place: Location) -> None:
 def forget_chunk(tx: Transaction, digest: bytes) -> None:
     """Drop a chunk that has no good copy, so that storing it again heals the store."""
     tx.execute("DELETE FROM chunk WHERE digest = :d", d=digest)
-
-
-def drop_pack(tx: Transaction, pack: str) -> None:
-    """Drop a pack that no chunk is in any more."""
-    tx.execute("DELETE FROM pack WHERE name = :n", n=pack)
 
 
 # --- the scratch database of a collection ---------------------------------------------------------
