@@ -413,8 +413,9 @@ class Dispatcher:
         held.with_worker = False
         with self._held_lock:
             self._held.pop(held.record.id, None)
-        with self._steps.of_job(held.record.job, _RECORDING):
-            self._take_back(held, died=died)
+        if not held.over:
+            with self._steps.of_job(held.record.job, _RECORDING):
+                self._take_back(held, died=died)
 
     def _take_back(self, held: Held, *, died: bool) -> None:
         number = held.record.job
@@ -581,6 +582,10 @@ class Dispatcher:
                 last_words = {at: outcome["last_words"] for at, outcome in outcomes.items()}
                 event = Broken(reason=clash) if clash else event_of(fresh, last_words)
                 actions = apply_event(tx, number, event, now=self._clocks.now())
+            over = held.datums.keys() <= {record.position for record in records}
+            if over:
+                tables.end_lease(tx, held.record.id)
+        held.over = over
         for record in records:
             held.datums.pop(record.position, None)
             self._live.end(number, record.position)

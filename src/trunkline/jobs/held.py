@@ -21,6 +21,7 @@ class Held:
     worker: Worker
     datums: dict[int, PlannedDatum]  # without outcome yet, by position
     hold: Hold  # on what its worker reads and stores, until the outcomes are recorded
+    over: bool = False  # all outcomes are recorded, and its end with them
     with_worker: bool = True  # else its worker is done with it, or gone
     ahead: bool = False
     said: Message | None = None  # what its worker reported of a datum ahead
