@@ -21,7 +21,7 @@ def put(**files: str) -> list[FileChange]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What was decoded of plans; segments have few datums."""
     found: list[bytes] = []
-    for room, name in ((replanning, "remembered_of_segment"), (search, "segment_in_job")):
+    for room, name in ((replanning, "StoredDatums"), (search, "segment_in_job")):
         real = getattr(room, name)
 
         def noted(data: bytes, *args: object, real=real, **kwargs: object):

@@ -12,7 +12,7 @@ from tests.engine.conftest import Driver
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
 from trunkline.jobs import plan, plan_writer, planning, replanning
 from trunkline.jobs.plan_writer import Plan
-from trunkline.jobs.segments import PlannedDatum, segment_in_job
+from trunkline.jobs.segments import PlannedDatum, files_of, segment_in_job
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.pipelines import datums, lifecycle, places
 from trunkline.store.chunks import ChunkId
@@ -446,7 +446,7 @@ def test_groups_of_many_files_go_on_in_segments_of_their_own(
     monkeypatch.setattr(
         plan_writer,
         "encode_segment",
-        lambda ones: lengths.append([len(one.datum.files) for one in ones]) or real(ones),
+        lambda ones: lengths.append([*map(files_of, ones)]) or real(ones),
     )
 
     engine.put("data", {f"k07/{n:02}": "x\n" for n in range(4, 20)} | {"k06a/1": "x\n"})

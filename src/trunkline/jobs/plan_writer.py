@@ -1,10 +1,16 @@
 """Writes the plan of a job down, segment by segment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trunkline.errors import DatumTooLarge
 from trunkline.files.tree import Trees
-from trunkline.jobs.segments import SEGMENT_BYTES_MAX, PlannedDatum, encode_segment
+from trunkline.jobs.segments import (
+    SEGMENT_BYTES_MAX,
+    PlannedDatum,
+    StoredDatum,
+    encode_segment,
+)
 from trunkline.jobs.tables import SegmentRecord
 
 
@@ -25,7 +31,7 @@ class PlanWriter:
         self._total = 0
         self.fresh = 0  # datums so far that have to be processed
 
-    def add(self, datums: list[PlannedDatum]) -> None:
+    def add(self, datums: Sequence[PlannedDatum | StoredDatum]) -> None:
         """The next datums of the job, if there are any; raises DatumTooLarge."""
         if datums:
             data = encode_segment(datums)

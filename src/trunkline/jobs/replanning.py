@@ -11,10 +11,10 @@ Cost: what differs between the input trees, the datums that are made of it, in j
 that have its keys, the segments that hold such a datum, and a record per segment.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from trunkline.db.database import Database, Transaction
 from trunkline.errors import NotFound
@@ -26,8 +26,10 @@ from trunkline.jobs.segments import (
     SEGMENT_DATUMS,
     SEGMENT_FILES,
     PlannedDatum,
+    StoredDatum,
+    StoredDatums,
+    files_of,
     first_datum,
-    remembered_of_segment,
 )
 from trunkline.jobs.tables import JobRecord, SegmentRecord
 from trunkline.model.pipelines import Input, PfsInput
@@ -44,6 +46,7 @@ _SMALL = 8  # segments that a plan may have beyond those that its datums need
 _DIFFERING_LEAST = 1000  # files or datums that may differ, whatever the size of the job
 
 Pair = tuple[PlannedDatum | None, PlannedDatum | None]  # what goes and what comes at a place
+_Written = PlannedDatum | StoredDatum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +186,14 @@ def _is_dense(basis: _Basis, files: int) -> bool:
     return len(basis.segments) <= _SMALL + 4 * needed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _There:
+    """What a change touches in the span of one segment."""
+
+    stems: list[Place] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)  # where there may be a datum now
+
+
 class _Replanning:
     def __init__(
         self,
@@ -210,7 +221,8 @@ class _Replanning:
     def pairs(self) -> Iterator[Pair]:
         """What goes and what comes, by place; a segment in memory at a time."""
         for number, there in sorted(self._by_segment().items()):
-            yield from self._change(self._datums(self._basis.segments[number]), there)
+            pairs, _ = self._change(self._datums(self._basis.segments[number]), there)
+            yield from pairs
 
     def plan(self) -> Plan:
         """The plan of the job."""
@@ -219,11 +231,10 @@ class _Replanning:
         writer = PlanWriter(self._trees)
         at = self._by_segment()
         for number, segment in enumerate(self._basis.segments):
-            found: dict[Place, PlannedDatum] = {}
             pairs: list[Pair] = []
+            after: list[_Written] = []
             if number in at:
-                found = self._datums(segment)
-                pairs = self._change(found, at[number])
+                pairs, after = self._change(self._datums(segment), at[number])
             if not pairs:
                 writer.take_over(segment)
                 continue
@@ -231,21 +242,21 @@ class _Replanning:
             for gone, come in pairs:
                 digest.update(f"-{gone.key}".encode("ascii") if gone is not None else b"")
                 digest.update(f"+{come.key}".encode("ascii") if come is not None else b"")
-            for part in _parts([found[place] for place in sorted(found)]):
+            for part in _parts(after):
                 writer.add(part)
         return writer.plan(digest.hexdigest() if differs else before)
 
-    def _by_segment(self) -> dict[int, list[Place]]:
-        """The segments that may differ, with the places whose datums now fall into each."""
-        found: dict[int, list[Place]] = {}
+    def _by_segment(self) -> dict[int, _There]:
+        """The segments that may differ, by number, with what is touched in each."""
+        found: dict[int, _There] = {}
         for stem in self._affected.stems:
             number = self._segment_of(stem)
-            found.setdefault(number, [])
+            found.setdefault(number, _There()).stems.append(stem)
             while self._begins_with(number + 1, stem):
                 number += 1
-                found.setdefault(number, [])
+                found.setdefault(number, _There()).stems.append(stem)
         for place in self._affected.places:
-            found[self._segment_of(place)].append(place)
+            found[self._segment_of(place)].places.append(place)
         return found
 
     def _segment_of(self, place: Place) -> int:
@@ -266,18 +277,45 @@ class _Replanning:
             known = self._firsts[number] = places.place_of(self._root, first_datum(chunk))
         return known
 
-    def _datums(self, segment: SegmentRecord) -> dict[Place, PlannedDatum]:
-        """The datums of a segment by place, as remembered ones of the present job."""
+    def _datums(self, segment: SegmentRecord) -> StoredDatums:
+        """The datums of a segment, as remembered ones of the present job."""
         data = self._trees.chunks.get(ChunkId(segment.chunk))
-        planned = remembered_of_segment(data, self._sources)
-        return {places.place_of(self._root, one.datum): one for one in planned}
+        return StoredDatums(data, self._sources)
 
-    def _change(self, found: dict[Place, PlannedDatum], there: list[Place]) -> list[Pair]:
-        """Bring the datums of a segment up to date, with those of now at some places.
+    def _change(self, stored: StoredDatums, there: _There) -> tuple[list[Pair], list[_Written]]:
+        """What goes and comes in a segment, by place, and all its datums then.
 
-        Gives what goes and comes, by place.
+        Datums are in the order of their places, so that few have to be looked at.
         """
-        gone = {place: found.pop(place) for place in list(found) if self._affected.covers(place)}
+        numbers = range(len(stored))
+
+        def place_of(i: int) -> Place:
+            return places.place_of(self._root, stored[i].datum)
+
+        gone: dict[Place, int] = {}
+        for stem in there.stems:
+            i = bisect_left(numbers, stem, key=place_of)
+            while i < len(stored) and (place := place_of(i))[: len(stem)] == stem:
+                gone[place] = i
+                i += 1
+        come = self._come(there.places)
+        away = set(gone.values())
+        after: list[_Written] = []
+        start = 0
+        for place in sorted(come):
+            end = bisect_left(numbers, place, key=place_of)
+            after += [stored.stored(i) for i in range(start, end) if i not in away]
+            after.append(come[place])
+            start = end
+        after += [stored.stored(i) for i in range(start, len(stored)) if i not in away]
+        pairs = [
+            (stored[gone[place]] if place in gone else None, come.get(place))
+            for place in sorted({*gone, *come})
+        ]
+        return pairs, after
+
+    def _come(self, there: list[Place]) -> dict[Place, PlannedDatum]:
+        """The datums that are at some places now."""
         come: dict[Place, PlannedDatum] = {}
         for place in there:
             datum = self._affected.datum(place)
@@ -286,17 +324,18 @@ class _Replanning:
                 come[place] = PlannedDatum(key=key, fresh=True, datum=datum)
         with self._database.read() as tx:
             known = tables.results_of(tx, [planned.key for planned in come.values()])
-        for place, planned in come.items():
-            found[place] = replace(planned, fresh=planned.key not in known)
-        return [(gone.get(place), found.get(place)) for place in sorted({*gone, *come})]
+        return {
+            place: replace(planned, fresh=planned.key not in known)
+            for place, planned in come.items()
+        }
 
 
-def _parts(planned: list[PlannedDatum]) -> Iterator[list[PlannedDatum]]:
+def _parts(planned: list[_Written]) -> Iterator[list[_Written]]:
     """Datums as segments of about equal size; one with very many files has a segment of its own."""
-    sizes = [max(len(one.datum.files) * SEGMENT_DATUMS, SEGMENT_FILES) for one in planned]
+    sizes = [max(files_of(one) * SEGMENT_DATUMS, SEGMENT_FILES) for one in planned]
     full, total = SEGMENT_DATUMS * SEGMENT_FILES, sum(sizes)
     parts = -(-total // full)
-    part: list[PlannedDatum] = []
+    part: list[_Written] = []
     before = filled = last = 0
     for one, size in zip(planned, sizes, strict=True):
         number = before * parts // total

@@ -7,10 +7,10 @@ join or group, so that an older Trunkline reads whatever it could have planned i
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from trunkline.errors import Corrupt
 from trunkline.pipelines.datums import Datum, Head, file_of_row
@@ -22,8 +22,12 @@ _KEPT_BYTES_MAX = 1024 * 1024  # larger segments are decoded each time
 _MAGIC = "trunkline-datums"
 _VERSION, _MATCHED_VERSION = 1, 2
 _MALFORMED = (ValueError, KeyError, TypeError, IndexError, RecursionError)
+_SAID = 4  # of a file without keys: path, type, size, digest
 _INPUTS, _DATUMS = '"inputs":', '"datums":['  # what stands before the inputs, the first datum
 _DECODER = json.JSONDecoder()
+
+
+_Source = tuple[str, str, str, str]  # name, repo, commit and root of an input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +37,76 @@ class PlannedDatum:
     datum: Datum
 
 
-def encode_segment(datums: list[PlannedDatum]) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDatum:
+    """A remembered datum as a segment has it, not decoded: what it says goes into the next one."""
+
+    inputs: list[_Source]  # of the segment
+    row: list[Any]
+
+    fresh: ClassVar[bool] = False
+
+    @property
+    def key(self) -> str:
+        return str(self.row[0])
+
+    @property
+    def files(self) -> int:
+        return len(self.row[2])
+
+
+class StoredDatums:
+    """The datums of a segment as remembered ones of a job that reads `sources`, in order.
+
+    Each is decoded when somebody looks at it; of a segment that is written again with one datum
+    changed, that are a dozen. Raises Corrupt.
+    """
+
+    def __init__(self, data: bytes, sources: Mapping[str, Head]) -> None:
+        try:
+            document = _document(data)
+            self._inputs = [_of_source(*row, sources=sources) for row in document["inputs"]]
+            self._rows: list[list[Any]] = document["datums"]
+        except _MALFORMED as error:
+            raise _corrupt(error) from error
+        self._decoded: dict[int, PlannedDatum] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, i: int) -> PlannedDatum:
+        known = self._decoded.get(i)
+        if known is None:
+            try:
+                key, _, files = self._rows[i]
+                known = PlannedDatum(key=key, fresh=False, datum=_datum(self._inputs, files))
+            except _MALFORMED as error:
+                raise _corrupt(error) from error
+            self._decoded[i] = known
+        return known
+
+    def stored(self, i: int) -> StoredDatum:
+        return StoredDatum(inputs=self._inputs, row=self._rows[i])
+
+
+def files_of(datum: PlannedDatum | StoredDatum) -> int:
+    """How many files were given to a datum."""
+    return datum.files if isinstance(datum, StoredDatum) else len(datum.datum.files)
+
+
+def encode_segment(datums: Sequence[PlannedDatum | StoredDatum]) -> bytes:
     """The bytes of a segment."""
-    inputs: dict[tuple[str, str, str, str], int] = {}
+    inputs: dict[_Source, int] = {}
     rows = []
     version = _VERSION
     for planned in datums:
         files = []
+        if isinstance(planned, StoredDatum):
+            for number, *said in planned.row[2]:
+                files.append([inputs.setdefault(planned.inputs[number], len(inputs)), *said])
+                version = max(version, _VERSION if len(said) == _SAID else _MATCHED_VERSION)
+            rows.append([planned.key, 0, files])
+            continue
         for file in planned.datum.files:
             source = (file.name, file.repo, file.commit, file.root)
             number = inputs.setdefault(source, len(inputs))
@@ -68,12 +135,7 @@ def segment_in_job(data: bytes, *, fresh: int, sources: Mapping[str, Head]) -> l
     has not is as it was. A segment without fresh datums may have been written for an earlier job:
     see `jobs.replanning`. The content is the same in both. Raises Corrupt.
     """
-    return decode_segment(data) if fresh else remembered_of_segment(data, sources)
-
-
-def remembered_of_segment(data: bytes, sources: Mapping[str, Head]) -> list[PlannedDatum]:
-    """Its datums as remembered ones of a job that reads `sources`; raises Corrupt."""
-    return _decoded(data, only_fresh=False, sources=sources)
+    return _decoded(data, only_fresh=False, sources=None if fresh else sources)
 
 
 def fresh_of_segment(data: bytes) -> list[PlannedDatum]:
@@ -113,9 +175,9 @@ def _decoded(
 
 def _of_source(
     name: str, repo: str, commit: str, root: str, *, sources: Mapping[str, Head]
-) -> list[str]:
+) -> _Source:
     head = sources.get(repo)
-    return [name, repo, commit, root] if head is None else [name, repo, head.commit, head.root]
+    return (name, repo, commit, root) if head is None else (name, repo, head.commit, head.root)
 
 
 def keys_of_segment(data: bytes) -> list[str]:
@@ -138,7 +200,7 @@ def first_datum(data: bytes) -> Datum:
         raise _corrupt(error) from error
 
 
-def _datum(inputs: list[list[str]], files: list[list[Any]]) -> Datum:
+def _datum(inputs: Sequence[Sequence[str]], files: list[list[Any]]) -> Datum:
     return Datum(files=tuple(file_of_row(inputs[number], *row) for number, *row in files))
 
 

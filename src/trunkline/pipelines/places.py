@@ -125,14 +125,8 @@ class Affected:
 
     def __init__(self, now: "_Now", stems: Set[Place], places: Iterable[Place]) -> None:
         self._now = now
-        self._stems = stems
-        self._lengths = sorted({len(stem) for stem in stems})
-        self.stems = sorted(stems)
+        self.stems = sorted(stems)  # a datum that was at a place with one goes, or is replaced
         self.places = sorted(places)  # with one of the stems: where there may be a datum now
-
-    def covers(self, place: Place) -> bool:
-        """Whether a datum that was at a place is replaced by what is there now, or goes."""
-        return any(place[:length] in self._stems for length in self._lengths)
 
     def datum(self, place: Place) -> Datum | None:
         """The datum that is at one of the places now."""
