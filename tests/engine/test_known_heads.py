@@ -1,11 +1,13 @@
 """Puts go on from the head that the last one left, whatever has become of the branch meanwhile."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from trunkline.api.changes import PutFile
-from trunkline.errors import OutputBranch, PathConflict, RepoNotFound
+from trunkline.api.changes import PutFile, Split
+from trunkline.errors import CommitFinished, OutputBranch, PathConflict, RepoNotFound
+from trunkline.model.versions import CommitInfo
 
 
 @pytest.fixture
@@ -53,6 +55,59 @@ def test_a_commit_that_was_started_meanwhile_takes_the_put(put: Any) -> None:
     assert put.tree("data") == {"a": "1", "b": "1", "c": "2"}
     put.engine.commits.finish_commit("data", "master")
     assert put.put("data", {"d": "3"}).parent == started.id
+
+
+BRANCHES = ["master", "fresh"]  # whose head a put has left, and which no put has seen
+AWAY: dict[str, Callable[[Any, str], object]] = {
+    "finished": lambda e, branch: e.commits.finish_commit("data", branch),
+    "dropped": lambda e, branch: e.commits.drop_commit("data", branch),
+    "deleted": lambda e, branch: e.branches.delete_branch("data", branch),
+    "moved": lambda e, branch: e.branches.create_branch("data", branch, head="old"),
+    "behind another": lambda e, branch: (
+        e.commits.finish_commit("data", branch),
+        e.commits.start_commit("data", branch=branch),
+    ),
+}
+LEFT = {"finished": "ab", "dropped": "ab", "deleted": "", "moved": "a", "behind another": "ab"}
+
+
+def put_while(engine: Any, ref: str, happens: Callable[[], object]) -> CommitInfo:
+    """A put into an open commit in the middle of which something else happens."""
+
+    def content() -> Iterator[bytes]:
+        yield b"2"
+        happens()
+        yield b"3"
+
+    rows = PutFile(path="/n", content=[b"x\n"], split=Split(by="line"), append=True)
+    changes = [PutFile(path="/c", content=content()), rows]
+    return engine.engine.files.modify_files("data", ref, changes)
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+@pytest.mark.parametrize("what", AWAY)
+def test_a_put_into_a_branch_goes_on_though_the_open_commit_is_gone(
+    put: Any, what: str, branch: str
+) -> None:
+    put.engine.branches.create_branch("data", "old", head="master^")
+    put.engine.branches.create_branch("data", branch, head="master")
+    put.engine.commits.start_commit("data", branch=branch)
+
+    info = put_while(put, branch, lambda: AWAY[what](put.engine, branch))
+
+    assert put.head("data", branch) == info.id
+    assert (info.finished is None) == (what == "behind another")
+    assert set(put.tree("data", branch)) == {*LEFT[what], "c", "n/0000000000000000"}
+    assert put.read("data", "c", branch) == "23"
+
+
+def test_a_put_into_one_commit_is_refused_once_that_is_finished(put: Any) -> None:
+    started = put.engine.commits.start_commit("data", branch="master")
+
+    with pytest.raises(CommitFinished):
+        put_while(put, started.id, lambda: AWAY["finished"](put.engine, "master"))
+
+    assert "c" not in put.tree("data")
 
 
 def test_a_repo_that_was_deleted_is_told_as_ever(put: Any) -> None:

@@ -14,7 +14,7 @@ from trunkline.errors import CommitFinished, HeadMoved, InvalidInput, OutputBran
 from trunkline.files.manifest import EMPTY
 from trunkline.jobs import ledger
 from trunkline.jobs.records import open_jobs
-from trunkline.model.names import parse_address
+from trunkline.model.names import check_branch, is_commit_id, parse_address, parse_reference
 from trunkline.model.runs import RunDetails
 from trunkline.model.versions import CommitInfo, CommitName, DeletedInfo, Origin, RunInfo
 from trunkline.versions import branches, commits, contents, provenance, repos
@@ -327,6 +327,35 @@ def written_by_hand(tx: Transaction, record: CommitRecord) -> bool:
     """Whether a commit that propagation opened waits for a user: no pipeline writes its branch."""
     opened = record.origin is Origin.AUTO and record.finished is None
     return opened and ledger.job_of_output(tx, record.repo, record.id) is None
+
+
+def open_target(tx: Transaction, repo: str, ref: str) -> CommitRecord | None:
+    """The open commit that a put goes into, or None for an atomic commit on a branch.
+
+    Raises CommitFinished for a finished commit that was named by its id, and OutputBranch.
+    """
+    repos.require_repo(tx, repo)
+    if not names_branch(ref):
+        record = commits.resolve(tx, repo, ref)
+        if record.finished is not None:
+            raise CommitFinished(repo, record.id)
+        if record.origin is Origin.AUTO and not written_by_hand(tx, record):
+            raise OutputBranch(repo, record.branch or "", "write to a commit of")
+        return record
+    branch = check_branch(ref)
+    found = branches.head_and_sources(tx, repo, branch)
+    if found is None:
+        return None
+    head, derived = found
+    if derived and (head is None or not written_by_hand(tx, head)):
+        raise OutputBranch(repo, branch)
+    return head if head is not None and head.finished is None else None
+
+
+def names_branch(ref: str) -> bool:
+    """Whether what a put goes into is a branch, whatever its head: not one commit."""
+    reference = parse_reference(ref)
+    return not reference.steps and not is_commit_id(reference.base)
 
 
 def named_commit(tx: Transaction, text: str) -> CommitRecord:

@@ -1,28 +1,26 @@
 """Operations on the files of commits; see `api.files`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from itertools import chain, islice
 
 from trunkline.api.changes import FileChange, PutFile, PutLocal, write_changes
 from trunkline.api.waiting import check_wanted
-from trunkline.db.database import Transaction
 from trunkline.engine.change import Change
-from trunkline.engine.commits import written_by_hand
+from trunkline.engine.commits import names_branch, open_target, written_by_hand
 from trunkline.engine.differences import ComparedSide, content_differences
 from trunkline.engine.file_history import file_info, file_versions, row_info
 from trunkline.engine.intakes import counted, is_directory, taken_in
 from trunkline.engine.puts import Stored, Storing
 from trunkline.engine.services import Services
 from trunkline.errors import (
-    CommitFinished,
+    CommitNotFound,
     FileNotFoundInCommit,
     HeadMoved,
     InvalidInput,
     NotFound,
     NotSupported,
-    OutputBranch,
     TrunklineError,
     shown,
 )
@@ -33,7 +31,7 @@ from trunkline.files.manifest import EMPTY, FileRow, RootId
 from trunkline.files.tree import Entry
 from trunkline.jobs.records import open_jobs
 from trunkline.model.differences import ContentDifference
-from trunkline.model.names import check_branch, check_path, is_commit_id, parse_reference
+from trunkline.model.names import check_path
 from trunkline.model.versions import (
     CommitInfo,
     FileDifference,
@@ -41,11 +39,10 @@ from trunkline.model.versions import (
     FileSetInfo,
     FileType,
     FileVersion,
-    Origin,
     PutProgress,
     Side,
 )
-from trunkline.versions import branches, commits, contents, liveness, purges, repos
+from trunkline.versions import branches, commits, contents, liveness, purges
 from trunkline.versions.commits import CommitRecord
 
 _PIECE_BYTES = 256 * 1024
@@ -108,7 +105,7 @@ class EngineFiles:
         target = None
         if services.heads.of(repo, commit) is None:
             with services.database.read() as tx:
-                target = _open_target(tx, repo, commit)
+                target = open_target(tx, repo, commit)
         if target is None and len(first) == 1 and is_directory(first[0]):
             assert isinstance(first[0], PutLocal)
             done = self._sync(repo, commit, first[0], description, counts, if_changed=if_changed)
@@ -121,21 +118,34 @@ class EngineFiles:
             loose=LooseParts(services.chunks) if target is None else None,
         )
         if target is not None:
-            with services.turn(repo) if stored.numbered else nullcontext():
-                return self._add(repo, target, stored)
+            branch = commit if names_branch(commit) else None
+            with suppress(HeadMoved), services.turn(repo) if stored.numbered else nullcontext():
+                return self._add(repo, target, stored, branch=branch)
         with services.turn(repo):
             return self._commit_stored(repo, commit, stored, description, if_changed=if_changed)
 
-    def _add(self, repo: str, target: CommitRecord, stored: Stored) -> CommitInfo:
-        """Add the changes to an open commit; to be called in a turn where they are numbered."""
+    def _add(
+        self, repo: str, target: CommitRecord, stored: Stored, *, branch: str | None
+    ) -> CommitInfo:
+        """Add the changes to an open commit; to be called in a turn where they are numbered.
+
+        Of a branch it is the head, or raises HeadMoved: finished, gone, or another one by now.
+        """
         services = self._services
-        deltas = stored.for_tree(services, lambda: self._root(repo, target.id)[0])
-        stored.keep()
-        services.chunks.flush()
-        with services.database.write() as tx:
-            by_hand = written_by_hand(tx, commits.get_commit(tx, repo, target.id))
-            commits.add_deltas(tx, repo, target.id, deltas, output=by_hand)
-            return commits.commit_info(tx, commits.get_commit(tx, repo, target.id))
+        try:
+            deltas = stored.for_tree(services, lambda: self._root(repo, target.id)[0])
+            stored.keep()
+            services.chunks.flush()
+            with services.database.write() as tx:
+                if branch is not None and open_target(tx, repo, branch) != target:
+                    raise HeadMoved(f"branch {repo}@{branch}")
+                by_hand = written_by_hand(tx, commits.get_commit(tx, repo, target.id))
+                commits.add_deltas(tx, repo, target.id, deltas, output=by_hand)
+                return commits.commit_info(tx, commits.get_commit(tx, repo, target.id))
+        except CommitNotFound as error:
+            if branch is None:
+                raise
+            raise HeadMoved(f"branch {repo}@{branch}") from error
 
     def _sync(
         self,
@@ -205,7 +215,7 @@ class EngineFiles:
         open one. The caller holds the chunks; nothing names the tree.
         """
         with self._services.database.read() as tx:
-            head = _open_target(tx, repo, commit) or branches.branch_head(tx, repo, commit)
+            head = open_target(tx, repo, commit) or branches.branch_head(tx, repo, commit)
         base = EMPTY if head is None else self._root(repo, head.id)[0]
         stored = self._store(changes, lambda: base, Counts())
         deltas = stored.for_tree(self._services, lambda: base)
@@ -237,7 +247,9 @@ class EngineFiles:
     def _likely_base(self, repo: str, commit: str, target: CommitRecord | None) -> RootId:
         """The tree that a put is likely to change; nothing depends on whether it is."""
         if target is not None:
-            return self._root(repo, target.id)[0]
+            with suppress(CommitNotFound):
+                return self._root(repo, target.id)[0]
+            return EMPTY
         head = self._head(repo, commit)
         return EMPTY if head is None or head.finished is None else RootId(head.root)
 
@@ -264,18 +276,16 @@ class EngineFiles:
                 # Of another head than there is, any error may be untrue.
                 if not isinstance(error, HeadMoved) and self._head(repo, branch) == known:
                     raise
-            with self._services.database.read() as tx:
-                target = _open_target(tx, repo, branch)
-            if target is not None:
-                return self._add(repo, target, stored)
         while True:
-            head = self._head(repo, branch)
-            try:
+            with self._services.database.read() as tx:
+                target = open_target(tx, repo, branch)
+                head = branches.branch_head(tx, repo, branch)
+            with suppress(HeadMoved):  # by a start or finish, or a branch move, of somebody else
+                if target is not None:
+                    return self._add(repo, target, stored, branch=branch)
                 return self._commit(
                     repo, branch, stored, description, head=head, if_changed=if_changed
                 )
-            except HeadMoved:  # by a start or finish, or a branch move, of somebody else
-                continue
 
     def _commit(
         self,
@@ -289,21 +299,11 @@ class EngineFiles:
     ) -> CommitInfo:
         """Add the changes to the branch as one finished commit; raises HeadMoved to try again.
 
-        That is when `head` is not its head in the end. With `if_changed`, a commit that would have
-        the same tree as the head is not made: the head is returned.
+        That is when `head`, which is finished, is not its head in the end. With `if_changed`, a
+        commit that would have the same tree as the head is not made: the head is returned.
         """
         services = self._services
         era = services.heads.era
-        if head is not None and head.finished is None:
-            deltas = stored.for_tree(services, lambda: self._root(repo, head.id)[0])
-            stored.keep()
-            services.chunks.flush()
-            with services.database.write() as tx:
-                try:
-                    commits.add_deltas(tx, repo, head.id, deltas)
-                except CommitFinished as error:
-                    raise HeadMoved(f"branch {repo}@{branch}") from error
-                return commits.commit_info(tx, head)
         before = RootId(head.root) if head is not None else EMPTY
         deltas = stored.for_tree(services, lambda: before)
         root = services.trees.apply(before, deltas, loose=stored.loose)
@@ -542,7 +542,7 @@ def write_in_change(
 ) -> None:
     """Add stored changes to an open commit, or to one on a branch that the change finishes."""
     tx = change.tx
-    record = _open_target(tx, repo, commit)
+    record = open_target(tx, repo, commit)
     if record is None:
         started = commits.start_commit(
             tx,
@@ -559,30 +559,6 @@ def write_in_change(
         change.unfinished.append((repo, record.id))
     by_hand = written_by_hand(tx, record)
     commits.add_deltas(tx, repo, record.id, deltas, output=by_hand)
-
-
-def _open_target(tx: Transaction, repo: str, ref: str) -> CommitRecord | None:
-    """The open commit that a put goes into, or None for an atomic commit on a branch.
-
-    Raises CommitFinished for a finished commit that was named by its id, and OutputBranch.
-    """
-    repos.require_repo(tx, repo)
-    reference = parse_reference(ref)
-    if reference.steps or is_commit_id(reference.base):
-        record = commits.resolve(tx, repo, ref)
-        if record.finished is not None:
-            raise CommitFinished(repo, record.id)
-        if record.origin is Origin.AUTO and not written_by_hand(tx, record):
-            raise OutputBranch(repo, record.branch or "", "write to a commit of")
-        return record
-    branch = check_branch(ref)
-    found = branches.head_and_sources(tx, repo, branch)
-    if found is None:
-        return None
-    head, derived = found
-    if derived and (head is None or not written_by_hand(tx, head)):
-        raise OutputBranch(repo, branch)
-    return head if head is not None and head.finished is None else None
 
 
 def _in_larger_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
