@@ -110,6 +110,7 @@ class Commits(Protocol):
     ) -> Iterator[CommitInfo]:
         """Each finished commit that is derived from all the given ones, upstream first.
 
+        Those that are deleted meanwhile are left out.
         `commits` are `repo@ref`. Blocks until no more can come; `repos` limits the wait. Raises
         TimedOut, `timeout_s` after the call.
         """
@@ -127,7 +128,8 @@ class Commits(Protocol):
         """The finished commits of a branch, oldest first, and then each new one as it finishes.
 
         `after` leaves out that commit and those before it; `new` leaves out all there are now.
-        Ends by TimedOut alone, behind those that came in time; goes on for ever without a limit.
+        Ends by TimedOut, behind those that came in time, and by BranchNotFound once the branch is
+        deleted; goes on for ever without a limit. Commits that are deleted meanwhile are left out.
         """
 
     @operation("GET", "/runs")

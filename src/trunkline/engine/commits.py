@@ -3,14 +3,21 @@
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from trunkline.db.database import Transaction
 from trunkline.engine import removal
 from trunkline.engine.change import Change, single
 from trunkline.engine.runs import run_details, run_info
 from trunkline.engine.services import Services
-from trunkline.errors import CommitFinished, HeadMoved, InvalidInput, OutputBranch
+from trunkline.errors import (
+    CommitFinished,
+    CommitNotFound,
+    HeadMoved,
+    InvalidInput,
+    OutputBranch,
+    RepoNotFound,
+)
 from trunkline.files.manifest import EMPTY
 from trunkline.jobs import ledger
 from trunkline.jobs.records import open_jobs
@@ -115,16 +122,11 @@ class EngineCommits:
                 last = commits.common_ancestor(tx, commits.resolve(tx, repo, after), start)
 
         def page(tx: Transaction, seen: CommitRecord | None) -> list[CommitRecord]:
-            if to is None:
+            if start is None:
                 before = None if seen is None else seen.number
                 return list(commits.list_commits(tx, repo, before=before, number=_PAGE))
-            next_one = start.id if seen is None and start is not None else None
-            if seen is not None:
-                next_one = seen.parent
-            if next_one is None:
-                return []
-            below = None if last is None else last.id
-            return list(commits.list_commits(tx, repo, to=next_one, after=below, number=_PAGE))
+            after = None if last is None else last.number
+            return list(islice(commits.list_back(tx, start, seen=seen, after=after), _PAGE))
 
         return self._listed(page, number=number, origin=origin)
 
@@ -212,7 +214,11 @@ class EngineCommits:
     def _flushed(self, names: list[CommitName], until: float | None) -> Iterator[CommitInfo]:
         for name in names:
             left = None if until is None else max(until - time.monotonic(), 0.0)
-            yield self.inspect_commit(name.repo, name.id, wait=True, timeout_s=left)
+            try:
+                info = self.inspect_commit(name.repo, name.id, wait=True, timeout_s=left)
+            except (CommitNotFound, RepoNotFound):  # deleted meanwhile: no more can come of it
+                continue
+            yield info
 
     def subscribe_commits(
         self,
@@ -240,14 +246,18 @@ class EngineCommits:
         what = f"commits of {repo}@{branch}"
         for _ in self._services.waits(timeout_s, what, still="; more may come later"):
             with self._services.database.read() as tx:
-                head = branches.branch_head(tx, repo, branch)
-                found = commits.list_commits(tx, repo, to=head.id) if head is not None else ()
+                head = branches.branch_info(tx, repo, branch).head
+                found = commits.list_commits(tx, repo, to=head) if head is not None else ()
                 new = list(takewhile(partial(_is_after, last), found))
             for record in reversed(new):
                 if record.finished is None:
                     break
                 last = record.number
-                yield self.inspect_commit(repo, record.id)
+                try:
+                    info = self.inspect_commit(repo, record.id)
+                except CommitNotFound:  # deleted since it was seen
+                    continue
+                yield info
 
     def list_runs(self, *, number: int = 0) -> list[RunInfo]:
         with self._services.database.read() as tx:
@@ -373,5 +383,9 @@ def derived_from_all(tx: Transaction, names: list[str]) -> list[CommitName]:
     common: list[CommitName] | None = None
     for name in names:
         derived = provenance.subvenance_of(tx, named_commit(tx, name))
-        common = derived if common is None else [name for name in common if name in set(derived)]
+        if common is None:
+            common = derived
+        else:
+            shared = set(derived)
+            common = [each for each in common if each in shared]
     return common or []

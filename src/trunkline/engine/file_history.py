@@ -1,7 +1,7 @@
 """The history of one path, and how files of commits look from outside."""
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from trunkline.engine.services import Services
 from trunkline.errors import FileNotFoundInCommit
@@ -40,12 +40,14 @@ def _trees_back(services: Services, start: CommitRecord) -> Iterator[CommitRecor
 
     One that failed has none: what comes after it is based on the tree before it.
     """
-    at: str | None = start.id
-    while at is not None:
+    seen: CommitRecord | None = None
+    more = True
+    while more:
         with services.database.read() as tx:
-            page = list(commits.list_commits(tx, start.repo, to=at, number=_PAGE))
+            page = list(islice(commits.list_back(tx, start, seen=seen), _PAGE))
         yield from (c for c in page if c.finished is not None and c.error is None)
-        at = page[-1].parent
+        more = len(page) == _PAGE
+        seen = page[-1] if more else None
     yield None
 
 

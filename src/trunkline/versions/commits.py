@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import dropwhile
 
 from trunkline.db.database import Transaction
 from trunkline.errors import (
@@ -380,6 +381,25 @@ def list_commits(
     return _cut(found, last, number)
 
 
+def list_back(
+    tx: Transaction, start: CommitRecord, *, seen: CommitRecord | None, after: int | None = None
+) -> Iterator[CommitRecord]:
+    """A commit and its ancestors, newest first; those behind one that was `seen` among them.
+
+    So a list goes on in another transaction, though commits that it has gone by or would come to
+    have been removed meanwhile. It ends before the commit with the number `after`. Lazy, as
+    `list_commits`. Raises CommitNotFound where start and seen are both gone, and RepoNotFound.
+    """
+    if seen is None or not tables.commit_exists(tx, seen.number):
+        found = tables.ancestors(tx, get_commit(tx, start.repo, start.id).number)
+        if seen is not None:
+            found = dropwhile(lambda commit: commit.number >= seen.number, found)
+    else:
+        above = tables.parent_number(tx, seen.number)
+        found = iter(()) if above is None else tables.ancestors(tx, above)
+    return _cut(found, after, 0)
+
+
 def list_everywhere(
     tx: Transaction, *, before: int | None, number: int, system: bool
 ) -> list[CommitRecord]:
@@ -395,7 +415,7 @@ def common_ancestor(tx: Transaction, one: CommitRecord, other: CommitRecord) -> 
 
 def _cut(found: Iterator[CommitRecord], last: int | None, number: int) -> Iterator[CommitRecord]:
     for given, commit in enumerate(found, start=1):
-        if commit.number == last:
+        if last is not None and commit.number <= last:  # that one may be gone by now
             return
         yield commit
         if given == number:
