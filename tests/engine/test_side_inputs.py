@@ -135,6 +135,97 @@ def test_the_content_of_a_reference_does_not_count(repos) -> None:
     assert [given.digest == "" for given in datum.inputs] == [False, True]
 
 
+@pytest.fixture
+def taken_over(repos) -> list[str]:
+    """Two commits of a reference; what was made with the first was taken over by the next jobs."""
+    repos.put("data", {"a": "a"})
+    repos.put("side", {"table": "1"})
+    make(repos, reference=True)
+    repos.pipeline("after", "cp $both /pfs/out/", "both")
+    jobs = [repos.job("both")]
+    repos.put("side", {"table": "2"})
+    jobs.append(repos.job("both"))
+    repos.put("data", {"b": "b"})
+    jobs.append(repos.job("both"))
+    repos.job("after")
+    return [f"both@{job.id}" for job in jobs]
+
+
+def sources(driver, path: str) -> dict[str, str]:
+    """The content of each file that `why` says a file of both was made from, by its input."""
+    steps = driver.engine.lineage.why_file("both", "master", path, depth=1)
+    return {
+        step.input: driver.read(step.file.repo, step.file.path, step.file.commit)
+        for step in steps
+        if step.input
+    }
+
+
+def test_why_names_the_reference_that_the_job_read_which_ran_the_datum(repos, taken_over) -> None:
+    assert sources(repos, "a") == {"data": "a", "side": "1"}
+    assert sources(repos, "b") == {"data": "b", "side": "2"}
+
+
+def test_why_says_so_when_nobody_knows_what_was_read_of_a_reference(repos, taken_over) -> None:
+    repos.engine.jobs.delete_job(taken_over[0])
+
+    steps = list(repos.engine.lineage.why_file("both", "master", "a"))
+
+    assert [step.file.repo for step in steps if step.file] == ["both", "data"]
+    [step] = [step for step in steps if step.input == "side"]
+    assert step.remark.startswith("side: what was read of this reference is not known any more")
+
+
+def impact(driver, commit: str) -> list[tuple[str, int, int, list[str]]]:
+    """(job, datums, of them skipped, files) of each job that the table of a commit came into."""
+    steps = list(driver.engine.lineage.impact_of_file("side", commit, "table", files=True))
+    return [
+        (
+            step.job,
+            step.datums,
+            step.skipped,
+            [one.file.path for one in steps if one.file and one.job == step.job],
+        )
+        for step in steps
+        if not step.file
+    ]
+
+
+def test_impact_follows_results_to_the_jobs_that_took_them_over(repos, taken_over) -> None:
+    [second, first] = [commit.id for commit in repos.engine.commits.list_commits("side")]
+    after = [f"after@{job.id}" for job in repos.engine.jobs.list_jobs(pipeline="after")][::-1]
+
+    both = impact(repos, first)
+    assert [step for step in both if step[0] in taken_over] == [
+        (taken_over[0], 1, 0, ["a"]),
+        (taken_over[1], 1, 1, ["a"]),
+        (taken_over[2], 1, 1, ["a"]),
+    ]
+    assert [step[0] for step in both if step[0] in after] == after
+    assert [step for step in both if step[3] != ["a"]] == []
+    assert [step for step in impact(repos, second) if step[0] in taken_over] == [
+        (taken_over[2], 1, 0, ["b"])
+    ]
+
+
+def test_impact_says_so_when_nobody_knows_what_was_read_of_a_reference(repos, taken_over) -> None:
+    second = repos.head("side")
+    repos.engine.jobs.delete_job(taken_over[0])
+
+    steps = [
+        step
+        for step in repos.engine.lineage.impact_of_file("side", second, "table")
+        if step.job in taken_over
+    ]
+
+    assert [(step.job, step.datums, step.files) for step in steps] == [
+        (taken_over[1], 1, 1),
+        (taken_over[2], 2, 2),
+    ]
+    said = "what 1 of these datums read as a reference is not known any more"
+    assert [step.remark for step in steps] == [said, said]
+
+
 def test_the_path_of_a_reference_counts(repos) -> None:
     repos.put("data", {"a": "a"})
     repos.put("side", {"table": "1"})

@@ -7,8 +7,8 @@ plan of its job (`jobs.search`), for each file of a user the history back to its
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from trunkline.db.database import Transaction
 from trunkline.engine.file_history import file_info, file_versions
 from trunkline.engine.pipeline_versions import VersionsOfJobs
 from trunkline.engine.services import Services
@@ -19,7 +19,14 @@ from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.remembered import unremembered
 from trunkline.jobs.search import FoundDatum, PlanReader
-from trunkline.jobs.writers import merged_writers, ran_by, writers_below, writing
+from trunkline.jobs.writers import (
+    has_reference,
+    merged_writers,
+    ran_by,
+    references_read,
+    writers_below,
+    writing,
+)
 from trunkline.model.lineage import DatumOrigin, PutOrigin, WhyStep
 from trunkline.model.names import check_path
 from trunkline.model.versions import FileInfo, FileType
@@ -202,19 +209,34 @@ class Origins:
         datum = found.planned
         step = self._next(parent, depth)
         with self._services.database.read() as tx:
-            origin = self._origin(tx, job, found)
+            ran, made = ran_by(tx, job, found)
+        origin = self._origin(job, found, ran, made)
         known = self._told.setdefault((job.name, datum.key, ""), step.number)
         if known != step.number:
             yield replace(step, datum=origin, same_as=known)
             return
         yield replace(step, datum=origin)
+        taken_over = found.position is None and has_reference(found)
+        references = references_read(self._plans, ran, found) if taken_over else None
         for given in datum.datum.files:
+            file: DatumFile | None = given
+            if taken_over and given.reference:
+                file = (references or {}).get((given.name, given.path))
+            if file is None:
+                yield replace(
+                    self._next(step.number, depth),
+                    input=given.name,
+                    remark=f"{given.name}: what was read of this reference is not known any more; "
+                    "the record of the job that ran the datum has been deleted",
+                )
+                continue
             yield from self._of_file(
-                self._info(given), source=given.name, parent=step.number, depth=depth + 1
+                self._info(file), source=given.name, parent=step.number, depth=depth + 1
             )
 
-    def _origin(self, tx: Transaction, job: JobRecord, found: FoundDatum) -> DatumOrigin:
-        ran, made = ran_by(tx, job, found)
+    def _origin(
+        self, job: JobRecord, found: FoundDatum, ran: JobRecord | None, made: datetime | None
+    ) -> DatumOrigin:
         maker = ran or job
         version = self._versions.of(maker)
         transform = lifecycle.spec_of(version).transform

@@ -20,6 +20,7 @@ from trunkline.jobs.search import FoundDatum, PlanReader
 from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import DatumState
 from trunkline.model.versions import FileType
+from trunkline.pipelines.datums import DatumFile
 
 _NOBODY = bytes(32)
 
@@ -41,6 +42,25 @@ def ran_by(
         run = tables.last_success(tx, job.pipeline, found.planned.key, before=job.number)
     maker = None if run is None else tables.job_by_number(tx, run[0])
     return (None, None) if run is None or maker is None else (maker, run[1])
+
+
+def has_reference(found: FoundDatum) -> bool:
+    """Whether the result of a datum may be of other content than its job's inputs had."""
+    return any(file.reference for file in found.planned.datum.files)
+
+
+def references_read(
+    plans: PlanReader, ran: JobRecord | None, found: FoundDatum
+) -> dict[tuple[str, str], DatumFile] | None:
+    """What a datum read of its `reference` inputs in the job that ran it, by input and path.
+
+    Their content does not count in the key, so that a result is taken over where it is another;
+    that of all other inputs is the same in both jobs. None where the plan of that job is gone.
+    """
+    was = None if ran is None else next(plans.with_keys(ran, {found.planned.key}), None)
+    if was is None:
+        return None
+    return {(file.name, file.path): file for file in was.planned.datum.files if file.reference}
 
 
 def writers_below(trees: Trees, root: RootId, path: str) -> set[str]:

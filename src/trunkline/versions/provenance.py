@@ -291,7 +291,12 @@ def input_commits(tx: Transaction, repo: str, commit_id: str) -> dict[BranchName
 
 def subvenance_of(tx: Transaction, commit: CommitRecord) -> list[CommitName]:
     """All that was made from a commit, transitively, oldest first (so upstream first)."""
-    return [derived.name for derived in tables.made_from(tx, commit.number)]
+    return [derived.name for derived in made_from(tx, commit)]
+
+
+def made_from(tx: Transaction, commit: CommitRecord) -> list[CommitRecord]:
+    """As `subvenance_of`, with all that is recorded of these commits."""
+    return tables.made_from(tx, commit.number)
 
 
 def all_provenance_finished(tx: Transaction, commit: CommitRecord) -> bool:
