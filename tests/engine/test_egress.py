@@ -162,6 +162,26 @@ def test_a_job_that_is_stopped_meanwhile_keeps_its_commit(open_engine: Any, tmp_
     assert driver.tree("made") == {"a": "apple\n"}
 
 
+def test_the_output_is_copied_though_its_pipeline_is_stopped_and_started_meanwhile(
+    open_engine: Any, tmp_path: Path
+) -> None:
+    driver = open_engine(TRUNKLINE_EGRESS_RETRY_S="3600")
+    driver.engine.repos.create_repo("data")
+    driver.put("data", {"a": "apple\n"})
+    (tmp_path / "t").touch()
+    driver.pipeline("made", COPY, egress={"URL": f"file://{tmp_path}/t"})
+    job = wait_for(driver, JobState.EGRESSING)
+
+    driver.engine.pipelines.stop_pipeline("made")
+    driver.engine.close()  # which begins the copying anew, without an hour's pause
+    (tmp_path / "t").unlink()
+    again = open_engine(driver.home)
+    again.engine.pipelines.start_pipeline("made")
+
+    assert (again.job("made").id, again.job("made").state) == (job.id, JobState.SUCCESS)
+    assert found_below(tmp_path / "t") == {"a": "apple\n"}
+
+
 def test_a_job_that_was_deleted_meanwhile_comes_back_with_its_commit(
     open_engine: Any, tmp_path: Path
 ) -> None:

@@ -100,4 +100,7 @@ class Pipelines(Protocol):
 
     @operation("POST", "/pipelines/{name}/stop")
     def stop_pipeline(self, name: str) -> None:
-        """Stop processing new commits; its running job is stopped too."""
+        """Stop processing new commits; its running job is stopped too.
+
+        One whose output is finished and only copied elsewhere (`egressing`) goes on.
+        """

@@ -29,6 +29,7 @@ from trunkline.jobs import trash as jobs_trash
 from trunkline.jobs.budget import Budget, machine_of
 from trunkline.jobs.planning import check_count
 from trunkline.jobs.records import stop_jobs, stop_readers
+from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import (
     PipelineDifference,
     PipelineDraft,
@@ -175,9 +176,9 @@ class EnginePipelines:
             if not lifecycle.stop(tx, name):
                 return
             pipeline = lifecycle.spec_of(lifecycle.get(tx, name))
-            stop_jobs(
-                tx, ledger.open_jobs(tx, name), reason=f"pipeline '{name}' was stopped", now=now
-            )
+            # What is copied elsewhere is finished; who starts it again would not be owed that.
+            jobs = [j for j in ledger.open_jobs(tx, name) if j.state is not JobState.EGRESSING]
+            stop_jobs(tx, jobs, reason=f"pipeline '{name}' was stopped", now=now)
             branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
 
     def _info(self, tx: Transaction, record: lifecycle.PipelineRecord) -> PipelineInfo:
