@@ -362,6 +362,22 @@ def test_err_cmd_recovers_a_datum_without_output(data) -> None:
     assert data.tree("made") == {}
 
 
+def test_a_datum_is_restarted_while_err_cmd_runs_after_its_last_try(data, tmp_path) -> None:
+    recovery = f"echo recovering; mkdir {tmp_path}/once && sleep 600; true"
+    transform = {"err_cmd": ["/bin/sh", "-c", recovery]}
+    data.pipeline("talk", "exit 1", glob="/a", datum_tries=1, transform=transform)
+    [job] = data.engine.jobs.list_jobs(pipeline="talk", number=1)
+    stream = data.engine.datums.get_logs(job=f"talk@{job.id}", follow=True)
+    while next(stream).message != "recovering":
+        pass
+
+    assert data.engine.datums.restart_datums(f"talk@{job.id}", ["a"]) == 1
+
+    ended = data.job("talk")
+    assert (ended.state, ended.failed) == (JobState.SUCCESS, 0), ended.reason
+    assert ended.recovered == ended.total
+
+
 def test_too_much_output_is_stopped_where_a_limit_is_set(open_engine) -> None:
     driver = open_engine(TRUNKLINE_OUTPUT_BYTES_MAX="1000000")
     driver.engine.repos.create_repo("data")

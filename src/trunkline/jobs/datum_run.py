@@ -183,8 +183,12 @@ class DatumRun:
                     state, reason = DatumState.SUCCESS, ""
                 else:
                     reason = report.reason
-                    if context.err_cmd and self._recovers(context, planned, job, log, cancelled):
-                        state = DatumState.RECOVERED
+                    if context.err_cmd:
+                        report = self._recovery(context, planned, job, log, cancelled)
+                        if report.cancelled:
+                            return None
+                        if not report.reason:
+                            state = DatumState.RECOVERED
             except (TrunklineError, OutputRefused, OSError) as error:
                 reason = _sentence(error)
             if state is DatumState.FAILED:
@@ -413,19 +417,19 @@ class DatumRun:
         log.end_lines()
         return report
 
-    def _recovers(
+    def _recovery(
         self,
         context: Context,
         planned: PlannedDatum,
         job: str,
         log: Capture,
         cancelled: Callable[[], bool],
-    ) -> bool:
+    ) -> ExitReport:
         command = self._as_command(context, context.err_cmd, context.err_stdin, planned, job)
         with self._pipes.served():
             report = self._slot.run(command, on_output=log.add, cancelled=cancelled, tick=log.tick)
         log.end_lines()
-        return not report.reason
+        return report
 
     def _as_command(
         self,
