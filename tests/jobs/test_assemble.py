@@ -11,7 +11,8 @@ from trunkline.db.sqlite import SqliteDatabase
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
-from trunkline.jobs.assemble import _rows_of
+from trunkline.jobs.assemble import _outputs, _rows_of
+from trunkline.jobs.mishaps import is_defect
 from trunkline.jobs.tables import ResultRecord
 from trunkline.jobs.writers import merged_files
 from trunkline.store.chunks import ChunkStore
@@ -47,6 +48,21 @@ def test_a_datum_that_was_run_again_is_not_read_out_of_its_old_delta_too(trees: 
     rows = [row.path for row in _rows_of(trees, run_again(trees))]
 
     assert rows == ["of-a", "of-b"]
+
+
+def test_no_tree_is_made_without_the_files_of_a_datum_whose_result_is_gone(
+    trees: Trees, tmp_path: Path
+) -> None:
+    database = SqliteDatabase(tmp_path / "catalog.db", durable=False)
+    migrate(database, "catalog", where="test")
+    with database.write() as tx:
+        for result in run_again(trees)[:1]:
+            tables.insert_result(tx, result, job=1, now=datetime(2024, 5, 6, tzinfo=UTC))
+
+    with pytest.raises(AssertionError, match=f"the result of datum {B} is gone") as raised:
+        list(_outputs(database, trees, [A, B]))
+
+    assert is_defect(raised.value)  # which fails the job
 
 
 def test_nor_is_it_named_for_what_its_old_delta_holds(trees: Trees, tmp_path: Path) -> None:

@@ -126,7 +126,9 @@ def _keys(
 def _outputs(database: Database, trees: Trees, keys: list[str]) -> Iterator[FileRow]:
     """The files that some datums wrote, in the order of the datums."""
     for batch, results in in_batches(database, keys):
-        yield from _rows_of(trees, [results[key] for key in batch if key in results])
+        for key in batch:
+            assert key in results, f"the result of datum {key} is gone"
+        yield from _rows_of(trees, [results[key] for key in batch])
 
 
 def _rows_of(trees: Trees, results: Iterable[ResultRecord]) -> Iterator[FileRow]:
