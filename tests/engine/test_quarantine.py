@@ -229,3 +229,36 @@ def test_outputs_that_are_joined_do_not_come_of_a_datum_that_was_quarantined(
     assert sources("master") == ["a", "b", "c"]
     jobs = data.engine.lineage.impact_of_file("data", "master", "b")
     assert [(job.datums, job.files, job.remark) for job in jobs] == [(1, 0, ""), (1, 1, "")]
+
+
+def test_a_datum_whose_inputs_clash_is_kept_as_far_as_they_do_not(data) -> None:
+    data.engine.repos.create_repo("other")
+    data.put("other", {"a/below": "x\n", "b": "other\n"})
+    sides = [
+        {"pfs": {"repo": repo, "glob": "/(*)", "group_by": "$1", "name": "in"}}
+        for repo in ("data", "other")
+    ]
+    data.pipeline("made", "cat /pfs/in/* > /pfs/out/$(ls /pfs/in)", input={"group": sides},
+                  **policy(most=3))  # fmt: skip
+
+    job = data.job("made")
+
+    assert (job.state, job.failed) == (JobState.SUCCESS, 2), job.reason
+    assert data.tree("made") == {"c": "cherry\n"}
+    kept = {path.partition("/")[2]: text for path, text in errors(data).items()}
+    assert (kept["pfs/in/a"], kept["pfs/in/b"]) == ("apple\n", "poison one\n")
+    assert "give the inputs different names" in kept["reason"]
+    assert data.engine.admin.fsck().damages == ()
+
+
+def test_what_would_have_too_long_a_path_among_the_errors_is_told_not_kept(data) -> None:
+    long = "/".join([*["d" * 250] * 16, "d" * 40])
+    data.put("data", {long: "deep\n"})
+    data.pipeline("made", "exit 1", glob="/", **policy())
+
+    job = data.job("made")
+
+    assert job.state is JobState.SUCCESS, job.reason
+    kept = {path.partition("/")[2]: text for path, text in errors(data).items()}
+    assert sorted(kept) == ["pfs/data/a", "pfs/data/b", "pfs/data/c", "reason"]
+    assert "(1 input file is not kept here" in kept["reason"]

@@ -198,6 +198,19 @@ def test_a_link_to_a_directory_takes_what_the_datum_was_given_and_no_more(data) 
     assert data.tree("made") == {"x/x": "x\n", "y/y": "y\n"}
 
 
+def test_a_link_that_makes_a_path_too_long_fails_the_datum(data) -> None:
+    below = "/".join([*["d" * 250] * 16, "d" * 40])
+    data.put("data", {below: "deep\n"})
+    deep = f"/pfs/out/{'e' * 250}"
+    script = f"mkdir {deep}; ln -s /pfs/data/d* {deep}/{'l' * 250}"
+    data.pipeline("made", script, glob="/", **ONCE)
+
+    job = data.job("made")
+
+    assert job.state is JobState.FAILURE
+    assert "is not a file path: it is longer than 4096 bytes" in job.reason
+
+
 def test_the_same_path_from_two_datums_fails_the_job_and_names_both(data) -> None:
     data.pipeline("made", "echo hello > /pfs/out/same")
 

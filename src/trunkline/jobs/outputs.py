@@ -16,6 +16,7 @@ from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import FileRow, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs.segments import PlannedDatum
+from trunkline.model.names import check_path
 from trunkline.pipelines.datums import DatumFile
 from trunkline.runtimes.base import OUT, PFS, Slot
 
@@ -105,14 +106,17 @@ class _Given:
             self._sources.setdefault(place, []).append(file)
 
     def linked(self, link: str, target: str) -> list[FileRow]:
-        """The rows of what a symlink leads to, renamed to be at or below the link."""
+        """The rows of what a symlink leads to, renamed to be at or below the link.
+
+        Raises OutputRefused, and InvalidPath where that makes a path too long.
+        """
         found = {(f"{link}/{below}" if below else link): row for below, row in self._rows(target)}
         if not found:
             raise OutputRefused(
                 f"{OUT}/{link} is a link to {_shown(target)}, which is not in an input of this "
                 "datum; copy the file instead"
             )
-        return [replace(row, path=path) for path, row in found.items()]
+        return [replace(row, path=check_path(path)) for path, row in found.items()]
 
     def _rows(self, target: str) -> Iterator[tuple[str, FileRow]]:
         """(path relative to the target, row) of each file at or below it."""

@@ -8,11 +8,12 @@ another version, which `rerun pipeline` makes too, tries them again.
 
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from trunkline.db.database import Database, Transaction
-from trunkline.errors import TrunklineError
+from trunkline.errors import InputsClash, InvalidPath, TrunklineError
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.manifest import EMPTY, RootId
 from trunkline.files.tree import Trees
@@ -21,8 +22,10 @@ from trunkline.jobs.capture import last_words
 from trunkline.jobs.logs import stored_entries
 from trunkline.jobs.outcomes import failure_of
 from trunkline.jobs.segments import PlannedDatum, fresh_of_segment, with_positions
+from trunkline.jobs.staging import Places
 from trunkline.jobs.state import FinishedTree
 from trunkline.jobs.tables import DatumRecord, JobRecord
+from trunkline.model.names import check_path
 from trunkline.model.pipelines import ERRORS_BRANCH, PipelineSpec
 from trunkline.pipelines import lifecycle
 from trunkline.store.chunks import ChunkId
@@ -133,11 +136,27 @@ def _planned(
 
 
 def _write(writer: DeltaWriter, trees: Trees, record: DatumRecord, planned: PlannedDatum) -> None:
+    """What it was given, why it failed, and its last words, in a directory of its own.
+
+    Of inputs that clash, which is why it failed, the first are there.
+    """
     place = planned.key
+    places = Places(planned.datum.files)
+    too_long = 0
     for file in planned.datum.files:
-        for row in trees.walk(RootId(file.root), file.path):
-            writer.put_row(replace(row, path=f"{place}/pfs/{file.name}/{row.path}", datum=""))
-    texts = {"reason": record.reason, "stderr": _stderr(trees, record)}
+        with suppress(InputsClash):
+            for row in places.claimed(file, trees.walk(RootId(file.root), file.path)):
+                try:
+                    path = check_path(f"{place}/pfs/{file.name}/{row.path}")
+                except InvalidPath:
+                    too_long += 1
+                    continue
+                writer.put_row(replace(row, path=path, datum=""))
+    reason = record.reason
+    if too_long:
+        files = "1 input file is" if too_long == 1 else f"{too_long:,} input files are"
+        reason += f"\n({files} not kept here: below this directory the path is too long)"
+    texts = {"reason": reason, "stderr": _stderr(trees, record)}
     for name, text in texts.items():
         if text:
             content = f"{text}\n".encode("utf-8", "backslashreplace")
