@@ -276,7 +276,9 @@ class _Worker:
 
     def _say_building(self, message: Message, packages: tuple[str, ...]) -> None:
         """Let who follows the log know what the first datum waits for."""
-        first = next(iter(decode_segment(message["datums"].encode("utf-8"))))
+        first = next(iter(decode_segment(message["datums"].encode("utf-8"))), None)
+        if first is None:
+            return
         about = {"lease": message["lease"], "position": message["positions"][0]}
         self._channel.send({"type": "started", **about, "key": first.key})
         self._channel.send({"type": "log", **about, "lines": [_building(packages)]})
