@@ -158,6 +158,31 @@ def test_branches_move_and_history_changes_in_a_transaction(driver) -> None:
     driver.engine.trash.undelete("branch", "data@staging")
 
 
+def test_what_a_transaction_deletes_comes_back_with_the_heads_downstream(driver) -> None:
+    e = driver.engine
+    for repo in ("data", "out"):
+        e.repos.create_repo(repo)
+    driver.put("data", {"f": "0"}, branch="staging")
+    e.branches.create_branch("data", "master", head="staging")
+    e.branches.create_branch("out", "master", provenance=["data@master"])
+    e.commits.finish_commit("out", "master")
+    between, doomed = (driver.put("data", {"f": f"{n}"}, branch="staging").id for n in (1, 2))
+    e.branches.create_branch("data", "master", head="staging")
+    e.commits.finish_commit("out", "master")
+    before = [driver.head(repo) for repo in ("data", "out")]
+    transaction, t = begin(driver)
+    t.commits.delete_commit("data", doomed)
+    finish(driver, transaction)
+    opened = driver.head("out")
+
+    undeleted = e.trash.undelete("commit", f"data@{doomed}")
+
+    assert opened not in before
+    assert undeleted.notes == ()
+    assert [driver.head(repo) for repo in ("data", "out")] == before
+    assert between not in before
+
+
 def test_two_branches_of_one_repo_can_not_get_commits_in_one_run(driver) -> None:
     driver.engine.repos.create_repo("data")
     _, t = begin(driver)

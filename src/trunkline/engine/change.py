@@ -39,6 +39,7 @@ class Change:
     unfinished: list[tuple[str, str]] = field(default_factory=list)  # repo and id, at the end
     tags: list[tuple[CommitRecord, str, bool]] = field(default_factory=list)  # for those then
     jobs: list[str] = field(default_factory=list)  # pipelines that got one
+    deletions: list[int] = field(default_factory=list)  # of commits: their entries in the trash
 
     def put(
         self,
@@ -78,7 +79,10 @@ class Change:
             return
         due = list(dict.fromkeys(self.later))
         self.later.clear()
-        self.opened(provenance.propagate(self.tx, due, now=self.now, run_id=self.run_id))
+        opened = provenance.propagate(self.tx, due, now=self.now, run_id=self.run_id)
+        self.opened(opened)
+        for entry in self.deletions:
+            trash.follow_heads(self.tx, entry, opened)
 
 
 class _TakenBack(Exception):

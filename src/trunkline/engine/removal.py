@@ -99,4 +99,5 @@ def _remove(
 def _gone(change: Change, deleted: removal.Deleted) -> DeletedInfo:
     jobs_trash.keep_jobs_of(change.tx, deleted.entry, deleted.removed)
     change.opened(deleted.opened)
+    change.deletions.append(deleted.entry)
     return deleted_info(change, deleted.entry)

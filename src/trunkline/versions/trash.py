@@ -119,6 +119,21 @@ def keep_heads(tx: Transaction, entry: int, moved: dict[int, int]) -> None:
     tables.keep_rows(tx, entry, "head", rows)
 
 
+def follow_heads(tx: Transaction, entry: int, opened: Sequence[OpenedCommit]) -> None:
+    """Note the commits that a change of many steps has opened at its end where branches had come
+    to rest after a deletion in it; else they would seem to have moved on since.
+    """
+    new = {each.commit.number for each in opened}
+    rows = tables.kept_rows(tx, entry, "head")
+    for row in rows:
+        branch = tables.branch_numbered(tx, int(str(row[0])))
+        if branch is None or branch.head is None or branch.head not in new:
+            continue
+        if tables.parent_number(tx, branch.head) == row[2]:
+            row[2] = branch.head
+    tables.replace_rows(tx, entry, "head", rows)
+
+
 def keep_rows(tx: Transaction, entry: int, place: str, rows: Sequence[Sequence[Value]]) -> None:
     """Keep rows of another package's table; `place` says which."""
     tables.keep_rows(tx, entry, place, rows)

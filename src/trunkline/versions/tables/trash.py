@@ -126,6 +126,14 @@ def _entry(row: Row) -> TrashEntry:
 # --- rows kept as JSON ----------------------------------------------------------------------------
 
 
+def replace_rows(tx: Transaction, entry: int, place: str, rows: Sequence[Sequence[Value]]) -> None:
+    """Keep these rows instead of those that an entry has under a place."""
+    tx.execute(
+        "DELETE FROM trash_row WHERE entry = :entry AND place = :place", entry=entry, place=place
+    )
+    keep_rows(tx, entry, place, rows)
+
+
 def keep_rows(tx: Transaction, entry: int, place: str, rows: Sequence[Sequence[Value]]) -> None:
     """Add rows to those that an entry has under a place."""
     there = tx.row(
