@@ -269,6 +269,14 @@ def test_an_entry_that_can_not_be_read_is_refused(entry):
         ("s3://data-*", "s3://data-1/x", True),
         ("gcs://bucket", "gs://bucket/x", True),
         ("wasb://box", "az://box/x", True),
+        ("az://box", "az://box@stranger/x", False),
+        ("az://box", "abfss://box@stranger.dfs.core.windows.net/x", False),
+        ("az://*", "az://box@stranger/x", False),
+        ("az://box@mine", "az://box@mine/x", True),
+        ("az://box@mine", "abfss://box@mine.dfs.core.windows.net/x", True),
+        ("az://box@mine", "az://box@stranger/x", False),
+        ("az://box@mine", "az://box/x", False),
+        ("az://box@mine/public/*", "az://box@mine/secret/x", False),
     ],
 )
 def test_buckets_are_listed_one_by_one(allow, url, fine):

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from trunkline.errors import InvalidInput, NotAllowed
 from trunkline.fetch.addresses import Address, Network, kind_of, plain
 from trunkline.fetch.proxies import Proxies
-from trunkline.fetch.urls import STORES, StoreUrl, WebUrl, scheme_of
+from trunkline.fetch.urls import STORES, StoreUrl, WebUrl, account_of, scheme_of
 from trunkline.values import dataclass
 
 _HOST = re.compile(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*\.?")
@@ -25,7 +25,7 @@ class AllowList:
 
     hosts: tuple[str, ...] = ()  # `*`, a name, or `*.` and a name: at public addresses
     networks: tuple[Network, ...] = ()  # public or not
-    buckets: tuple[str, ...] = ()  # patterns of store://bucket/key
+    buckets: tuple[StoreUrl, ...] = ()  # bucket and key are patterns
 
     @property
     def proxies(self) -> Proxies:
@@ -70,7 +70,7 @@ class AllowList:
     def check_store(self, url: StoreUrl) -> None:
         """Raise NotAllowed unless the bucket is listed."""
         if not any(_holds(pattern, url) for pattern in self.buckets):
-            raise _not_listed(f"'{url.store}://{url.bucket}'", None)
+            raise _not_listed(f"'{url.place}'", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +115,11 @@ def allow_list(text: str) -> AllowList:
     """
     hosts: list[str] = []
     networks: list[Network] = []
-    buckets: list[str] = []
+    buckets: list[StoreUrl] = []
     for entry in text.replace(",", " ").split():
         scheme = scheme_of(entry)
         if scheme in STORES:
-            bucket, _, key = entry.partition("://")[2].partition("/")
-            buckets.append(f"{STORES[scheme]}://{bucket}/{key or '*'}")
+            buckets.append(_bucket(entry, STORES[scheme]))
             continue
         try:
             networks.append(ipaddress.ip_network(entry, strict=False))
@@ -134,6 +133,17 @@ def allow_list(text: str) -> AllowList:
     return AllowList(hosts=tuple(hosts), networks=tuple(networks), buckets=tuple(buckets))
 
 
+def _bucket(entry: str, store: str) -> StoreUrl:
+    authority, _, key = entry.partition("://")[2].partition("/")
+    bucket, at, endpoint = authority.partition("@")
+    account = account_of(endpoint)
+    if at and (store != "az" or account is None):
+        raise InvalidInput(
+            f"{SETTING} has the entry {entry!r}; what is behind the '@' is no account of Azure"
+        )
+    return StoreUrl(store=store, bucket=bucket, key=key or "*", account=account)
+
+
 def _names(pattern: str, host: str) -> bool:
     if pattern == "*":
         return True
@@ -142,9 +152,13 @@ def _names(pattern: str, host: str) -> bool:
     return host == pattern
 
 
-def _holds(pattern: str, url: StoreUrl) -> bool:
-    text = str(url)
-    return fnmatchcase(text, pattern) or fnmatchcase(text + "/", pattern)
+def _holds(pattern: StoreUrl, url: StoreUrl) -> bool:
+    """Each part for itself: a bucket of the same name in another account is another one."""
+    return (
+        (url.store, url.account) == (pattern.store, pattern.account)
+        and fnmatchcase(url.bucket, pattern.bucket)
+        and any(fnmatchcase(key, pattern.key) for key in (url.key, url.key + "/"))
+    )
 
 
 def _not_listed(what: str, came_from: str | None) -> NotAllowed:

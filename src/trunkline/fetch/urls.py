@@ -61,6 +61,17 @@ class StoreUrl:
     def __str__(self) -> str:
         return f"{self.store}://{self.bucket}/{self.key}"
 
+    @property
+    def place(self) -> str:
+        """The bucket, with the account if the URL names one: what somebody may read from."""
+        return f"{self.store}://{self.bucket}{f'@{self.account}' if self.account else ''}"
+
+
+def account_of(endpoint: str) -> str | None:
+    """The account of Azure that stands behind the `@` of a URL; None if it is none."""
+    found = _ACCOUNT.fullmatch(endpoint)
+    return None if found is None else found[1]
+
 
 def scheme_of(text: str) -> str:
     """The scheme of a URL in lower case, or nothing."""
@@ -138,14 +149,12 @@ def _store(text: str, store: str) -> StoreUrl:
         raise _wrong(text, "it has a control character")
     authority, _, key = text.partition("://")[2].partition("/")
     bucket, at, endpoint = authority.partition("@")
-    account = _ACCOUNT.fullmatch(endpoint)
+    account = account_of(endpoint)
     if at and (store != "az" or account is None):
         raise _wrong(text, "what is behind the '@' is no account of Azure")
     if not _BUCKET.fullmatch(bucket) or ".." in bucket:
         raise _wrong(text, "its bucket is no name")
-    return StoreUrl(
-        store=store, bucket=bucket, key=key, account=account[1] if account is not None else None
-    )
+    return StoreUrl(store=store, bucket=bucket, key=key, account=account)
 
 
 def _quoted(text: str) -> str:
