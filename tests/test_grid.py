@@ -15,6 +15,7 @@ import pytest
 from trunkline import config
 from trunkline.api.connection import NOUNS
 from trunkline.api.operation import Operation, operations_of
+from trunkline.api.transactions import BESIDE, NEVER, STEPS
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = [
@@ -77,6 +78,14 @@ def test_the_server_has_its_route(noun: str, operation: Operation) -> None:
     paths = document("test")["paths"]
 
     assert operation.method.lower() in paths[f"/api/v1{operation.path}"]
+
+
+@GRID
+def test_what_a_transaction_makes_of_the_operation_is_said(noun: str, operation: Operation) -> None:
+    sets = [STEPS | {"modify_files"}, BESIDE, NEVER]
+
+    listed = sum(operation.name in names for names in sets)
+    assert listed == (operation.method != "GET"), "in exactly one, unless it only reads"
 
 
 @GRID

@@ -261,6 +261,24 @@ def test_what_is_no_step_is_refused(driver) -> None:
         t.admin.delete_all()
 
 
+def test_nothing_happens_at_once_that_could_not_be_taken_back(driver) -> None:
+    _, t = begin(driver)
+    changes = (
+        lambda: t.projects.create_project("other"),
+        lambda: t.secrets.create_secret("key", {"a": "b"}),
+        lambda: t.admin.gc(),
+        lambda: t.purges.purge(["data:/x"]),
+    )
+
+    for change in changes:
+        with pytest.raises(NotSupported, match="can't be part of a transaction"):
+            change()
+
+    assert t.admin.disk_usage() is not None
+    assert [project.name for project in driver.engine.projects.list_projects()] == ["default"]
+    assert driver.engine.secrets.list_secrets() == []
+
+
 def test_the_python_transaction_is_all_or_nothing(remote) -> None:
     connection = Connection(remote.engine)
     with connection.transaction() as t:

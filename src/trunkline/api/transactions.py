@@ -22,6 +22,25 @@ STEPS = frozenset(
     }
 )
 
+# What is done at once beside a transaction: nothing of it is a change that could be taken back.
+BESIDE = frozenset(
+    {
+        *("start_transaction", "add_step", "add_files", "finish_transaction"),
+        *("delete_transaction", "validate_specs", "preview_datums", "plan_files", "plan_pipelines"),
+        *("plan_pipeline_deletion", "plan_repo_deletion", "create_file_set"),
+        *("disk_usage", "fsck", "backup"),
+    }
+)
+# What would be done at once, and stay although the transaction is given up: refused.
+NEVER = frozenset(
+    {
+        *("create_project", "delete_project", "delete_all", "set_defaults"),
+        *("set_retention", "delete_retention", "apply_retention", "create_secret", "delete_secret"),
+        *("start_pipeline", "stop_pipeline", "rerun_pipeline", "run_cron", "restart_datums"),
+        *("stop_job", "stop_run", "delete_job", "undelete", "purge", "gc"),
+    }
+)
+
 
 class Transactions(Protocol):
     @operation("POST", "/transactions")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from trunkline.api.connection import NOUNS, Operations
-from trunkline.api.transactions import STEPS
+from trunkline.api.transactions import NEVER, STEPS
 from trunkline.errors import NotSupported, OperationFailed
 from trunkline.model.names import DEFAULT_PROJECT, full_name
 from trunkline.model.pipelines import PipelineInfo, PipelineState
@@ -19,10 +19,6 @@ from trunkline.model.versions import BranchInfo, BranchName, CommitInfo, Origin
 
 if TYPE_CHECKING:
     from trunkline.api.changes import FileChange
-
-_NEVER = frozenset(
-    {"delete_all", "delete_project", "start_pipeline", "stop_pipeline", "set_defaults"}
-)
 
 
 def queued(operations: Operations, transaction: str) -> Operations:
@@ -80,7 +76,7 @@ class _QueuedNoun:
     def __getattr__(self, name: str) -> Any:
         if name == "modify_files":
             return self._owner.add_files
-        if name in _NEVER:
+        if name in NEVER:
             words = name.replace("_", " ")
             raise NotSupported(f"`{words}` can't be part of a transaction; finish or stop it first")
         if name not in STEPS:
