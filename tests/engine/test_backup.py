@@ -6,17 +6,13 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from trunkline.api.changes import PutFile
-from trunkline.config import load
 from trunkline.engine import archive
-from trunkline.engine.engine import Engine
 from trunkline.engine.restore import restore
 from trunkline.errors import (
     Conflict,
@@ -364,135 +360,3 @@ def test_names_in_a_manifest_lead_nowhere_else(made, tmp_path) -> None:
 def _with(manifest: archive.Manifest, entry: archive.Archived) -> archive.Manifest:
     fields = {name: getattr(manifest, name) for name in manifest.__dataclass_fields__}
     return archive.Manifest(**{**fields, "packs": (*manifest.packs, entry)})
-
-
-def test_a_store_that_lacks_something_is_backed_up_and_that_is_said(engine, backup) -> None:
-    engine.engine.repos.create_repo("data")
-    engine.put("data", {"a": os.urandom(50_000)})
-    engine.engine.close()
-    for path in (engine.home / "store" / "packs").iterdir():
-        path.unlink()
-    with opened(engine.home) as damaged:
-        report = damaged.admin.backup(str(backup))
-
-    assert report.problems
-
-
-# --- of a damaged store over a good backup --------------------------------------------------------
-
-
-@contextmanager
-def opened(home: Path) -> Iterator[Engine]:
-    engine = Engine(load({"HOME": str(home)}, home=home))
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def put_bytes(engine: Engine, path: str, content: bytes) -> None:
-    engine.files.modify_files("data", "master", [PutFile(path=path, content=[content])])
-
-
-def read_bytes(engine: Engine, path: str) -> bytes:
-    return b"".join(engine.files.read_file("data", "master", path))
-
-
-def newest_pack(home: Path) -> Path:
-    return max((home / "store" / "packs").glob("*.pack"), key=lambda path: path.stat().st_mtime_ns)
-
-
-def rot(home: Path, content: bytes) -> None:
-    """Change one byte in the midst of the content, which does not get smaller, in its pack."""
-    pack = newest_pack(home)
-    data = bytearray(pack.read_bytes())
-    at = data.find(content[len(content) // 2 :][:64])
-    assert at > 0
-    data[at] ^= 1
-    pack.write_bytes(data)
-
-
-def halve(home: Path, content: bytes) -> None:
-    os.truncate(newest_pack(home), newest_pack(home).stat().st_size // 2)
-
-
-def remove(home: Path, content: bytes) -> None:
-    newest_pack(home).unlink()
-
-
-@pytest.mark.parametrize("repair", [False, True], ids=["as it is", "after fsck --repair"])
-@pytest.mark.parametrize("damage", [rot, halve, remove])
-def test_what_the_store_has_lost_is_taken_from_the_earlier_backup(
-    backup, tmp_path, damage, repair
-) -> None:
-    precious, home = os.urandom(200_000), tmp_path / "home"
-    with opened(home) as engine:
-        engine.repos.create_repo("data")
-        put_bytes(engine, "a", precious)
-        engine.admin.backup(str(backup))
-    damage(home, precious)
-    with opened(home) as engine:
-        if repair:
-            engine.admin.fsck(repair=True)
-        reports = [engine.admin.backup(str(backup), verify=True) for _ in range(2)]
-
-    bring_back(backup, tmp_path / "back")
-
-    for report in reports:
-        assert report.stays == ""
-        assert [p for p in report.problems if not p.endswith("taken from the earlier backup")] == []
-        assert report.problems or damage is not remove
-    with opened(tmp_path / "back") as engine:
-        assert read_bytes(engine, "a") == precious
-        assert engine.admin.fsck().damages == ()
-
-
-def test_a_pack_that_rotted_before_it_was_copied_does_not_hide_the_whole_one(
-    backup, tmp_path
-) -> None:
-    precious, home = os.urandom(200_000), tmp_path / "home"
-    with opened(home) as engine:
-        engine.repos.create_repo("data")
-        put_bytes(engine, "a", precious)
-        engine.admin.backup(str(backup))
-    manifest = archive.require_manifest(backup)
-    [entry] = manifest.packs
-    partial = replace(entry, name=entry.name.replace(".pack", f"-{entry.size_bytes}.open"))
-    os.rename(backup / entry.name, backup / partial.name)  # as if it had not been full then
-    archive.write_manifest(backup, replace(manifest, packs=(partial,)))
-    rot(home, precious)
-    with opened(home) as engine:
-        report = engine.admin.backup(str(backup))
-
-    bring_back(backup, tmp_path / "back")
-
-    assert [problem.endswith("taken from the earlier backup") for problem in report.problems] == [
-        True
-    ]
-    with opened(tmp_path / "back") as engine:
-        assert read_bytes(engine, "a") == precious
-
-
-def test_where_nobody_can_tell_what_is_lost_the_earlier_backup_stays_as_it_is(
-    backup, tmp_path
-) -> None:
-    home = tmp_path / "home"
-    with opened(home) as engine:
-        engine.repos.create_repo("data")
-        put_bytes(engine, "a", b"precious")
-        engine.admin.backup(str(backup))
-    with opened(home) as engine:
-        put_bytes(engine, "b", b"new")
-    newest_pack(home).unlink()
-    before = {path: path.read_bytes() for path in backup.rglob("*") if path.is_file()}
-    with opened(home) as engine:
-        report = engine.admin.backup(str(backup))
-        elsewhere = engine.admin.backup(str(tmp_path / "elsewhere"))
-
-    assert report.problems
-    assert report.stays == archive.require_manifest(backup).created
-    assert {path: path.read_bytes() for path in backup.rglob("*") if path.is_file()} == before
-    assert (bool(elsewhere.problems), elsewhere.stays) == (True, "")
-    bring_back(backup, tmp_path / "back")
-    with opened(tmp_path / "back") as engine:
-        assert read_bytes(engine, "a") == b"precious"

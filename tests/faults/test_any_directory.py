@@ -222,7 +222,7 @@ ENTRY = st.fixed_dictionaries(
         st.sampled_from(["created", "release", "format", "commits", "catalog", "packs", "more"]),
         ODD | ENTRY | st.lists(ENTRY, max_size=2),
     ),
-    version=st.just(1) | ODD,
+    version=st.sampled_from([1, 2]) | ODD,
 )
 def test_any_whole_manifest_of_a_backup_is_restored_or_refused(
     furnished: Path,

@@ -61,12 +61,13 @@ class Admin(Protocol):
         """
 
     @operation("POST", "/backup", private=True)
-    def backup(self, target: str, *, verify: bool = False) -> BackupReport:
+    def backup(self, target: str, *, verify: bool = False, force: bool = False) -> BackupReport:
         """Copy everything into a directory of the server's machine, beside all other work.
 
         What an earlier backup there has already is not copied again. A crash leaves the earlier
         backup or the new one, whole. What the store has lost is taken from the earlier one; where
         nobody can tell what that is, the earlier one stays as it is. With `verify` all of it is
-        read again. Raises Conflict while another backup to it is under way, InvalidInput for a
-        directory of something else, StorageFull. Only for callers on the private socket.
+        read again. Raises Conflict while another backup to it is under way, and without `force` for
+        the backup of another installation, InvalidInput for a directory of something else,
+        StorageFull. Only for callers on the private socket.
         """

@@ -16,13 +16,14 @@ from trunkline.model.admin import BackupReport, RestoreReport
 @command(shows=True, examples=["backup /mnt/backups/trunkline", "backup backups --verify"])
 @click.argument("target", metavar="DIRECTORY", type=click.Path(file_okay=False))
 @option("--verify", is_flag=True, help="Read all of it again at the end.")
-def backup(target: str, verify: bool) -> None:
+@option("-f", "--force", is_flag=True, help="Replace the backup of another installation.")
+def backup(target: str, verify: bool, force: bool) -> None:
     """Copy everything into a directory, beside all other work; exit status 7 if something is lost.
 
     Into the directory of an earlier backup only what is new is copied. Tokens are left out.
     """
     with waiting("backing up"):
-        report = operations().admin.backup(os.path.abspath(target), verify=verify)
+        report = operations().admin.backup(os.path.abspath(target), verify=verify, force=force)
     show_one(report, _backup_block)
     if report.problems:
         raise click.exceptions.Exit(7)

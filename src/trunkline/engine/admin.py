@@ -79,10 +79,10 @@ class EngineAdmin:
     def disk_usage(self, targets: list[str] | None = None) -> list[DiskUsage]:
         return usage(self._services, targets or [])
 
-    def backup(self, target: str, *, verify: bool = False) -> BackupReport:
+    def backup(self, target: str, *, verify: bool = False, force: bool = False) -> BackupReport:
         if not os.path.isabs(target):
             raise InvalidInput(f"{target!r} is not an absolute path")
-        return back_up(self._services, Path(os.path.normpath(target)), verify=verify)
+        return back_up(self._services, Path(os.path.normpath(target)), verify=verify, force=force)
 
     # --- fsck -------------------------------------------------------------------------------------
 

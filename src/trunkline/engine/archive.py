@@ -8,7 +8,7 @@ name any more. So a crash leaves the one backup or the other, whole.
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,13 +22,15 @@ from trunkline.errors import (
     TrunklineError,
 )
 from trunkline.store.digests import Digest
-from trunkline.store.locks import alone
+from trunkline.store.locks import alone, shared
 from trunkline.store.packs import NO_SPACE, SUFFIX, sync_directory
 
 MANIFEST = "BACKUP.json"
-VERSION = 1
+VERSION = 2
+_VERSIONS = (1, VERSION)  # that can be read
 CATALOG = "catalog-{digest}.db"
 PACKS = "packs"
+BACKUP_LOCK = "backup.lock"
 
 _PIECE_BYTES = 4 * 1024 * 1024
 _NAME_MAX = 128
@@ -52,6 +54,7 @@ class Manifest:
     commits: int
     catalog: Archived
     packs: tuple[Archived, ...]
+    installation: str = ""  # whose it is; "" in version 1, which does not say
 
     @property
     def files(self) -> tuple[Archived, ...]:
@@ -75,9 +78,9 @@ def read_manifest(directory: Path) -> Manifest | None:
         raise InvalidInput(f"{directory} is not a directory") from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Corrupt(f"the backup's {path}", "a manifest", str(error)) from error
-    if version != VERSION:
+    if version not in _VERSIONS:
         raise InvalidInput(
-            f"the backup {directory} has format {version!r}; this Trunkline reads {VERSION}"
+            f"the backup {directory} has format {version!r}; this Trunkline reads up to {VERSION}"
         )
     found = Digest(_canonical(body)).hexdigest()
     if found != digest:
@@ -218,6 +221,18 @@ def make_directory(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for made in missing or [directory]:  # whoever made it may have died before this
         sync_directory(made.parent)
+
+
+@contextmanager
+def kept(path: Path, changing: Callable[[], TrunklineError]) -> Iterator[None]:
+    """Keep others from taking the lock on a file as `locked` does, or raise what `changing` gives.
+
+    Without the file, or the right to read it, nobody is kept from anything.
+    """
+    with ExitStack() as held:
+        with suppress(OSError):
+            held.enter_context(shared(path, changing))
+        yield
 
 
 @contextmanager

@@ -26,31 +26,30 @@ from trunkline.store.collect import Collection
 from trunkline.store.live import LiveSet
 from trunkline.store.packs import RECORD_BYTES, SUFFIX, pack_paths, sync_directory
 from trunkline.store.spare import Rescue, SparePacks, damaged_records
-from trunkline.versions import commits, repos
+from trunkline.versions import commits, counter, repos
 
-_WAIT_S = 60.0  # for a collection of garbage that is under way
-_TICK_S = 0.01
+_WAIT_S = 6 * 3600.0  # for a collection, a check or another backup that is under way
+_TICK_S = 0.05
 _PROBLEMS_MAX = 20
-_LOCK = "backup.lock"
 _OPEN = ".open"  # a pack that was still being written, as far as it was
 
 
-def back_up(services: Services, target: Path, *, verify: bool) -> BackupReport:
+def back_up(services: Services, target: Path, *, verify: bool, force: bool) -> BackupReport:
     """See `api.admin.backup`."""
     started = time.monotonic()
-    home = services.config.home
-    if target == home or home in target.parents or target in home.parents:
-        raise InvalidInput(
-            f"a backup in {target} would lie in the data directory {home}; choose another place"
-        )
-    previous = _prepared(target)
-    known = {} if previous is None else {entry.name: entry for entry in previous.packs}
+    _check_apart(target, services.config.home)
+    _prepare(target)
     with (
-        archive.locked(target / _LOCK, lambda: _under_way(target)),
+        archive.locked(target / archive.BACKUP_LOCK, lambda: _under_way(target)),
         _no_collection(services) as collection,
         collection.live_set() as needed,
-        closing(SparePacks([target / name for name in known], pace=_pace(services))) as spare,
+        ExitStack() as held,
     ):
+        installation = _installation(services)
+        previous = _replaced(services, target, installation, force=force)
+        known = {} if previous is None else {entry.name: entry for entry in previous.packs}
+        earlier = SparePacks([target / name for name in known], pace=_pace(services))
+        spare = held.enter_context(closing(earlier))
         services.chunks.seal()
         rescue = Rescue(services.chunks, spare, target / archive.PACKS)
         catalog, count, unreadable = _copy_catalog(services, target, needed, rescue)
@@ -64,6 +63,7 @@ def back_up(services: Services, target: Path, *, verify: bool) -> BackupReport:
             commits=count,
             catalog=catalog,
             packs=(*copied.packs, *_rescued(target, rescue)),
+            installation=installation,
         )
         stays = previous if unreadable else None
         if stays is None:
@@ -96,33 +96,69 @@ class _Copied:
     damaged: set[tuple[str, bytes]] = field(default_factory=set)  # pack, digest
 
 
-def _prepared(target: Path) -> Manifest | None:
-    """The backup that is there already; raises InvalidInput for a directory of something else."""
+def _check_apart(target: Path, home: Path) -> None:
+    place, data = target.resolve(), home.resolve()
+    if place == data or data in place.parents or place in data.parents:
+        raise InvalidInput(
+            f"a backup in {target} would lie in the data directory {home}, or around it; choose "
+            "another place"
+        )
+
+
+def _prepare(target: Path) -> None:
+    """Make the directory; raises InvalidInput for one of something else."""
     with archive.writing(target):
         archive.make_directory(target)
-        previous = archive.read_manifest(target)
-        ours = {archive.MANIFEST, archive.PACKS, _LOCK}
+        ours = {archive.MANIFEST, archive.PACKS, archive.BACKUP_LOCK}
         others = [
             name
             for name in sorted(os.listdir(target))
             if name not in ours and not name.startswith((".", "catalog-"))
         ]
-        if previous is None and others:
+        if others and archive.read_manifest(target) is None:
             raise InvalidInput(
                 f"{target} holds other files ({', '.join(others[:3])}); "
                 "choose a directory that is empty or has a backup"
             )
         (target / archive.PACKS).mkdir(exist_ok=True)
-    return previous
 
 
 def _under_way(target: Path) -> Conflict:
-    return Conflict(f"another backup to {target} is under way; wait for its end")
+    return Conflict(
+        f"another backup to {target}, or a restore from there, is under way; wait for its end"
+    )
+
+
+def _installation(services: Services) -> str:
+    with services.database.write() as tx:
+        return counter.installation(tx, new=services.new_id())
+
+
+def _replaced(
+    services: Services, target: Path, installation: str, *, force: bool
+) -> Manifest | None:
+    """The backup that is there already; raises Conflict for that of another installation.
+
+    One that does not say whose it is counts as ours if it shares a pack with our store, whose names
+    are random; or if it holds nothing.
+    """
+    previous = archive.read_manifest(target)
+    if previous is not None and previous.packs and not force:
+        stored = {path.name for path in pack_paths(services.config.home / "store" / "packs")}
+        shares = any(entry.pack in stored for entry in previous.packs)
+        whose = previous.installation
+        if whose != installation if whose else not shares:
+            raise Conflict(
+                f"{target} has a backup of another installation, made {previous.created[:19]} with "
+                f"{previous.commits:,} commits; choose another directory, or add --force to "
+                "replace it"
+            )
+    return previous
 
 
 @contextmanager
 def _no_collection(services: Services) -> Iterator[Collection]:
-    """While inside, no pack goes; waits for a collection that is under way."""
+    """While inside, no pack goes; waits for a collection that is under way, however long."""
     collection = services.chunks.collection()
     deadline = time.monotonic() + _WAIT_S
     with ExitStack() as held:
@@ -130,9 +166,12 @@ def _no_collection(services: Services) -> Iterator[Collection]:
             try:
                 held.enter_context(collection.exclusive())
                 break
-            except Conflict:
+            except Conflict as error:
                 if time.monotonic() > deadline:
-                    raise
+                    raise Conflict(
+                        "garbage is being collected, the store checked or another backup made for "
+                        f"{_WAIT_S / 3600:.0f} hours; try again when that has ended"
+                    ) from error
                 _pace(services)()
                 services.closing.wait(_TICK_S)
         yield collection

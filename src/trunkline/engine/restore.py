@@ -40,10 +40,27 @@ def restore(source: Path, home: Path, *, force: bool, now: datetime) -> RestoreR
     what was there, or all of what was restored; the next restore clears up what else is left.
     """
     started = time.monotonic()
-    source, home = source.absolute(), home.absolute()
-    manifest = archive.require_manifest(source)
-    if manifest.format > FORMAT:
-        raise StoreTooNew(str(source), manifest.format, FORMAT)
+    source, home = source.absolute(), home.resolve()  # not the link to it changes places
+    with archive.kept(source / archive.BACKUP_LOCK, lambda: _changing(source)):
+        manifest = archive.require_manifest(source)
+        if manifest.format > FORMAT:
+            raise StoreTooNew(str(source), manifest.format, FORMAT)
+        aside = _bring_back(source, manifest, home, force=force, now=now)
+    return RestoreReport(
+        source=str(source),
+        home=str(home),
+        created=manifest.created,
+        commits=manifest.commits,
+        restored_bytes=sum(entry.size_bytes for entry in manifest.files),
+        aside="" if aside is None else str(aside),
+        duration_s=time.monotonic() - started,
+    )
+
+
+def _bring_back(
+    source: Path, manifest: Manifest, home: Path, *, force: bool, now: datetime
+) -> Path | None:
+    """Returns where the data directory is that was there before."""
     with archive.writing(home.parent):
         archive.make_directory(home.parent)
         put_back(home)
@@ -58,16 +75,7 @@ def restore(source: Path, home: Path, *, force: bool, now: datetime) -> RestoreR
         new = home.with_name(f"{_unfinished(home)}{secrets.token_hex(4)}")
         with _made(new):
             _fill(new, source, manifest, free_needed=needed)
-            aside = _take_place(new, home, now)
-    return RestoreReport(
-        source=str(source),
-        home=str(home),
-        created=manifest.created,
-        commits=manifest.commits,
-        restored_bytes=needed,
-        aside="" if aside is None else str(aside),
-        duration_s=time.monotonic() - started,
-    )
+            return _take_place(new, home, now)
 
 
 @contextmanager
@@ -78,6 +86,10 @@ def _unused(home: Path) -> Iterator[None]:
         return
     with archive.locked(home / LOCK, lambda: _in_use(home)):
         yield
+
+
+def _changing(source: Path) -> Conflict:
+    return Conflict(f"a backup to {source} is under way; restore when that has ended")
 
 
 def _in_use(home: Path) -> StoreInUse:

@@ -1,4 +1,4 @@
-"""The counter of the whole catalog: numbers that are never given out twice.
+"""The counter of the whole catalog: numbers that are never given out twice; and its own id.
 
 For whatever is named by a number: a worker or thread may still be busy with something that was
 deleted, and what it then says must not be taken for something about another one.
@@ -11,3 +11,11 @@ from trunkline.versions import tables
 def next_number(tx: Transaction) -> int:
     """A number above all those given out before."""
     return tables.next_number(tx)
+
+
+def installation(tx: Transaction, *, new: str) -> str:
+    """The id that this catalog and its copies have, and no other; the new one if it has none."""
+    found = tables.installation(tx)
+    if found is None:
+        tables.set_installation(tx, new)
+    return found or new

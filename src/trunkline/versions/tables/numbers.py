@@ -1,4 +1,4 @@
-"""SQL on the counter of the catalog."""
+"""SQL on the counter of the catalog, and on the id of the installation."""
 
 from trunkline.db.database import Transaction, tables_of
 
@@ -7,6 +7,16 @@ def next_number(tx: Transaction) -> int:
     """A number above all those given out before."""
     rows = tx.rows("UPDATE change_number SET value = value + 1 RETURNING value")
     return int(rows[0][0])
+
+
+def installation(tx: Transaction) -> str | None:
+    """The random id of this installation, once it has one."""
+    row = tx.row("SELECT id FROM installation")
+    return None if row is None else str(row[0])
+
+
+def set_installation(tx: Transaction, name: str) -> None:
+    tx.execute("INSERT INTO installation (id) VALUES (:name)", name=name)
 
 
 def last_number(tx: Transaction) -> int:
