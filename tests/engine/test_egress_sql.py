@@ -2,12 +2,16 @@
 
 import json
 import sqlite3
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trunkline.errors import InvalidSpec, NotFound
+from trunkline.db.foreign import ForeignRow, fill_tables
+from trunkline.errors import InvalidSpec, NotFound, Unavailable
 from trunkline.model.jobs import JobState
 
 pytest.importorskip("sqlalchemy", reason="needs the extra 'sql'")
@@ -167,6 +171,79 @@ def test_a_database_that_is_not_reached_or_has_no_driver_fails_the_job(
 
     assert job.state is JobState.FAILURE
     assert told in job.reason
+
+
+@pytest.fixture
+def locked(data: Any) -> Iterator[sqlite3.Connection]:
+    """A lock on the database, whose driver would wait for it for an hour."""
+    lock = sqlite3.connect(data.path, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    yield lock
+    lock.close()
+
+
+def silent(driver: Any) -> dict[str, Any]:
+    url = f"sqlite:///{driver.path}?timeout=3600"
+    return {"sqlDatabase": {"url": url, "fileFormat": {"type": "CSV"}}}
+
+
+def begin(driver: Any, name: str) -> Any:
+    """A job that waits for the locked database."""
+    driver.pipeline(name, "cp -r /pfs/data/. /pfs/out/", glob="/", egress=silent(driver))
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        [job] = driver.engine.jobs.list_jobs(pipeline=name, number=1)
+        if job.state is JobState.EGRESSING:
+            return job
+        time.sleep(0.02)
+    raise AssertionError("its output was never copied")
+
+
+def test_stopped_jobs_let_go_of_a_database_that_does_not_answer(
+    data: Any, locked: sqlite3.Connection, tmp_path: Path
+) -> None:
+    data.put("data", {"notes/a": "a,1\n"})
+    names = [f"made{number}" for number in range(6)]  # more than copy at once
+    jobs = [(name, begin(data, name)) for name in names]
+
+    for name, job in jobs:
+        data.engine.jobs.stop_job(f"{name}@{job.id}")
+    data.pipeline("other", "touch /pfs/out/x", egress={"URL": f"file://{tmp_path}/t"})
+
+    assert data.job("other").state is JobState.SUCCESS
+    assert data.job("made0").state is JobState.KILLED
+    left = [thread for thread in threading.enumerate() if thread.name == "trunkline-database"]
+    locked.execute("COMMIT")  # now it answers, and who was left behind does nothing
+    for thread in left:
+        thread.join(60)
+    assert rows(data, "notes") == [("old", 0)]
+
+
+def test_a_server_ends_though_a_database_does_not_answer(
+    data: Any, locked: sqlite3.Connection
+) -> None:
+    data.put("data", {"notes/a": "a,1\n"})
+    begin(data, "made")
+
+    data.engine.close()
+    locked.execute("COMMIT")
+
+    assert rows(data, "notes") == [("old", 0)]
+
+
+def test_a_database_that_does_not_answer_is_given_up(
+    data: Any, locked: sqlite3.Connection
+) -> None:
+    row = ForeignRow(where="x", values=("a", "1"))
+
+    with pytest.raises(Unavailable, match="the database did not answer for 0.5 s"):
+        fill_tables(
+            f"sqlite:///{data.path}?timeout=3600",
+            password="",
+            tables=[("notes", [row])],
+            check=lambda: None,
+            answer_s=0.5,
+        )
 
 
 def test_the_password_comes_from_a_secret_that_must_be_there(data: Any) -> None:

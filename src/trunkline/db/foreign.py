@@ -2,12 +2,18 @@
 
 The tables are there before: what they contained is deleted, and rows are inserted, each value as
 its column's type has it. Everything of it happens, or nothing.
+
+No driver can be told from outside to wait no longer, so the database is talked to in a thread of
+its own. Where it does not answer, or nobody wants that any more, the thread is left behind: it
+commits nothing then, and ends when its driver gives up.
 """
 
 import datetime
 import decimal
 import json
 import re
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -31,6 +37,19 @@ _DIALECTS = {
     "snowflake": "snowflake",
     "sqlite": "sqlite",
 }
+_CONNECT_S, _ANSWER_S = 30, 600  # a database that is silent for longer is given up
+_LIMITS = {  # by driver: that what is left behind ends, too
+    "psycopg": {"connect_timeout": _CONNECT_S, "keepalives_idle": 60},
+    "psycopg2": {"connect_timeout": _CONNECT_S, "keepalives_idle": 60},
+    "pymysql": {
+        "connect_timeout": _CONNECT_S,
+        "read_timeout": _ANSWER_S,
+        "write_timeout": _ANSWER_S,
+    },
+    "snowflake": {"login_timeout": _CONNECT_S, "network_timeout": _ANSWER_S},
+}
+_LOOK_S = 0.2  # whether it is still wanted
+_COMMIT_S = 5.0  # a COMMIT that is on its way is waited for, though nobody wants it any more
 _ROWS = 1000  # of an INSERT
 _REASON_CHARACTERS = 500
 _TRUE, _FALSE = frozenset({"true", "t", "1", "yes"}), frozenset({"false", "f", "0", "no"})
@@ -61,52 +80,124 @@ def fill_tables(
     password: str,
     tables: Iterable[tuple[str, Iterable[ForeignRow]]],
     check: Callable[[], None],
+    answer_s: float = _ANSWER_S,
 ) -> int:
     """Replace the rows of each table; how many rows there are now.
 
     A table that comes again is added to. `password` is used if the URL has none. `check` is called
-    now and then; what it raises undoes everything. Raises NotSupported without library or driver,
-    NotFound for a table or column that is not there, InvalidInput for a value that does not fit,
-    Unavailable and OperationFailed with what the database says.
+    now and then, and before the end; what it raises undoes everything, at once even while the
+    database does not answer. One that does not for `answer_s` seconds is Unavailable. Raises
+    NotSupported without library or driver, NotFound for a table or column that is not there,
+    InvalidInput for a value that does not fit, Unavailable and OperationFailed with what the
+    database says.
     """
     sqlalchemy = _library()
     try:
-        engine = sqlalchemy.create_engine(_target(sqlalchemy, url, password))
+        target = _target(sqlalchemy, url, password)
+        limits = _LIMITS.get(target.get_driver_name(), {})
+        own = {name: value for name, value in limits.items() if name not in target.query}
+        engine = sqlalchemy.create_engine(target, connect_args=own)
     except ImportError as error:
         raise NotSupported(f"the driver of the database is not installed ({error})") from error
     except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
         raise InvalidInput(f"the URL of the database can't be read: {_said(error)}") from None
     try:
-        with engine.begin() as connection:
-            return _Filling(sqlalchemy, connection, check).fill(tables)
+        return _Attempt(sqlalchemy, engine, tables, check).wait(answer_s)
     except sqlalchemy.exc.OperationalError as error:
         raise Unavailable(f"the database says: {_said(error)}") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise OperationFailed(f"the database says: {_said(error)}") from None
-    finally:
-        engine.dispose()
+
+
+class _LeftBehind(Exception):
+    """Nobody waits for this thread any more."""
+
+
+class _Attempt:
+    """A transaction in a thread of its own, and who waits for it."""
+
+    def __init__(
+        self,
+        sqlalchemy: Any,
+        engine: Any,
+        tables: Iterable[tuple[str, Iterable[ForeignRow]]],
+        check: Callable[[], None],
+    ) -> None:
+        self._sqlalchemy = sqlalchemy
+        self._engine = engine
+        self._tables = tables
+        self._check = check
+        self._lock = threading.Lock()
+        self._left = self._committing = self._connected = False
+        self._heard = time.monotonic()
+        self._done = threading.Event()
+        self._count = 0
+        self._error: BaseException | None = None
+
+    def wait(self, answer_s: float) -> int:
+        """Begin, and wait for the end; how many rows there are."""
+        threading.Thread(target=self._run, name="trunkline-database", daemon=True).start()
+        try:
+            while not self._done.wait(_LOOK_S):
+                self._check()
+                most_s = answer_s if self._connected else min(_CONNECT_S, answer_s)
+                if time.monotonic() - self._heard > most_s:
+                    raise Unavailable(f"the database did not answer for {most_s:g} s")
+        except BaseException:
+            self._leave()
+            raise
+        if self._error is not None:
+            raise self._error
+        return self._count
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._left = True
+        if self._committing:
+            self._done.wait(_COMMIT_S)
+
+    def _run(self) -> None:
+        try:
+            with self._engine.begin() as connection:
+                self._connected = True
+                filling = _Filling(self._sqlalchemy, connection, self._goes_on)
+                self._count = filling.fill(self._tables)
+                self._check()  # the last thing before everybody sees it
+                with self._lock:
+                    self._goes_on()
+                    self._committing = True
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.set()
+            self._engine.dispose()
+
+    def _goes_on(self) -> None:
+        self._heard = time.monotonic()
+        if self._left:
+            raise _LeftBehind
 
 
 class _Filling:
     """One transaction."""
 
-    def __init__(self, sqlalchemy: Any, connection: Any, check: Callable[[], None]) -> None:
+    def __init__(self, sqlalchemy: Any, connection: Any, goes_on: Callable[[], None]) -> None:
+        """`goes_on` is called between any two steps."""
         self._sqlalchemy = sqlalchemy
         self._connection = connection
-        self._check = check
+        self._goes_on = goes_on
         self._tables: dict[str, Any] = {}
 
     def fill(self, tables: Iterable[tuple[str, Iterable[ForeignRow]]]) -> int:
         count = 0
         for name, rows in tables:
-            self._check()
+            self._goes_on()
             table = self._table(name)
             source = iter(rows)
             while batch := list(islice(source, _ROWS)):
                 self._connection.execute(table.insert(), [self._fitted(table, r) for r in batch])
                 count += len(batch)
-                self._check()
-        self._check()  # the last thing before everybody sees it
+                self._goes_on()
         return count
 
     def _table(self, name: str) -> Any:

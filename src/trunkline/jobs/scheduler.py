@@ -24,10 +24,13 @@ from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.pool import WorkerPool
 from trunkline.jobs.tables import JobRecord
+from trunkline.jobs.threads import Threads
 from trunkline.model.jobs import WorkerInfo
 from trunkline.model.pipelines import PipelineSpec, PipelineState, ResidentInfo
 
 _THREADS = 2
+_COPYING_THREADS = 4
+_COPYING_CLOSE_S = 5.0  # what waits for somebody else gets this long to notice the end
 _POLL_S = 0.02
 _TICK_S = 1.0  # deadlines (leases, timeouts, idle workers) are looked at this often
 _BURST_S = 0.01  # after a change in the catalog, those that follow within this are looked at once
@@ -56,7 +59,7 @@ class Scheduler:
         self._wake_lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="trunkline-job")
-        self._egress_threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="trunkline-egress")
+        self._egress_threads = Threads(_COPYING_THREADS, "trunkline-egress")
         self._conductor = Conductor(
             config,
             database,
@@ -105,7 +108,8 @@ class Scheduler:
             self._watch_thread.join()
         self._conductor.residents.close()
         self._threads.shutdown(wait=True)
-        self._egress_threads.shutdown(wait=True)
+        if left := self._egress_threads.close(_COPYING_CLOSE_S):
+            _log.warning("nothing answers %s: what they copy begins anew", ", ".join(left))
         self._pool.close()
         self._selector.close()
         with self._wake_lock:
