@@ -124,6 +124,24 @@ def test_the_next_job_fills_the_tables_anew(data: Any) -> None:
     assert rows(data, "notes") == [("b", 2), ("c", 3)]
 
 
+def test_a_table_that_is_no_longer_in_the_output_loses_its_rows(data: Any) -> None:
+    run(data, {"notes/a": "a,1\n", "flowers/b": FLOWERS}, "CSV")
+    data.delete("data", "notes")
+
+    assert data.job("made").state is JobState.SUCCESS
+    assert rows(data, "notes") == []
+    assert len(rows(data, "flowers")) == 2
+
+    database = sqlite3.connect(data.path)
+    database.execute("INSERT INTO notes VALUES ('of others', 7)")
+    database.commit()
+    database.close()
+    data.put("data", {"flowers/b": FLOWERS * 2})
+
+    assert data.job("made").state is JobState.SUCCESS
+    assert rows(data, "notes") == [("of others", 7)]  # which is theirs again
+
+
 @pytest.mark.parametrize(
     ("files", "kind", "told"),
     [
@@ -231,9 +249,7 @@ def test_a_server_ends_though_a_database_does_not_answer(
     assert rows(data, "notes") == [("old", 0)]
 
 
-def test_a_database_that_does_not_answer_is_given_up(
-    data: Any, locked: sqlite3.Connection
-) -> None:
+def test_a_database_that_does_not_answer_is_given_up(data: Any, locked: sqlite3.Connection) -> None:
     row = ForeignRow(where="x", values=("a", "1"))
 
     with pytest.raises(Unavailable, match="the database did not answer for 0.5 s"):

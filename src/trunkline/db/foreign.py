@@ -14,7 +14,8 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -79,12 +80,14 @@ def fill_tables(
     *,
     password: str,
     tables: Iterable[tuple[str, Iterable[ForeignRow]]],
+    emptied: Collection[str] = (),
     check: Callable[[], None],
     answer_s: float = _ANSWER_S,
 ) -> int:
     """Replace the rows of each table; how many rows there are now.
 
-    A table that comes again is added to. `password` is used if the URL has none. `check` is called
+    A table that comes again is added to. Those of `emptied` that are there and did not come have no
+    rows afterwards. `password` is used if the URL has none. `check` is called
     now and then, and before the end; what it raises undoes everything, at once even while the
     database does not answer. One that does not for `answer_s` seconds is Unavailable. Raises
     NotSupported without library or driver, NotFound for a table or column that is not there,
@@ -102,7 +105,7 @@ def fill_tables(
     except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
         raise InvalidInput(f"the URL of the database can't be read: {_said(error)}") from None
     try:
-        return _Attempt(sqlalchemy, engine, tables, check).wait(answer_s)
+        return _Attempt(sqlalchemy, engine, tables, emptied, check).wait(answer_s)
     except sqlalchemy.exc.OperationalError as error:
         raise Unavailable(f"the database says: {_said(error)}") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
@@ -121,11 +124,13 @@ class _Attempt:
         sqlalchemy: Any,
         engine: Any,
         tables: Iterable[tuple[str, Iterable[ForeignRow]]],
+        emptied: Collection[str],
         check: Callable[[], None],
     ) -> None:
         self._sqlalchemy = sqlalchemy
         self._engine = engine
         self._tables = tables
+        self._emptied = emptied
         self._check = check
         self._lock = threading.Lock()
         self._left = self._committing = self._connected = False
@@ -162,6 +167,7 @@ class _Attempt:
                 self._connected = True
                 filling = _Filling(self._sqlalchemy, connection, self._goes_on)
                 self._count = filling.fill(self._tables)
+                filling.empty(self._emptied)
                 self._check()  # the last thing before everybody sees it
                 with self._lock:
                     self._goes_on()
@@ -199,6 +205,13 @@ class _Filling:
                 count += len(batch)
                 self._goes_on()
         return count
+
+    def empty(self, names: Iterable[str]) -> None:
+        """Leave no rows in some tables, but those that were filled."""
+        for name in names:
+            self._goes_on()
+            with suppress(NotFound):  # who dropped it wants no rows of it
+                self._table(name)
 
     def _table(self, name: str) -> Any:
         """The table as the database has it, emptied when it is first met."""

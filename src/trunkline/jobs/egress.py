@@ -13,10 +13,10 @@ from collections.abc import Callable
 from trunkline.config import Config
 from trunkline.db.database import Database, Transaction
 from trunkline.db.foreign import fill_tables
-from trunkline.errors import OperationFailed, TrunklineError
+from trunkline.errors import NotFound, OperationFailed, TrunklineError
 from trunkline.fetch.storing import Interrupted, parse_target, put_files
 from trunkline.fetch.urls import without_secrets
-from trunkline.files.manifest import RootId
+from trunkline.files.manifest import EMPTY, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.egress_tables import tables_of
@@ -38,6 +38,20 @@ def has_egress(tx: Transaction, job: JobRecord) -> bool:
     return lifecycle.spec_of(record).egress is not None
 
 
+def _copied_before(tx: Transaction, job: JobRecord, egress: Wanted | None) -> RootId:
+    """What the last good job of the pipeline copied to the same place; empty if that is unknown."""
+    before = tables.good_job_before(tx, job.pipeline, job.number)
+    if before is None:
+        return EMPTY
+    spec = lifecycle.spec_of(lifecycle.get(tx, before.pipeline, version=before.version))
+    if egress is None or spec.egress is None or spec.egress.url != egress.url:
+        return EMPTY
+    try:
+        return RootId(commits.get_commit(tx, before.output_repo, before.id).root)
+    except NotFound:  # deleted since
+        return EMPTY
+
+
 class Egress:
     """What the threads of egress share."""
 
@@ -57,6 +71,7 @@ class Egress:
         with self._database.read() as tx:
             spec = lifecycle.spec_of(lifecycle.get(tx, job.pipeline, version=job.version))
             root = RootId(commits.get_commit(tx, job.output_repo, job.id).root)
+            before = _copied_before(tx, job, spec.egress)
         assert spec.egress is not None
         unwanted = self._unwanted(job.number)
         where = without_secrets(spec.egress.url)
@@ -65,7 +80,7 @@ class Egress:
             try:
                 if attempt and self._stopping.wait(pause_s * 4 ** (attempt - 1)):
                     return False
-                self._copy(spec.egress, root, unwanted)
+                self._copy(spec.egress, root, before, unwanted)
                 return True
             except Interrupted:
                 return False
@@ -76,7 +91,9 @@ class Egress:
                 _log.warning("job %s: egress to %s failed: %s", job.name, where, problem)
         raise OperationFailed(f"egress to {where} failed {TRIES} times: {problem}")
 
-    def _copy(self, egress: Wanted, root: RootId, unwanted: Callable[[], bool]) -> None:
+    def _copy(
+        self, egress: Wanted, root: RootId, before: RootId, unwanted: Callable[[], bool]
+    ) -> None:
         files = self._trees.contents(root)
         if not egress.format:
             target = parse_target(egress.url)
@@ -92,6 +109,7 @@ class Egress:
             egress.url,
             password=self._password(egress),
             tables=tables_of(files, egress.format, egress.columns),
+            emptied=[entry.path for entry in self._trees.list(before, "")],
             check=check,
         )
 
