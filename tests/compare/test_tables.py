@@ -3,17 +3,21 @@
 import csv
 import io
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plain_content import content
 
+from trunkline.api.waiting import wanted_while
+from trunkline.compare import parquet as compare_parquet
 from trunkline.compare import tables
 from trunkline.compare.compare import compare_contents
-from trunkline.errors import InvalidInput
+from trunkline.errors import InvalidInput, Unavailable
 from trunkline.jobs.egress_tables import tables_of
 from trunkline.model.differences import ContentDifference, ContentKind, Op
 
@@ -56,7 +60,7 @@ def test_rows_without_a_key_are_counted_as_often_as_they_occur(
     double = ("double", "double")
     sides = [written([header, double, double, *rows]) for rows in (old, new)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "PART_BYTES", max(1, max(map(len, sides)) // parts))
+        patch.setattr(tables, "HELD_BYTES", 16_000 // parts**2)
         found = compare(*sides)
     gone, came = Counter(old) - Counter(new), Counter(new) - Counter(old)
 
@@ -156,7 +160,7 @@ def test_the_first_rows_of_many_are_listed() -> None:
 
 
 def test_too_many_rows_are_compared_by_line_or_not_at_all(monkeypatch) -> None:
-    monkeypatch.setattr(tables, "PART_BYTES", 4)
+    monkeypatch.setattr(tables, "HELD_BYTES", 400)
     rows = [(str(n), "a") for n in range(100)]
 
     found = compare(written([("id", "v"), *rows]), written([("id", "w"), *rows[::-1]]))
@@ -184,6 +188,40 @@ def test_a_long_row_is_compared_by_line(row: bytes, cell: bytes) -> None:
 
     assert found.kind is ContentKind.TEXT
     assert "that are read as" in found.note
+
+
+def test_the_memory_for_rows_is_bounded_however_short_they_are(monkeypatch) -> None:
+    monkeypatch.setattr(tables, "HELD_BYTES", 512 * 1024)
+    sides = [b"".join(b"%d\n" % n for n in range(first, first + 3000)) for first in (10**6, 0)]
+    compare(b"1\n", b"2\n")  # what is loaded is not counted
+
+    tracemalloc.start()
+    found = compare(*sides, chunk_bytes=65536, most=10)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (found.added, found.removed) == (3000, 3000)
+    assert peak_bytes < 1024 * 1024
+
+
+def test_rows_that_are_listed_take_no_more_than_there_is_for_them(monkeypatch) -> None:
+    monkeypatch.setattr(tables, "LISTED_BYTES", 10_000)
+    old = written([("id", "v"), *((str(n), "a" * 1000) for n in range(20))])
+
+    found = compare(old, old.replace(b"a", b"b"))
+
+    assert (found.changed, len(found.rows), found.truncated) == (20, 4, True)
+
+
+@pytest.mark.parametrize("path", ["a.csv", "a.jsonl", "a.parquet"])
+def test_a_comparison_that_nobody_waits_for_any_more_ends(path: str) -> None:
+    if path == "a.parquet":
+        sides = [parquet({"id": list(range(n))}) for n in (9, 8)]
+    else:
+        sides = [b"1\n2\n", b"3\n4\n"]
+
+    with wanted_while(lambda: False), pytest.raises(Unavailable):
+        compare(*sides, path)
 
 
 def test_json_lines_are_rows() -> None:
@@ -243,9 +281,13 @@ def test_broken_and_bottomless_json_is_compared_by_line() -> None:
 
 def parquet(columns: dict[str, list[object]]) -> bytes:
     pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow (extra `parquet`)")
-    files = pytest.importorskip("pyarrow.parquet")
+    return parquet_table(pyarrow.table(columns))
+
+
+def parquet_table(table: Any, *, rows_in_group: int = 2) -> bytes:
+    pyarrow, files = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     out = pyarrow.BufferOutputStream()
-    files.write_table(pyarrow.table(columns), out, row_group_size=2)
+    files.write_table(table, out, row_group_size=rows_in_group)
     return out.getvalue().to_pybytes()
 
 
@@ -274,4 +316,77 @@ def test_what_is_no_parquet_file_is_said() -> None:
     found = compare(b"PAR1 no", good, "a.parquet")
 
     assert (found.kind, found.added) == (ContentKind.BINARY, None)
+    assert "no Parquet file that can be read" in found.note
+
+
+def test_columns_of_one_name_are_told_apart_by_their_order() -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow (extra `parquet`)")
+    old, new = (
+        parquet_table(pyarrow.Table.from_arrays([[1, 2], [3, last]], names=["a", "a"]))
+        for last in (4, 5)
+    )
+
+    assert rows_of(compare(old, new, "a.parquet")) == [("~", "a=2", {"a (2)": ("4", "5")})]
+    with pytest.raises(InvalidInput, match="2 of its columns are called 'a'"):
+        [list(rows) for _, rows in tables_of([("t/f", 0, [old])], "PARQUET", ())]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        ("date32", "2000000000"),
+        ("timestamp[us]", "4611686018427387904"),
+        ("duration[s]", "4611686018427387904"),
+        ("nested", "[{'t': 4611686018427387904}]"),
+    ],
+)
+def test_times_that_python_has_no_value_for_are_numbers(kind: str, shown: str) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow (extra `parquet`)")
+    types = {
+        "date32": pyarrow.date32(),
+        "timestamp[us]": pyarrow.timestamp("us"),
+        "duration[s]": pyarrow.duration("s"),
+        "nested": pyarrow.list_(pyarrow.struct([("t", pyarrow.timestamp("us"))])),
+    }
+    value: Any = 2_000_000_000 if kind == "date32" else 2**62
+    if kind == "nested":
+        times = pyarrow.array([value], pyarrow.int64()).cast(types["timestamp[us]"])
+        array = pyarrow.ListArray.from_arrays(
+            [0, 1], pyarrow.StructArray.from_arrays([times], ["t"])
+        )
+    else:
+        size = pyarrow.int32() if kind == "date32" else pyarrow.int64()
+        array = pyarrow.array([value], size).cast(types[kind])
+    new = parquet_table(pyarrow.table({"id": [1], "d": array}))
+    old = parquet_table(pyarrow.table({"id": [1], "d": pyarrow.nulls(1, types[kind])}))
+
+    assert rows_of(compare(old, new, "a.parquet")) == [("~", "id=1", {"d": (None, shown)})]
+    [(_, rows)] = tables_of([("t/f", 0, [new])], "PARQUET", ())
+    assert str(next(row.values for row in rows)["d"]) == shown
+
+
+def test_many_rows_of_a_small_file_are_not_compared(monkeypatch) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow (extra `parquet`)")
+    monkeypatch.setattr(compare_parquet, "ROWS_MAX", 10_000)
+    old, new = (
+        parquet_table(pyarrow.table({"a": [n] * 10_001}), rows_in_group=10_001) for n in (1, 2)
+    )
+
+    found = compare(old, new, "a.parquet")
+
+    assert (found.kind, found.added) == (ContentKind.BINARY, None)
+    assert "it has 10,001 rows; at most 10,000 are compared row by row" in found.note
+
+
+def test_a_size_below_nothing_is_damage() -> None:
+    good = parquet({"id": [1, 2]})
+    files = pytest.importorskip("pyarrow.parquet")
+    size = files.read_metadata(io.BytesIO(good)).row_group(0).total_byte_size
+    as_it_is, below = (bytes([0x16, n % 128 + 128, n // 128]) for n in (2 * size, 2 * size - 1))
+    place = good.rindex(as_it_is)  # a number of two bytes, odd for what is below zero
+    bad = good[:place] + below + good[place + 3 :]
+    assert files.read_metadata(io.BytesIO(bad)).row_group(0).total_byte_size == -size
+
+    found = compare(good, bad, "a.parquet")
+
     assert "no Parquet file that can be read" in found.note

@@ -1,6 +1,7 @@
 """Reads CSV files as tables, from the first row that differs to the last."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count, repeat
 
 from trunkline.compare.content import (
     Content,
@@ -11,7 +12,7 @@ from trunkline.compare.content import (
     whole_records,
 )
 from trunkline.compare.csv_reading import CsvError, csv_reader
-from trunkline.compare.tables import Side, Tables, column_changes
+from trunkline.compare.tables import Side, Tables, column_changes, packed, unpacked
 
 _ROW_BYTES_MAX = 1024 * 1024
 _DELIMITERS = ",;\t|"
@@ -32,7 +33,8 @@ def csv_tables(old: Content, new: Content, *, tabs: bool) -> Tables:
         header_old = header_new = _numbered(max(len(header_old), len(header_new)))
     found = whole_records(old, new, middle(old, new), quoted=True)
     has_header = bool(skip_old or skip_new)
-    common = [name for name in header_new if name in set(header_old)]
+    known = set(header_old)
+    common = [name for name in header_new if name in known]
     sides = []
     for content, header, skip in ((old, header_old, skip_old), (new, header_new, skip_new)):
         start = max(found.middle.start, skip)
@@ -100,34 +102,29 @@ def _side(
     *,
     first: int,
 ) -> Side:
-    places = [header.index(name) for name in wanted]
+    at = {name: place for place, name in enumerate(header)}
+    places = [at[name] for name in wanted]
     in_order = places == list(range(len(header)))
     size = part.size_in(content)
 
-    def rows() -> Iterator[list[str]]:
+    def rows() -> Iterator[bytes]:
         pieces = content.read(part.start, size) if size else ()
         lines = map(_text, lines_of(pieces, most=_ROW_BYTES_MAX))
-        return (row for row in _parsed(lines, delimiter) if row)
+        for row in _parsed(lines, delimiter):
+            if row and in_order:
+                yield packed((*row, *repeat(None, len(header) - len(row))))
+            elif row:
+                found = (row[p] if p < len(row) else None for p in places)
+                yield packed((*found, *row[len(header) :]))
 
-    def cells(row: list[str]) -> dict[str, str]:
-        found = {
-            name: row[place] for name, place in zip(wanted, places, strict=True) if place < len(row)
+    def cells(row: bytes) -> dict[str, str]:
+        values = unpacked(row)
+        names = chain(wanted, map("column {}".format, count(len(header) + 1)))
+        return {
+            name: value for name, value in zip(names, values, strict=False) if value is not None
         }
-        found |= {f"column {n + 1}": row[n] for n in range(len(header), len(row))}
-        return found
 
-    def identity(row: list[str]) -> Hashable:
-        if in_order:
-            return tuple(row)
-        return (*(row[p] if p < len(row) else None for p in places), *row[len(header) :])
-
-    return Side(
-        size_bytes=size,
-        rows=rows,
-        cells=cells,
-        identity=identity,
-        first=first,
-    )
+    return Side(size_bytes=size, rows=rows, cells=cells, identity=bytes, first=first)
 
 
 def _parsed(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:

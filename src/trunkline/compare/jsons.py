@@ -1,15 +1,24 @@
 """Compares JSON documents value by value, and reads files of one JSON value a line as tables."""
 
 import json
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
+from hashlib import blake2b
 from typing import Any
 
-from trunkline.compare.content import Content, Middle, NotComparable, middle, whole_records
+from trunkline.compare.content import (
+    Content,
+    Middle,
+    NotComparable,
+    lines_of,
+    middle,
+    whole_records,
+)
 from trunkline.compare.lines import changed_blocks
 from trunkline.compare.tables import Side, Tables
 from trunkline.model.differences import CellChange, Op, RowChange
 
 DOCUMENT_BYTES_MAX = 64 * 1024 * 1024
+_ROW_BYTES_MAX = 1024 * 1024
 _DEPTH_MAX = 200
 _SHOWN_MAX = 2000  # characters of a value that are listed
 
@@ -87,11 +96,6 @@ def _escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _canonical(value: Any) -> str:
-    """Equal for values that JSON calls equal: 1 and 1.0 are not, nor are 1 and true."""
-    return json.dumps(value, sort_keys=True)
-
-
 # --- one value a line -----------------------------------------------------------------------------
 
 
@@ -106,13 +110,8 @@ def _line_side(content: Content, part: Middle, first: int) -> Side:
     size = part.size_in(content)
 
     def rows() -> Iterator[bytes]:
-        rest = b""
-        for piece in content.read(part.start, size) if size else ():
-            lines = (rest + piece).split(b"\n")
-            rest = lines.pop()
-            yield from (line for line in lines if line.strip())
-        if rest.strip():
-            yield rest
+        pieces = content.read(part.start, size) if size else ()
+        return (line for line in lines_of(pieces, most=_ROW_BYTES_MAX) if line.strip())
 
     def cells(row: bytes) -> dict[str, str]:
         value = parsed(row)
@@ -120,7 +119,8 @@ def _line_side(content: Content, part: Middle, first: int) -> Side:
             return {name: shown(part) for name, part in value.items()}
         return {"": shown(value)}
 
-    def identity(row: bytes) -> Hashable:
-        return _canonical(parsed(row))
+    def identity(row: bytes) -> bytes:
+        text = json.dumps(parsed(row), sort_keys=True)
+        return blake2b(text.encode(), digest_size=16).digest()
 
     return Side(size_bytes=size, rows=rows, cells=cells, identity=identity, first=first)

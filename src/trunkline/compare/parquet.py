@@ -1,25 +1,27 @@
 """Reads Parquet files as tables; needs the extra `parquet` (pyarrow)."""
 
-from collections.abc import Hashable, Iterator
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trunkline.compare.content import Content, NotComparable
-from trunkline.compare.tables import Side, Tables, column_changes
+from trunkline.compare.tables import ROWS_MAX, Side, Tables, column_changes, packed, unpacked
 
 FILE_BYTES_MAX = 1024 * 1024 * 1024
-_BATCH_ROWS = 10_000
+_BATCH_ROWS = 1000
+_READ_BYTES = 1024 * 1024
+_CELL_BYTES = 10  # of a short value as text
 
 
 def parquet_tables(old: Content, new: Content) -> Tables:
     """Both sides, row group by row group; raises NotComparable for what can't be read as Parquet.
 
-    Rows are compared by the columns that both sides have, by value: a change of a column's type
-    alone is a change of the schema.
+    Rows are compared by the columns that both sides have, by value as text: a change of a column's
+    type alone is a change of the schema. Of columns of one name, the second is called `name (2)`.
     """
-    files = [_opened(content) if content.size_bytes else None for content in (old, new)]
-    schemas = [
-        {} if file is None else {f.name: str(f.type) for f in file.schema_arrow} for file in files
-    ]
+    files = [_opened(_File(content)) if content.size_bytes else None for content in (old, new)]
+    schemas = [{} if file is None else _schema(file) for file in files]
     both = all(file is not None for file in files)
     common = [name for name in schemas[1] if name in schemas[0]]
     sides = [
@@ -35,14 +37,16 @@ def parquet_tables(old: Content, new: Content) -> Tables:
 
 
 def rows_of(data: bytes) -> Iterator[dict[str, Any]]:
-    """The rows of a Parquet file, each with its values by column; raises NotComparable."""
-    pyarrow = _library()
-    try:
-        with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(pyarrow.py_buffer(data))) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise _unreadable(error) from error
+    """The rows of a Parquet file, each with its values by column; raises NotComparable.
+
+    A date, time or text that Python has no value for comes as the number or bytes that it is.
+    """
+    file = _opened(io.BytesIO(data))
+    for name, times in Counter(file.schema_arrow.names).items():
+        if times > 1:
+            raise NotComparable(f"{times} of its columns are called '{name}'")
+    names = list(_schema(file))
+    return (dict(zip(names, row, strict=True)) for row in _rows(file, names))
 
 
 def _library() -> Any:
@@ -56,47 +60,123 @@ def _library() -> Any:
     return pyarrow
 
 
-def _opened(content: Content) -> Any:
+class _File(io.RawIOBase):
+    """A content as a file, of which only what is asked for is read."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._content.size_bytes}
+        self._at = base[whence] + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        end = self._content.size_bytes
+        if size is not None and size >= 0:
+            end = min(end, self._at + size)
+        data = self._content.part(self._at, end)
+        self._at += len(data)
+        return data
+
+
+def _opened(file: io.IOBase) -> Any:
     pyarrow = _library()
-    if content.size_bytes > FILE_BYTES_MAX:
+    size_bytes = file.seek(0, io.SEEK_END)
+    if size_bytes > FILE_BYTES_MAX:
         raise NotComparable(f"Parquet files above {FILE_BYTES_MAX:,} bytes are not read")
-    data = pyarrow.py_buffer(content.part(0, content.size_bytes))
+    file.seek(0)
     try:
-        return pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data))
+        return pyarrow.parquet.ParquetFile(
+            pyarrow.PythonFile(file, mode="r"), buffer_size=_READ_BYTES, pre_buffer=False
+        )
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise _unreadable(error) from error
 
 
-def _unreadable(error: Exception) -> NotComparable:
+def _unreadable(error: object) -> NotComparable:
     return NotComparable(f"it is no Parquet file that can be read ({error})")
 
 
+def _schema(file: Any) -> dict[str, str]:
+    """The types of columns by names that are unique, in the order of the file."""
+    found: dict[str, str] = {}
+    for column in file.schema_arrow:
+        name, number = column.name, 2
+        while name in found:
+            name, number = f"{column.name} ({number})", number + 1
+        found[name] = str(column.type)
+    return found
+
+
+def _rows(file: Any, wanted: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    pyarrow = _library()
+    at = {name: place for place, name in enumerate(_schema(file))}
+    places = [at[name] for name in wanted]
+    try:
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+            yield from zip(*(_values(batch.column(place)) for place in places), strict=True)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise _unreadable(error) from error
+
+
+def _values(column: Any) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, OSError, ValueError):
+        return [_value(scalar) for scalar in column]
+    return values
+
+
+def _value(scalar: Any) -> Any:
+    """A value; one that Python has none for as it is stored: a number of days, of seconds, …"""
+    pyarrow = _library()
+    try:
+        return scalar.as_py()
+    except (OverflowError, OSError, ValueError):
+        if isinstance(scalar, pyarrow.StructScalar):
+            return {name: _value(part) for name, part in scalar.items()}
+        if isinstance(scalar, pyarrow.ListScalar):
+            return _values(scalar.values)
+        if isinstance(scalar, pyarrow.StringScalar):
+            return scalar.as_buffer().to_pybytes().decode("utf-8", "backslashreplace")
+        return getattr(scalar, "value", f"a {scalar.type} that can't be read")
+
+
 def _side(file: Any, wanted: list[str]) -> Side:
-    groups = () if file is None else range(file.metadata.num_row_groups)
+    size_bytes = 0 if file is None else _size_bytes(file, len(wanted))
 
-    def rows() -> Iterator[tuple[Any, ...]]:
-        import pyarrow
+    def rows() -> Iterator[bytes]:
+        if file is not None and wanted:
+            for row in _rows(file, wanted):
+                yield packed(None if value is None else str(value) for value in row)
 
-        if file is None or not wanted:
-            return
-        try:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
-                columns = [batch.column(name).to_pylist() for name in wanted]
-                yield from zip(*columns, strict=True)
-        except (pyarrow.ArrowException, OSError, ValueError) as error:
-            raise _unreadable(error) from error
+    def cells(row: bytes) -> dict[str, str]:
+        values = zip(wanted, unpacked(row), strict=True)
+        return {name: value for name, value in values if value is not None}
 
-    def cells(row: tuple[Any, ...]) -> dict[str, str]:
-        return {
-            name: str(value) for name, value in zip(wanted, row, strict=True) if value is not None
-        }
+    return Side(size_bytes=size_bytes, rows=rows, cells=cells, identity=bytes)
 
-    def identity(row: tuple[Any, ...]) -> Hashable:
-        return repr(row)
 
-    return Side(
-        size_bytes=sum(file.metadata.row_group(n).total_byte_size for n in groups),
-        rows=rows,
-        cells=cells,
-        identity=identity,
-    )
+def _size_bytes(file: Any, columns: int) -> int:
+    """About what the rows take as text. Equal values are stored once, so bytes alone say little."""
+    meta = file.metadata
+    sizes: list[int] = [meta.row_group(n).total_byte_size for n in range(meta.num_row_groups)]
+    if meta.num_rows < 0 or min(sizes, default=0) < 0:
+        raise _unreadable("it says that it has less than nothing")
+    if meta.num_rows > ROWS_MAX:
+        raise NotComparable(
+            f"it has {meta.num_rows:,} rows; at most {ROWS_MAX:,} are compared row by row"
+        )
+    row_bytes: int = meta.num_rows * columns * _CELL_BYTES
+    return max(sum(sizes), row_bytes)

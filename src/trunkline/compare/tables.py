@@ -1,33 +1,53 @@
 """Compares two tables row by row, in any order of rows, in bounded memory.
 
 Rows are dealt into parts by the hash of their key (of the whole row, if there is none), and one
-part of both sides is held at a time: the sides are read once for each part. Equal rows cancel each
+part of both sides is held at a time: the sides are read once for each part, and anew in more parts
+where one of them takes too much memory. Equal rows cancel each
 other out as often as they occur; of what is left, rows with equal keys are one that changed.
 """
 
 import heapq
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import accumulate, chain, islice
+from sys import getsizeof
 
+from trunkline.api.waiting import check_wanted
 from trunkline.compare.content import NotComparable
 from trunkline.model.differences import CellChange, ColumnChange, Op, RowChange
 
-PART_BYTES = 16 * 1024 * 1024  # of rows that are held of each side, about a tenth of what they take
+HELD_BYTES = 128 * 1024 * 1024  # of memory for the rows of one part of both sides
+LISTED_BYTES = 32 * 1024 * 1024  # of memory for the rows that are listed
+ROWS_MAX = 10_000_000  # of each side
 _PARTS_MAX = 32
+_ENTRY_BYTES = 320  # what a row takes beside its bytes, as measured
+_ROWS_BETWEEN_LOOKS = 1000  # whether the answer is still wanted
+_ABSENT = b"\xfe"  # bytes that UTF-8 has no use for
+_CELL_END = b"\xff"
+
+
+def packed(cells: Iterable[str | None]) -> bytes:
+    """A row as bytes, equal for rows of equal cells: they take far less than a list of texts."""
+    parts = [_ABSENT if c is None else c.encode("utf-8", "backslashreplace") for c in cells]
+    return _CELL_END.join((*parts, b""))
+
+
+def unpacked(row: bytes) -> list[str | None]:
+    return [None if cell == _ABSENT else cell.decode() for cell in row.split(_CELL_END)[:-1]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One table: how many bytes its rows are, and a way to read them, again and again.
+    """One table: about how many bytes its rows are, and a way to read them, again and again.
 
     `cells` gives the values of a row as text; `identity` is equal for equal rows only.
     """
 
     size_bytes: int
-    rows: Callable[[], Iterator[Any]] = field(repr=False)
-    cells: Callable[[Any], dict[str, str]] = field(repr=False)
-    identity: Callable[[Any], Hashable] = field(repr=False)
+    rows: Callable[[], Iterator[bytes]] = field(repr=False)
+    cells: Callable[[bytes], dict[str, str]] = field(repr=False)
+    identity: Callable[[bytes], bytes] = field(repr=False)
     first: int = 1  # number of the first row
 
 
@@ -75,7 +95,20 @@ class KeyRepeats(Exception):
     """Two rows of one side have the same key, so rows can't be paired by it."""
 
 
-Key = Callable[[Any], Hashable]
+class _TooMuch(Exception):
+    """The rows of a part take more memory than there is for it."""
+
+
+class _Room:
+    """How much memory is left for the rows of a part."""
+
+    def __init__(self) -> None:
+        self._left_bytes = HELD_BYTES
+
+    def take(self, size_bytes: int) -> None:
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
+            raise _TooMuch
 
 
 def compare_tables(
@@ -97,23 +130,33 @@ def compare_tables(
 
 
 def _compare(old: Side, new: Side, *, key: tuple[str, ...], most: int) -> TableDifference:
+    parts = 1 + (old.size_bytes + new.size_bytes) // HELD_BYTES
+    while parts <= _PARTS_MAX:
+        try:
+            return _in_parts(old, new, key, parts, most)
+        except _TooMuch:
+            parts = parts * 4 if parts == _PARTS_MAX else min(parts * 4, _PARTS_MAX)
+    raise NotComparable(
+        "the rows between the first and the last difference take more than the "
+        f"{_PARTS_MAX * HELD_BYTES:,} bytes of memory in which they are compared row by row"
+    )
+
+
+def _in_parts(old: Side, new: Side, key: tuple[str, ...], parts: int, most: int) -> TableDifference:
     result = TableDifference(key=key)
-    parts = 1 + max(old.size_bytes, new.size_bytes) // PART_BYTES
-    if parts > _PARTS_MAX:
-        raise NotComparable(
-            f"{max(old.size_bytes, new.size_bytes):,} bytes of rows lie between the first and the "
-            f"last difference; at most {_PARTS_MAX * PART_BYTES:,} are compared row by row"
-        )
     kept: list[_Change] = []
     for part in range(parts):
-        before, after = _part(old, key, part, parts), _part(new, key, part, parts)
+        room = _Room()
+        before, after = (_part(side, key, part, parts, room) for side in (old, new))
         changes = _paired(old, new, before, after, key) if key else _unpaired(before, after)
-        kept = heapq.nsmallest(most, [*kept, *_counted(changes, result)])
+        # At least one, for without any nothing is counted.
+        kept = heapq.nsmallest(max(most, 1), chain(kept, _counted(changes, result)))
+        kept = _that_fit(kept[:most])
     result.rows = [_row_change(old, new, change) for change in kept]
     return result
 
 
-_Held = dict[Hashable, list[tuple[int, Any]]]  # name of a row → (number, row), in order
+_Held = dict[Hashable, tuple[bytes, "array[int]"]]  # name of a row → row, its numbers in order
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -123,39 +166,59 @@ class _Change:
     number: int
     added: bool
     place: str = field(compare=False)
-    old: Any = field(compare=False, default=None)
-    new: Any = field(compare=False, default=None)
+    old: bytes | None = field(compare=False, default=None)
+    new: bytes | None = field(compare=False, default=None)
 
 
-def _part(side: Side, key: tuple[str, ...], part: int, parts: int) -> _Held:
+def _that_fit(kept: list[_Change]) -> list[_Change]:
+    """The first changes, as many as memory is there for."""
+    sizes = (_ENTRY_BYTES + len(c.old or b"") + len(c.new or b"") for c in kept)
+    return kept[: sum(total <= LISTED_BYTES for total in accumulate(sizes))]
+
+
+def _part(side: Side, key: tuple[str, ...], part: int, parts: int, room: _Room) -> _Held:
     held: _Held = {}
-    for number, row in enumerate(side.rows(), side.first):
+    for count, row in enumerate(side.rows()):
+        if count % _ROWS_BETWEEN_LOOKS == 0:
+            check_wanted()
+            if count >= ROWS_MAX:
+                raise NotComparable(f"at most {ROWS_MAX:,} rows are compared row by row")
         name = _key_of(side, row, key) if key else side.identity(row)
-        if parts == 1 or hash(name) % parts == part:
-            held.setdefault(name, []).append((number, row))
+        if parts > 1 and hash(name) % parts != part:
+            continue
+        found = held.get(name)
+        if found is None:
+            room.take(_ENTRY_BYTES + len(row) + _size_of(name))
+            held[name] = row, array("q", [side.first + count])
+        elif key:
+            raise KeyRepeats
+        else:
+            room.take(8)
+            found[1].append(side.first + count)
     return held
 
 
-def _key_of(side: Side, row: Any, key: tuple[str, ...]) -> Hashable:
+def _key_of(side: Side, row: bytes, key: tuple[str, ...]) -> Hashable:
     cells = side.cells(row)
     return tuple(cells.get(column) for column in key)
+
+
+def _size_of(name: Hashable) -> int:
+    return sum(map(getsizeof, name)) if isinstance(name, tuple) else 0
 
 
 def _paired(
     old: Side, new: Side, before: _Held, after: _Held, key: tuple[str, ...]
 ) -> Iterator[_Change]:
-    for held in (before, after):
-        if any(len(rows) > 1 for rows in held.values()):
-            raise KeyRepeats
-    for name, [(number, row)] in after.items():
+    for name, (row, [number]) in after.items():
         place = _named(key, name)
         if name not in before:
             yield _Change(number, True, place, new=row)
             continue
-        [(_, was)] = before.pop(name)
+        was, _ = before.pop(name)
         if old.identity(was) != new.identity(row):
             yield _Change(number, True, place, old=was, new=row)
-    for name, [(number, row)] in before.items():
+    for name, (row, [number]) in before.items():
         yield _Change(number, False, _named(key, name), old=row)
 
 
@@ -168,11 +231,11 @@ def _named(key: tuple[str, ...], name: Hashable) -> str:
 
 
 def _unpaired(before: _Held, after: _Held) -> Iterator[_Change]:
-    for name, rows in after.items():
-        for number, row in rows[len(before.get(name, ())) :]:
+    for name, (row, numbers) in after.items():
+        for number in islice(numbers, len(before[name][1]) if name in before else 0, None):
             yield _Change(number, True, f"row {number}", new=row)
-    for name, rows in before.items():
-        for number, row in rows[len(after.get(name, ())) :]:
+    for name, (row, numbers) in before.items():
+        for number in islice(numbers, len(after[name][1]) if name in after else 0, None):
             yield _Change(number, False, f"row {number}", old=row)
 
 
@@ -189,6 +252,7 @@ def _counted(changes: Iterator[_Change], result: TableDifference) -> Iterator[_C
 
 def _row_change(old: Side, new: Side, change: _Change) -> RowChange:
     if change.old is None:
+        assert change.new is not None
         values = new.cells(change.new).items()
         cells = [CellChange(column=name, old=None, new=value) for name, value in values]
         return RowChange(op=Op.ADDED, place=change.place, cells=tuple(cells))

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from trunkline.api.waiting import check_wanted
 from trunkline.compare.compare import compare_contents
 from trunkline.compare.content import Content
 from trunkline.errors import InvalidInput
@@ -70,7 +71,9 @@ def _content(trees: Trees, row: FileRow | None) -> Content | None:
         return None
 
     def read(offset: int, size: int | None) -> Iterator[bytes]:
-        return trees.read(row, offset, size)
+        for piece in trees.read(row, offset, size):
+            check_wanted()  # a comparison may read for minutes before it has an answer
+            yield piece
 
     return Content(size_bytes=row.size_bytes, chunks=row.chunks, read=read)
 
