@@ -276,6 +276,14 @@ def test_broken_and_bottomless_json_is_compared_by_line() -> None:
     assert deep.kind is ContentKind.TEXT
 
 
+def test_halves_of_characters_are_shown_as_escapes() -> None:
+    document = compare(b'{"a": 1}', b'{"\\ud800": "\\udc80", "a": 1}', "a.json")
+    line = compare(b'{"a": 1}\n', b'{"\\ud800": "\\udc80"}\n', "a.jsonl")
+
+    assert rows_of(document) == [("+", "/\\ud800", {"": (None, '"\\udc80"')})]
+    assert rows_of(line)[1] == ("+", "row 1", {"\\ud800": (None, '"\\udc80"')})
+
+
 # --- Parquet --------------------------------------------------------------------------------------
 
 

@@ -87,13 +87,23 @@ def _change(op: Op, place: str, *, old: Any = _ABSENT, new: Any = _ABSENT) -> Ro
 
 
 def shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = _readable(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
 
 
 def _escaped(name: str) -> str:
     """A name in a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
+    return _readable(name).replace("~", "~0").replace("/", "~1")
+
+
+def _readable(text: str) -> str:
+    """JSON allows halves of characters in its escapes, which no text that is sent can have."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _canonical(value: Any) -> str:
+    """Equal for values that JSON calls equal: 1 and 1.0 are not, nor are 1 and true."""
+    return json.dumps(value, sort_keys=True)
 
 
 # --- one value a line -----------------------------------------------------------------------------
@@ -116,7 +126,7 @@ def _line_side(content: Content, part: Middle, first: int) -> Side:
     def cells(row: bytes) -> dict[str, str]:
         value = parsed(row)
         if isinstance(value, dict):
-            return {name: shown(part) for name, part in value.items()}
+            return {_readable(name): shown(part) for name, part in value.items()}
         return {"": shown(value)}
 
     def identity(row: bytes) -> bytes:
