@@ -251,6 +251,14 @@ def test_a_directory_is_not_opened(connection: Connection) -> None:
         connection["r:/d"].open()
 
 
+def test_a_file_with_a_long_name_is_downloaded(connection: Connection, tmp_path: Path) -> None:
+    name = "数" * 82  # 246 bytes
+    with connection.repo("r").create().commit() as commit:
+        commit[name] = "1"
+
+    assert connection[f"r:/{name}"].download(tmp_path / name).read_text() == "1"
+
+
 def test_files_and_directories_are_downloaded(connection: Connection, tmp_path: Path) -> None:
     with connection.repo("r").create().commit() as commit:
         commit["d/f"] = "1"

@@ -20,6 +20,7 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 def run() -> None:
     """Run the command line of this process and leave it."""
     prepare()
+    _have_streams()
     from trunkline.cli import main
 
     _leave(main.run())
@@ -31,6 +32,16 @@ def prepare() -> None:
     for name in _LOADED_LATER:
         if name not in sys.modules:
             sys.modules[name] = _Later(name)
+
+
+def _have_streams() -> None:
+    """Let a command that was started with a closed stream read nothing from it, or write nowhere.
+
+    Else the first file or socket that it opens would take the number of the stream.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 class _Later(ModuleType):

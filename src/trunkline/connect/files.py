@@ -142,17 +142,14 @@ class FileHandle:
             return kinds[ending](file, **options)
 
     def _download_one(self, info: FileInfo, target: Path) -> None:
-        aside = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+        from trunkline.connect.materialise import write_whole
+
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open(aside, "wb") as file:
-                for piece in self._operations.files.read_file(info.repo, info.commit, info.path):
-                    file.write(piece)
-            os.replace(aside, target)
         except OSError as error:
             raise OperationFailed(f"can't write {target}: {error.strerror}") from error
-        finally:
-            aside.unlink(missing_ok=True)
+        pieces = self._operations.files.read_file(info.repo, info.commit, info.path)
+        write_whole(target, pieces, lambda _: None)
 
     def __str__(self) -> str:
         return f"{self.repo}@{self.ref}:/{self.path}"
