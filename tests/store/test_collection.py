@@ -5,6 +5,8 @@ over from a name), flushes, and names what it made; names come and go. The colle
 that of docs/decisions/0011-garbage-collection.md.
 """
 
+import errno
+import os
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -531,3 +533,72 @@ def test_a_store_whose_pack_is_gone_acknowledges_nothing(open_store, pack_files)
         store.flush()
     with pytest.raises(Unavailable, match="is gone"):
         store.put(b"more")
+
+
+def test_grace_that_began_with_a_clock_that_was_ahead_begins_anew(store: ChunkStore) -> None:
+    catalog, hour = Catalog(), timedelta(hours=1)
+    store.put(b"dead")
+    store.flush()
+    collect(store.collection(), catalog, now=BEGIN + timedelta(days=365), grace_s=3600)
+
+    given_up = [
+        collect(store.collection(), catalog, now=BEGIN + n * hour, grace_s=3600)[0].given_up.objects
+        for n in range(3)
+    ]
+
+    assert given_up == [0, 1, 0]
+
+
+class SmallDisk:
+    """The `os` module as packs see it, of a disk that takes so many bytes of packs."""
+
+    def __init__(self, directory: Path, *, free: int) -> None:
+        self._directory = directory
+        self._most = self._used() + free
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
+
+    def _used(self) -> int:
+        return sum(path.stat().st_size for path in self._directory.iterdir())
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        if self._used() + len(data) > self._most:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.pwrite(fd, data, offset)
+
+
+@pytest.mark.parametrize("dead_packs", [0, 3])
+def test_a_collection_on_a_full_disk_frees_what_it_can(
+    store: ChunkStore, pack_files, monkeypatch: pytest.MonkeyPatch, dead_packs: int
+) -> None:
+    catalog = Catalog()
+    kept = {}
+    for n in range(4):
+        content = random.Random(n).randbytes(3000)
+        chunk, _ = store.put_many([content, random.Random(n + 100).randbytes(9000)])
+        kept[chunk] = content
+        store.seal()
+    for n in range(dead_packs):
+        store.put(random.Random(n + 200).randbytes(9000))
+        store.seal()
+    catalog.name(frozenset(kept))
+    collect(store.collection(), catalog)
+    before = set(pack_files())
+    monkeypatch.setattr(packs, "os", SmallDisk(before.pop().parent, free=1000))
+
+    _, compacted = collect(store.collection(), catalog)
+
+    assert store.get_many(list(kept)) == kept
+    assert list(store.verify(read_data=True)) == []
+    if dead_packs:
+        assert compacted.packs_removed == 4 + dead_packs
+        assert compacted.skipped == ()
+    else:
+        assert compacted.packs_removed == 0
+        assert "no space to rewrite packs" in compacted.skipped[0]
+        collection = store.collection()
+        with collection.exclusive(), collection.live_set() as live:
+            live.add([bytes.fromhex(chunk) for chunk in kept])
+            with pytest.raises(StorageFull):
+                collection.compact(live, thorough=True, pace=nothing)

@@ -13,9 +13,12 @@ index has lost is put back into it, and a pack with damaged records is left alon
 
 import os
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, StorageFull
@@ -63,12 +66,30 @@ class Compactor:
         self._rows: dict[str, int] = {}  # by pack, chunks that the index has in it
 
     def run(self, *, thorough: bool, pace: Callable[[], None]) -> Compacted:
-        """Compact what is worth it; with `thorough`, every pack that holds anything dead."""
+        """Compact what is worth it; with `thorough`, every pack that holds anything dead.
+
+        Where there is no space for all of that, as much is done as there is space for; raises
+        StorageFull then if it was to be thorough.
+        """
+        waiting = deque(self._worth_it(thorough=thorough))
         try:
-            for name in self._worth_it(thorough=thorough):
+            while waiting:
                 pace()
-                self._take(name)
-            self._publish()
+                try:
+                    self._take(waiting[0])
+                    if self._pack is None or len(waiting) == 1:
+                        self._publish()
+                except StorageFull:
+                    if self._made_room():
+                        continue
+                    if thorough:
+                        raise
+                    self._skipped.append(
+                        "there was no space to rewrite packs that hold garbage and more; free "
+                        "some, then try again"
+                    )
+                    break
+                waiting.popleft()
         finally:
             if self._pack is not None:
                 self._pack.abandon()
@@ -79,6 +100,18 @@ class Compactor:
             bytes_written=sum(self._written),
             skipped=tuple(self._skipped),
         )
+
+    def _made_room(self) -> bool:
+        """Whether packs could be removed whose copies are written; the rest is given up."""
+        removed = len(self._removed)
+        if self._copied:
+            with suppress(StorageFull):
+                self._publish()
+        if self._pack is not None:
+            self._pack.abandon()
+            self._pack = None
+        self._moves, self._copied = [], []
+        return len(self._removed) > removed
 
     def set_aside(self, names: Iterable[str]) -> tuple[str, ...]:
         """Copy what is good in damaged packs, and give their files another name.
@@ -101,11 +134,12 @@ class Compactor:
     # --- which packs ------------------------------------------------------------------------------
 
     def _worth_it(self, *, thorough: bool) -> list[str]:
+        """First those with the least to be copied, so that a full disk gets the space for more."""
         with self._index.read() as tx:
             uses = tables.usage(tx)
         chosen: list[str] = []
         small: list[str] = []
-        for use in uses:
+        for use in sorted(uses, key=lambda use: (use.stored, use.name)):
             self._rows[use.name] = use.chunks
             if not use.sealed:
                 continue  # somebody writes it, or the next start settles it
@@ -204,7 +238,12 @@ class Compactor:
             if self._pack.wants_drain:
                 self._pack.drain()
         except OSError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: OSError) -> NoReturn:
+        if error.errno in packs.NO_SPACE:
             raise StorageFull(str(self._directory)) from error
+        raise error
 
     def _publish(self, *, aside: bool = False) -> None:
         """Make the new pack durable, point the index to it, and only then remove the old ones."""
@@ -214,7 +253,7 @@ class Compactor:
                 pack.write_footer()
                 pack.sync()
             except OSError as error:
-                raise StorageFull(str(self._directory)) from error
+                self._refuse(error)
             with self._index.write() as tx:
                 tables.move(tx, self._moves)
                 tables.set_sealed(tx, pack.name)

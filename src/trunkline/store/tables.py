@@ -282,11 +282,19 @@ def give_up(tx: Transaction, digests: Iterable[bytes], epoch: int) -> list[tuple
 
 
 def note_condemnation(tx: Transaction, epoch: int, now: datetime) -> None:
-    """Record when chunks of an epoch were condemned last, and forget epochs without any."""
+    """Record when chunks of an epoch were condemned last, and forget epochs without any.
+
+    No time is after this one: grace that began with a clock that was ahead begins anew.
+    """
     tx.execute(
         "INSERT INTO condemnation (epoch, condemned_us) VALUES (:epoch, :now)"
         " ON CONFLICT (epoch) DO UPDATE SET condemned_us = excluded.condemned_us",
         epoch=epoch,
+        now=to_microseconds(now),
+    )
+    # The clock was ahead: what was condemned then would never be due, nor would anything after it.
+    tx.execute(
+        "UPDATE condemnation SET condemned_us = :now WHERE condemned_us > :now",
         now=to_microseconds(now),
     )
     tx.execute(
