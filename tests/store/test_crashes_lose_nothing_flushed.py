@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,8 +13,8 @@ import pytest
 from crash_images import Disk
 from recorded_disk import RecordedDisk
 
-from trunkline.errors import TrunklineError
-from trunkline.store import packs
+from trunkline.errors import TrunklineError, Unavailable
+from trunkline.store import packs, recovery
 from trunkline.store.chunks import ChunkId, ChunkStore
 
 Install = Callable[..., Any]
@@ -229,3 +230,54 @@ def test_what_a_start_found_is_durable_before_anybody_relies_on_it(tmp_path: Pat
 
     assert after.get(chunk) == content
     after.close()
+
+
+def test_a_start_on_a_full_disk_leaves_packs_unsealed_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = ChunkStore(tmp_path / "before")
+    contents = ROUNDS[0]
+    chunks = died.put_many(contents)
+    died.flush()
+    shutil.copytree(tmp_path / "before", tmp_path / "after")
+    died.close()
+    [pack] = (tmp_path / "after" / "packs").iterdir()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "os", FullDisk())
+        store = ChunkStore(tmp_path / "after")
+        store.recover()
+        assert store.get_many(chunks) == dict(zip(chunks, contents, strict=True))
+        assert list(store.verify(read_data=True)) == []
+        store.close()
+    assert not packs.read_content(pack.read_bytes(), pack.stem).sealed
+
+    again = ChunkStore(tmp_path / "after")
+    again.recover()
+    assert again.get_many(chunks) == dict(zip(chunks, contents, strict=True))
+    assert packs.read_content(pack.read_bytes(), pack.stem).sealed
+    again.close()
+
+
+class FullDisk:
+    """The `os` module, of a disk with no space left."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_disk_that_fails_at_the_start_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ChunkStore(tmp_path / "store")
+
+    def failing(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(packs, "sync_directory", failing)
+    with pytest.raises(Unavailable, match="look at the disk"):
+        store.recover()
+    store.close()

@@ -80,9 +80,10 @@ class ChunkStore:
         self._flushing: deque[Future[None]] = deque()  # guarded by _flush_lock
         self._late: list[_Batch] = []  # durable, but not indexed yet for lack of space; likewise
         self._verifier: Verifier | None = None
-        self._packs.mkdir(parents=True, exist_ok=True)
-        self._index = opening.open_index(directory, self._packs, rebuild=rebuild)
-        self.epochs = Epochs(directory)
+        with packs.disk_errors(directory):
+            self._packs.mkdir(parents=True, exist_ok=True)
+            self._index = opening.open_index(directory, self._packs, rebuild=rebuild)
+            self.epochs = Epochs(directory)
 
     def put(self, data: bytes) -> ChunkId:
         """Store one chunk; it is durable after the next flush."""
@@ -250,12 +251,15 @@ class ChunkStore:
         """Finish the active pack, and those of processes that died; the next put begins another."""
         self._seal()
         if abandoned:
-            with opening.exclusive(self._directory):
+            with packs.disk_errors(self._directory), opening.exclusive(self._directory):
                 recovery.recover(self._packs, self._index, rebuild=False)
 
     def recover(self) -> None:
-        """Settle what died processes left: call once at the start of a server."""
-        with opening.exclusive(self._directory):
+        """Settle what died processes left: call once at the start of a server.
+
+        Raises StorageFull, Unavailable.
+        """
+        with packs.disk_errors(self._directory), opening.exclusive(self._directory):
             # Syncing a pack makes its own name durable, not those of the directories above.
             packs.sync_directory(self._directory)
             packs.sync_directory(self._directory.parent)

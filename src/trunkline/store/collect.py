@@ -18,12 +18,11 @@ from datetime import datetime
 from pathlib import Path
 
 from trunkline.db.sqlite import SqliteDatabase
-from trunkline.errors import StorageFull, Unavailable
 from trunkline.store import repair, tables
 from trunkline.store.compact import ASIDE_SUFFIX, Compacted, Compactor
 from trunkline.store.epochs import Epochs
 from trunkline.store.live import LiveSet
-from trunkline.store.packs import NO_SPACE, sync_directory
+from trunkline.store.packs import disk_errors, sync_directory
 from trunkline.store.uses import Uses
 
 _SCRATCH_BYTES_MIN = 64 * 1024 * 1024  # free, for notes beside the packs
@@ -71,20 +70,8 @@ class Collection:
 
         Where the disk fails, the work ends with StorageFull or Unavailable, and can be begun again.
         """
-        with self._translated(), self._epochs.collecting():
+        with disk_errors(self._directory), self._epochs.collecting():
             yield
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in NO_SPACE:
-                raise StorageFull(str(self._directory)) from error
-            raise Unavailable(
-                f"the store {self._directory} can't be worked on now ({error.strerror or error}); "
-                "look at the disk, then try again"
-            ) from error
 
     @contextmanager
     def live_set(self) -> Iterator[LiveSet]:
@@ -227,7 +214,7 @@ class Collection:
         Packs that were removed do not come back after a power cut from here on. Raises StorageFull,
         Unavailable.
         """
-        with self._translated():
+        with disk_errors(self._directory):
             sync_directory(self._directory / "packs")
         return self._index.scrub()
 

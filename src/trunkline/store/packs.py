@@ -13,13 +13,14 @@ import os
 import struct
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from trunkline.errors import Corrupt
+from trunkline.errors import Corrupt, StorageFull, Unavailable
 from trunkline.store.digests import Digest
 
 if sys.version_info >= (3, 14):
@@ -389,6 +390,20 @@ def _sealing(entries: bytes | bytearray, start: int) -> bytes:
     head = struct.pack("<IQ", len(entries) // ENTRY_BYTES, start)
     listed = b"".join([_FOOTER_MAGIC, entries, head])
     return listed + Digest(listed).digest() + _TRAILER_MAGIC
+
+
+@contextmanager
+def disk_errors(directory: Path) -> Iterator[None]:
+    """Turn errors of the disk of a store into ours, for work that can be begun again."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise StorageFull(str(directory)) from error
+        raise Unavailable(
+            f"the store {directory} can't be worked on now ({error.strerror or error}); "
+            "look at the disk, then try again"
+        ) from error
 
 
 def sync_directory(directory: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.store import packs, tables
+from trunkline.store.packs import PackContent
 
 
 def recover(directory: Path, index: SqliteDatabase, *, rebuild: bool) -> None:
@@ -66,7 +67,19 @@ def _settle(fd: int, path: Path, index: SqliteDatabase, *, rebuild: bool) -> Non
         if not (rebuild and content.sealed):
             os.unlink(path)
         return
-    if not content.sealed:
+    sealed = content.sealed or _seal(fd, content)
+    # Nothing may be indexed before it is durable: others would rely on it.
+    os.fdatasync(fd)
+    packs.sync_directory(path.parent)
+    with index.write() as tx:
+        tables.add(tx, content.places)
+        if sealed:
+            tables.set_sealed(tx, content.name)
+
+
+def _seal(fd: int, content: PackContent) -> bool:
+    """Write the footer of a pack; without one on a full disk, where the next start tries again."""
+    try:
         if not content.header_whole:
             # A power cut kept later sectors and lost the first one, which only says the name.
             os.pwrite(fd, packs.header(content.name, "recovery"), 0)
@@ -75,12 +88,12 @@ def _settle(fd: int, path: Path, index: SqliteDatabase, *, rebuild: bool) -> Non
         while seal:
             count = os.pwrite(fd, seal, os.fstat(fd).st_size)
             seal = seal[count:]
-    # Nothing may be indexed before it is durable: others would rely on it.
-    os.fdatasync(fd)
-    packs.sync_directory(path.parent)
-    with index.write() as tx:
-        tables.add(tx, content.places)
-        tables.set_sealed(tx, content.name)
+    except OSError as error:
+        if error.errno not in packs.NO_SPACE:
+            raise
+        os.ftruncate(fd, content.end)
+        return False
+    return True
 
 
 def _index_living(path: Path, index: SqliteDatabase) -> None:
