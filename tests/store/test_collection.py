@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from trunkline.db.database import Transaction
-from trunkline.errors import Conflict, Corrupt, StorageFull, Unavailable
+from trunkline.errors import Conflict, Corrupt, StorageFull
 from trunkline.store import compact, packs
 from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.collect import Collection, Sifted
@@ -521,18 +521,6 @@ def put_durably(store: ChunkStore, contents: list[bytes]) -> list[ChunkId]:
     chunks = store.put_many(contents)
     store.flush()
     return chunks
-
-
-def test_a_store_whose_pack_is_gone_acknowledges_nothing(open_store, pack_files) -> None:
-    store = open_store()
-    store.put(b"lost")
-    [path] = pack_files()
-    path.unlink()
-
-    with pytest.raises(Unavailable, match="is gone"):
-        store.flush()
-    with pytest.raises(Unavailable, match="is gone"):
-        store.put(b"more")
 
 
 def test_grace_that_began_with_a_clock_that_was_ahead_begins_anew(store: ChunkStore) -> None:

@@ -281,3 +281,16 @@ def test_a_disk_that_fails_at_the_start_is_said(
     with pytest.raises(Unavailable, match="look at the disk"):
         store.recover()
     store.close()
+
+
+def test_a_store_whose_pack_is_gone_acknowledges_nothing(tmp_path: Path) -> None:
+    store = ChunkStore(tmp_path / "store")
+    store.put(b"lost")
+    [path] = (tmp_path / "store" / "packs").iterdir()
+    path.unlink()
+
+    with pytest.raises(Unavailable, match="is gone"):
+        store.flush()
+    with pytest.raises(Unavailable, match="is gone"):
+        store.put(b"more")
+    store.close()

@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from collections.abc import Collection as Collection_
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.engine import liveness
-from trunkline.errors import Conflict, Corrupt, TrunklineError, Unavailable
+from trunkline.errors import Conflict, Corrupt, StorageFull, TrunklineError, Unavailable
 from trunkline.jobs.liveness import Plans, forget_results
 from trunkline.model.admin import GcReport
 from trunkline.pipelines.liveness import newest_locks
@@ -94,7 +95,8 @@ class Collector:
             if dry_run:
                 return self._survey(collection)
             if grace == 0:
-                self._chunks.seal()  # only what is sealed can be compacted
+                with suppress(StorageFull):  # of the active pack: what is in it waits then
+                    self._chunks.seal()  # only what is sealed can be compacted
             reports: list[GcReport] = []
             again = True
             # Without grace: what left the catalog just now counts as needed once, then it is
