@@ -172,6 +172,27 @@ def test_the_clocks_of_a_pipeline_that_tick_together_make_one_job(timed: Timed) 
     assert {name.repo for name in run.commits} == {"clock_even", "clock_all", "clock"}
 
 
+def test_clocks_tick_together_though_two_branches_of_one_repo_follow_them(timed: Timed) -> None:
+    clocks = [{"cron": {"name": name, "spec": "@hourly"}} for name in ("a", "b")]
+    timed.create(script="true", input={"union": clocks})
+    timed.engine.repos.create_repo("view")
+    for name in ("a", "b"):
+        source = [f"clock_{name}@master"]
+        timed.engine.branches.create_branch("view", name, provenance=source)
+
+    timed.at(T0 + HOUR)
+
+    heads = [timed.engine.branches.inspect_branch("view", name).head for name in ("a", "b")]
+    runs = {info.id for info in timed.engine.commits.list_commits("view")}
+    assert set(heads) == runs
+    assert len(runs) == 2
+    assert timed.jobs() == [JobState.SUCCESS]
+    timed.engine.commits.finish_commit("view", "a")
+    timed.engine.commits.finish_commit("view", "b")
+    timed.engine.pipelines.run_cron("clock")
+    assert len(list(timed.engine.commits.list_commits("view"))) == 4
+
+
 def test_ticks_of_an_update_go_on_where_the_old_ones_ended(timed: Timed) -> None:
     timed.create()
     timed.at(T0 + HOUR)

@@ -39,7 +39,9 @@ def atomic(method):
 
 
 class VersionsModel:
-    def __init__(self):
+    def __init__(self, part_of=None):
+        """`part_of(run, number)` gives the id of one more run that a run is divided into."""
+        self.part_of = part_of
         self.projects = ["default"]  # names, last made first
         self.repos = []  # names, last changed first
         self.branches = {}  # repo -> {name: Branch}, last moved first
@@ -233,7 +235,7 @@ class VersionsModel:
             self.gone[where, gone] = entry.commits[where, gone] = self.commits[where].pop(gone)
             self._touch(where)
         self._throw_away(entry)
-        opened = self._propagate(moved, run)
+        opened = self._settle(moved, run)
         for (where, branch), was in first.items():
             it = self.branches[where][branch]
             entry.heads[it.birth] = (was, it.head)
@@ -258,7 +260,7 @@ class VersionsModel:
                 if it.birth == birth and it.head == left:
                     self._set_head(repo, branch, was)
                     due.add((repo, branch))
-        return self._propagate(due, run)
+        return self._settle(due, run)
 
     def _find(self, kind, name):
         if kind == "commit":
@@ -542,6 +544,28 @@ class VersionsModel:
             reached = [r for r, _ in self._below({start})]
             if len(reached) != len(set(reached)):
                 raise errors.Conflict("multiple branches of one repo")
+
+    def _settle(self, starts, run):
+        """One run, or as many as it takes for each to have one commit of a repo."""
+        groups = []
+        for start in sorted(starts, key="@".join):
+            for group in groups:
+                if self._fit(starts) or self._fit({*group, start}):
+                    group.append(start)
+                    break
+            else:
+                groups.append([start])
+        opened = []
+        for number, group in enumerate(groups):
+            opened += self._propagate(set(group), self.part_of(run, number) if number else run)
+        return opened
+
+    def _fit(self, starts):
+        try:
+            copy.deepcopy(self)._propagate(starts, "one run")
+        except errors.Conflict:
+            return False
+        return True
 
     def _propagate(self, starts, run):
         """Level by level: a branch is looked at once all its sources have been."""

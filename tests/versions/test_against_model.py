@@ -43,7 +43,7 @@ class VersionsMachine(RuleBasedStateMachine):
         super().__init__()
         self.directory = tempfile.TemporaryDirectory()
         self.catalog = Catalog(Path(self.directory.name) / "catalog.db")
-        self.model = VersionsModel()
+        self.model = VersionsModel(lambda run, n: provenance.derived_run(run, f"part {n}"))
         self.changed = True  # since the invariants were last looked at
 
     # --- steps ------------------------------------------------------------------------------------

@@ -140,6 +140,42 @@ def test_what_something_stands_on_is_not_dropped(catalog) -> None:
         catalog.drop(f"data@{first.id}")
 
 
+def two_lines(catalog) -> str:
+    """The id of a commit of data that two branches stand on, from which two of out are derived."""
+    catalog.repo("data", "out", "joined")
+    catalog.put("data", "trunk")
+    last = catalog.put("data", "trunk").commit
+    for branch in ("a", "b"):
+        catalog.branch("data", branch, head=last)
+        catalog.branch("out", branch, of=[f"data@{branch}"])
+        catalog.finish("out", catalog.head("out", branch).id, output=True)
+    catalog.branch("joined", of=["data@a", "data@b"])
+    return last.id
+
+
+@pytest.mark.parametrize("way", ["drop", "delete"])
+def test_two_branches_that_go_back_together_do_so_in_two_runs_where_they_must(
+    catalog, way: str
+) -> None:
+    last = two_lines(catalog)
+    before = {name: catalog.head("out", name) for name in ("a", "b")}
+    moment = catalog.moment()
+
+    if way == "drop":
+        done = catalog.drop(f"data@{last}", recursive=True, **moment)
+    else:
+        done = catalog.delete("data", last, **moment)
+
+    joined, first, second = (opened.commit for opened in done.opened)
+    assert (first.name, second.name) == tuple(catalog.head("out", n).name for n in ("a", "b"))
+    assert (first.id, joined.id) == (moment["run_id"], moment["run_id"])
+    assert second.id not in (first.id, last)
+    assert catalog.made_from("out@b") == catalog.made_from("out@a")
+    assert catalog.made_from("joined@master") == catalog.made_from("out@a")
+    catalog.undelete("commit", f"data@{last}")
+    assert {name: catalog.head("out", name) for name in ("a", "b")} == before
+
+
 def test_what_a_pipeline_made_is_not_dropped_alone(catalog) -> None:
     diamond(catalog)
     run = run_through(catalog)

@@ -73,13 +73,17 @@ class Change:
         jobs = open_jobs(self.tx, commits, now=self.now)
         self.jobs.extend(job.pipeline for job in jobs)
 
-    def settle(self) -> None:
-        """Open what has become due by all steps together."""
+    def settle(self, *, apart: bool = False) -> None:
+        """Open what has become due by all steps together; `apart`, where they need not be one run.
+
+        Raises Conflict where they can't be one, and have to be.
+        """
         if self.later is None:
             return
         due = list(dict.fromkeys(self.later))
         self.later.clear()
-        opened = provenance.propagate(self.tx, due, now=self.now, run_id=self.run_id)
+        propagate = provenance.propagate_apart if apart else provenance.propagate
+        opened = propagate(self.tx, due, now=self.now, run_id=self.run_id)
         self.opened(opened)
         for entry in self.deletions:
             trash.follow_heads(self.tx, entry, opened)

@@ -63,7 +63,7 @@ class CronTicks:
                         _put_ticks(change, followed, ticks)
                     if followed != row:
                         crons.record(tx, followed)
-                change.settle()
+                change.settle(apart=True)
                 services.chunks.flush()
         except TrunklineError as error:
             if self._told.get(pipeline) != str(error):

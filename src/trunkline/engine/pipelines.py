@@ -156,7 +156,7 @@ class EnginePipelines:
         with services.chunks.hold(), services.database.write() as tx:
             change = replace(single(services, tx), later=[])
             run_cron(change, name)
-            change.settle()
+            change.settle(apart=True)
             services.chunks.flush()
             return run_info(tx, commits.get_run(tx, change.run_id))
 

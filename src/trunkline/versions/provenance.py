@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from graphlib import TopologicalSorter
+from hashlib import blake2b
 
 from trunkline.db.database import Transaction
 from trunkline.errors import CommitNotFound, Conflict
@@ -110,15 +111,17 @@ def _upstream_first(derived: Mapping[int, Derived]) -> list[Derived]:
     return ordered
 
 
-def propagate(
-    tx: Transaction, branches: Sequence[BranchName], *, now: datetime, run_id: str
-) -> list[OpenedCommit]:
-    """Open the commits that have become due on and below branches whose heads or sources changed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What is due, upstream first, and what it hangs on, by the number of the branch."""
 
-    All of them belong to the run `run_id`; each is the new head of its branch, with the old head as
-    its parent. Returns them upstream first. Raises Conflict if the run would get a second commit in
-    one repo: a run has one commit per repo, which is what makes `repo@run` a name.
-    """
+    outputs: list[Output]
+    rows: dict[int, BranchRow]
+    heads: dict[int, Source | None]
+
+
+def _plan(tx: Transaction, branches: Sequence[BranchName]) -> _Plan:
+    """What has become due on and below branches whose heads or sources changed."""
     rows: dict[int, BranchRow] = {}
     for name in branches:
         start = tables.find_branch(tx, require_repo(tx, name.repo), name.branch)
@@ -149,11 +152,63 @@ def propagate(
         },
         system=frozenset(n for n, row in rows.items() if is_spec_repo(row.repo.name)),
     )
-    _refuse_twins(outputs)
+    return _Plan(outputs=outputs, rows=rows, heads=heads)
+
+
+def propagate(
+    tx: Transaction, branches: Sequence[BranchName], *, now: datetime, run_id: str
+) -> list[OpenedCommit]:
+    """Open the commits that have become due on and below branches whose heads or sources changed.
+
+    All of them belong to the run `run_id`; each is the new head of its branch, with the old head as
+    its parent. Returns them upstream first. Raises Conflict if the run would get a second commit in
+    one repo: a run has one commit per repo, which is what makes `repo@run` a name.
+    """
+    return _carry_out(tx, _plan(tx, branches), now=now, run_id=run_id)
+
+
+def propagate_apart(
+    tx: Transaction, branches: Sequence[BranchName], *, now: datetime, run_id: str
+) -> list[OpenedCommit]:
+    """`propagate` for branches that nobody has said to be one run.
+
+    Where the run would get a second commit in one repo, the branches are taken by name, and each
+    goes into the first of as few runs as it takes that has room for it: `run_id`, and others whose
+    ids come from that.
+    """
+    plan = _plan(tx, branches)
+    if _twins(plan.outputs) is None:
+        return _carry_out(tx, plan, now=now, run_id=run_id)
+    groups: list[list[BranchName]] = []
+    for name in sorted(branches, key=str):
+        fits = (g for g in groups if _twins(_plan(tx, [*g, name]).outputs) is None)
+        if (group := next(fits, None)) is None:
+            groups.append(group := [])
+        group.append(name)
     opened: list[OpenedCommit] = []
-    for output in outputs:
+    for number, group in enumerate(groups):
+        run = derived_run(run_id, f"part {number}") if number else run_id
+        opened += propagate(tx, group, now=now, run_id=run)
+    return opened
+
+
+def derived_run(run_id: str, what: str) -> str:
+    """The id of one more run for what a run has set off; in the shape that ids have."""
+    digest = blake2b(f"{run_id} {what}".encode(), digest_size=16).hexdigest()
+    return f"{digest[:12]}4{digest[13:16]}8{digest[17:]}"
+
+
+def _carry_out(tx: Transaction, plan: _Plan, *, now: datetime, run_id: str) -> list[OpenedCommit]:
+    if twins := _twins(plan.outputs):
+        raise Conflict(
+            "multiple branches of one repo can't take part in one run: this change would make "
+            f"commits on {twins[0].name} and on {twins[1].name}"
+        )
+    heads = plan.heads
+    opened: list[OpenedCommit] = []
+    for output in plan.outputs:
         made_of = tuple(head for s in output.sources if (head := heads[s]) is not None)
-        commit = _open(tx, rows[output.branch], sources=made_of, now=now, run_id=run_id)
+        commit = _open(tx, plan.rows[output.branch], sources=made_of, now=now, run_id=run_id)
         heads[output.branch] = Source(commit=commit.number, branch=output.name.branch)
         opened.append(
             OpenedCommit(
@@ -179,15 +234,14 @@ def settle(
     return []
 
 
-def _refuse_twins(outputs: Sequence[Output]) -> None:
+def _twins(outputs: Sequence[Output]) -> tuple[Output, Output] | None:
+    """Two commits of one repo, if there are such."""
     first: dict[str, Output] = {}
     for output in outputs:
         twin = first.setdefault(output.name.repo, output)
         if twin is not output:
-            raise Conflict(
-                "multiple branches of one repo can't take part in one run: this change would make "
-                f"commits on {twin.name} and on {output.name}"
-            )
+            return twin, output
+    return None
 
 
 def _open(

@@ -18,13 +18,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
 
 from trunkline.db.database import Transaction
 from trunkline.errors import Conflict, InvalidInput, shown
 from trunkline.model.versions import BranchName, BranchTrigger, is_spec_repo
-from trunkline.versions import provenance, schedules, tables
-from trunkline.versions.provenance import propagate
+from trunkline.versions import schedules, tables
+from trunkline.versions.provenance import derived_run, propagate, propagate_apart
 from trunkline.versions.records import BranchRow, CommitRecord, OpenedCommit, TriggerRow
 from trunkline.versions.repos import require_repo
 
@@ -137,8 +136,15 @@ def settle(
     run_id: str,
     later: list[BranchName] | None,
 ) -> list[OpenedCommit]:
-    """`provenance.settle` for branches whose heads or sources have changed, and `fire`."""
-    opened = provenance.settle(tx, branches, now=now, run_id=run_id, later=later)
+    """`propagate_apart` for branches whose heads or sources have changed, and `fire`.
+
+    With `later`, the branches are only noted there, for one who does it for all.
+    """
+    opened: list[OpenedCommit] = []
+    if later is None:
+        opened += propagate_apart(tx, branches, now=now, run_id=run_id)
+    else:
+        later.extend(branches)
     return opened + fire(tx, branches, now=now, run_id=run_id, later=later)
 
 
@@ -180,7 +186,7 @@ def fire(
             later.append(target.name)
             continue
         taken = tables.run_reaches(tx, run_id, number)
-        run = _derived_run(run_id, tables.next_number(tx)) if taken else run_id
+        run = derived_run(run_id, str(tables.next_number(tx))) if taken else run_id
         opened += propagate(tx, [target.name], now=now, run_id=run)
     return opened
 
@@ -293,9 +299,3 @@ def _commits_between(
 
 def _find(tx: Transaction, name: BranchName) -> BranchRow | None:
     return tables.find_branch(tx, require_repo(tx, name.repo), name.branch)
-
-
-def _derived_run(run_id: str, number: int) -> str:
-    """The id of one more run for what a run has set off; in the shape that ids have."""
-    digest = blake2b(f"{run_id} {number}".encode(), digest_size=16).hexdigest()
-    return f"{digest[:12]}4{digest[13:16]}8{digest[17:]}"
