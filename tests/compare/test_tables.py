@@ -224,6 +224,44 @@ def test_a_comparison_that_nobody_waits_for_any_more_ends(path: str) -> None:
         compare(*sides, path)
 
 
+def test_a_lone_quote_in_a_cell_makes_a_file_text() -> None:
+    old = b'a,b\n5" pipe,x\n"multi\nline",y\nlast,1\n'
+
+    found = compare(old, old.replace(b"line", b"lineX"))
+
+    assert (found.kind, found.note) == (ContentKind.TEXT, "it has a quote in the middle of a cell")
+    assert found.lines[-3:] == ('-line",y', '+lineX",y', " last,1")
+
+
+def test_a_mark_of_the_byte_order_counts_in_the_first_line_only() -> None:
+    first = compare(b"a,b\n1,2\n", b'\xef\xbb\xbf"a",b\n1,3\n')
+    later = compare(b"a,b\n1,2\n", b"a,b\n\xef\xbb\xbf1,2\n")
+
+    assert rows_of(first) == [("~", "a=1", {"b": ("2", "3")})]
+    assert (later.added, later.removed) == (1, 1)
+
+
+FIELD = st.sampled_from(["", "x", '"x"', '"\n"', '"a""b"', '""', '"', 'x"', '"x"y', " "])
+FILE = st.lists(st.tuples(FIELD, FIELD), max_size=8)
+
+
+@given(FILE, FILE, FILE, FILE)
+def test_rows_of_csv_are_cut_where_csv_readers_cut_them(head, old, new, tail) -> None:
+    def file(middle: list[tuple[str, str]]) -> bytes:
+        rows = [("name", "value"), ("k", "v"), ("k", "v"), *head, *middle, *tail]
+        return "".join(",".join(row) + "\n" for row in rows).encode()
+
+    def read(data: bytes) -> Counter[tuple[str, ...]]:
+        return Counter(tuple(row) for row in csv.reader(io.StringIO(data.decode(), newline="")))
+
+    before, after = file(old), file(new)
+    found = compare(before, after)
+
+    if found.kind is ContentKind.CSV and not found.key:
+        assert found.added == (read(after) - read(before)).total()
+        assert found.removed == (read(before) - read(after)).total()
+
+
 def test_json_lines_are_rows() -> None:
     old = b'{"id": 1, "v": [1, 2]}\n{"id": 2}\n'
     new = b'{"id": 2}\n{"v": [1,2], "id": 1}\n{"id": 3}\n'

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 _BLOCK_BYTES = 1024 * 1024
+BOM = b"\xef\xbb\xbf"
 
 Read = Callable[[int, int | None], Iterator[bytes]]  # (offset, size or None for the rest)
 
@@ -101,72 +102,106 @@ class Records:
     before: int
 
 
-def whole_records(old: Content, new: Content, found: Middle, *, quoted: bool) -> Records:
-    """Widen a middle to whole lines; with `quoted`, a newline inside of `"…"` ends none.
+def whole_records(old: Content, new: Content, found: Middle, *, delimiter: str | None) -> Records:
+    """Widen a middle to whole lines, or to rows of CSV, given what stands between their cells.
 
-    Reads what lies before the middle once, and as much behind it as is needed.
+    Reads what lies before the middle once, and as much behind it as is needed. Raises
+    NotComparable for CSV that is not clear (see `Cutter`).
     """
-    start, at, count, before = 0, 0, 0, 0
-    quotes = 0
+    cutter = Cutter(delimiter)
     for block in new.read(0, found.start):
-        ends, last = _ends(block, quotes, quoted=quoted)
-        if ends:
-            before, start = count + ends, at + last + 1
-        count += ends
-        quotes += block.count(b'"')
-        at += len(block)
+        cutter.read(block)
+    start = cutter.end
     return Records(
-        middle=Middle(start=start, tail=_whole_tail(old, new, start, found, quoted=quoted)),
-        before=before,
+        middle=Middle(start=start, tail=_whole_tail(old, new, start, found, delimiter)),
+        before=cutter.count,
     )
 
 
-def _ends(block: bytes, quotes: int, *, quoted: bool) -> tuple[int, int]:
-    """How many records end in a block, and where the last of them does (-1: none does).
+class Cutter:
+    """Finds where records end in bytes that come in blocks, from the start of a record on.
 
-    `quotes` is the number of quotes before the block.
+    With `delimiters`, a newline inside of `"…"` ends none. A quote in the middle of a cell raises
+    NotComparable: whether it begins something depends on who reads it.
     """
-    if not quoted or (b'"' not in block and quotes % 2 == 0):
-        return block.count(b"\n"), block.rfind(b"\n")
-    count, last, at = 0, -1, 0
-    for number, part in enumerate(block.split(b'"'), quotes):
-        if number % 2 == 0:
-            count += part.count(b"\n")
-            cut = part.rfind(b"\n")
-            last = at + cut if cut >= 0 else last
-        at += len(part) + 1
-    return count, last
+
+    def __init__(self, delimiters: str | None, *, at: int = 0) -> None:
+        self._edges = None if delimiters is None else b"\r\n" + delimiters.encode()
+        self._at = at
+        self._head = b""  # the first bytes of the content
+        self._before = b"\n"  # the last byte; none right behind a quote that ends something
+        self.inside = False  # of quotes
+        self.count = 0  # of records that ended
+        self.end = at  # of the last of them
+        self.next_end: int | None = None  # of the first of them since this was set to None
+
+    def read(self, block: bytes) -> None:
+        if self._edges is None:
+            self._outside(block)
+            return
+        first, *others = block.split(b'"')
+        self._part(first)
+        for part in others:
+            if not self.inside and self._before not in self._edges and not self._is_start():
+                raise NotComparable("it has a quote in the middle of a cell")
+            self.inside = not self.inside
+            self._before = b""
+            self._at += 1
+            self._part(part)
+
+    def _is_start(self) -> bool:
+        return self._at == len(BOM) and self._head == BOM
+
+    def _part(self, part: bytes) -> None:
+        """Bytes without quotes."""
+        assert self._edges is not None
+        if self.inside:
+            self._at += len(part)
+        elif part:
+            if not self._before and part[:1] not in self._edges:
+                raise NotComparable("it has a quote in the middle of a cell")
+            if self._at < len(BOM):
+                self._head = (self._head + part)[: len(BOM)]
+            self._outside(part)
+            self._before = part[-1:]
+
+    def _outside(self, part: bytes) -> None:
+        count = part.count(b"\n")
+        if count:
+            self.count += count
+            self.end = self._at + part.rindex(b"\n") + 1
+            if self.next_end is None:
+                self.next_end = self._at + part.index(b"\n") + 1
+        self._at += len(part)
 
 
-def _whole_tail(old: Content, new: Content, start: int, found: Middle, *, quoted: bool) -> int:
+def _whole_tail(
+    old: Content, new: Content, start: int, found: Middle, delimiter: str | None
+) -> int:
     """How many of the equal bytes at the end are whole records on both sides."""
     if not found.tail:
         return 0
-    if quoted and (_quotes(old, start, found) % 2 or _quotes(new, start, found) % 2):
-        return 0  # a record of at least one side reaches into what both end with
-    if _ends_record(old, start, found) and _ends_record(new, start, found):
-        return found.tail
-    at, quotes = new.size_bytes - found.tail, 0
-    for block in new.read(at, found.tail):
-        for number, part in enumerate(block.split(b'"') if quoted else [block], quotes):
-            cut = part.find(b"\n") if number % 2 == 0 or not quoted else -1
-            if cut >= 0:
-                return new.size_bytes - (at + cut + 1)
-            at += len(part) + 1
-        at -= 1
-        quotes += block.count(b'"')
-    return 0
+    tails = []
+    for content in (old, new):
+        end = _record_end(content, start, found, delimiter)
+        tails.append(0 if end is None else content.size_bytes - end)
+    return min(tails)
 
 
-def _ends_record(content: Content, start: int, found: Middle) -> bool:
-    """Whether the differing part of a side, from `start` on, is whole records (or nothing)."""
+def _record_end(content: Content, start: int, found: Middle, delimiter: str | None) -> int | None:
+    """Where the record ends in which the middle does; None if it reaches far into the tail."""
+    cutter = Cutter(delimiter, at=start)
     end = content.size_bytes - found.tail
-    return end == start or content.part(end - 1, end) == b"\n"
-
-
-def _quotes(content: Content, start: int, found: Middle) -> int:
-    size = content.size_bytes - found.tail - start
-    return sum(block.count(b'"') for block in content.read(start, size))
+    for block in content.read(start, end - start):
+        cutter.read(block)
+    if cutter.inside or cutter.end == end:
+        return None if cutter.inside else end
+    cutter.next_end = None
+    for block in content.read(end, found.tail):
+        cutter.read(block)
+        if cutter.next_end is not None:
+            return cutter.next_end
+    return None
 
 
 def lines_of(pieces: Iterable[bytes], *, most: int) -> Iterator[bytes]:

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count, repeat
 
 from trunkline.compare.content import (
+    BOM,
     Content,
+    Cutter,
     Middle,
     NotComparable,
     lines_of,
@@ -24,14 +26,14 @@ def csv_tables(old: Content, new: Content, *, tabs: bool) -> Tables:
     The first row is the header if its cells are unique, not empty and no numbers. Rows are compared
     by the columns that both sides have.
     """
-    first_old, first_new = _first_record(old), _first_record(new)
-    delimiter = "\t" if tabs else _delimiter(first_new or first_old)
+    delimiter = "\t" if tabs else _delimiter(new if new.size_bytes else old)
+    first_old, first_new = _first_record(old, delimiter), _first_record(new, delimiter)
     header_old, skip_old = _header(first_old, delimiter)
     header_new, skip_new = _header(first_new, delimiter)
     if bool(skip_old) != bool(skip_new) and old.size_bytes and new.size_bytes:
         skip_old = skip_new = 0  # one of them has no header: every row is data on both
         header_old = header_new = _numbered(max(len(header_old), len(header_new)))
-    found = whole_records(old, new, middle(old, new), quoted=True)
+    found = whole_records(old, new, middle(old, new), delimiter=delimiter)
     has_header = bool(skip_old or skip_new)
     known = set(header_old)
     common = [name for name in header_new if name in known]
@@ -52,29 +54,28 @@ def csv_tables(old: Content, new: Content, *, tabs: bool) -> Tables:
     )
 
 
-def _first_record(content: Content) -> bytes:
+def _first_record(content: Content, delimiters: str) -> bytes:
     """The bytes of the first record, with its end; raises NotComparable for one without end."""
     data = content.part(0, min(content.size_bytes, _ROW_BYTES_MAX))
-    at, quotes = 0, 0
-    while True:
-        cut = data.find(b"\n", at)
-        if cut < 0:
-            if len(data) < content.size_bytes:
-                raise _too_long()
-            return data
-        quotes += data.count(b'"', at, cut)
-        if quotes % 2 == 0:
-            return data[: cut + 1]
-        at = cut + 1
+    cutter = Cutter(delimiters)
+    at = 0
+    while at < len(data) and not cutter.count:
+        end = data.find(b"\n", at) + 1 or len(data)
+        cutter.read(data[at:end])
+        at = end
+    if not cutter.count and len(data) < content.size_bytes:
+        raise _too_long()
+    return data[:at]
 
 
-def _delimiter(first: bytes) -> str:
+def _delimiter(content: Content) -> str:
+    first = _first_record(content, _DELIMITERS)
     return max(_DELIMITERS, key=lambda char: first.count(char.encode()))
 
 
 def _header(first: bytes, delimiter: str) -> tuple[list[str], int]:
     """The names of the columns, and how many bytes they take (0: there is no header)."""
-    rows = list(_parsed([_text(first)], delimiter))
+    rows = list(_parsed(_texts([first], bom=True), delimiter))
     cells = rows[0] if rows else []
     if cells and all(cells) and len(set(cells)) == len(cells) and not any(map(_is_number, cells)):
         return cells, len(first)
@@ -109,7 +110,7 @@ def _side(
 
     def rows() -> Iterator[bytes]:
         pieces = content.read(part.start, size) if size else ()
-        lines = map(_text, lines_of(pieces, most=_ROW_BYTES_MAX))
+        lines = _texts(lines_of(pieces, most=_ROW_BYTES_MAX), bom=part.start == 0)
         for row in _parsed(lines, delimiter):
             if row and in_order:
                 yield packed((*row, *repeat(None, len(header) - len(row))))
@@ -150,5 +151,9 @@ def _too_long() -> NotComparable:
     return NotComparable(f"it has a row above the {_ROW_BYTES_MAX:,} bytes that are read as CSV")
 
 
-def _text(data: bytes) -> str:
-    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "backslashreplace")
+def _texts(lines: Iterable[bytes], *, bom: bool) -> Iterator[str]:
+    """Lines as text; with `bom`, the first of them may begin with a mark that is none of it."""
+    for line in lines:
+        text = line.removeprefix(BOM) if bom else line
+        yield text.decode("utf-8", "backslashreplace")
+        bom = False

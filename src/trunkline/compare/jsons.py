@@ -111,7 +111,7 @@ def _canonical(value: Any) -> str:
 
 def line_tables(old: Content, new: Content) -> Tables:
     """The rows of both sides that can differ; reading them raises NotComparable for no JSON."""
-    found = whole_records(old, new, middle(old, new), quoted=False)
+    found = whole_records(old, new, middle(old, new), delimiter=None)
     sides = [_line_side(content, found.middle, found.before + 1) for content in (old, new)]
     return Tables(columns=(), header=(), old=sides[0], new=sides[1])
 

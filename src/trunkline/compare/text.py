@@ -25,7 +25,7 @@ def compare_texts(old: Content, new: Content, *, most: int) -> TextDifference:
     Bytes that are not UTF-8 are shown as escapes. Raises NotComparable if too much lies between
     the first and the last difference.
     """
-    found = whole_records(old, new, middle(old, new), quoted=False)
+    found = whole_records(old, new, middle(old, new), delimiter=None)
     part = found.middle
     for side in (old, new):
         if part.size_in(side) > MIDDLE_BYTES_MAX:
