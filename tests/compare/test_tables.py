@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from plain_content import content
 
 from trunkline.api.waiting import wanted_while
+from trunkline.compare import jsons, tables
 from trunkline.compare import parquet as compare_parquet
-from trunkline.compare import tables
 from trunkline.compare.compare import compare_contents
 from trunkline.errors import InvalidInput, Unavailable
 from trunkline.jobs.egress_tables import tables_of
@@ -303,6 +303,44 @@ def test_values_are_named_by_pointers() -> None:
         ("+", "/list/3", {"": (None, "5")}),
         ("+", "/n", {"": (None, "true")}),
     ]
+
+
+def test_equal_values_of_other_types_differ() -> None:
+    old, new = (
+        b'{"x": 1, "y": true, "z": [0, {"a": 1.0, "b": 2}]}',
+        b'{"x": 1.0, "y": 1, "z": [0, {"b": 2, "a": 1}]}',
+    )
+
+    assert rows_of(compare(old, new, "a.json")) == [
+        ("~", "/x", {"": ("1", "1.0")}),
+        ("~", "/y", {"": ("true", "1")}),
+        ("~", "/z/1/a", {"": ("1.0", "1")}),
+    ]
+
+
+def test_an_array_deep_inside_is_looked_at_once() -> None:
+    deep = 150
+    old, new = (b"[" * deep + b",".join([value] * 20_000) + b"]" * deep for value in (b"1", b"2"))
+
+    found = compare(old, new, "a.json", chunk_bytes=65536, most=1)
+
+    assert (found.changed, found.rows[0].place) == (20_000, "/0" * deep)
+
+
+def test_documents_that_take_much_memory_are_compared_by_line(monkeypatch) -> None:
+    monkeypatch.setattr(jsons, "MEMORY_BYTES_MAX", 10_000)
+
+    found = compare(b"[" + b"[]," * 40 + b"1]", b"[]", "a.json")
+
+    assert found.kind is ContentKind.TEXT
+    assert "take more than the 10,000 bytes of memory" in found.note
+
+
+def test_a_long_line_is_no_row_of_json() -> None:
+    found = compare(b"1\n", b"[" + b"1," * 600_000 + b"1]\n", "a.jsonl", chunk_bytes=65536)
+
+    assert found.kind is ContentKind.TEXT
+    assert "that are read as one row" in found.note
 
 
 def test_broken_and_bottomless_json_is_compared_by_line() -> None:

@@ -116,6 +116,13 @@ def test_too_much_to_compare_by_line_is_said(monkeypatch: pytest.MonkeyPatch) ->
         text.compare_texts(content(b"same\nxx\n"), content(b"same\n" + b"0123456789" * 2), most=5)
 
 
+def test_too_many_lines_to_compare_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "MIDDLE_LINES_MAX", 10)
+
+    with pytest.raises(NotComparable, match=r"20 lines from line 2 on are not the same"):
+        text.compare_texts(content(b"same\nx\n"), content(b"same\n" + b"y\n" * 20), most=5)
+
+
 def compare(path: str, old: bytes | None, new: bytes | None, kind: ContentKind | None = None):
     sides = [None if data is None else content(data) for data in (old, new)]
     return compare_contents(path, *sides, kind=kind, key=(), most=100)

@@ -1,10 +1,12 @@
 """Compares JSON documents value by value, and reads files of one JSON value a line as tables."""
 
 import json
-from collections.abc import Iterator
+from array import array
+from collections.abc import Hashable, Iterator
 from hashlib import blake2b
 from typing import Any
 
+from trunkline.api.waiting import check_wanted
 from trunkline.compare.content import (
     Content,
     Middle,
@@ -17,10 +19,14 @@ from trunkline.compare.lines import changed_blocks
 from trunkline.compare.tables import Side, Tables
 from trunkline.model.differences import CellChange, Op, RowChange
 
-DOCUMENT_BYTES_MAX = 64 * 1024 * 1024
+MEMORY_BYTES_MAX = 192 * 1024 * 1024  # for the values of both sides
 _ROW_BYTES_MAX = 1024 * 1024
 _DEPTH_MAX = 200
-_SHOWN_MAX = 2000  # characters of a value that are listed
+_SHOWN_MAX = 2000  # characters of a value or name that are listed
+
+# What a document takes in memory beside the bytes themselves, at most, as measured.
+_BYTES_FOR_EACH = {b"[": 240, b"{": 400, b",": 220}
+_TIMES_ITS_BYTES = 4
 
 
 def compare_documents(old: Content, new: Content) -> Iterator[RowChange]:
@@ -28,16 +34,53 @@ def compare_documents(old: Content, new: Content) -> Iterator[RowChange]:
 
     Objects are compared by name, arrays by their longest common order.
     """
+    shared = _Shared()
     try:
-        yield from _values("", _document(old), _document(new), 0)
+        yield from _values("", shared.read(old), shared.read(new), 0)
     except RecursionError as error:
         raise NotComparable("its values lie too deep inside of each other") from error
 
 
-def _document(content: Content) -> Any:
-    if content.size_bytes > DOCUMENT_BYTES_MAX:
-        raise NotComparable(f"JSON documents above {DOCUMENT_BYTES_MAX:,} bytes are not read")
-    return parsed(content.part(0, content.size_bytes))
+class _Shared:
+    """Reads documents so that equal values are one object, here and there.
+
+    To compare two values is then to compare which objects they are. Equal are values that JSON
+    calls equal: 1 and 1.0 are not, nor are 1 and true.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Any] = {}
+        self._left_bytes = MEMORY_BYTES_MAX
+
+    def read(self, content: Content) -> Any:
+        self._take(content.size_bytes * _TIMES_ITS_BYTES)
+        data = content.part(0, content.size_bytes)
+        self._take(sum(data.count(mark) * size for mark, size in _BYTES_FOR_EACH.items()))
+        return self._shared(parsed(data))
+
+    def _take(self, size_bytes: int) -> None:
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
+            raise NotComparable(
+                f"both JSON documents together take more than the {MEMORY_BYTES_MAX:,} bytes of "
+                "memory in which they are compared by value"
+            )
+
+    def _shared(self, value: Any) -> Any:
+        """The one object for a value; what was inside of it is replaced."""
+        key: Hashable = value
+        if isinstance(value, list):
+            check_wanted()
+            value[:] = map(self._shared, value)
+            key = array("Q", map(id, value)).tobytes()
+        elif isinstance(value, dict):
+            check_wanted()
+            for name in value:
+                value[name] = self._shared(value[name])
+            key = tuple(sorted((name, id(part)) for name, part in value.items()))
+        elif not isinstance(value, str):
+            key = type(value), repr(value)
+        return self._known.setdefault(key, value)
 
 
 def parsed(data: bytes) -> Any:
@@ -48,6 +91,8 @@ def parsed(data: bytes) -> Any:
 
 
 def _values(pointer: str, old: Any, new: Any, depth: int) -> Iterator[RowChange]:
+    if old is new:
+        return
     if depth < _DEPTH_MAX and isinstance(old, dict) and isinstance(new, dict):
         for name in {**old, **new}:
             place = f"{pointer}/{_escaped(name)}"
@@ -59,12 +104,12 @@ def _values(pointer: str, old: Any, new: Any, depth: int) -> Iterator[RowChange]
                 yield from _values(place, old[name], new[name], depth + 1)
     elif depth < _DEPTH_MAX and isinstance(old, list) and isinstance(new, list):
         yield from _arrays(pointer, old, new, depth)
-    elif _canonical(old) != _canonical(new):
+    else:
         yield _change(Op.CHANGED, pointer, old=old, new=new)
 
 
 def _arrays(pointer: str, old: list[Any], new: list[Any], depth: int) -> Iterator[RowChange]:
-    for block in changed_blocks([*map(_canonical, old)], [*map(_canonical, new)]):
+    for block in changed_blocks([*map(id, old)], [*map(id, new)]):
         was, now = range(block.old, block.old_end), range(block.new, block.new_end)
         for i, j in zip(was, now, strict=False):
             yield from _values(f"{pointer}/{j}", old[i], new[j], depth + 1)
@@ -87,23 +132,21 @@ def _change(op: Op, place: str, *, old: Any = _ABSENT, new: Any = _ABSENT) -> Ro
 
 
 def shown(value: Any) -> str:
-    text = _readable(json.dumps(value, ensure_ascii=False))
+    return _cut(_readable(json.dumps(value, ensure_ascii=False)))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
 
 
 def _escaped(name: str) -> str:
     """A name in a JSON pointer (RFC 6901)."""
-    return _readable(name).replace("~", "~0").replace("/", "~1")
+    return _cut(_readable(name)).replace("~", "~0").replace("/", "~1")
 
 
 def _readable(text: str) -> str:
     """JSON allows halves of characters in its escapes, which no text that is sent can have."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _canonical(value: Any) -> str:
-    """Equal for values that JSON calls equal: 1 and 1.0 are not, nor are 1 and true."""
-    return json.dumps(value, sort_keys=True)
 
 
 # --- one value a line -----------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from trunkline.api.waiting import check_wanted
+
 _CLOSE_WORK_MAX = 250_000  # old items x new items that are aligned by difflib
 CONTEXT_LINES = 3
 
@@ -44,6 +46,7 @@ def _blocks(
 ) -> Iterator[Block]:
     work = [(a, a_end, b, b_end)]
     while work:
+        check_wanted()
         a, a_end, b, b_end = work.pop()
         while a < a_end and b < b_end and old[a] == new[b]:
             a, b = a + 1, b + 1

@@ -7,6 +7,7 @@ from trunkline.compare.content import Content, Middle, NotComparable, middle, wh
 from trunkline.compare.lines import CONTEXT_LINES, changed_blocks, unified
 
 MIDDLE_BYTES_MAX = 32 * 1024 * 1024  # of each side, that differ
+MIDDLE_LINES_MAX = 1_000_000  # of each side, that differ; each takes some 200 bytes of memory
 _LINE_LENGTH_MAX = 2000  # characters of a line that are listed
 _NO_END = "\\ No newline at end of file"
 
@@ -33,13 +34,19 @@ def compare_texts(old: Content, new: Content, *, most: int) -> TextDifference:
                 f"{part.size_in(side):,} bytes from line {found.before + 1:,} on are not the same; "
                 f"at most {MIDDLE_BYTES_MAX:,} are compared line by line"
             )
+        lines = sum(block.count(b"\n") for block in side.read(part.start, part.size_in(side)))
+        if lines > MIDDLE_LINES_MAX:
+            raise NotComparable(
+                f"{lines:,} lines from line {found.before + 1:,} on are not the same; "
+                f"at most {MIDDLE_LINES_MAX:,} are compared"
+            )
     lead = _lines_before(new, part)
     follow = _lines_behind(new, part)
     before = [*lead, *_lines(old, part), *follow]
     after = [*lead, *_lines(new, part), *follow]
     blocks = changed_blocks(before, after)
-    lines = unified(before, after, blocks, first_line=found.before - len(lead) + 1)
-    listed = [text for line in islice(lines, most + 1) for text in _shown(line)]
+    listing = unified(before, after, blocks, first_line=found.before - len(lead) + 1)
+    listed = [text for line in islice(listing, most + 1) for text in _shown(line)]
     return TextDifference(
         added=sum(block.new_end - block.new for block in blocks),
         removed=sum(block.old_end - block.old for block in blocks),
