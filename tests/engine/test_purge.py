@@ -152,6 +152,65 @@ def test_what_a_datum_made_of_a_whole_directory_is_made_anew_from_what_is_left(
     assert places_of(engine.home, SECRET) == []
 
 
+@pytest.fixture
+def taken_over(engine: Any) -> Any:
+    """A result made with a reference that is another by now, and a pipeline behind it."""
+    engine.put("data", {"a": "alpha\n"})
+    engine.put("other", {"secret": SECRET})
+    cross = [
+        {"pfs": {"repo": "data", "glob": "/*"}},
+        {"pfs": {"repo": "other", "glob": "/", "reference": True}},
+    ]
+    script = "cat /pfs/other/* $data > /pfs/out/$(basename $data)"
+    engine.pipeline("both", script, input={"cross": cross})
+    engine.pipeline("after", "cp $both /pfs/out/", "both")
+    assert engine.job("both").state == "success"
+    engine.delete("other", "secret")
+    engine.put("other", {"harmless": "model\n"})
+    assert engine.job("after").state == "success"
+    assert engine.tree("after") == {"a": f"{SECRET}alpha\n"}
+    return engine
+
+
+def test_an_output_that_no_head_of_an_input_is_to_blame_for_is_made_anew(taken_over: Any) -> None:
+    engine = taken_over
+
+    report = purge(engine, "other:/secret")
+
+    assert engine.job("after").state == "success"
+    assert engine.tree("both") == engine.tree("after") == {"a": "model\nalpha\n"}
+    assert places_of(engine.home, SECRET) == []
+    runs = {job.id for job in engine.engine.jobs.list_jobs(pipeline="both")}
+    [run] = report.runs
+    assert run in runs
+
+
+def test_an_output_that_is_purged_itself_is_not_made_again_at_once(engine: Any) -> None:
+    engine.put("data", {"a": "alpha"})
+    engine.pipeline("copy", "cp $data /pfs/out/")
+    engine.pipeline("count", "ls $copy | wc -l > /pfs/out/n", "copy", glob="/")
+    assert engine.job("count").state == "success"
+
+    report = purge(engine, "copy:/a")
+
+    assert engine.job("count").state == "success"
+    assert (engine.tree("copy"), engine.tree("count")) == ({}, {})
+    assert len(report.runs) == 1
+
+
+def test_an_incomplete_output_of_a_pipeline_that_is_stopped_is_told_of(taken_over: Any) -> None:
+    engine = taken_over
+    engine.engine.pipelines.stop_pipeline("both")
+
+    report = purge(engine, "other:/secret")
+
+    [remark] = [remark for remark in report.remarks if "is stopped" in remark]
+    assert remark.startswith("pipeline 'both' is stopped, and its newest output lacks")
+    engine.engine.pipelines.start_pipeline("both")
+    assert engine.job("after").state == "success"
+    assert engine.tree("after") == {"a": "model\nalpha\n"}
+
+
 def test_a_pipeline_that_runs_again_does_not_bring_it_back(engine: Any) -> None:
     engine.put("data", {"a": "alpha", "jane": SECRET})
     engine.pipeline("copy", "cp $data /pfs/out/")

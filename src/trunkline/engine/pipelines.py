@@ -126,28 +126,7 @@ class EnginePipelines:
 
     def rerun_pipeline(self, name: str, *, reprocess: bool = False) -> PipelineInfo:
         with self._services.database.write() as tx:
-            record = lifecycle.get(tx, name)
-            if record.state is PipelineState.PAUSED:
-                raise Conflict(
-                    f"pipeline '{name}' is stopped; `start pipeline` gives it a job for what its "
-                    "inputs are now"
-                )
-            spec = commits.resolve(tx, spec_branch(name).repo, record.spec_commit)
-            prepared = Prepared(
-                pipeline=lifecycle.spec_of(record),
-                given=record.user_spec,
-                defaults=None,
-                code=record.code,
-                packages=lifecycle.Packages(names=record.packages, lock=record.lock),
-                root=RootId(spec.root),
-            )
-            create_pipeline(
-                single(self._services, tx),
-                prepared,
-                update=True,
-                reprocess=reprocess,
-                keep_results=False,
-            )
+            rerun_pipeline(single(self._services, tx), name, reprocess=reprocess)
         self._services.scheduler.prewarm(name)
         return self.inspect_pipeline(name)
 
@@ -309,6 +288,29 @@ def create_pipeline(
     if before is not None:
         drop_trigger_branches(change, before, pipeline)
     change.warm.append(pipeline.name)
+
+
+def rerun_pipeline(change: Change, name: str, *, reprocess: bool) -> None:
+    """A new version of a pipeline with the spec that it has, which gives it a job.
+
+    Raises Conflict for a pipeline that is stopped.
+    """
+    record = lifecycle.get(change.tx, name)
+    if record.state is PipelineState.PAUSED:
+        raise Conflict(
+            f"pipeline '{name}' is stopped; `start pipeline` gives it a job for what its inputs "
+            "are now"
+        )
+    spec = commits.resolve(change.tx, spec_branch(name).repo, record.spec_commit)
+    prepared = Prepared(
+        pipeline=lifecycle.spec_of(record),
+        given=record.user_spec,
+        defaults=None,
+        code=record.code,
+        packages=lifecycle.Packages(names=record.packages, lock=record.lock),
+        root=RootId(spec.root),
+    )
+    create_pipeline(change, prepared, update=True, reprocess=reprocess, keep_results=False)
 
 
 def _check_size(services: Services, pipeline: PipelineSpec) -> None:

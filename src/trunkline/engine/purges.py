@@ -11,11 +11,13 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from trunkline.api.waiting import check_wanted
 from trunkline.db.database import Transaction
 from trunkline.engine import erasure
+from trunkline.engine.change import single
+from trunkline.engine.pipelines import rerun_pipeline
 from trunkline.engine.purge_request import (
     PurgeRequest,
     empty_report,
@@ -28,7 +30,10 @@ from trunkline.engine.services import Services
 from trunkline.errors import Conflict, NotFound, TrunklineError, Unavailable
 from trunkline.jobs.records import open_jobs
 from trunkline.model.names import check_path
+from trunkline.model.pipelines import PipelineState
 from trunkline.model.purges import KeptContent, PurgedFile, PurgeReport
+from trunkline.pipelines import lifecycle
+from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.versions import branches, commits, invariants, purges, repos
 from trunkline.versions.purges import PurgeRow
 
@@ -36,6 +41,14 @@ _AGAIN_S = 10.0  # between tries to erase what somebody still uses
 _POLL_S = 0.1
 
 _log = logging.getLogger("trunkline.purge")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Incomplete:
+    """A pipeline whose newest output lost files, with the number of that commit."""
+
+    head: int
+    pipeline: PipelineRecord
 
 
 class EnginePurges:
@@ -217,13 +230,15 @@ class EnginePurges:
         chunks = rewriting.chunks
         purges.add_chunks(tx, row.number, chunks, content=True)
         purges.add_chunks(tx, row.number, found.names, content=False)
+        incomplete = _incomplete(tx, rewriting, found) if request.rerun else []
         runs = self._begin_runs(tx, row, found) if request.rerun else []
+        runs += self._rerun(tx, incomplete)
         report = _with_found(empty_report(row.id, request, started=row.started), request, found)
         report = replace(
             report,
             runs=tuple(runs),
             contents=len(chunks),
-            remarks=(*found.remarks, *_remarks_on(tx, request)),
+            remarks=(*found.remarks, *_stopped(incomplete), *_remarks_on(tx, request)),
         )
         purges.save(tx, row.number, phase="erasing", report=report_as_json(report))
         self._pipelines = found.pipelines
@@ -253,6 +268,23 @@ class EnginePurges:
                 )
                 open_jobs(tx, started.opened, now=services.now())
                 runs.append(started.commit.id)
+        return runs
+
+    def _rerun(self, tx: Transaction, incomplete: list[_Incomplete]) -> list[str]:
+        """A job for each pipeline whose output lost files and that no run makes anew.
+
+        Its inputs have nothing of what is gone any more; but results that were made with it were
+        taken over until now, because it came from a `reference`.
+        """
+        runs: list[str] = []
+        for one in incomplete:  # upstream first: the job of one may open those of the next ones
+            name = one.pipeline.name
+            head = branches.branch_head(tx, name, one.pipeline.output_branch)
+            untouched = head is not None and head.number == one.head
+            if untouched and one.pipeline.state is not PipelineState.PAUSED:
+                change = single(self._services, tx)
+                rerun_pipeline(change, name, reprocess=False)
+                runs.append(change.run_id)
         return runs
 
     def _erase(self, row: PurgeRow) -> tuple[KeptContent, ...] | None:
@@ -326,6 +358,28 @@ class EnginePurges:
             kept_total=total,
             remarks=(*remarks, *erasure.ELSEWHERE),
         )
+
+
+def _incomplete(tx: Transaction, rewriting: Rewriting, found: Found) -> list[_Incomplete]:
+    """The pipelines whose newest output lost what was made of files that are gone."""
+    due = [
+        _Incomplete(head=head.number, pipeline=record)
+        for record in lifecycle.list_pipelines(tx)
+        if rewriting.lost_inputs(record.name)
+        and (head := branches.branch_head(tx, record.name, record.output_branch)) is not None
+        and head.number in found.changed
+    ]
+    return sorted(due, key=lambda one: one.head)
+
+
+def _stopped(incomplete: list[_Incomplete]) -> list[str]:
+    return [
+        f"pipeline '{name}' is stopped, and its newest output lacks what was made from these "
+        f"files: `start pipeline {name}`, and if that gives it no job, `rerun pipeline {name}`"
+        for name in (
+            one.pipeline.name for one in incomplete if one.pipeline.state is PipelineState.PAUSED
+        )
+    ]
 
 
 def nothing_matches(request: PurgeRequest) -> NotFound:

@@ -137,6 +137,10 @@ class Rewriting:
         """The chunks of all files that were chosen."""
         return set().union(*(gathered.chunks for gathered in self._gathered.values()))
 
+    def lost_inputs(self, repo: str) -> bool:
+        """Whether datums of its pipeline had read what is gone, which is why it lost files."""
+        return bool(self._keys.get(repo))
+
     def run(self, tx: Transaction, *, purge: int | None) -> Found:
         """Find everything; with `purge`, its number, write it.
 
