@@ -14,6 +14,11 @@ import pytest
         ("repo list", "there is no command 'repo list'; did you mean 'list repo'?"),
         ("repos list", "there is no command 'repos list'; did you mean 'list repo'?"),
         ("frobnicate", "there is no command 'frobnicate'"),
+        ("check status", "there is no command 'check'; use `status`"),
+        ("debug dump", "there is no command 'debug dump'; use `doctor`"),
+        ("restart cluster", "there is no command 'restart cluster'; a local server has none"),
+        ("update-dash", "there is no command 'update-dash'; there is no dashboard yet"),
+        ("buildinfo", "there is no command 'buildinfo'; use `version`"),
         (
             "list",
             "list what? project, repo, branch, tag, retention, commit, file, pipeline, secret, job",

@@ -11,6 +11,10 @@ _INSTEAD: dict[str, str] = {
     "extract": "; `backup` copies everything there is",
     "inspect cluster": "; use `status`",
     "check status": "; use `status`",
+    "debug dump": "; use `doctor`, and `debug datum` for one datum",
+    "restart cluster": "; a local server has none: any command starts it, `down` ends it",
+    "update-dash": "; there is no dashboard yet, so nothing to update",
+    "buildinfo": "; use `version`",
     "find commit": "; use `list commit` and `diff file`",
     "run pipeline": "; use `rerun pipeline`",
     "enterprise": "; everything is free",
@@ -27,5 +31,6 @@ _INSTEAD: dict[str, str] = {
 
 def lacking(typed: str) -> str:
     """What to say behind "there is no command", for those who know it from Pachyderm."""
-    words = typed.removesuffix("s") if " " in typed else typed
-    return _INSTEAD.get(words) or _INSTEAD.get(words.replace("-", " ")) or ""
+    forms = [typed, typed.removesuffix("s")] if " " in typed else [typed]
+    found = (_INSTEAD.get(w) or _INSTEAD.get(w.replace("-", " ")) for w in forms)
+    return next((hint for hint in found if hint), "")
