@@ -145,6 +145,11 @@ def test_results_that_were_kept_through_a_change_are_no_change(data) -> None:
     data.engine.pipelines.create_pipeline(spec, update=True, keep_results=True)
 
     assert counts(job_reason(data)) == [("skipped", (), 2)]
+    reason = file_reason(data, "a")
+    assert reason.sentence == (
+        f"its result is that of job {reason.made_by}, which ran it on the same content, but with "
+        "another stdin (kept by `--keep-results`)"
+    )
 
 
 def test_what_a_user_had_computed_anew_says_so(data) -> None:

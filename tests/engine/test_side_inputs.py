@@ -176,6 +176,24 @@ def test_why_says_so_when_nobody_knows_what_was_read_of_a_reference(repos, taken
     assert step.remark.startswith("side: what was read of this reference is not known any more")
 
 
+def test_explain_says_which_reference_was_another_when_a_datum_was_run(repos, taken_over) -> None:
+    first, _, third = taken_over
+
+    def sentence(path: str) -> str:
+        [reason] = repos.engine.lineage.explain_file("both", "master", path)
+        return reason.sentence
+
+    assert sentence("a") == (
+        f"its result is that of job {first}, which ran it on the same content; of side, whose "
+        "content does not count (`reference`), it read another"
+    )
+    repos.put("side", {"other": "not read"})
+    repos.job("both")
+    assert sentence("b") == (
+        f"its result is that of job {third}, which ran it on the same content and code"
+    )
+
+
 def impact(driver, commit: str) -> list[tuple[str, int, int, list[str]]]:
     """(job, datums, of them skipped, files) of each job that the table of a commit came into."""
     steps = list(driver.engine.lineage.impact_of_file("side", commit, "table", files=True))

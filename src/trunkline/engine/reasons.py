@@ -25,11 +25,12 @@ from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.search import FoundDatum, PlanReader
 from trunkline.jobs.segments import as_stored
-from trunkline.jobs.writers import ran_by
+from trunkline.jobs.writers import has_reference, ran_by, references_read
 from trunkline.model.jobs import DatumState
 from trunkline.model.lineage import Cause, CauseCount, ChangedPart, DatumReason
 from trunkline.model.versions import is_spec_repo
 from trunkline.pipelines import lifecycle
+from trunkline.pipelines.datums import DatumFile
 from trunkline.versions import provenance
 
 _JOBS_BACK = 50  # that are looked through for an earlier run
@@ -85,7 +86,7 @@ class Reasons:
         if carried:
             cause, sentence = Cause.SKIPPED, _CARRIED
         elif found.position is None:
-            cause, sentence = Cause.SKIPPED, _skipped(made_by)
+            cause, sentence = Cause.SKIPPED, self._skipped(job, found, maker)
         elif earlier is None:
             cause, sentence = Cause.NEW, self._new(job)
         elif changes:
@@ -103,6 +104,41 @@ class Reasons:
             changes=changes,
             sentence=sentence,
         )
+
+    def _skipped(self, job: JobRecord, found: FoundDatum, maker: JobRecord | None) -> str:
+        if maker is None:
+            return "its result was remembered; the job that ran it has been deleted"
+        now, was = (lifecycle.salted_parts(self._versions.of(one)) for one in (job, maker))
+        parts = [part for part in sorted({*now, *was}) if now.get(part) != was.get(part)]
+        references = self._references_changed(found, maker)
+        sentence = f"its result is that of job {maker.name}, which ran it on the same content"
+        if not parts and not references:
+            return f"{sentence} and code"
+        if parts:
+            sentence += f", but with another {' and '.join(parts)} (kept by `--keep-results`)"
+        if references:
+            sentence += (
+                f"; of {' and '.join(references)}, whose content does not count (`reference`), it "
+                "read another"
+            )
+        return sentence
+
+    def _references_changed(self, found: FoundDatum, maker: JobRecord) -> list[str]:
+        """The inputs of a skipped datum that had other content when it was run."""
+        was = references_read(self.plans, maker, found) if has_reference(found) else None
+        changed = {
+            file.name
+            for file in found.planned.datum.files
+            if file.reference
+            and was is not None
+            and (file.name, file.path) in was
+            and self._digest(file) != self._digest(was[file.name, file.path])
+        }
+        return sorted(changed)
+
+    def _digest(self, file: DatumFile) -> str:
+        entry = self._services.trees.entry(file.root, file.path, digest=True)
+        return "" if entry is None else entry.digest
 
     def _earlier(self, job: JobRecord, found: FoundDatum) -> Earlier | None:
         """The datum of the same places in the newest job before that has one."""
@@ -269,9 +305,3 @@ class Reasons:
             except NotFound:
                 return {}
         return {str(b): record.id for b, record in found.items() if not is_spec_repo(b.repo)}
-
-
-def _skipped(made_by: str) -> str:
-    if made_by:
-        return f"its result is that of job {made_by}, which ran it on the same content and code"
-    return "its result was remembered; the job that ran it has been deleted"
