@@ -1,5 +1,6 @@
 """A changed bit anywhere in the store is found, and never served as data."""
 
+import errno
 import hashlib
 import random
 import sqlite3
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trunkline.errors import Corrupt, TrunklineError, Unavailable
-from trunkline.store import cache
+from trunkline.store import cache, packs
 from trunkline.store.chunks import ChunkId, ChunkStore
 
 CONTENTS = [
@@ -286,4 +287,64 @@ def test_a_verification_counts_what_it_has_seen(
     assert store.stats.chunks == len(contents)
     assert store.stats.stored_bytes == store.stored_bytes()
     assert store.stats.problems == 0
+    store.close()
+
+
+def test_sectors_that_cant_be_read_are_damage_of_their_chunks_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ChunkStore(tmp_path / "store")
+    contents = [random.Random(n).randbytes(9000) for n in range(5)]
+    chunks = store.put_many(contents)
+    store.seal()
+    place = store.find([bytes.fromhex(chunks[2])])[bytes.fromhex(chunks[2])]
+    bad = range((place.offset // 4096 + 1) * 4096, (place.offset // 4096 + 2) * 4096)
+    read_bytes, part = Path.read_bytes, packs.PackReader.part
+
+    def failing(path: Path) -> bytes:
+        if path.suffix == ".pack":
+            raise OSError(errno.EIO, "unreadable")
+        return read_bytes(path)
+
+    def failing_part(reader: packs.PackReader, offset: int, size: int) -> bytes:
+        if offset in bad or (offset < bad.start < offset + size):
+            raise OSError(errno.EIO, "unreadable")
+        return part(reader, offset, size)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    monkeypatch.setattr(packs.PackReader, "part", failing_part)
+
+    problems = dict(store.verify(read_data=True))
+
+    assert problems.keys() == {"", chunks[2]}
+    assert "4096 bytes can't be read" in problems[ChunkId("")]
+    collection = store.collection()
+    with collection.exclusive(), collection.live_set() as live:
+        live.add([bytes.fromhex(chunk) for chunk in chunks])
+        compacted = collection.compact(live, thorough=True, pace=lambda: None)
+        assert ["can't be read" in skipped for skipped in compacted.skipped] == [True]
+        collection.repair(live, damaged=[chunks[2]], damaged_packs=store.damaged_packs)
+    monkeypatch.undo()
+    store.let_go(cached=True)
+    assert served(store, dict(zip(chunks, contents, strict=True))) == {*chunks} - {chunks[2]}
+    store.close()
+
+
+def test_damage_of_a_dead_copy_is_none(tmp_path: Path) -> None:
+    store = ChunkStore(tmp_path / "store")
+    content = random.Random(1).randbytes(9000)
+    chunk = store.put(content)
+    store.seal()
+    [old] = (tmp_path / "store" / "packs").iterdir()
+    with store._index.write() as tx:
+        tx.execute("DELETE FROM chunk")
+    store.put(content)
+    store.seal()
+    data = bytearray(old.read_bytes())
+    data[5000] ^= 1
+    old.write_bytes(data)
+
+    assert list(store.verify(read_data=True)) == []
+    assert store.damaged_packs == []
+    assert store.get(chunk) == content
     store.close()

@@ -161,7 +161,10 @@ class Compactor:
         if use.dead:
             return True
         # Copies of chunks that are in another pack as well are in nobody's count.
-        content = packs.read_content(self._path(use.name).read_bytes(), use.name)
+        try:
+            content = packs.read_content(self._path(use.name).read_bytes(), use.name)
+        except OSError:
+            return True  # it is told of when it is read to be rewritten
         return len(content.places) != use.chunks
 
     # --- one pack ---------------------------------------------------------------------------------
@@ -169,7 +172,8 @@ class Compactor:
     def _take(self, name: str, *, salvage: bool = False) -> None:
         """Copy what is alive in a pack; it is removed when the copies are public."""
         try:
-            data = self._path(name).read_bytes()
+            path = self._path(name)
+            data = packs.read_damaged(path)[0] if salvage else path.read_bytes()
         except OSError as error:
             self._skipped.append(f"pack {name} can't be read: {error.strerror}")
             return

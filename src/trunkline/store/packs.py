@@ -57,6 +57,8 @@ _COMPRESS_FROM_BYTES = 64
 _MANY = 64  # chunks that a sample of small ones is taken of
 _SMALL_BYTES = 16 * 1024  # on average, for that
 
+_SECTOR_BYTES = 4096  # read at a time where the disk can't read all
+
 Piece = bytes | memoryview
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -468,6 +470,27 @@ def read_content(data: bytes, name: str) -> PackContent:
             name=name, sealed=True, header_whole=_header_whole(data, name), places=places, end=start
         )
     return read_records(data, name)
+
+
+def read_damaged(path: Path) -> tuple[bytes, int]:
+    """The bytes of a pack, zeros where the disk can't read them; and how many those are."""
+    try:
+        return path.read_bytes(), 0
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    reader = PackReader(path)
+    parts: list[bytes] = []
+    unreadable = 0
+    for start in range(0, path.stat().st_size, _SECTOR_BYTES):
+        try:
+            parts.append(reader.part(start, _SECTOR_BYTES))
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            parts.append(bytes(min(_SECTOR_BYTES, path.stat().st_size - start)))
+            unreadable += len(parts[-1])
+    return b"".join(parts), unreadable
 
 
 def whole_records(data: bytes, places: Iterable[Location]) -> list[Location]:

@@ -69,7 +69,7 @@ def _not_whole(directory: Path, index: SqliteDatabase, names: Iterable[str]) -> 
     for name in names:
         path = directory / (name + packs.SUFFIX)
         if path.exists():
-            data = path.read_bytes()
+            data, _ = packs.read_damaged(path)
             with index.read() as tx:
                 places = tables.places_in(tx, name)
             found.update(place.digest for place in places if not _whole(data, place))
@@ -80,7 +80,7 @@ def _repoint(directory: Path, index: SqliteDatabase, damaged: set[bytes]) -> dic
     good: dict[bytes, Location] = {}
     if damaged:
         for path in packs.pack_paths(directory):
-            data = path.read_bytes()
+            data, _ = packs.read_damaged(path)
             content = packs.read_content(data, path.name.removesuffix(packs.SUFFIX))
             for place in content.places:
                 if place.digest in damaged and place.digest not in good and _whole(data, place):

@@ -73,7 +73,10 @@ class Verifier:
             yield "", f"the index is damaged: {sentence}"
         for path in packs.pack_paths(self._directory):
             name = path.name.removesuffix(packs.SUFFIX)
-            data = path.read_bytes()
+            data, unreadable = packs.read_damaged(path)
+            if unreadable:
+                self.damaged_packs.add(name)
+                yield "", f"pack {name}: {unreadable} bytes can't be read from the disk"
             content = packs.read_content(data, name)
             self._count(packs=1, stored_bytes=len(data))
             yield from self._pack(content, data, sealed=known.get(name, False))
@@ -110,9 +113,11 @@ class Verifier:
             there = indexed.get(place.digest)
             if there == place:
                 self._confirmed += 1
-            if problem:
+            if problem and (there is None or there.pack == content.name):
                 self.damaged_packs.add(content.name)
                 yield place.digest.hex(), problem
+            elif problem:
+                continue  # a dead copy: what counts is the one in the pack that the index names
             elif place.digest in lost and (sealed or content.sealed):
                 yield place.digest.hex(), f"the index has lost it (it is in pack {content.name})"
             elif there is not None and there.pack == content.name and there not in places:
