@@ -22,7 +22,7 @@ from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.engine import liveness
 from trunkline.errors import Conflict, Corrupt, StorageFull, TrunklineError, Unavailable
-from trunkline.jobs.liveness import Plans, forget_results
+from trunkline.jobs.liveness import Plans, forget_results, oldest_result
 from trunkline.model.admin import GcReport
 from trunkline.pipelines.liveness import newest_locks
 from trunkline.runtimes.environments import Environments, environments_below
@@ -264,10 +264,13 @@ class Collector:
 
     def _loop(self) -> None:
         seen = -1
+        due: datetime | None = None
         while not self._closing.wait(self._config.gc_interval_s):
             collection = self._chunks.collection()
             revision = self._database.revision
-            if revision == seen and not collection.condemned_before():
+            began = self._clock()
+            over = due is not None and began >= due
+            if revision == seen and not over and not collection.condemned_before():
                 continue
             try:
                 with collection.exclusive():
@@ -287,11 +290,27 @@ class Collector:
                 _log.exception("garbage was not collected")
                 continue
             seen = self._database.revision
+            due = self._next_due(began)
             _log.info(
                 "collected garbage: %d objects removed, %d bytes given back",
                 report.removed_objects,
                 report.freed_bytes,
             )
+
+    def _next_due(self, began: datetime) -> datetime | None:
+        """When the next thing has been kept long enough, if nothing is changed until then.
+
+        Results that were old when the latest cycle began are left out: jobs need them.
+        """
+        config = self._config
+        results_s = timedelta(seconds=config.results_kept_s)
+        with self._database.read() as tx:
+            ends = (
+                (versions.oldest_deletion(tx), timedelta(seconds=config.trash_s)),
+                (versions.oldest_file_set(tx), timedelta(seconds=config.file_sets_kept_s)),
+                (oldest_result(tx, since=began - results_s), results_s),
+            )
+        return min((since + kept for since, kept in ends if since is not None), default=None)
 
     def _pace(self) -> None:
         if self._closing.is_set():

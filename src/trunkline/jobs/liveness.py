@@ -85,6 +85,11 @@ class Plans:
             yield self._begun == begun
 
 
+def oldest_result(tx: Transaction, *, since: datetime) -> datetime | None:
+    """When the oldest result was made, of those that were not made before a time."""
+    return tables.oldest_result(tx, since=since)
+
+
 def forget_results(
     database: Database,
     chunks: ChunkStore,

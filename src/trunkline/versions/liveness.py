@@ -40,6 +40,11 @@ def names(tx: Transaction) -> Iterator[Name]:
     yield from removed_names(tx)
 
 
+def roots_of_transactions(tx: Transaction) -> list[tuple[str, str]]:
+    """The trees that transactions name: (id of the transaction, root)."""
+    return [(name, root) for name, roots in tables.batch_roots(tx) for root in roots.split(",")]
+
+
 def removed_names(tx: Transaction) -> Iterator[Name]:
     """What left the catalog since the collection before this one looked into it."""
     number = -1
@@ -88,6 +93,16 @@ def require_file_set(tx: Transaction, root: str) -> None:
         f"there is no file set {root}; file sets without use are kept for a while only: "
         "upload the files again"
     )
+
+
+def oldest_file_set(tx: Transaction) -> datetime | None:
+    """When the oldest one was made (again)."""
+    return tables.oldest_file_set(tx)
+
+
+def oldest_deletion(tx: Transaction) -> datetime | None:
+    """When the oldest of what is in the trash was deleted."""
+    return tables.oldest_deletion(tx)
 
 
 def forget_file_sets(tx: Transaction, *, before: datetime) -> int:

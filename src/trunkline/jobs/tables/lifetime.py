@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from trunkline.db.database import Transaction, tables_of
-from trunkline.db.times import to_microseconds
+from trunkline.db.times import from_microseconds, to_microseconds
 
 _OPEN = "('created', 'starting', 'running', 'egressing', 'finishing')"
 
@@ -86,6 +86,14 @@ def forgettable_results(
         most=most,
     )
     return [str(key) for (key,) in rows]
+
+
+def oldest_result(tx: Transaction, *, since: datetime) -> datetime | None:
+    """When the oldest result was made, of those that were not made before a time."""
+    row = tx.row(
+        "SELECT MIN(created) FROM result WHERE created >= :since", since=to_microseconds(since)
+    )
+    return None if row is None or row[0] is None else from_microseconds(row[0])
 
 
 def delete_results(tx: Transaction, keys: Collection[str]) -> None:

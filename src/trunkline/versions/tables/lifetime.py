@@ -6,7 +6,7 @@ Long lists are read in pages, each with the key of its last row to go on from.
 from datetime import datetime
 
 from trunkline.db.database import Transaction, tables_of
-from trunkline.db.times import to_microseconds
+from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.versions import is_spec_repo
 
 
@@ -31,6 +31,15 @@ def batch_names(tx: Transaction) -> list[tuple[str, str]]:
     """What the steps of transactions have stored: (roots, deltas), each joined by commas."""
     rows = tx.rows("SELECT roots, deltas FROM batch_step ORDER BY batch, position")
     return [(str(roots), str(deltas)) for roots, deltas in rows]
+
+
+def batch_roots(tx: Transaction) -> list[tuple[str, str]]:
+    """The trees that steps of transactions name: (id of the transaction, roots by commas)."""
+    rows = tx.rows(
+        "SELECT b.id, s.roots FROM batch_step s JOIN batch b ON b.number = s.batch"
+        " WHERE s.roots <> '' ORDER BY s.batch, s.position"
+    )
+    return [(str(name), str(roots)) for name, roots in rows]
 
 
 # --- what is under way, in a catalog of any age ---------------------------------------------------
@@ -78,6 +87,16 @@ def forget_file_sets(tx: Transaction, before: datetime) -> int:
     return tx.execute(
         "DELETE FROM file_set WHERE created_us < :before", before=to_microseconds(before)
     )
+
+
+def oldest_file_set(tx: Transaction) -> datetime | None:
+    row = tx.row("SELECT MIN(created_us) FROM file_set")
+    return None if row is None or row[0] is None else from_microseconds(row[0])
+
+
+def oldest_deletion(tx: Transaction) -> datetime | None:
+    row = tx.row("SELECT MIN(deleted_us) FROM trash")
+    return None if row is None or row[0] is None else from_microseconds(row[0])
 
 
 # --- names that left ------------------------------------------------------------------------------
