@@ -12,6 +12,7 @@ from trunkline.engine import collector
 from trunkline.errors import (
     AlreadyExists,
     Conflict,
+    Corrupt,
     InvalidInput,
     NotFound,
     NotSupported,
@@ -20,6 +21,7 @@ from trunkline.errors import (
 )
 from trunkline.model.jobs import JobState
 from trunkline.model.versions import BranchTrigger
+from trunkline.versions import transactions
 
 COPY = 'for f in /pfs/*/*; do cat "$f" > "/pfs/out/$(basename "$f")"; done'
 
@@ -399,3 +401,32 @@ def test_what_is_no_trigger_is_no_argument(driver, trigger: object) -> None:
 
     with pytest.raises(InvalidInput, match="create_branch: trigger can't be"):
         driver.engine.transactions.add_step(transaction, "create_branch", arguments)
+
+
+def test_code_that_is_not_stored_is_no_step_of_a_long_transaction_either(engine) -> None:
+    transaction, t = begin(engine)
+    for number in range(51):
+        t.repos.create_repo(f"r{number}")
+
+    for code in ("ab" * 32, "zz"):
+        with pytest.raises(NotFound, match=f"there is no file set {code}"):
+            t.pipelines.create_pipeline(spec("copy", "r1"), code=code)
+
+    assert len(engine.engine.transactions.inspect_transaction(transaction).steps) == 51
+    engine.engine.admin.gc()
+
+
+@pytest.mark.parametrize("code", ["ab" * 32, "zz"])
+def test_who_names_what_is_not_stored_is_told(engine, code) -> None:
+    """As a release before this check may have written it down."""
+    transaction, _ = begin(engine)
+    with engine.engine._services.database.write() as tx:
+        step = transactions.StepRow(operation="create_pipeline", arguments={}, roots=(code,))
+        transactions.add_step(tx, transactions.require(tx, transaction), step)
+
+    with pytest.raises(Corrupt, match=f"`delete transaction {transaction}` gives up"):
+        engine.engine.admin.gc()
+    [damage] = engine.engine.admin.fsck().damages
+    assert (damage.thing, transaction in damage.repair) == (f"transaction {transaction}", True)
+    engine.engine.transactions.delete_transaction(transaction)
+    assert engine.engine.admin.fsck().damages == ()

@@ -161,6 +161,16 @@ class Check:
                 if damaged:
                     self._note_hits(f"{record.repo}@{record.id}", record.root, impact)
         self._check_tombstones(seen, impact if damaged else None)
+        broken = liveness.broken_transactions(self._services.database, self._services.chunks)
+        self._damages += [
+            Damage(
+                thing=f"transaction {transaction}",
+                problem=problem,
+                hits=(),
+                repair=f"give it up with `delete transaction {transaction}`",
+            )
+            for transaction, problem in broken
+        ]
         self._check_others(seen, frozenset(damaged))
         return files, count
 

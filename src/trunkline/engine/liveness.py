@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 
 from trunkline.db.database import Database, Transaction
 from trunkline.errors import Corrupt
+from trunkline.files.manifest import EMPTY
 from trunkline.files.reach import Chunks, Kind, Name, Reach
 from trunkline.jobs import liveness as jobs
 from trunkline.pipelines import liveness as pipelines
-from trunkline.store.chunks import ChunkStore
+from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.digests import raw
 from trunkline.store.live import LiveSet
 from trunkline.versions import liveness as versions
@@ -32,11 +33,33 @@ def mark(database: Database, chunks: Chunks, live: LiveSet, *, pace: Callable[[]
     One read of the catalog gives all names at one moment; the walk comes after it. Raises Corrupt
     if something on the way can't be read, because nobody knows then what it needs.
     """
-    with database.read() as tx:
-        until = versions.last_removed(tx)
-        live.begin_at((name.kind, raw(name.digest)) for source in SOURCES for name in source(tx))
-    walk(chunks, live, pace=pace)
+    try:
+        with database.read() as tx:
+            until = versions.last_removed(tx)
+            names = (name for source in SOURCES for name in source(tx))
+            live.begin_at((name.kind, raw(name.digest)) for name in names)
+        walk(chunks, live, pace=pace)
+    except Corrupt as error:
+        for transaction, problem in broken_transactions(database, chunks):
+            raise Corrupt(
+                f"transaction {transaction}, which `delete transaction {transaction}` gives up,",
+                "the code that it names to be stored",
+                problem,
+            ) from error
+        raise
     return until
+
+
+def broken_transactions(database: Database, chunks: Chunks) -> Iterator[tuple[str, str]]:
+    """Transactions with a step whose code can't be read, and why."""
+    with database.read() as tx:
+        named = versions.roots_of_transactions(tx)
+    for transaction, root in named:
+        try:
+            if root != EMPTY:
+                chunks.get(ChunkId(raw(ChunkId(root)).hex()))
+        except Corrupt as error:
+            yield transaction, str(error)
 
 
 def read_plan(chunks: ChunkStore, segment: str) -> None:

@@ -21,7 +21,9 @@ from trunkline.engine.tags import create_due_tags, create_tag, delete_tag
 from trunkline.errors import InvalidInput, TrunklineError
 from trunkline.model.names import RunId
 from trunkline.model.versions import BranchTrigger, RunInfo, TransactionInfo
+from trunkline.pipelines.liveness import has_code
 from trunkline.versions import commits, transactions
+from trunkline.versions.liveness import require_file_set
 from trunkline.versions.transactions import BatchRow, StepRow
 
 _REHEARSED_MAX = 50  # steps; a longer transaction is only tried when it is finished
@@ -95,6 +97,9 @@ class EngineTransactions:
         if len(before) < _REHEARSED_MAX:
             self._rehearse(batch, [*before, step])
         with self._services.database.write() as tx:
+            for root in step.roots:  # rehearsed or not: what is named must be there
+                if not has_code(tx, root):
+                    require_file_set(tx, root)
             transactions.add_step(tx, transactions.require(tx, transaction), step)
 
     def _rehearse(self, batch: BatchRow, steps: Sequence[StepRow]) -> None:
