@@ -437,3 +437,26 @@ def names(opened) -> list[tuple[str, str]]:
 
 class TestAgainstModel(VersionsMachine.TestCase):
     settings = settings(stateful_step_count=40)
+
+
+@pytest.mark.parametrize("before", [1, 3])
+def test_what_two_branches_stand_on_is_deleted_and_comes_back_as_the_model_says(
+    before: int,
+) -> None:
+    """Which takes two runs: a branch of one repo is derived from each. Seldom found by chance."""
+    it = VersionsMachine()
+    for repo in ("a", "b"):
+        it.create_repo(repo)
+    for _ in range(before + 1):
+        it.put_at("a", "trunk", 1)
+    last = it.model.order[-1]
+    for branch in ("master", "dev"):
+        it.create_branch("a", branch, last[1], None)
+        it.create_branch("b", branch, None, [("a", branch)])
+
+    it.delete_at(*last)
+    it.heads_are_made_from_the_heads_of_their_sources()
+    it.undelete_at("commit", "@".join(last))
+    it.heads_are_made_from_the_heads_of_their_sources()
+
+    it.teardown()
