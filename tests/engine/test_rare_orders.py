@@ -6,11 +6,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 import pytest
 
 from trunkline.errors import InUse, TrunklineError
+from trunkline.jobs import tables
+from trunkline.jobs.active import active_of
+from trunkline.jobs.clocks import Clocks
 from trunkline.model.jobs import JobState, LogLine
+from trunkline.pipelines import lifecycle
 
 
 @pytest.fixture
@@ -261,3 +266,18 @@ def test_following_a_datum_that_is_run_again_gives_all_lines_of_its_new_run(data
     time.sleep(1.0)
 
     assert found == ["1", "2", "3"] * 2
+
+
+def test_a_clock_that_is_set_forward_ends_no_running_job(data) -> None:
+    data.pipeline("made", "exit 0", job_timeout="100s")
+    ended = data.job("made")
+    services = data.engine._services
+    with services.database.read() as tx:
+        [job] = tables.jobs_of_run(tx, ended.id)
+        record = lifecycle.get(tx, "made")
+    wall, passed = ended.started + timedelta(seconds=40), 1000.0
+    clocks = Clocks(now=lambda: wall, monotonic=lambda: passed)
+
+    active = active_of(job, record, services.config, workers=1, clocks=clocks)
+
+    assert active.deadline == 1060.0  # of those 100 s it had 40 before this server began

@@ -53,6 +53,23 @@ def test_a_job_that_waits_for_another_says_so_and_gets_its_turn(data, tmp_path) 
     assert data.engine.pipelines.inspect_pipeline("second").reason == ""
 
 
+def test_a_pipeline_made_anew_does_not_use_the_workers_of_the_deleted_one(data, tmp_path) -> None:
+    wait = f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+    script = f"trap '' TERM; touch {tmp_path}/begun; {wait}"
+    data.pipeline("made", script, glob="/")
+    until((tmp_path / "begun").exists)
+    data.engine.pipelines.delete_pipeline("made")
+
+    script = "echo gpus=$CUDA_VISIBLE_DEVICES > /pfs/out/g"
+    wanted = {"gpu": {"type": "nvidia.com/gpu", "number": 1}}
+    data.pipeline("made", script, glob="/", resource_requests=wanted)
+    job = data.job("made")
+    (tmp_path / "go").touch()
+
+    assert job.state is JobState.SUCCESS, job.reason
+    assert data.tree("made") == {"g": "gpus=4\n"}
+
+
 def test_each_worker_has_gpus_of_its_own(data) -> None:
     data.pipeline(
         "made",

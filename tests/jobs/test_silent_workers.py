@@ -50,7 +50,7 @@ class Server:
             copy_out=lambda _: True,
             wake=lambda: None,
         )
-        self._conductor.dispatcher.crew.ensure("p", 1, 1, Resources())
+        self._conductor.dispatcher.crew.ensure("p", 1, "", 1, Resources())
         self._conductor.turn()
 
     def says(self) -> None:

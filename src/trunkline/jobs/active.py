@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from trunkline.config import Config
 from trunkline.jobs.clashes import Writers
+from trunkline.jobs.clocks import Clocks
 from trunkline.jobs.contexts import context_of
 from trunkline.jobs.datum_run import Context
 from trunkline.jobs.increments import goes_on
@@ -22,22 +23,25 @@ class Active:
     pipeline: PipelineSpec
     context: Context
     workers: int
-    deadline: float | None  # seconds since 1970
+    deadline: float | None  # in monotonic seconds: a clock that is set ends no job
     increments: str  # the salt, where datums go on from their last results; else empty
     datum_s: float | None = None  # moving average
     crashes: Counter[int] = field(default_factory=Counter)  # by position
     writers: Writers = field(default_factory=Writers)
 
 
-def active_of(job: JobRecord, record: PipelineRecord, config: Config, *, workers: int) -> Active:
+def active_of(
+    job: JobRecord, record: PipelineRecord, config: Config, *, workers: int, clocks: Clocks
+) -> Active:
     """A job that runs from now on, with at most so many workers."""
     pipeline = lifecycle.spec_of(record)
-    began = job.started or job.created
+    ran_s = max((clocks.now() - (job.started or job.created)).total_seconds(), 0.0)
+    left_s = pipeline.job_timeout_s - ran_s if pipeline.job_timeout_s else None
     return Active(
         job=job,
         pipeline=pipeline,
         context=context_of(pipeline, record, config),
         workers=workers,
         increments=record.salt if goes_on(pipeline) else "",
-        deadline=began.timestamp() + pipeline.job_timeout_s if pipeline.job_timeout_s else None,
+        deadline=None if left_s is None else clocks.monotonic() + left_s,
     )

@@ -234,7 +234,7 @@ class Conductor:
             self.dispatcher.job_ended(number)
 
     def _check_deadlines(self) -> None:
-        for number, reason in self.dispatcher.overdue(self._clocks.now().timestamp()):
+        for number, reason in self.dispatcher.overdue():
             self._event(number, Stopped(reason=reason))
 
     def _event(self, number: int, event: Stopped | InputsFailed) -> None:

@@ -43,22 +43,25 @@ class Crew:
             worker_count(pipeline.parallelism, os.cpu_count() or 1), self._config.workers_max
         )
 
-    def ensure(self, pipeline: str, version: int, count: int, wanted: Resources) -> None:
+    def ensure(
+        self, pipeline: str, version: int, spec_commit: str, count: int, wanted: Resources
+    ) -> None:
         """Start what a version lacks to so many workers, as far as what each requests is there.
 
         Where it is not, idle workers of others that hold some leave.
         """
-        there = [w for w in self._pool.workers(pipeline) if w.version == version and not w.retiring]
+        ours = [w for w in self._pool.workers(pipeline) if w.spec_commit == spec_commit]
+        there = [worker for worker in ours if not worker.retiring]
         self.waiting.pop(pipeline, None)
         for number in range(len(there), count):
             if missing := self._budget.missing(wanted):
                 self.waiting[pipeline] = (
                     f"{count - number} of {count} workers wait: each requests {missing} free"
                 )
-                self._make_room(pipeline, version)
+                self._make_room(pipeline, spec_commit)
                 return
             try:
-                worker = self._pool.spawn(pipeline, version)
+                worker = self._pool.spawn(pipeline, version, spec_commit)
             except OSError as error:
                 _log.error("a worker of %s can't be started: %s", pipeline, error)
                 self._health.crashing(pipeline, version, f"a worker can't be started: {error}")
@@ -67,14 +70,14 @@ class Crew:
             assert self._selector is not None
             self._selector.register(worker.channel, selectors.EVENT_READ, worker)
 
-    def room(self, pipeline: str, version: int, wanted: Resources) -> str:
+    def room(self, pipeline: str, spec_commit: str, wanted: Resources) -> str:
         """What keeps one more process of a version from starting now, or nothing.
 
         If something does, idle workers of others that hold some leave.
         """
         missing = self._budget.missing(wanted)
         if missing:
-            self._make_room(pipeline, version)
+            self._make_room(pipeline, spec_commit)
         return missing
 
     def hold(self, worker: Worker, wanted: Resources) -> None:
@@ -94,10 +97,11 @@ class Crew:
         gpus = self._budget.gpus_of(worker.name)
         return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
 
-    def _make_room(self, pipeline: str, version: int) -> None:
+    def _make_room(self, pipeline: str, spec_commit: str) -> None:
         for worker in self._pool.workers():
             holds = self._budget.holds(worker.name)
-            if holds and worker.idle and (worker.pipeline, worker.version) != (pipeline, version):
+            ours = (worker.pipeline, worker.spec_commit) == (pipeline, spec_commit)
+            if holds and worker.idle and not ours:
                 self._pool.retire(worker)
 
     def watch(self) -> None:

@@ -83,7 +83,7 @@ class Dispatcher:
         self._held: dict[int, Held] = {}
         self._held_lock = threading.Lock()  # restart_datums comes from other threads
         self._checked_revision = -1
-        self._versions: dict[str, int] = {}  # newest version of each pipeline that may have workers
+        self._newest: dict[str, str] = {}  # spec commit of each pipeline that may have workers
         self._idle_s: dict[str, float] = {}  # how long workers stay without work, where it is said
 
     @property
@@ -118,11 +118,13 @@ class Dispatcher:
             if job is None or job.state is not JobState.RUNNING:
                 return
             record = lifecycle.get(tx, job.pipeline, version=job.version)
+            newest = lifecycle.get(tx, job.pipeline)
         pipeline = lifecycle.spec_of(record)
         workers = self._crew.size(pipeline)
-        self._active[number] = active_of(job, record, self._config, workers=workers)
-        version = max(self._versions.get(job.pipeline, 0), job.version)
-        self._know(job.pipeline, version, pipeline)
+        self._active[number] = active_of(
+            job, record, self._config, workers=workers, clocks=self._clocks
+        )
+        self._know(job.pipeline, newest.spec_commit, pipeline)
         self.ahead.take_over(number)
 
     def job_ended(self, number: int) -> None:
@@ -151,8 +153,9 @@ class Dispatcher:
             self._crew.waiting.pop(active.job.pipeline, None)
         return [held for held in self._held.values() if held.record.job == number]
 
-    def overdue(self, now_s: float) -> list[tuple[int, str]]:
+    def overdue(self) -> list[tuple[int, str]]:
         """The running jobs whose time is over, with the reason."""
+        now_s = self._clocks.monotonic()
         return [
             (number, f"job timed out after {active.pipeline.job_timeout_s:g} s")
             for number, active in self._active.items()
@@ -202,14 +205,15 @@ class Dispatcher:
             return
         self.health.forget(pipeline)
         document = lifecycle.spec_of(record)
-        self._know(pipeline, record.version, document)
+        self._know(pipeline, record.spec_commit, document)
         if not document.autoscaling and not document.resident:
             count = self._crew.size(document)
-            self._crew.ensure(pipeline, record.version, count, document.requests)
+            version, commit = record.version, record.spec_commit
+            self._crew.ensure(pipeline, version, commit, count, document.requests)
             self._crew.waiting.pop(pipeline, None)  # nobody waits for them
 
-    def _know(self, name: str, version: int, pipeline: PipelineSpec) -> None:
-        self._versions[name] = version
+    def _know(self, name: str, spec_commit: str, pipeline: PipelineSpec) -> None:
+        self._newest[name] = spec_commit
         self._idle_s.pop(name, None)
         if pipeline.idle_s is not None:
             self._idle_s[name] = pipeline.idle_s
@@ -221,15 +225,15 @@ class Dispatcher:
         """
         now = self._clocks.monotonic()
         self._look_at_catalog()
-        needed = {(a.job.pipeline, a.job.version) for a in self._active.values()}
+        needed = {(a.job.pipeline, a.job.spec_commit) for a in self._active.values()}
         for worker in self._pool.workers():
             if self._pool.listened(worker, listened_s, most_s=self._config.lease_s):
                 continue
             if worker.lease is None and worker.ready and not worker.retiring:
-                outdated = self._versions.get(worker.pipeline) != worker.version
+                outdated = self._newest.get(worker.pipeline) != worker.spec_commit
                 stays_s = self._idle_s.get(worker.pipeline, self._config.worker_idle_s)
                 unused = now - worker.idle_since > stays_s
-                if (outdated or unused) and (worker.pipeline, worker.version) not in needed:
+                if (outdated or unused) and (worker.pipeline, worker.spec_commit) not in needed:
                     self._pool.retire(worker)
         self._crew.watch()
 
@@ -260,22 +264,22 @@ class Dispatcher:
                 for number in (*self._active, *self.ahead.prospects)
                 if (job := tables.job_by_number(tx, number)) is None or job.state.ended
             ]
-            for pipeline in list(self._versions):
+            for pipeline in list(self._newest):
                 record = lifecycle.find(tx, pipeline)
                 if record is None or record.state is PipelineState.PAUSED:
-                    self._versions.pop(pipeline)
+                    self._newest.pop(pipeline)
                     self._idle_s.pop(pipeline, None)
                 else:
-                    self._versions[pipeline] = record.version
+                    self._newest[pipeline] = record.spec_commit
         for number in ended:
             self.job_ended(number)
 
     def _worker_gone(self, worker: Worker) -> None:
         self._crew.forget(worker)
         if not worker.ready and (reason := self._crew.false_start(worker)):
-            version = (worker.pipeline, worker.version)
+            version = (worker.pipeline, worker.spec_commit)
             for number, active in list(self._active.items()):
-                if (active.job.pipeline, active.job.version) == version:
+                if (active.job.pipeline, active.job.spec_commit) == version:
                     self._steps.fail(number, reason)
         held = self._held.get(worker.lease) if worker.lease is not None else None
         if held is not None:
@@ -308,7 +312,7 @@ class Dispatcher:
         if never := self._crew.never(requests):
             self._steps.fail(job.number, f"its workers can't be started: {never}")
         else:
-            self._crew.ensure(job.pipeline, job.version, wanted, requests)
+            self._crew.ensure(job.pipeline, job.version, job.spec_commit, wanted, requests)
 
     def _lease_ahead(self, prospect: Prospect) -> None:
         for worker in self.idle_workers(prospect.job):
@@ -320,7 +324,7 @@ class Dispatcher:
     def idle_workers(self, job: JobRecord) -> list[Worker]:
         """Those that could take work of a job now."""
         there = self._pool.workers(job.pipeline)
-        return [worker for worker in there if worker.version == job.version and worker.idle]
+        return [worker for worker in there if worker.spec_commit == job.spec_commit and worker.idle]
 
     def _left_of(self, active: Active) -> int:
         """How much of a job waits for workers: datums, and leases that were lost."""
@@ -338,9 +342,9 @@ class Dispatcher:
 
     def _workers_wanted(self, workers: list[Worker]) -> bool:
         """Whether a running job has fewer workers than it asks for."""
-        there = Counter((worker.pipeline, worker.version) for worker in workers)
+        there = Counter((worker.pipeline, worker.spec_commit) for worker in workers)
         return any(
-            there[active.job.pipeline, active.job.version] < active.workers
+            there[active.job.pipeline, active.job.spec_commit] < active.workers
             for active in self._active.values()
         )
 

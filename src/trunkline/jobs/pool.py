@@ -28,6 +28,7 @@ class Worker:
     name: str
     pipeline: str
     version: int
+    spec_commit: str  # of that version, which tells it from one of a pipeline that was deleted
     pid: int
     channel: Channel
     started: datetime
@@ -105,7 +106,7 @@ class WorkerPool:
         with self._lock:
             return [w for w in self._workers if pipeline is None or w.pipeline == pipeline]
 
-    def spawn(self, pipeline: str, version: int) -> Worker:
+    def spawn(self, pipeline: str, version: int, spec_commit: str) -> Worker:
         """Start a worker for a version of a pipeline; it says `ready` when it can take work."""
         words = pipeline.lower().replace("_", "-").replace("/", "-")
         name = f"pipeline-{words}-v{version}-{self._launcher.new_suffix()}"
@@ -114,6 +115,7 @@ class WorkerPool:
             name=name,
             pipeline=pipeline,
             version=version,
+            spec_commit=spec_commit,
             pid=pid,
             channel=channel,
             started=self._clocks.now(),

@@ -371,14 +371,14 @@ class Residents:
 
     def _start(self, home: _Home, number: int, target: Target) -> list[Event]:
         record, wanted = target.record, target.spec.requests
-        if missing := self._crew.room(record.name, record.version, wanted):
+        if missing := self._crew.room(record.name, record.spec_commit, wanted):
             return [NoRoom(reason=f"its code waits: it requests {missing} free")]
         try:
             with self._database.read() as tx:
                 planned = targets.datum_of(tx, self._trees, target)
             if target.job is not None:
                 take_up_log(self._database, self._trees, self._live, target.job)
-            worker = self._pool.spawn(record.name, record.version)
+            worker = self._pool.spawn(record.name, record.version, record.spec_commit)
         except (TrunklineError, OSError) as error:
             return [Gone(number=number, reason=str(error))]
         self._crew.hold(worker, wanted)
