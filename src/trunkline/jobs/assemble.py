@@ -37,6 +37,8 @@ def assemble(database: Database, trees: Trees, job: JobRecord) -> FinishedTree:
         segments = tables.segments_of(tx, job.number)
         segments_before = tables.segments_of(tx, before.number) if before else []
     pipeline = lifecycle.spec_of(record)
+    if pipeline.resident:  # its process has what it is to show; it writes no files
+        return _changed(database, trees, EMPTY, removed=[], added=[])
     if pipeline.output_merge != "concat" and before is not None and base is not None:
         # A plan that was made from the earlier one shares most segments with it. A datum that was
         # recovered or quarantined left nothing in the base, but may have a result now.
