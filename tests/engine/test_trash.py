@@ -133,6 +133,45 @@ def test_the_output_branch_of_a_pipeline_is_not_deleted_by_itself(engine, force:
     assert (engine.job("copy").id, engine.job("copy").state) == (run, JobState.SUCCESS)
 
 
+def test_nobody_waits_for_what_was_due_on_a_derived_branch_that_is_gone(engine) -> None:
+    api = engine.engine
+    for repo in ("train", "aa"):
+        api.repos.create_repo(repo)
+    engine.put("train", {"b": "0"})
+    api.branches.create_branch("aa", "o", provenance=["train@master"])
+    put = engine.put("train", {"a": "1"}).id
+    due = engine.head("aa", "o")
+    assert due is not None
+
+    api.branches.delete_branch("aa", "o")
+
+    assert [c.error for c in api.commits.flush_commits([f"train@{put}"], timeout_s=60)] == [
+        "branch aa@o was deleted"
+    ]
+    assert api.commits.inspect_run(put, wait=True, timeout_s=60).finished is not None
+    api.trash.undelete("branch", "aa@o")
+    again = engine.head("aa", "o")
+    assert again not in (None, due)
+    assert api.commits.inspect_commit("aa", again).finished is None
+    assert api.admin.fsck().damages == ()
+
+
+def test_what_somebody_put_on_a_derived_branch_that_is_gone_may_still_be_finished(engine) -> None:
+    api = engine.engine
+    for repo in ("train", "aa"):
+        api.repos.create_repo(repo)
+    engine.put("train", {"b": "0"})
+    api.branches.create_branch("aa", "o", provenance=["train@master"])
+    engine.put("train", {"a": "1"})
+    due = engine.head("aa", "o")
+    engine.put("aa", {"by hand": "2"}, branch=due)
+
+    api.branches.delete_branch("aa", "o")
+    api.commits.finish_commit("aa", due)
+
+    assert engine.tree("aa", due) == {"by hand": "2"}
+
+
 def test_a_repo_comes_back_from_the_list_of_deleted_things(engine) -> None:
     engine.engine.repos.create_repo("data", description="measured")
     commit = engine.put("data", {"a/b": "text"})

@@ -4,6 +4,8 @@ from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.services import Services
 from trunkline.errors import InUse, InvalidInput, OutputBranch
+from trunkline.files.manifest import EMPTY
+from trunkline.jobs import ledger
 from trunkline.model.names import full_name, parse_address, project_of
 from trunkline.model.versions import (
     DEFAULT_BRANCH,
@@ -86,9 +88,42 @@ def delete_branch(change: Change, repo: str, branch: str, *, force: bool) -> Del
     name = BranchName(repo=repo, branch=branch)
     how = f"delete branch {name}{' --force' if force else ''}"
     entry = begin_deletion(change, "branch", str(name), how=how)
+    _end_open(change, name)
     trash.keep_branch(tx, entry, name)
     branches.delete_branch(tx, repo, branch, force=force)
     return deleted_info(change, entry)
+
+
+def _end_open(change: Change, name: BranchName) -> None:
+    """End the commits that were due on a branch which goes, as nobody is to make them any more.
+
+    The branch that is kept stands below them: if it comes back, its commit is due again. Those with
+    changes stay open, for whoever put these, and those of a job are the job's.
+    """
+    tx = change.tx
+    due = branches.open_alone(tx, name.repo, name.branch)
+    if any(
+        commits.deltas_of(tx, commit.repo, commit.id)
+        or ledger.job_of_output(tx, commit.repo, commit.id) is not None
+        for commit in due
+    ):
+        return
+    for commit in due:
+        finished = commits.finish_commit(
+            tx,
+            commit.repo,
+            commit.id,
+            root=EMPTY,
+            files=0,
+            size_bytes=0,
+            error=f"branch {name} was deleted",
+            output=True,
+            now=change.now,
+            later=change.later,
+        )
+        change.opened(finished.opened)
+    if due:
+        branches.leave_failed_head(tx, name.repo, name.branch)
 
 
 def _refuse_written(tx: Transaction, repo: str, branch: str) -> None:

@@ -73,7 +73,7 @@ class Services:
             yield
             left = _WAIT_S if deadline is None else deadline - time.monotonic()
             if left <= 0:
-                raise TimedOut(f"waited {timeout_s:g} s for {what}{still}")
+                raise TimedOut(f"waited {round(timeout_s or 0.0, 1):g} s for {what}{still}")
             self.database.wait_for_change(seen, min(left, _WAIT_S))
             check_wanted()
             if self.closing.is_set():

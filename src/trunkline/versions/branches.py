@@ -6,7 +6,7 @@ from datetime import datetime
 from trunkline.db.database import Transaction
 from trunkline.errors import BranchNotFound, Conflict, InvalidInput, ProvenanceLoop
 from trunkline.model.names import check_branch
-from trunkline.model.versions import BranchInfo, BranchName, BranchTrigger
+from trunkline.model.versions import BranchInfo, BranchName, BranchTrigger, Origin
 from trunkline.versions import tables, tags, triggers
 from trunkline.versions.provenance import OpenedCommit, refuse_shared_runs, sources_by_hand
 from trunkline.versions.records import BranchRow, CommitRecord, RepoRow
@@ -184,6 +184,24 @@ def leave_failed_head(tx: Transaction, repo: str, branch: str) -> None:
         head = tables.parent_number(tx, head)
     if head != row.head:
         tables.move_branch(tx, row.number, head)
+
+
+def open_alone(tx: Transaction, repo: str, branch: str) -> list[CommitRecord]:
+    """The open commits that propagation made and that only this branch leads to, oldest first."""
+    row = require_branch(tx, require_repo(tx, repo), branch)
+    found: list[CommitRecord] = []
+    number = row.head
+    while number is not None:
+        commit = tables.commit_numbered(tx, number)
+        if commit.finished is not None or commit.origin is not Origin.AUTO:
+            break
+        others = {b.number for b in tables.branches_at(tx, number)} - {row.number}
+        above = {c.number for c in tables.children_of(tx, number)} - {c.number for c in found}
+        if commit.branch != branch or others or above:
+            break
+        found.insert(0, commit)
+        number = tables.parent_number(tx, number)
+    return found
 
 
 def delete_branch(tx: Transaction, repo: str, branch: str, *, force: bool) -> None:
