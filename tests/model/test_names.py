@@ -65,8 +65,18 @@ def test_an_address_names_its_project_or_takes_the_given_one(
         ("training/master^2", "p/training", "master^2"),
     ],
 )
-def test_a_slash_without_an_at_sign_is_that_of_1_7(text: str, repo: str, ref: str | None) -> None:
-    assert parse_address(text, project="p") == Address(repo=repo, ref=ref)
+def test_a_slash_without_an_at_sign_is_that_of_1_7_on_a_command_line(
+    text: str, repo: str, ref: str | None
+) -> None:
+    assert parse_address(text, project="p", classic=True) == Address(repo=repo, ref=ref)
+
+
+@pytest.mark.parametrize(
+    ("text", "repo", "path"),
+    [("q/training", "q/training", None), ("q/training:/a/b", "q/training", "/a/b")],
+)
+def test_elsewhere_a_slash_is_behind_a_project(text: str, repo: str, path: str | None) -> None:
+    assert parse_address(text, project="p") == Address(repo=repo, ref=None, path=path)
 
 
 @pytest.mark.parametrize("text", ["", "@master", "p/@master", "a@", "a/", "/a", ":/x", "p/a@:/x"])

@@ -76,7 +76,7 @@ def job_name(text: str) -> str:
 
 
 def _address(text: str, project: str | None = None) -> Address:
-    return parse_address(text, project=project or current().project)
+    return parse_address(text, project=project or current().project, classic=True)
 
 
 def commit_of(text: str) -> tuple[str, str]:

@@ -173,18 +173,19 @@ class Address:
     path: str | None = None
 
 
-def parse_address(text: str, *, project: str = DEFAULT_PROJECT) -> Address:
+def parse_address(text: str, *, project: str = DEFAULT_PROJECT, classic: bool = False) -> Address:
     """Read `repo`, `repo@ref`, `repo@ref:/path`; `project` is the one of repos named without any.
 
-    Before an `@`, a slash is the one between a project and its repo. Without an `@` the last slash
-    is 1.7's, between a repo and a reference (`repo/ref`, `project/repo/ref`). Raises InvalidInput
-    when the repo is missing; names themselves are checked where they are used.
+    A slash is the one between a project and its repo. With `classic`, as on a command line, the
+    last slash is 1.7's where there is no `@`, between a repo and a reference (`repo/ref`,
+    `project/repo/ref`). Raises InvalidInput when the repo is missing; names themselves are checked
+    where they are used.
     """
     head, colon, path = text.partition(":")
     name, at, ref = head.partition("@")
-    if not at and "/" in head:
+    if classic and not at and "/" in head:
         name, at, ref = head.rpartition("/")
-    if not name.rpartition("/")[2] or (at and not ref):
+    if not name.rpartition("/")[2] or name.startswith("/") or (at and not ref):
         raise InvalidInput(
             f"{text!r} does not name a repo or commit; write repo, repo@branch or repo@branch:/path"
         )
