@@ -319,3 +319,22 @@ def test_what_can_not_be_deleted_is_said_and_ends_the_deleting(cli, stub):
 
     assert result.status == 4
     assert result.err == "error: a pipeline writes it\n"
+
+
+@pytest.mark.parametrize("command", ["inspect-pipeline train", "inspect pipeline train"])
+def test_inspect_says_where_the_output_of_a_pipeline_is_copied_to(cli, stub, command):
+    plain = cli(*command.split()).out
+    stub.answers.pipelines = [
+        replace(one, spec={**one.spec, "egress": {"URL": "s3://bucket/x"}})
+        for one in stub.answers.pipelines
+    ]
+
+    assert "Egress" not in plain
+    assert 'Egress:\n{\n  "URL": "s3://bucket/x"\n}\n' in cli(*command.split()).out
+
+
+def test_inspect_says_where_the_output_of_a_job_is_copied_to(cli, stub, make_job):
+    job = make_job("train", "egressing")
+    stub.answers.jobs = [replace(job, spec={**job.spec, "egress": {"URL": "s3://bucket/x"}})]
+
+    assert 'Egress:\n{\n  "URL": "s3://bucket/x"\n}' in cli("inspect", "job", f"train@{job.id}").out

@@ -147,6 +147,25 @@ def test_a_server_that_stops_goes_on_with_it_after_the_next_start(
     assert found_below(tmp_path / "t") == {"a": "apple\n"}
 
 
+def test_a_job_tells_why_the_last_attempt_failed_until_it_goes_well(
+    open_engine: Any, tmp_path: Path
+) -> None:
+    driver = open_engine(TRUNKLINE_EGRESS_RETRY_S="3600")
+    driver.engine.repos.create_repo("data")
+    driver.put("data", {"a": "apple\n"})
+    (tmp_path / "t").touch()
+    driver.pipeline("made", COPY, egress={"URL": f"file://{tmp_path}/t"})
+    job = wait_for(driver, JobState.EGRESSING)
+    said = f"attempt 1 of 3 of egress to file://{tmp_path}/t failed: "
+
+    deadline = time.monotonic() + 60
+    while not driver.engine.jobs.inspect_job(f"made@{job.id}").reason.startswith(said):
+        assert time.monotonic() < deadline, "the job never said why"
+        time.sleep(0.02)
+    driver.engine.jobs.stop_job(f"made@{job.id}")
+    assert not driver.engine.jobs.inspect_job(f"made@{job.id}").reason.startswith(said)
+
+
 def test_a_job_that_is_stopped_meanwhile_keeps_its_commit(open_engine: Any, tmp_path: Path) -> None:
     driver = open_engine(TRUNKLINE_EGRESS_RETRY_S="3600")
     driver.engine.repos.create_repo("data")

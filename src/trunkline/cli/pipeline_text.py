@@ -61,6 +61,7 @@ def job_block(job: JobInfo, workers: Iterable[WorkerInfo]) -> str:
         f"{to_json(spec.get('transform', {}))} ",
         *_packages(job.packages),
         f"Output Commit: {job.id}   ",
+        *_egress(spec),
     ]
     return "\n".join(lines)
 
@@ -89,6 +90,7 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
         "Transform:",
         to_json(spec.get("transform", {})),
         *_packages(pipeline.packages),
+        *_egress(spec),
         "",
     ]
     if pipeline.recent_error:
@@ -102,6 +104,11 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
 def state_word(state: PipelineState) -> str:
     """The state, in the classic spelling of commands by the names that 1.7 has for such."""
     return _CLASSIC_STATES.get(state, state.value) if current().classic else state.value
+
+
+def _egress(spec: dict[str, object]) -> list[str]:
+    """Where the output is copied to, as the spec says it."""
+    return ["Egress:", to_json(spec["egress"])] if spec.get("egress") else []
 
 
 def _resident(found: ResidentInfo | None) -> list[str]:

@@ -22,6 +22,7 @@ from trunkline.jobs import tables
 from trunkline.jobs.egress_tables import tables_of
 from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.tables import JobRecord
+from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import Egress as Wanted
 from trunkline.model.pipelines import SecretUse
 from trunkline.pipelines import lifecycle
@@ -62,12 +63,23 @@ class Egress:
         self._database = database
         self._trees = trees
         self._stopping = stopping
+        self._failed: dict[int, str] = {}  # by number of the job: the last attempt's problem
+
+    def trouble(self, job: JobRecord) -> str:
+        """What the last attempt failed with, while a job waits for its next one, or nothing."""
+        return self._failed.get(job.number, "") if job.state is JobState.EGRESSING else ""
 
     def run(self, job: JobRecord) -> bool:
         """Copy the output of a job; False if nobody wants it any more, or not now.
 
         Raises OperationFailed after the last try.
         """
+        try:
+            return self._tried(job)
+        finally:
+            self._failed.pop(job.number, None)
+
+    def _tried(self, job: JobRecord) -> bool:
         with self._database.read() as tx:
             spec = lifecycle.spec_of(lifecycle.get(tx, job.pipeline, version=job.version))
             root = RootId(commits.get_commit(tx, job.output_repo, job.id).root)
@@ -88,6 +100,9 @@ class Egress:
                 if unwanted():  # what is gone with its job is no failure
                     return False
                 problem = str(error)
+                self._failed[job.number] = (
+                    f"attempt {attempt + 1} of {TRIES} of egress to {where} failed: {problem}"
+                )
                 _log.warning("job %s: egress to %s failed: %s", job.name, where, problem)
         raise OperationFailed(f"egress to {where} failed {TRIES} times: {problem}")
 

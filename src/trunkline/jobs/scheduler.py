@@ -60,6 +60,7 @@ class Scheduler:
         self._stopping = threading.Event()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="trunkline-job")
         self._egress_threads = Threads(_COPYING_THREADS, "trunkline-egress")
+        self._egress = Egress(config, database, trees, self._stopping)
         self._conductor = Conductor(
             config,
             database,
@@ -70,7 +71,7 @@ class Scheduler:
             selector=self._selector,
             apart=self._threads.submit,
             apart_for_long=self._egress_threads.submit,
-            copy_out=Egress(config, database, trees, self._stopping).run,
+            copy_out=self._egress.run,
             wake=self._wake,
         )
         self._loop_thread = threading.Thread(target=self._loop, name="trunkline-scheduler")
@@ -123,7 +124,7 @@ class Scheduler:
 
     def trouble(self, job: JobRecord) -> str:
         """What keeps an open job from going on, if a step of the server for it has failed."""
-        return self._conductor.steps.reason_of(job)
+        return self._conductor.steps.reason_of(job) or self._egress.trouble(job)
 
     def waiting(self, pipeline: str) -> str:
         """Why a pipeline has fewer workers than it wants, or nothing."""
