@@ -1,5 +1,6 @@
 """The server process: one per data directory, and nothing of a dead one stands in the way."""
 
+import errno
 import json
 import os
 import shutil
@@ -17,7 +18,8 @@ from trunkline.client.address import HttpAddress, SocketAddress, parse_server_ad
 from trunkline.client.remote import RemoteClient
 from trunkline.client.transport import Transport
 from trunkline.config import load
-from trunkline.errors import InvalidInput, TokenRefused
+from trunkline.errors import InvalidInput, StoreInUse, TokenRefused
+from trunkline.server import serve
 from trunkline.server.serve import parse_listener, stored_token
 
 SCRIPT = Path(__file__).resolve().parent.parent / "models" / "serve_memory.py"
@@ -146,6 +148,23 @@ def test_the_end_of_a_server_takes_nothing_from_the_one_after_it(home: Path, sta
     assert client.repos.list_repos() == []
     client.close()
     assert (home / "server.json").exists()
+
+
+def test_a_full_disk_keeps_no_server_from_its_directory(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written there first only says who has it; only a server can make room."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(serve, "LOCK_WAIT_S", 0)
+
+    with serve._locked(home):
+        second = serve._locked(home)
+        with pytest.raises(StoreInUse, match="another server"):
+            second.__enter__()
 
 
 def test_a_shutdown_request_ends_the_server(home: Path, start: Start) -> None:

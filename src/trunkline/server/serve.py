@@ -235,12 +235,14 @@ def _locked(home: Path) -> Iterator[None]:
         deadline = time.monotonic() + LOCK_WAIT_S
         while not _try_lock(fd):
             if time.monotonic() > deadline:
-                pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
-                owner = f"the server with process id {pid}" if pid else "another server"
+                holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+                owner = f"the server with process id {holder}" if holder else "another server"
                 raise StoreInUse(str(home), owner)
             time.sleep(0.01)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        pid = f"{os.getpid()}\n".encode()
+        with contextlib.suppress(OSError):  # on a full disk nobody learns it, and all else goes on
+            os.pwrite(fd, pid, 0)
+            os.ftruncate(fd, len(pid))
         yield
     finally:
         os.close(fd)
@@ -317,8 +319,12 @@ def _publish(
         "addresses": addresses,
         "version": operations.admin.version().version,
     }
-    _write_whole(path, json.dumps(record) + "\n")
-    cleanup.callback(_remove_own, path, os.lstat(path))
+    try:
+        _write_whole(path, json.dumps(record) + "\n")
+    except OSError as error:  # a server on a full disk is what can make room on it
+        log.warning("can't write %s: %s", path, error.strerror)
+    else:
+        cleanup.callback(_remove_own, path, os.lstat(path))
     for address in addresses:
         log.info("listening on %s", address)
 
@@ -327,11 +333,15 @@ def _write_whole(path: Path, text: str) -> None:
     """Replace a file in one step, so that nobody reads half of it; only the user may read it."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(fd)
-    os.replace(aside, path)
+    try:
+        with open(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(fd)
+        os.replace(aside, path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def _set_up_process() -> None:
