@@ -185,6 +185,21 @@ def test_an_output_that_no_head_of_an_input_is_to_blame_for_is_made_anew(taken_o
     assert run in runs
 
 
+def test_a_result_of_a_reference_goes_though_the_job_that_ran_it_has_no_record(
+    taken_over: Any,
+) -> None:
+    engine = taken_over
+    first = list(engine.engine.jobs.list_jobs(pipeline="both"))[-1]
+    engine.engine.jobs.delete_job(f"both@{first.id}")
+
+    report = purge(engine, "other:/secret")
+
+    assert len(report.runs) == 1
+    assert engine.job("after").state == "success"
+    assert engine.tree("both") == engine.tree("after") == {"a": "model\nalpha\n"}
+    assert places_of(engine.home, SECRET) == []
+
+
 def test_an_output_that_is_purged_itself_is_not_made_again_at_once(engine: Any) -> None:
     engine.put("data", {"a": "alpha"})
     engine.pipeline("copy", "cp $data /pfs/out/")

@@ -307,14 +307,14 @@ class Rewriting:
             (unknown if made else by_hand)[derived.number] = derived
 
     def _without_record(self, tx: Transaction, unknown: dict[int, HeldCommit]) -> list[str]:
-        """Commits whose jobs left no record: all datums go that no other job is known to have had.
+        """Commits whose jobs left no record: all datums go but those that others tell of.
 
         Returns the repos for which that was news.
         """
         changed: list[str] = []
         for repo in {commit.repo for commit in unknown.values()}:
             known = set[bytes]().union(
-                *(self._traces.all_keys(tx, job) for job in self._jobs_of(tx, repo).values())
+                *(self._traces.told_keys(tx, job) for job in self._jobs_of(tx, repo).values())
             )
             gathered = Gathered()
             finder = Finder(self._trees.chunks, _EVERYTHING, gathered)

@@ -84,12 +84,16 @@ class JobTraces:
         """Whether it is known what the datums of a job were."""
         return bool(tables.held_segments(tx, job))
 
-    def all_keys(self, tx: Transaction, job: HeldJob) -> set[bytes]:
-        """The keys of all datums of a job."""
+    def told_keys(self, tx: Transaction, job: HeldJob) -> set[bytes]:
+        """The keys of the datums of a job of which it is known what their results were made of.
+
+        Not of those with a `reference`: it may have been another one in the job that ran them.
+        """
         return {
             bytes.fromhex(planned.key)
             for segment in tables.held_segments(tx, job)
             for planned in self._datums(segment.chunk)
+            if not any(file.reference for file in planned.datum.files)
         }
 
     def rewrite(
