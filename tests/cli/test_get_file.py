@@ -1,8 +1,13 @@
 """Where `get file` writes, and what it leaves behind when it fails."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from trunkline.errors import Corrupt, FileNotFoundInCommit
+
+MEMORY = Path("/dev/shm")
 
 
 def test_content_goes_to_standard_output_as_it_is(cli, stub):
@@ -60,6 +65,18 @@ def test_what_another_has_open_is_written_to(cli, stub, tmp_path):
     assert link.is_symlink()
     assert target.read_bytes() == stub.answers.content
     assert target.stat().st_ino == number
+
+
+def test_a_file_in_memory_is_a_file(cli, stub, tmp_path):
+    """It may be below /dev, where descriptors have names."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else tmp_path) as place:
+        target = Path(place) / "out.csv"
+        target.write_text("old")
+        stub.failures["read_file"] = Corrupt("chunk 12", "ab", "cd")
+
+        assert cli("get", "file", "training@master:/iris.csv", "-o", str(target)).status != 0
+
+        assert target.read_text() == "old"
 
 
 def test_a_failed_get_leaves_the_old_file(cli, stub, tmp_path):

@@ -40,6 +40,7 @@ Advance = Callable[[int], None]
 _FEW = 32  # files that are worth a request each, rather than the stream of all of them
 FILE_MODE = 0o666  # less what the umask takes away
 _LINKS_MAX = 40  # as the kernel follows
+_OPEN = ("/proc/", "/dev/fd/", "/dev/stdout", "/dev/stderr")  # where descriptors have names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +148,7 @@ def _is_open_elsewhere(file: Path) -> bool:
     """Whether a path leads to what a process has open, whatever that is."""
     place = os.path.abspath(file)
     for _ in range(_LINKS_MAX):
-        if place.startswith(("/dev/", "/proc/")):
+        if place.startswith(_OPEN):
             return True
         try:
             link = os.readlink(place)
