@@ -58,7 +58,7 @@ def test_repos_of_projects_are_told_by_their_full_names(
 
     assert {use.name for use in du()} == {"one", "p/one", "two", "total"}
     assert [(use.name, use.logical_bytes) for use in du("p/one")] == [("p/one", 20_000)]
-    assert [(use.name, use.logical_bytes) for use in du("one/master")] == [("one/master", 40_000)]
+    assert [(use.name, use.logical_bytes) for use in du("one@master")] == [("one@master", 40_000)]
 
 
 def test_one_repo_is_told_alone(filled: Any, du: Callable[..., list[Any]]) -> None:

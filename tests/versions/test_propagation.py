@@ -1,8 +1,5 @@
 """A change reaches all that is derived from it, in the same transaction and as one run."""
 
-import pytest
-
-from trunkline.errors import Conflict
 from trunkline.model.versions import BranchName, Origin
 from trunkline.versions import branches, commits, provenance
 from trunkline.versions.records import OpenedCommit
@@ -191,7 +188,7 @@ def test_new_inputs_and_a_new_spec_can_be_one_run(catalog) -> None:
     assert started.opened[0].inputs == (more.name, started.commit.name)
 
 
-def test_a_run_that_would_commit_twice_in_one_repo_is_refused_whole(catalog) -> None:
+def test_what_would_commit_twice_in_one_repo_makes_two_runs(catalog) -> None:
     catalog.repo("data", "more", "out")
     shared = catalog.put("data", "one").commit
     catalog.branch("data", "two", head=shared)
@@ -200,10 +197,14 @@ def test_a_run_that_would_commit_twice_in_one_repo_is_refused_whole(catalog) -> 
     catalog.put("more", "one")
     catalog.put("more", "two")
 
-    with pytest.raises(Conflict, match="commits on out@one and on out@two"):
-        catalog.delete("data", shared.id)
+    before = [catalog.head("out", branch).id for branch in ("one", "two")]
 
-    assert catalog.head("data", "one") == shared
+    catalog.delete("data", shared.id)
+
+    assert catalog.head("data", "one") is None
+    assert catalog.head("data", "two") is None
+    after = [catalog.head("out", branch).id for branch in ("one", "two")]
+    assert len({*before, *after}) == 4
 
 
 def test_downstream_branches_are_given_upstream_first(catalog) -> None:
