@@ -1,5 +1,6 @@
 """An embedded engine in a directory of its own, and short words to drive it."""
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,8 +107,6 @@ def remote(tmp_path: Path) -> Iterator[Driver]:
 
 
 def _environment(home: Path, more: dict[str, str]) -> dict[str, str]:
-    import os
-
     return {"HOME": str(home), "PATH": os.environ["PATH"], **more}
 
 
@@ -124,6 +123,21 @@ def out(request: pytest.FixtureRequest, world: World) -> Callable[..., CheckedOu
         return world.out(*words, direct=request.param == "direct", **options)
 
     return run
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    """Where a backup is to be."""
+    return tmp_path / "backup"
+
+
+@pytest.fixture
+def made(engine: Driver, backup: Path) -> Path:
+    """The backup of an engine that has two files."""
+    engine.engine.repos.create_repo("data")
+    engine.put("data", {"a": "1", "b": os.urandom(100_000)})
+    engine.engine.admin.backup(str(backup))
+    return backup
 
 
 @pytest.fixture

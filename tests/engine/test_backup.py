@@ -6,14 +6,13 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
 import pytest
+from backups import bring_back
 
 from trunkline.engine import archive
-from trunkline.engine.restore import restore
 from trunkline.errors import (
     Conflict,
     Corrupt,
@@ -24,20 +23,9 @@ from trunkline.errors import (
 )
 from trunkline.model.jobs import JobState
 
-NOW = datetime(2026, 3, 4, tzinfo=UTC)
-
 
 class Crash(BaseException):
     """The process is gone here."""
-
-
-def bring_back(backup: Path, home: Path, *, force: bool = False):
-    return restore(backup, home, force=force, now=NOW)
-
-
-@pytest.fixture
-def backup(tmp_path: Path) -> Path:
-    return tmp_path / "backup"
 
 
 def test_everything_comes_back_at_another_place(engine, open_engine, backup, tmp_path) -> None:
@@ -263,14 +251,6 @@ def test_a_full_disk_leaves_the_backup_that_was_there(
 
 
 # --- what is refused ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def made(engine, backup) -> Path:
-    engine.engine.repos.create_repo("data")
-    engine.put("data", {"a": "1", "b": os.urandom(100_000)})
-    engine.engine.admin.backup(str(backup))
-    return backup
 
 
 def test_every_damaged_file_is_named_and_nothing_is_replaced(made, tmp_path) -> None:

@@ -6,39 +6,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from backups import bring_back
 
 from trunkline.api.changes import PutFile
 from trunkline.config import load
 from trunkline.engine import archive
 from trunkline.engine import restore as restore_module
 from trunkline.engine.engine import Engine
-from trunkline.engine.restore import restore
 from trunkline.errors import Conflict, InvalidInput
 from trunkline.store.digests import Digest
 from trunkline.store.locks import alone
-
-NOW = datetime(2026, 3, 4, tzinfo=UTC)
-
-
-def bring_back(backup: Path, home: Path, *, force: bool = False):
-    return restore(backup, home, force=force, now=NOW)
-
-
-@pytest.fixture
-def backup(tmp_path: Path) -> Path:
-    return tmp_path / "backup"
-
-
-@pytest.fixture
-def made(engine, backup) -> Path:
-    engine.engine.repos.create_repo("data")
-    engine.put("data", {"a": "1", "b": os.urandom(100_000)})
-    engine.engine.admin.backup(str(backup))
-    return backup
 
 
 def test_a_store_that_lacks_something_is_backed_up_and_that_is_said(engine, backup) -> None:
@@ -67,6 +47,14 @@ def opened(home: Path) -> Iterator[Engine]:
 
 def put_bytes(engine: Engine, path: str, content: bytes) -> None:
     engine.files.modify_files("data", "master", [PutFile(path=path, content=[content])])
+
+
+def backed_up(home: Path, backup: Path, content: bytes) -> None:
+    """Make a data directory with one file, and a backup of it."""
+    with opened(home) as engine:
+        engine.repos.create_repo("data")
+        put_bytes(engine, "a", content)
+        engine.admin.backup(str(backup))
 
 
 def read_bytes(engine: Engine, path: str) -> bytes:
@@ -101,10 +89,7 @@ def test_what_the_store_has_lost_is_taken_from_the_earlier_backup(
     backup, tmp_path, damage, repair
 ) -> None:
     precious, home = os.urandom(200_000), tmp_path / "home"
-    with opened(home) as engine:
-        engine.repos.create_repo("data")
-        put_bytes(engine, "a", precious)
-        engine.admin.backup(str(backup))
+    backed_up(home, backup, precious)
     damage(home, precious)
     with opened(home) as engine:
         if repair:
@@ -126,10 +111,7 @@ def test_a_pack_that_rotted_before_it_was_copied_does_not_hide_the_whole_one(
     backup, tmp_path
 ) -> None:
     precious, home = os.urandom(200_000), tmp_path / "home"
-    with opened(home) as engine:
-        engine.repos.create_repo("data")
-        put_bytes(engine, "a", precious)
-        engine.admin.backup(str(backup))
+    backed_up(home, backup, precious)
     manifest = archive.require_manifest(backup)
     [entry] = manifest.packs
     partial = replace(entry, name=entry.name.replace(".pack", f"-{entry.size_bytes}.open"))
@@ -152,10 +134,7 @@ def test_where_nobody_can_tell_what_is_lost_the_earlier_backup_stays_as_it_is(
     backup, tmp_path
 ) -> None:
     home = tmp_path / "home"
-    with opened(home) as engine:
-        engine.repos.create_repo("data")
-        put_bytes(engine, "a", b"precious")
-        engine.admin.backup(str(backup))
+    backed_up(home, backup, b"precious")
     with opened(home) as engine:
         put_bytes(engine, "b", b"new")
     newest_pack(home).unlink()

@@ -127,15 +127,22 @@ def wait_for(driver: Any, state: JobState) -> Any:
     raise AssertionError(f"the job never was {state}")
 
 
-def test_a_server_that_stops_goes_on_with_it_after_the_next_start(
-    open_engine: Any, tmp_path: Path
-) -> None:
+@pytest.fixture
+def in_the_way(open_engine: Any, tmp_path: Path) -> tuple[Any, Any]:
+    """An engine, and its job whose output can't be copied for now: a file is at the target."""
     driver = open_engine(TRUNKLINE_EGRESS_RETRY_S="3600")
     driver.engine.repos.create_repo("data")
     driver.put("data", {"a": "apple\n"})
     (tmp_path / "t").touch()
     driver.pipeline("made", COPY, egress={"URL": f"file://{tmp_path}/t"})
     job = wait_for(driver, JobState.EGRESSING)
+    return driver, job
+
+
+def test_a_server_that_stops_goes_on_with_it_after_the_next_start(
+    in_the_way: tuple[Any, Any], open_engine: Any, tmp_path: Path
+) -> None:
+    driver, job = in_the_way
     assert driver.tree("made") == {"a": "apple\n"}  # its commit is finished
     driver.engine.close()
     (tmp_path / "t").unlink()
@@ -148,14 +155,9 @@ def test_a_server_that_stops_goes_on_with_it_after_the_next_start(
 
 
 def test_a_job_tells_why_the_last_attempt_failed_until_it_goes_well(
-    open_engine: Any, tmp_path: Path
+    in_the_way: tuple[Any, Any], tmp_path: Path
 ) -> None:
-    driver = open_engine(TRUNKLINE_EGRESS_RETRY_S="3600")
-    driver.engine.repos.create_repo("data")
-    driver.put("data", {"a": "apple\n"})
-    (tmp_path / "t").touch()
-    driver.pipeline("made", COPY, egress={"URL": f"file://{tmp_path}/t"})
-    job = wait_for(driver, JobState.EGRESSING)
+    driver, job = in_the_way
     said = f"attempt 1 of 3 of egress to file://{tmp_path}/t failed: "
 
     deadline = time.monotonic() + 60
@@ -166,13 +168,8 @@ def test_a_job_tells_why_the_last_attempt_failed_until_it_goes_well(
     assert not driver.engine.jobs.inspect_job(f"made@{job.id}").reason.startswith(said)
 
 
-def test_a_job_that_is_stopped_meanwhile_keeps_its_commit(open_engine: Any, tmp_path: Path) -> None:
-    driver = open_engine(TRUNKLINE_EGRESS_RETRY_S="3600")
-    driver.engine.repos.create_repo("data")
-    driver.put("data", {"a": "apple\n"})
-    (tmp_path / "t").touch()
-    driver.pipeline("made", COPY, egress={"URL": f"file://{tmp_path}/t"})
-    job = wait_for(driver, JobState.EGRESSING)
+def test_a_job_that_is_stopped_meanwhile_keeps_its_commit(in_the_way: tuple[Any, Any]) -> None:
+    driver, job = in_the_way
 
     driver.engine.jobs.stop_job(f"made@{job.id}")
 
@@ -182,14 +179,9 @@ def test_a_job_that_is_stopped_meanwhile_keeps_its_commit(open_engine: Any, tmp_
 
 
 def test_the_output_is_copied_though_its_pipeline_is_stopped_and_started_meanwhile(
-    open_engine: Any, tmp_path: Path
+    in_the_way: tuple[Any, Any], open_engine: Any, tmp_path: Path
 ) -> None:
-    driver = open_engine(TRUNKLINE_EGRESS_RETRY_S="3600")
-    driver.engine.repos.create_repo("data")
-    driver.put("data", {"a": "apple\n"})
-    (tmp_path / "t").touch()
-    driver.pipeline("made", COPY, egress={"URL": f"file://{tmp_path}/t"})
-    job = wait_for(driver, JobState.EGRESSING)
+    driver, job = in_the_way
 
     driver.engine.pipelines.stop_pipeline("made")
     driver.engine.close()  # which begins the copying anew, without an hour's pause

@@ -12,7 +12,7 @@ from tests.engine.conftest import Driver
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
 from trunkline.jobs import plan, plan_writer, planning, replanning
 from trunkline.jobs.plan_writer import Plan
-from trunkline.jobs.segments import PlannedDatum, files_of, segment_in_job
+from trunkline.jobs.segments import PlannedDatum, segment_in_job
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.pipelines import datums, lifecycle, places
 from trunkline.store.chunks import ChunkId
@@ -430,6 +430,13 @@ def test_a_file_without_a_partner_takes_the_whole_plan_over(
     assert compared[1][0] == compared[1][1]
 
 
+def gather(engine: Driver) -> None:
+    """A pipeline with a group for each directory, whose first job has ended."""
+    leaf = {"repo": "data", "glob": "/(*)/*", "group_by": "$1"}
+    engine.pipeline("gather", "true", input={"group": [{"pfs": leaf}]})
+    engine.job("gather")
+
+
 def test_groups_of_many_files_go_on_in_segments_of_their_own(
     engine: Driver, compared: list[Compared | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -438,15 +445,13 @@ def test_groups_of_many_files_go_on_in_segments_of_their_own(
     engine.engine.repos.create_repo("data")
     sizes = {f"k{n:02}": 15 if n % 3 == 0 else 4 for n in range(30)}
     engine.put("data", {f"{key}/{n:02}": "x\n" for key, size in sizes.items() for n in range(size)})
-    leaf = {"repo": "data", "glob": "/(*)/*", "group_by": "$1"}
-    engine.pipeline("gather", "true", input={"group": [{"pfs": leaf}]})
-    engine.job("gather")
+    gather(engine)
     lengths: list[list[int]] = []
     real = plan_writer.encode_segment
     monkeypatch.setattr(
         plan_writer,
         "encode_segment",
-        lambda ones: lengths.append([*map(files_of, ones)]) or real(ones),
+        lambda ones: lengths.append([one.file_count for one in ones]) or real(ones),
     )
 
     engine.put("data", {f"k07/{n:02}": "x\n" for n in range(4, 20)} | {"k06a/1": "x\n"})
@@ -464,9 +469,7 @@ def test_a_group_that_comes_with_more_files_than_there_are_groups_is_planned_by_
     monkeypatch.setattr(replanning, "_DIFFERING_LEAST", 8)
     engine.engine.repos.create_repo("data")
     engine.put("data", {f"{key}/{n:02}": "x\n" for key in "abcd" for n in range(20)})
-    leaf = {"repo": "data", "glob": "/(*)/*", "group_by": "$1"}
-    engine.pipeline("gather", "true", input={"group": [{"pfs": leaf}]})
-    engine.job("gather")
+    gather(engine)
 
     engine.put("data", {f"bb/{n:02}": "x\n" for n in range(20)})
     job = engine.job("gather")
@@ -482,9 +485,7 @@ def test_a_group_that_gets_too_many_files_fails_as_if_it_was_planned_anew(
         monkeypatch.setattr(room, "DATUM_FILES_MAX", 10)
     engine.engine.repos.create_repo("data")
     engine.put("data", {f"{key}/{n}": "x\n" for key in "abc" for n in range(8)})
-    leaf = {"repo": "data", "glob": "/(*)/*", "group_by": "$1"}
-    engine.pipeline("gather", "true", input={"group": [{"pfs": leaf}]})
-    engine.job("gather")
+    gather(engine)
 
     engine.put("data", {f"b/{n}": "x\n" for n in range(11)})
     job = engine.job("gather")

@@ -133,12 +133,18 @@ def test_the_output_branch_of_a_pipeline_is_not_deleted_by_itself(engine, force:
     assert (engine.job("copy").id, engine.job("copy").state) == (run, JobState.SUCCESS)
 
 
-def test_nobody_waits_for_what_was_due_on_a_derived_branch_that_is_gone(engine) -> None:
+def derived(engine):
+    """The operations of an engine with a branch aa@o that is derived from train@master."""
     api = engine.engine
     for repo in ("train", "aa"):
         api.repos.create_repo(repo)
     engine.put("train", {"b": "0"})
     api.branches.create_branch("aa", "o", provenance=["train@master"])
+    return api
+
+
+def test_nobody_waits_for_what_was_due_on_a_derived_branch_that_is_gone(engine) -> None:
+    api = derived(engine)
     put = engine.put("train", {"a": "1"}).id
     due = engine.head("aa", "o")
     assert due is not None
@@ -157,11 +163,7 @@ def test_nobody_waits_for_what_was_due_on_a_derived_branch_that_is_gone(engine) 
 
 
 def test_what_somebody_put_on_a_derived_branch_that_is_gone_may_still_be_finished(engine) -> None:
-    api = engine.engine
-    for repo in ("train", "aa"):
-        api.repos.create_repo(repo)
-    engine.put("train", {"b": "0"})
-    api.branches.create_branch("aa", "o", provenance=["train@master"])
+    api = derived(engine)
     engine.put("train", {"a": "1"})
     due = engine.head("aa", "o")
     engine.put("aa", {"by hand": "2"}, branch=due)

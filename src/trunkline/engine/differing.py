@@ -117,16 +117,24 @@ def _of_trees(
     ]
 
 
+def differing_parts(
+    new: PipelineRecord, old: PipelineRecord
+) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """What a salt covers and two versions have otherwise, though results may have been kept: the
+    words before and after of each part.
+    """
+    now, was = lifecycle.salted_parts(new), lifecycle.salted_parts(old)
+    sides = {part: (was.get(part, ()), now.get(part, ())) for part in sorted({*now, *was})}
+    return {part: (before, after) for part, (before, after) in sides.items() if before != after}
+
+
 def changed_pipeline(trees: Trees, new: PipelineRecord, old: PipelineRecord) -> list[ChangedPart]:
     """What differs between two versions that results depend on; nothing where results were kept."""
     if new.salt == old.salt:
         return []
-    now, was = lifecycle.salted_parts(new), lifecycle.salted_parts(old)
     found: list[ChangedPart] = []
-    for part in sorted({*now, *was}):
-        before, after = was.get(part, ()), now.get(part, ())
-        if before != after:
-            found += _changed_part(trees, part, before, after)
+    for part, (before, after) in differing_parts(new, old).items():
+        found += _changed_part(trees, part, before, after)
     # Earlier versions kept results through changes, which count from now on.
     return found or [ChangedPart(part="salt", name="", before=old.salt, after=new.salt)]
 

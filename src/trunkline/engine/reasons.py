@@ -16,6 +16,7 @@ from trunkline.engine.differing import (
     changed_inputs,
     changed_pipeline,
     contents_of,
+    differing_parts,
     places_of,
 )
 from trunkline.engine.pipeline_versions import VersionsOfJobs
@@ -108,8 +109,7 @@ class Reasons:
     def _skipped(self, job: JobRecord, found: FoundDatum, maker: JobRecord | None) -> str:
         if maker is None:
             return "its result was remembered; the job that ran it has been deleted"
-        now, was = (lifecycle.salted_parts(self._versions.of(one)) for one in (job, maker))
-        parts = [part for part in sorted({*now, *was}) if now.get(part) != was.get(part)]
+        parts = differing_parts(self._versions.of(job), self._versions.of(maker))
         references = self._references_changed(found, maker)
         sentence = f"its result is that of job {maker.name}, which ran it on the same content"
         if not parts and not references:

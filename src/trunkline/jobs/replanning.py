@@ -28,7 +28,6 @@ from trunkline.jobs.segments import (
     PlannedDatum,
     StoredDatum,
     StoredDatums,
-    files_of,
     first_datum,
 )
 from trunkline.jobs.tables import JobRecord, SegmentRecord
@@ -332,7 +331,7 @@ class _Replanning:
 
 def _parts(planned: list[_Written]) -> Iterator[list[_Written]]:
     """Datums as segments of about equal size; one with very many files has a segment of its own."""
-    sizes = [max(files_of(one) * SEGMENT_DATUMS, SEGMENT_FILES) for one in planned]
+    sizes = [max(one.file_count * SEGMENT_DATUMS, SEGMENT_FILES) for one in planned]
     full, total = SEGMENT_DATUMS * SEGMENT_FILES, sum(sizes)
     parts = -(-total // full)
     part: list[_Written] = []

@@ -22,7 +22,7 @@ _KEPT_BYTES_MAX = 1024 * 1024  # larger segments are decoded each time
 _MAGIC = "trunkline-datums"
 _VERSION, _MATCHED_VERSION = 1, 2
 _MALFORMED = (ValueError, KeyError, TypeError, IndexError, RecursionError)
-_SAID = 4  # of a file without keys: path, type, size, digest
+_PLAIN = 5  # what is said of a file without keys: input, path, type, size, digest
 _INPUTS, _DATUMS = '"inputs":', '"datums":['  # what stands before the inputs, the first datum
 _DECODER = json.JSONDecoder()
 
@@ -36,23 +36,42 @@ class PlannedDatum:
     fresh: bool  # no remembered result: has to be processed
     datum: Datum
 
+    @property
+    def file_count(self) -> int:
+        return len(self.datum.files)
+
+    def row(self, inputs: dict[_Source, int]) -> list[Any]:
+        """How a segment with these inputs, to which it adds its own, has it."""
+        files = []
+        for file in self.datum.files:
+            source = (file.name, file.repo, file.commit, file.root)
+            number = inputs.setdefault(source, len(inputs))
+            row = [number, file.path, file.type, file.size_bytes, file.digest]
+            if file.join_on is not None or file.group_by is not None:
+                row += [file.join_on, file.group_by]
+            files.append(row)
+        return [self.key, int(self.fresh), files]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDatum:
     """A remembered datum as a segment has it, not decoded: what it says goes into the next one."""
 
-    inputs: list[_Source]  # of the segment
-    row: list[Any]
+    inputs: list[_Source]  # of the segment that it is in
+    key: str
+    files: list[list[Any]]
 
     fresh: ClassVar[bool] = False
 
     @property
-    def key(self) -> str:
-        return str(self.row[0])
+    def file_count(self) -> int:
+        return len(self.files)
 
-    @property
-    def files(self) -> int:
-        return len(self.row[2])
+    def row(self, inputs: dict[_Source, int]) -> list[Any]:
+        """See `PlannedDatum.row`."""
+        numbered = inputs.setdefault
+        files = [[numbered(self.inputs[n], len(inputs)), *said] for n, *said in self.files]
+        return [self.key, 0, files]
 
 
 class StoredDatums:
@@ -86,36 +105,16 @@ class StoredDatums:
         return known
 
     def stored(self, i: int) -> StoredDatum:
-        return StoredDatum(inputs=self._inputs, row=self._rows[i])
-
-
-def files_of(datum: PlannedDatum | StoredDatum) -> int:
-    """How many files were given to a datum."""
-    return datum.files if isinstance(datum, StoredDatum) else len(datum.datum.files)
+        key, _, files = self._rows[i]
+        return StoredDatum(inputs=self._inputs, key=key, files=files)
 
 
 def encode_segment(datums: Sequence[PlannedDatum | StoredDatum]) -> bytes:
     """The bytes of a segment."""
     inputs: dict[_Source, int] = {}
-    rows = []
-    version = _VERSION
-    for planned in datums:
-        files = []
-        if isinstance(planned, StoredDatum):
-            for number, *said in planned.row[2]:
-                files.append([inputs.setdefault(planned.inputs[number], len(inputs)), *said])
-                version = max(version, _VERSION if len(said) == _SAID else _MATCHED_VERSION)
-            rows.append([planned.key, 0, files])
-            continue
-        for file in planned.datum.files:
-            source = (file.name, file.repo, file.commit, file.root)
-            number = inputs.setdefault(source, len(inputs))
-            row = [number, file.path, file.type, file.size_bytes, file.digest]
-            if file.join_on is not None or file.group_by is not None:
-                row += [file.join_on, file.group_by]
-                version = _MATCHED_VERSION
-            files.append(row)
-        rows.append([planned.key, int(planned.fresh), files])
+    rows = [one.row(inputs) for one in datums]
+    matched = any(len(file) > _PLAIN for _, _, files in rows for file in files)
+    version = _MATCHED_VERSION if matched else _VERSION
     return json.dumps(
         {"format": _MAGIC, "version": version, "inputs": list(inputs), "datums": rows},
         separators=(",", ":"),

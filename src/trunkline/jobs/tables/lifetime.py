@@ -112,9 +112,11 @@ def jobs_that_need_results(tx: Transaction) -> list[int]:
 
 def set_basis(tx: Transaction, pipeline: str, job: int) -> None:
     """Say that a pipeline's last good job is this one, which just succeeded."""
-    tx.execute("DELETE FROM basis WHERE pipeline = :pipeline", pipeline=pipeline)
     tx.execute(
-        "INSERT INTO basis (pipeline, job) VALUES (:pipeline, :job)", pipeline=pipeline, job=job
+        """INSERT INTO basis (pipeline, job) VALUES (:pipeline, :job)
+           ON CONFLICT (pipeline) DO UPDATE SET job = excluded.job""",
+        pipeline=pipeline,
+        job=job,
     )
 
 

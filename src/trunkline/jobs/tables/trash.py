@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from trunkline.db.database import Transaction
+from trunkline.jobs.tables.records import delete_job
 from trunkline.model.jobs import JobState
 from trunkline.versions.counter import next_number
 
@@ -30,10 +31,7 @@ def trash_job(tx: Transaction, entry: int, number: int) -> None:
     _keep(tx, entry, "job", "number = :job", number)
     for table in ("job_segment", "datum"):
         _keep(tx, entry, table, "job = :job", number)
-    for table in ("job_segment", "lease", "datum"):
-        tx.execute(f"DELETE FROM {table} WHERE job = :job", job=number)
-    tx.execute("DELETE FROM basis WHERE job = :job", job=number)
-    tx.execute("DELETE FROM job WHERE number = :job", job=number)
+    delete_job(tx, number)
 
 
 def _keep(tx: Transaction, entry: int, table: str, where: str, job: int) -> None:
