@@ -23,6 +23,7 @@ from typing import IO, Any, NoReturn
 from unittest import mock
 
 _REQUEST_BYTES_MAX = 1 << 20
+_END_S = 120  # for forks of this process to end that a test has left behind
 _real_popen = subprocess.Popen
 
 
@@ -52,7 +53,11 @@ def ready_hosts() -> Iterator[None]:
         with _nursery.hosts():
             yield
         _nursery = None
-        process.communicate()
+        try:
+            process.communicate(timeout=_END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 @contextlib.contextmanager

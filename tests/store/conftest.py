@@ -106,14 +106,20 @@ class FaultyDisk:
         elif name == "fsync":
             self._named |= self._synced.keys()
 
-    def end_process(self) -> None:
-        """Let go of the files, as the end of a process does."""
-        self._dead = True
+    def close(self, fd: int) -> None:
+        """Whose number may be another's from then on."""
+        self._paths.pop(fd, None)
+        os.close(fd)
+
+    def end_process(self, store: ChunkStore) -> None:
+        """Let go of the files, as the end of a process does, and of its threads."""
+        with self._lock:
+            self._dead = True
+        store._flusher.shutdown()  # one may be in the middle of a call
         for fd in self._paths:
-            try:
-                os.close(fd)
-            except OSError:
-                pass
+            os.close(fd)
+        self._paths.clear()
+        store._index.close()
 
     def cut_power(self, *, garbage: bool) -> None:
         """Lose what was never synced: all of it, or all but the length of the files."""

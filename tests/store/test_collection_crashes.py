@@ -67,10 +67,8 @@ def test_whatever_step_fails_all_that_is_needed_is_there(
         with suppress(died, TrunklineError):
             cycle(store, set(needed), thorough=True)
         failing = disk.failed
-        disk.end_process()
-        with suppress(OSError):
-            store.epochs.close()
-        store._index.close()
+        disk.end_process(store)
+        store.epochs.close()
         if after in ("power", "garbage"):
             disk.cut_power(garbage=after == "garbage")
         sound_disk()

@@ -72,9 +72,7 @@ def test_everything_flushed_is_there_after_a_failure_at_any_step(
         with suppress(died):
             work(store, flushed)
         failing = disk.failed
-        disk.end_process()
-        store._flusher.shutdown()
-        store._index.close()
+        disk.end_process(store)
         if after in ("power", "garbage"):
             disk.cut_power(garbage=after == "garbage")
         sound_disk()
@@ -110,9 +108,7 @@ def test_a_recovery_that_dies_at_any_step_can_be_done_again(
     store = ChunkStore(left)
     with suppress(died):
         work(store, flushed)
-    disk.end_process()
-    store._flusher.shutdown()
-    store._index.close()
+    disk.end_process(store)
     assert flushed
 
     fail_at, failing = 1, True
@@ -124,8 +120,7 @@ def test_a_recovery_that_dies_at_any_step_can_be_done_again(
         with suppress(died):
             store.recover()
         failing = disk.failed
-        disk.end_process()
-        store._index.close()
+        disk.end_process(store)
         sound_disk()
 
         again = ChunkStore(directory)
