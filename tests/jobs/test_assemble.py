@@ -5,13 +5,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trunkline.db.migrate import migrate
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.tree import Trees
-from trunkline.jobs import tables
-from trunkline.jobs.assemble import _outputs, _rows_of
+from trunkline.jobs import assemble, tables
+from trunkline.jobs.assemble import _differences, _outputs, _rows_of
 from trunkline.jobs.mishaps import is_defect
 from trunkline.jobs.tables import ResultRecord
 from trunkline.jobs.writers import merged_files
@@ -76,3 +78,32 @@ def test_nor_is_it_named_for_what_its_old_delta_holds(trees: Trees, tmp_path: Pa
 
     database.close()
     assert places == [("of-a", A), ("of-b", B)]
+
+
+keys_of_a_job = st.lists(st.sampled_from("abcdefghijklmnop"), unique=True)
+
+
+@given(old=keys_of_a_job, new=keys_of_a_job)
+def test_the_keys_of_two_jobs_are_compared_as_sets_in_whatever_order(
+    old: list[str], new: list[str]
+) -> None:
+    gone, come, few = _differences(old, new)
+
+    assert gone == [key for key in old if key not in new]
+    assert come == [key for key in new if key not in old]
+    assert few
+
+
+@given(old=keys_of_a_job, new=keys_of_a_job, most=st.integers(1, 8))
+def test_of_jobs_that_differ_in_much_no_more_keys_are_held_than_are_allowed(
+    old: list[str], new: list[str], most: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assemble, "_WAITING_MAX", most)
+        gone, come, few = _differences(old, new)
+
+    assert len(gone) + len(come) <= most + 2  # a pair more, which says that it is too much
+    if few:
+        assert (set(gone), set(come)) == (set(old) - set(new), set(new) - set(old))
+    else:
+        assert len(gone) + len(come) > most

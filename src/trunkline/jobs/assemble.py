@@ -6,6 +6,7 @@ is the same as from scratch.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import zip_longest
 
 from trunkline.db.database import Database, Transaction
 from trunkline.errors import DuplicateOutput, NotFound
@@ -21,6 +22,8 @@ from trunkline.pipelines import lifecycle
 from trunkline.store.chunks import ChunkId
 from trunkline.versions import commits
 from trunkline.versions.commits import CommitRecord
+
+_WAITING_MAX = 200_000  # keys that only one of two jobs has so far; some 200 bytes each
 
 
 def assemble(database: Database, trees: Trees, job: JobRecord) -> FinishedTree:
@@ -38,23 +41,29 @@ def assemble(database: Database, trees: Trees, job: JobRecord) -> FinishedTree:
         segments_before = tables.segments_of(tx, before.number) if before else []
     pipeline = lifecycle.spec_of(record)
     if pipeline.resident:  # its process has what it is to show; it writes no files
-        return _changed(database, trees, EMPTY, removed=[], added=[])
+        return _changed(database, trees, EMPTY, removed=[], added=list)
     if pipeline.output_merge != "concat" and before is not None and base is not None:
         # A plan that was made from the earlier one shares most segments with it. A datum that was
         # recovered or quarantined left nothing in the base, but may have a result now.
         whole = {segment.chunk for segment in segments_before} if not without | silent else set()
         shared = whole.intersection(segment.chunk for segment in segments)
-        old = set(_keys(trees, segments_before, but=shared)) - without
-        new = [key for key in _keys(trees, segments, but=shared) if key not in silent]
-        removed, added = old.difference(new), [key for key in new if key not in old]
-        if len(removed) + len(added) < max(1, job.total) and not any(
-            unremembered(database, removed)
+        removed, added, few = _differences(
+            (key for key in _keys(trees, segments_before, but=shared) if key not in without),
+            (key for key in _keys(trees, segments, but=shared) if key not in silent),
+        )
+        if (
+            few
+            and len(removed) + len(added) < max(1, job.total)
+            and not any(unremembered(database, removed))
         ):
             root = RootId(base.root)
-            return _changed(database, trees, root, removed=sorted(removed), added=added)
-    keys = [key for key in _keys(trees, segments) if key not in silent]
+            return _changed(database, trees, root, removed=sorted(removed), added=lambda: added)
+
+    def keys() -> Iterator[str]:
+        return (key for key in _keys(trees, segments) if key not in silent)
+
     if pipeline.output_merge == "concat":
-        return _concatenated(database, trees, keys)
+        return _concatenated(database, trees, keys())
     return _changed(database, trees, EMPTY, removed=[], added=keys)
 
 
@@ -74,8 +83,34 @@ def _base(tx: Transaction, before: JobRecord, job: JobRecord) -> CommitRecord | 
         return None
 
 
+def _differences(old: Iterable[str], new: Iterable[str]) -> tuple[list[str], list[str], bool]:
+    """What only the one and what only the other has, in order; neither names a key twice.
+
+    They are read side by side, as what both have stands at about the same place, so that few keys
+    wait for their like. False with what is known by then when there are too many.
+    """
+    gone: dict[str, None] = {}
+    come: dict[str, None] = {}
+    for before, after in zip_longest(old, new):
+        if before == after:
+            continue
+        for key, here, there in ((before, gone, come), (after, come, gone)):
+            if key in there:
+                del there[key]
+            elif key is not None:
+                here[key] = None
+        if len(gone) + len(come) > _WAITING_MAX:
+            return list(gone), list(come), False
+    return list(gone), list(come), True
+
+
 def _changed(
-    database: Database, trees: Trees, base: RootId, *, removed: list[str], added: list[str]
+    database: Database,
+    trees: Trees,
+    base: RootId,
+    *,
+    removed: Iterable[str],
+    added: Callable[[], Iterable[str]],
 ) -> FinishedTree:
     files_before, _ = trees.totals(base)
     writer = DeltaWriter(trees)
@@ -83,19 +118,19 @@ def _changed(
     for row in _outputs(database, trees, removed):
         writer.delete_written(row.path, row.datum)
         files_gone += 1
-    for row in _outputs(database, trees, added):
+    for row in _outputs(database, trees, added()):
         writer.put_row(row)
         files_come += 1
     root = trees.apply(base, writer.finish())
     files, size = trees.totals(root)
     if files != files_before - files_gone + files_come:
         # Fewer files than were written: somewhere one datum's file took the place of another's.
-        _raise_duplicate(lambda: _outputs(database, trees, added), trees, base)
+        _raise_duplicate(lambda: _outputs(database, trees, added()), trees, base)
     trees.chunks.flush()
     return FinishedTree(root=root, files=files, size_bytes=size)
 
 
-def _concatenated(database: Database, trees: Trees, keys: list[str]) -> FinishedTree:
+def _concatenated(database: Database, trees: Trees, keys: Iterable[str]) -> FinishedTree:
     writer = DeltaWriter(trees)
     for row in _outputs(database, trees, keys):
         writer.put_row(row, append=True)
@@ -125,7 +160,7 @@ def _keys(
             yield from keys_of_segment(trees.chunks.get(ChunkId(segment.chunk)))
 
 
-def _outputs(database: Database, trees: Trees, keys: list[str]) -> Iterator[FileRow]:
+def _outputs(database: Database, trees: Trees, keys: Iterable[str]) -> Iterator[FileRow]:
     """The files that some datums wrote, in the order of the datums."""
     for batch, results in in_batches(database, keys):
         for key in batch:
