@@ -1,6 +1,7 @@
 """The transport when things go wrong: closed connections, dead servers, strangers at the port."""
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -136,8 +137,13 @@ def test_a_forked_process_has_connections_of_its_own(
 
     child = os.fork()
     if child == 0:
-        client.repos.list_repos()
-        os._exit(0)
+        status = 1
+        try:
+            signal.alarm(60)
+            client.repos.list_repos()
+            status = 0
+        finally:
+            os._exit(status)
     _, status = os.waitpid(child, 0)
     client.repos.list_repos()
 
@@ -241,7 +247,7 @@ def test_a_server_that_dies_during_a_wait_is_noticed(server: MemoryServer) -> No
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(server.client().jobs.inspect_job, "p@1", wait=True)
         while not server.app.threads.running:
-            pass
+            assert not waiting.done()
 
         server.stop()
 

@@ -273,7 +273,7 @@ def test_a_backup_waits_for_others_that_need_the_store_as_it_is(engine, backup) 
     waiting = threading.Thread(target=back_up)
     with engine.engine._services.chunks.collection().exclusive():
         waiting.start()
-        while not (backup / "backup.lock").exists():
+        while waiting.is_alive() and not (backup / "backup.lock").exists():
             waiting.join(0.001)
         assert archive.read_manifest(backup) is None
     waiting.join()

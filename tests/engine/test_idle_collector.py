@@ -4,11 +4,13 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trunkline.api.changes import PutFile
 from trunkline.config import load
+from trunkline.engine import collector
 from trunkline.engine.engine import Engine
 
 INTERVAL_S = 0.02
@@ -62,5 +64,36 @@ def test_what_was_kept_long_enough_goes_though_nothing_else_happens(
 
         assert before > 500_000
         until_idle(engine)
+    finally:
+        engine.close()
+
+
+def test_nor_has_anything_else_to_happen_when_it_goes_in_a_cycle_that_watches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What leaves the catalog in a cycle that removes what an earlier one condemned counts as
+    needed once more; nothing is condemned then, and yet there is something to do.
+    """
+    clock = Clock()
+    settings = {
+        "HOME": str(tmp_path),
+        "TRUNKLINE_GC_INTERVAL_S": str(INTERVAL_S),
+        "TRUNKLINE_GC_GRACE_S": "0",
+    }
+    jumps = [timedelta(days=8)]
+    end_watch = collector.versions.end_watch
+
+    def end_and_let_days_pass(tx: Any, *, until: int, watching: bool) -> None:
+        end_watch(tx, until=until, watching=watching)
+        if watching and jumps:
+            clock.now += jumps.pop()
+
+    monkeypatch.setattr(collector.versions, "end_watch", end_and_let_days_pass)
+    engine = Engine(load(settings, home=tmp_path / "home"), clock=clock)
+    try:
+        engine.files.create_file_set([PutFile(path="x", content=[os.urandom(500_000)])])
+        engine._services.chunks.seal()
+        while jumps or engine.admin.status().stored_bytes > 100_000:
+            time.sleep(INTERVAL_S)
     finally:
         engine.close()

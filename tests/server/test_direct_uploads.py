@@ -96,7 +96,9 @@ def answer_of(link: socket.socket) -> tuple[int, dict]:
     size = int(came.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
     body = b""
     while len(body) < size:
-        body += link.recv(size - len(body))
+        piece = link.recv(size - len(body))
+        assert piece, body
+        body += piece
     return int(came.split(b" ")[1]), json.loads(body)
 
 

@@ -266,17 +266,20 @@ class Collector:
         seen = -1
         due: datetime | None = None
         while not self._closing.wait(self._config.gc_interval_s):
-            collection = self._chunks.collection()
-            revision = self._database.revision
-            began = self._clock()
-            over = due is not None and began >= due
-            if revision == seen and not over and not collection.condemned_before():
-                continue
             try:
+                collection = self._chunks.collection()
+                revision = self._database.revision
+                began = self._clock()
+                over = due is not None and began >= due
+                if revision == seen and not over and not collection.condemned_before():
+                    continue
                 with collection.exclusive():
-                    report, _, _ = self._cycle(
+                    report, more, _ = self._cycle(
                         collection, self._config.gc_grace_s, _Gentle(self._pace)
                     )
+                due = self._next_due(began)
+                # What left the catalog in it is condemned by the next one, whatever else happens.
+                seen = -1 if more else self._database.revision
             except Conflict:
                 continue
             except Unavailable:
@@ -289,8 +292,6 @@ class Collector:
             except Exception:
                 _log.exception("garbage was not collected")
                 continue
-            seen = self._database.revision
-            due = self._next_due(began)
             _log.info(
                 "collected garbage: %d objects removed, %d bytes given back",
                 report.removed_objects,

@@ -74,11 +74,8 @@ class Engine:
             trees = Trees(chunks)
             live = LiveLogs()
             self._notices = Notices(config, database, program=f"trunkline/{RELEASE}", clock=clock)
-            self._notices.start()
             scheduler = Scheduler(config, database, trees, live, marker=marker)
-            scheduler.start()
             collector = Collector(config, database, chunks, scheduler.plans, clock=clock)
-            collector.start()
         except BaseException:
             os.close(self._lock)
             raise
@@ -120,6 +117,17 @@ class Engine:
             ],
             clock=clock,
         )
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        """Begin all that goes on by itself."""
+        self._notices.start()
+        self._services.scheduler.start()
+        self._services.collector.start()
         self._clockwork.start()
         self.purges.resume()
 

@@ -101,7 +101,7 @@ class Dispatcher:
             self._crew.forget(worker)
         with self._held_lock:
             for held in self._held.values():
-                held.hold.end()
+                self._end(held)
             self._held.clear()
         self._active.clear()
         self.ahead.forget_all()
@@ -137,13 +137,17 @@ class Dispatcher:
         self.ahead.forget_said(number)
         for held in self._stop(number):
             if not held.ahead:
-                held.hold.end()
+                self._end(held)
                 with self._held_lock:
                     self._held.pop(held.record.id)
-                for position in held.datums:
-                    self._live.end(number, position)
                 if held.with_worker:
                     self._pool.kill(held.worker)
+
+    def _end(self, held: Held) -> None:
+        """Nobody is at work at it any more."""
+        held.hold.end()
+        for position in held.datums:
+            self._live.end(held.record.job, position)
 
     def _stop(self, number: int) -> list[Held]:
         """Stop handing out the datums of a job; gives what workers have of it."""
@@ -413,7 +417,7 @@ class Dispatcher:
                 self._held.pop(held.record.id, None)
             self.ahead.release(held)
             return
-        held.hold.end()
+        self._end(held)
         held.with_worker = False
         with self._held_lock:
             self._held.pop(held.record.id, None)
@@ -424,8 +428,6 @@ class Dispatcher:
     def _take_back(self, held: Held, *, died: bool) -> None:
         number = held.record.job
         active = self._active.get(number)
-        for position in held.datums:
-            self._live.end(number, position)
         failed: DatumRecord | None = None
         crashed = next(iter(held.datums)) if died and len(held.datums) == 1 else None
         if active is not None and crashed is not None:
@@ -497,8 +499,6 @@ class Dispatcher:
                     self._steps.fail(held.record.job, message["reason"])
             case "failed":
                 worker.failure = message["reason"]
-            case _:
-                pass
 
     def _take_ready(self, worker: Worker) -> None:
         if not worker.ready:
