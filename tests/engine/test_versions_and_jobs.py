@@ -8,7 +8,6 @@ import threading
 import pytest
 
 from trunkline.api.changes import CopyFile, PutFile, read_changes
-from trunkline.engine import engine as engine_module
 from trunkline.errors import (
     AlreadyExists,
     BranchNotFound,
@@ -31,7 +30,6 @@ from trunkline.errors import (
     StoreTooNew,
     TimedOut,
     TooManyDatums,
-    Unavailable,
 )
 from trunkline.model.jobs import JobState
 
@@ -468,24 +466,6 @@ def test_two_engines_can_not_have_one_directory(open_engine) -> None:
 
     with pytest.raises(StoreInUse, match="pid"):
         open_engine(first.home)
-
-
-@pytest.mark.parametrize("part", ["Notices", "Scheduler", "Collector", "Clockwork", "EnginePurges"])
-def test_an_engine_that_can_not_be_opened_leaves_nothing_at_work(
-    open_engine, monkeypatch: pytest.MonkeyPatch, part: str
-) -> None:
-    def refuse(*_: object) -> None:
-        raise Unavailable("the catalog can't be read")
-
-    before = set(threading.enumerate())
-    begin = "resume" if part == "EnginePurges" else "start"
-    with monkeypatch.context() as patch:
-        patch.setattr(getattr(engine_module, part), begin, refuse)
-        with pytest.raises(Unavailable, match="can't be read"):
-            open_engine()
-
-    assert set(threading.enumerate()) <= before
-    assert open_engine().engine.repos.list_repos() == []
 
 
 def test_a_directory_of_a_newer_format_is_refused_and_left_alone(open_engine, tmp_path) -> None:

@@ -73,9 +73,15 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # What can be lost without loss: anything there is made anew.
 MADE_ANEW = [
     *("store/index.db", "store/index.db-wal", "store/epoch", "store/epoch-0.lock", "store/live.db"),
-    *("store/epoch-1.lock", "store/collect.lock", "store/recover.lock", "store/rebuild-index"),
+    *(
+        "store/epoch-1.lock",
+        "store/collect.lock",
+        "store/collect-next.lock",
+        "store/recover.lock",
+        "store/rebuild-index",
+    ),
     *("store/uses-1.db", "engine.lock", "server.lock", "start.lock", "server.json", "cache/sync"),
-    *("scratch", "cache/code", "log", "token", "store/packs/notes.txt", "store/packs/x.pack.tmp"),
+    *("cache/code", "log", "token", "store/packs/notes.txt", "store/packs/x.pack.tmp"),
 ]
 GROUND = ["FORMAT", "catalog.db", "catalog.db-wal"]
 GARBAGE = {

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from trunkline.db.database import Transaction
-from trunkline.errors import Conflict, Corrupt, StorageFull
+from trunkline.errors import Corrupt, StorageFull
 from trunkline.store import compact, packs
 from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.collect import Collection, Sifted
@@ -411,17 +411,6 @@ def test_nothing_is_removed_before_its_grace_is_over(store: ChunkStore) -> None:
     sifted, _ = collect(store.collection(), catalog, now=BEGIN + hour, grace_s=3600)
 
     assert sifted.given_up.objects == 1
-
-
-def test_a_second_collector_is_refused(open_store) -> None:
-    other = open_store().collection()
-
-    with (
-        open_store().collection().exclusive(),
-        pytest.raises(Conflict, match="already"),
-        other.exclusive(),
-    ):
-        pass
 
 
 def test_small_packs_are_merged(open_store) -> None:

@@ -161,19 +161,17 @@ def _no_collection(services: Services) -> Iterator[Collection]:
     """While inside, no pack goes; waits for a collection that is under way, however long."""
     collection = services.chunks.collection()
     deadline = time.monotonic() + _WAIT_S
-    with ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(collection.exclusive())
-                break
-            except Conflict as error:
-                if time.monotonic() > deadline:
-                    raise Conflict(
-                        "garbage is being collected, the store checked or another backup made for "
-                        f"{_WAIT_S / 3600:.0f} hours; try again when that has ended"
-                    ) from error
-                _pace(services)()
-                services.closing.wait(_TICK_S)
+
+    def wait() -> None:
+        if time.monotonic() > deadline:
+            raise Conflict(
+                "garbage is being collected, the store checked or another backup made for "
+                f"{_WAIT_S / 3600:.0f} hours; try again when that has ended"
+            )
+        _pace(services)()
+        services.closing.wait(_TICK_S)
+
+    with collection.exclusive(wait):
         yield collection
 
 

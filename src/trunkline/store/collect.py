@@ -65,12 +65,12 @@ class Collection:
         self._writer = writer
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Only one collection at a time; raises Conflict.
+    def exclusive(self, wait: Callable[[], None] | None = None) -> Iterator[None]:
+        """Only one collection at a time; raises Conflict, or calls `wait` until it has its turn.
 
         Where the disk fails, the work ends with StorageFull or Unavailable, and can be begun again.
         """
-        with disk_errors(self._directory), self._epochs.collecting():
+        with disk_errors(self._directory), self._epochs.collecting(wait):
             yield
 
     @contextmanager

@@ -15,8 +15,8 @@ import fcntl
 import os
 import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from trunkline.errors import Conflict
@@ -75,10 +75,15 @@ class Epochs:
     # --- for the collector ------------------------------------------------------------------------
 
     @contextmanager
-    def collecting(self) -> Iterator[None]:
-        """Only one collector at a time, over all processes; raises Conflict."""
-        path = self._directory / "collect.lock"
-        with alone(path, _collecting_already, mode=0o644):
+    def collecting(self, wait: Callable[[], None] | None = None) -> Iterator[None]:
+        """Only one collector at a time, over all processes; raises Conflict.
+
+        With `wait`, which is called between two looks, it is waited for instead. Who waits holds
+        the turn, without which nobody begins: who comes again and again does not get ahead.
+        """
+        with ExitStack() as held:
+            with _taken(self._directory / "collect-next.lock", wait):
+                held.enter_context(_taken(self._directory / "collect.lock", wait))
             yield
 
     def drained(self) -> bool:
@@ -124,5 +129,19 @@ class Hold:
             self._epochs.end(parity)
 
 
+@contextmanager
+def _taken(path: Path, wait: Callable[[], None] | None) -> Iterator[None]:
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(alone(path, _collecting_already, mode=0o644))
+                break
+            except Conflict:
+                if wait is None:
+                    raise
+                wait()
+        yield
+
+
 def _collecting_already() -> Conflict:
-    return Conflict("garbage is being collected already; try again when that has ended")
+    return Conflict("garbage is being collected, or a backup made; try again when that has ended")
