@@ -12,8 +12,9 @@ from trunkline.files.manifest import RANGE_MAGIC
 from trunkline.store.chunks import ChunkId
 
 EXAMPLES = settings().max_examples
+PATH = st.text(st.sampled_from("ab/\u00e9\U0001f600"), min_size=1, max_size=40)
 PATHS = st.lists(
-    st.text(st.sampled_from("ab/\u00e9\U0001f600"), min_size=1, max_size=40),
+    PATH,
     min_size=1,
     max_size=200,
     unique=True,
@@ -55,6 +56,18 @@ def test_rows_and_differences_are_those_of_the_decoded_rows(
         for i in data.draw(st.permutations(range(len(paths)))):
             assert found.path(i) == paths[i]
             assert found.row(i, paths[i], lambda _: b"") == rows.row(i, lambda _: b"")
+
+    for path in [
+        *paths,
+        *data.draw(st.lists(PATH)),
+        *(part for p in paths for part in p.split("/")),
+    ]:
+        alone = found.only(path)
+        if path in paths:
+            assert alone is not None
+            assert alone.row(0, lambda _: b"") == rows.row(paths.index(path), lambda _: b"")
+        else:
+            assert alone is None
 
     expected = [i for i in range(len(paths)) if one[i] != other[i]]
     assert list(found.differing(Glance(encoded(paths, other)))) == expected

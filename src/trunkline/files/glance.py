@@ -73,6 +73,21 @@ class Glance:
         except UnicodeDecodeError as error:
             raise Corrupt("a stored range", "UTF-8", "other bytes") from error
 
+    def only(self, path: str) -> Columns | None:
+        """The row of a file, alone, or None."""
+        i = self._number(path.encode("utf-8"))
+        if i is None:
+            return None
+        one = Columns()
+        if self._plain:
+            place, at = self._text_end + i * _SIZE_BYTES, self._digests + i * DIGEST_BYTES
+            size = int.from_bytes(self._data[place : place + _SIZE_BYTES], "little")
+            one.add_small(path, size, self._data[at : at + DIGEST_BYTES])
+        else:
+            self._rows = self._rows or decode_columns(RANGE_MAGIC, self._data)
+            one.copy_rows(self._rows, i, i + 1)
+        return one
+
     def row(self, i: int, path: str, load: Callable[[ChunkId], bytes]) -> FileRow:
         """A row, whose path is known; `load` reads the lists of a file with very many chunks."""
         if not self._plain:
@@ -88,6 +103,19 @@ class Glance:
     def differing(self, other: "Glance") -> Iterator[int]:
         """The rows whose content another range with the same paths has otherwise."""
         return differing(self._data, self._digests, other._data, other._digests, self.count)
+
+    def _number(self, path: bytes) -> int | None:
+        """That of the row of a path: how many separators are before it."""
+        data, low, high = self._data, HEAD_BYTES, self._text_end
+        if data.startswith(path, low) and (low + len(path) == high or not data[low + len(path)]):
+            return 0
+        at = data.find(b"\0%b\0" % path, low, high)
+        if at < 0 and data.endswith(b"\0" + path, low, high):
+            at = high - len(path) - 1
+        number = None if at < 0 else data.count(0, low, at + 1)
+        if number is not None and number >= self.count:
+            raise Corrupt("a stored range", f"{self.count} paths", "more")
+        return number
 
     def _near(self, i: int) -> bytes:
         """A path by its number: from where it is if all are about as long, past the ones between.

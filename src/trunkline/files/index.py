@@ -72,6 +72,7 @@ class Loader:
         self._lock = threading.Lock()
         self._nodes: OrderedDict[str, Node] = OrderedDict()
         self._ranges: OrderedDict[str, Columns] = OrderedDict()
+        self._asked: OrderedDict[str, None] = OrderedDict()  # ranges of which one row was wanted
 
     def root(self, root: RootId) -> Node:
         """The highest node of a tree; raises Corrupt for what can't be one."""
@@ -118,6 +119,22 @@ class Loader:
                 f"{len(rows)} others",
             )
         return rows
+
+    def place(self, unit: Unit, path: str) -> tuple[Columns, int] | None:
+        """The row of a file that would be in a range, or None.
+
+        A range is decoded when somebody asks for the second time: for one row that is most work.
+        """
+        with self._lock:
+            at_hand = unit.blob in self._ranges or unit.blob in self._asked
+            _hold(self._asked, unit.blob, None, _RANGES_MAX)
+        if at_hand:
+            rows = self.rows(unit)
+            i = bisect_left(rows.paths, path)
+            return (rows, i) if i < len(rows) and rows.paths[i] == path else None
+        [glance] = self.glances([unit])
+        row = glance.only(path)
+        return (row, 0) if row else None
 
     def glances(self, units: Sequence[Unit]) -> list[Glance]:
         """Ranges as they are stored, checked against what their entries say; with one look-up."""

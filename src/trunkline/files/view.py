@@ -58,9 +58,7 @@ class View:
         cursor = self.cursor(path)
         if cursor.done or path < cursor.first:
             return None
-        rows = cursor.rows()
-        i = bisect_left(rows.paths, path)
-        return (rows, i) if rows.paths[i] == path else None
+        return self.loader.place(cursor.to_range(), path)
 
     def find(self, path: str) -> FileRow | None:
         """The row of a file, or None."""
