@@ -81,7 +81,7 @@ MADE_ANEW = [
         "store/rebuild-index",
     ),
     *("store/uses-1.db", "engine.lock", "server.lock", "start.lock", "server.json", "cache/sync"),
-    *("cache/code", "log", "token", "store/packs/notes.txt", "store/packs/x.pack.tmp"),
+    *("scratch", "cache/code", "log", "token", "store/packs/notes.txt", "store/packs/x.pack.tmp"),
 ]
 GROUND = ["FORMAT", "catalog.db", "catalog.db-wal"]
 GARBAGE = {
