@@ -62,12 +62,14 @@ def test_rows_and_differences_are_those_of_the_decoded_rows(
         *data.draw(st.lists(PATH)),
         *(part for p in paths for part in p.split("/")),
     ]:
-        alone = found.only(path)
+        number = found.number(path)
         if path in paths:
-            assert alone is not None
-            assert alone.row(0, lambda _: b"") == rows.row(paths.index(path), lambda _: b"")
+            assert number == paths.index(path)
+            row = rows.row(number, lambda _: b"")
+            assert found.row(number, path, lambda _: b"") == row
+            assert not found.plain or found.only(number, path).row(0, lambda _: b"") == row
         else:
-            assert alone is None
+            assert number is None
 
     expected = [i for i in range(len(paths)) if one[i] != other[i]]
     assert list(found.differing(Glance(encoded(paths, other)))) == expected

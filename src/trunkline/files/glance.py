@@ -34,7 +34,7 @@ class Glance:
     def __init__(self, data: bytes) -> None:
         flags, count, _, path_bytes = read_head(RANGE_MAGIC, data)
         self._data = data
-        self._plain = not flags  # no row has a datum or refs
+        self.plain = not flags  # no row has a datum or refs
         self._rows: Columns | None = None
         self._asked = 0
         self.count = count
@@ -73,30 +73,34 @@ class Glance:
         except UnicodeDecodeError as error:
             raise Corrupt("a stored range", "UTF-8", "other bytes") from error
 
-    def only(self, path: str) -> Columns | None:
-        """The row of a file, alone, or None."""
-        i = self._number(path.encode("utf-8"))
-        if i is None:
-            return None
+    def number(self, path: str) -> int | None:
+        """That of the row of a file, or None: how many separators are before its path."""
+        wanted = path.encode("utf-8")
+        data, low, high = self._data, HEAD_BYTES, self._text_end
+        end = low + len(wanted)
+        if data.startswith(wanted, low) and (end == high or not data[end]):
+            return 0
+        at = data.find(b"\0%b\0" % wanted, low, high)
+        if at < 0 and data.endswith(b"\0" + wanted, low, high):
+            at = high - len(wanted) - 1
+        number = None if at < 0 else data.count(0, low, at + 1)
+        if number is not None and number >= self.count:
+            raise Corrupt("a stored range", f"{self.count} paths", "more")
+        return number
+
+    def only(self, i: int, path: str) -> Columns:
+        """A row of a range that is plain, alone; its path is known."""
         one = Columns()
-        if self._plain:
-            place, at = self._text_end + i * _SIZE_BYTES, self._digests + i * DIGEST_BYTES
-            size = int.from_bytes(self._data[place : place + _SIZE_BYTES], "little")
-            one.add_small(path, size, self._data[at : at + DIGEST_BYTES])
-        else:
-            self._rows = self._rows or decode_columns(RANGE_MAGIC, self._data)
-            one.copy_rows(self._rows, i, i + 1)
+        one.add_small(path, *self._small(i))
         return one
 
     def row(self, i: int, path: str, load: Callable[[ChunkId], bytes]) -> FileRow:
         """A row, whose path is known; `load` reads the lists of a file with very many chunks."""
-        if not self._plain:
+        if not self.plain:
             self._rows = self._rows or decode_columns(RANGE_MAGIC, self._data)
             return self._rows.row(i, load)
-        data, at = self._data, self._digests + i * DIGEST_BYTES
-        place = self._text_end + i * _SIZE_BYTES
-        size = int.from_bytes(data[place : place + _SIZE_BYTES], "little")
-        digest = data[at : at + DIGEST_BYTES].hex()
+        size, content = self._small(i)
+        digest = content.hex()
         chunks = ((ChunkId(digest), size),) if size else ()
         return FileRow(path=path, size_bytes=size, digest=digest, chunks=chunks)
 
@@ -104,18 +108,12 @@ class Glance:
         """The rows whose content another range with the same paths has otherwise."""
         return differing(self._data, self._digests, other._data, other._digests, self.count)
 
-    def _number(self, path: bytes) -> int | None:
-        """That of the row of a path: how many separators are before it."""
-        data, low, high = self._data, HEAD_BYTES, self._text_end
-        if data.startswith(path, low) and (low + len(path) == high or not data[low + len(path)]):
-            return 0
-        at = data.find(b"\0%b\0" % path, low, high)
-        if at < 0 and data.endswith(b"\0" + path, low, high):
-            at = high - len(path) - 1
-        number = None if at < 0 else data.count(0, low, at + 1)
-        if number is not None and number >= self.count:
-            raise Corrupt("a stored range", f"{self.count} paths", "more")
-        return number
+    def _small(self, i: int) -> tuple[int, bytes]:
+        """Size and digest of a row of a range that is plain."""
+        data, at = self._data, self._digests + i * DIGEST_BYTES
+        place = self._text_end + i * _SIZE_BYTES
+        size = int.from_bytes(data[place : place + _SIZE_BYTES], "little")
+        return size, data[at : at + DIGEST_BYTES]
 
     def _near(self, i: int) -> bytes:
         """A path by its number: from where it is if all are about as long, past the ones between.

@@ -128,13 +128,16 @@ class Loader:
         with self._lock:
             at_hand = unit.blob in self._ranges or unit.blob in self._asked
             _hold(self._asked, unit.blob, None, _RANGES_MAX)
-        if at_hand:
-            rows = self.rows(unit)
-            i = bisect_left(rows.paths, path)
-            return (rows, i) if i < len(rows) and rows.paths[i] == path else None
-        [glance] = self.glances([unit])
-        row = glance.only(path)
-        return (row, 0) if row else None
+        if not at_hand:
+            [glance] = self.glances([unit])
+            number = glance.number(path)
+            if number is None:
+                return None
+            if glance.plain:
+                return glance.only(number, path), 0
+        rows = self.rows(unit)
+        i = bisect_left(rows.paths, path)
+        return (rows, i) if i < len(rows) and rows.paths[i] == path else None
 
     def glances(self, units: Sequence[Unit]) -> list[Glance]:
         """Ranges as they are stored, checked against what their entries say; with one look-up."""
