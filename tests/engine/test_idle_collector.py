@@ -25,6 +25,16 @@ class Clock:
         return self.now
 
 
+def collecting_engine(directory: Path, clock: Clock) -> Engine:
+    """One that collects all the time, without grace."""
+    settings = {
+        "HOME": str(directory),
+        "TRUNKLINE_GC_INTERVAL_S": str(INTERVAL_S),
+        "TRUNKLINE_GC_GRACE_S": "0",
+    }
+    return Engine(load(settings, home=directory / "home"), clock=clock)
+
+
 def until_idle(engine: Engine) -> None:
     """Until several turns of the collector have changed nothing."""
     database = engine._services.database
@@ -40,12 +50,7 @@ def test_what_was_kept_long_enough_goes_though_nothing_else_happens(
     tmp_path: Path, kept: str
 ) -> None:
     clock = Clock()
-    settings = {
-        "HOME": str(tmp_path),
-        "TRUNKLINE_GC_INTERVAL_S": str(INTERVAL_S),
-        "TRUNKLINE_GC_GRACE_S": "0",
-    }
-    engine = Engine(load(settings, home=tmp_path / "home"), clock=clock)
+    engine = collecting_engine(tmp_path, clock)
     try:
         content = PutFile(path="x", content=[os.urandom(500_000)])
         if kept == "deleted":
@@ -75,11 +80,6 @@ def test_nor_has_anything_else_to_happen_when_it_goes_in_a_cycle_that_watches(
     needed once more; nothing is condemned then, and yet there is something to do.
     """
     clock = Clock()
-    settings = {
-        "HOME": str(tmp_path),
-        "TRUNKLINE_GC_INTERVAL_S": str(INTERVAL_S),
-        "TRUNKLINE_GC_GRACE_S": "0",
-    }
     jumps = [timedelta(days=8)]
     end_watch = collector.versions.end_watch
 
@@ -89,7 +89,7 @@ def test_nor_has_anything_else_to_happen_when_it_goes_in_a_cycle_that_watches(
             clock.now += jumps.pop()
 
     monkeypatch.setattr(collector.versions, "end_watch", end_and_let_days_pass)
-    engine = Engine(load(settings, home=tmp_path / "home"), clock=clock)
+    engine = collecting_engine(tmp_path, clock)
     try:
         engine.files.create_file_set([PutFile(path="x", content=[os.urandom(500_000)])])
         engine._services.chunks.seal()
