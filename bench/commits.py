@@ -15,6 +15,7 @@ Places = Iterator[Path]  # new, empty directories
 COMMITS = 500
 COMMANDS = 20
 CLIENTS = 16
+PACKED_BYTES, LOGGED_BYTES = 11_000, 70_000  # that a commit appends to its pack and to the log
 REPO = "commits"
 
 
@@ -26,6 +27,7 @@ def commits(results: Results, tools: list[Any], data_place: Path, places: Places
     alone = results.declare(
         "commits",
         f"{number:,} commits of one small file each, through one Python client",
+        floor="two appends + fdatasync",
         targets={OURS: number / 500, "git": 0.5},
     )
     together = results.declare(
@@ -42,11 +44,12 @@ def commits(results: Results, tools: list[Any], data_place: Path, places: Places
     if REPO not in run("trunkline", "list", "repo", "--raw"):
         run("trunkline", "create", "repo", REPO)
     git = _Git(next(places))
-    once = seconds(lambda: _clients(1, number))
+    once = _clients(1, number)
     alone.add(OURS, once)
+    alone.add("two appends + fdatasync", _synced(next(places), number))
     alone.add("git", seconds(lambda: git.commit(loops)) * number / loops)
     together.add("one client", once)
-    together.add(OURS, seconds(lambda: _clients(CLIENTS, number)))
+    together.add(OURS, _clients(CLIENTS, number))
     shell.add(OURS, seconds(lambda: _commands(loops)))
     shell.add("git", seconds(lambda: git.commit(loops)))
     shell.add(
@@ -54,12 +57,17 @@ def commits(results: Results, tools: list[Any], data_place: Path, places: Places
     )
 
 
-def _clients(number: int, commits: int) -> None:
+def _clients(number: int, commits: int) -> float:
+    """How long so many connected clients take to make so many commits, in seconds."""
     import trunkline
     from trunkline.api.changes import PutFile
 
+    started = threading.Barrier(number + 1)
+
     def work(client: int) -> None:
         with trunkline.connect() as connection:
+            connection.repos.inspect_repo(REPO)
+            started.wait()
             for n in range(commits // number):
                 content = f"{client} {n} {os.urandom(8).hex()}".encode()
                 change = PutFile(path=f"/c{client}/f{n % 1000}", content=[content])
@@ -68,8 +76,26 @@ def _clients(number: int, commits: int) -> None:
     threads = [threading.Thread(target=work, args=(client,)) for client in range(number)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+
+    def all_of_it() -> None:
+        started.wait()
+        for thread in threads:
+            thread.join()
+
+    return seconds(all_of_it)
+
+
+def _synced(place: Path, commits: int) -> float:
+    """The least that the disk lets so many commits take: their bytes, in a pack and in a log."""
+    with (place / "pack").open("wb", 0) as pack, (place / "log").open("wb", 0) as log:
+
+        def append() -> None:
+            for _ in range(commits):
+                for file, size in ((pack, PACKED_BYTES), (log, LOGGED_BYTES)):
+                    file.write(os.urandom(size))
+                    os.fdatasync(file.fileno())
+
+        return seconds(append)
 
 
 def _commands(number: int) -> None:

@@ -4,8 +4,9 @@ import math
 import os
 import random
 import shutil
+import statistics
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ GROWTH = (1_000, 10_000, 100_000, 1_000_000)
 GROWTH_COMMITS = 15
 GROWTH_ASKED = 25
 GROWTH_STARTS = 9
-IN_DEPTH = ("list", "find", "find-cold")
+STEEPER_MAX = 1.25  # the step of the largest trees to that of the smaller ones, and noise
 
 
 def out(results: Results, tools: list[Any], data_place: Path, places: Places) -> None:
@@ -159,17 +160,38 @@ def growth(results: Results, _: list[Any], data_place: Path, places: Places) -> 
     ):
         # In a tree of 1,000 files 100 are a tenth of it: no measure for differences.
         least = sizes[1] if key in ("near", "scattered") and len(sizes) > 2 else sizes[0]
-        # Found in a tree: a step for each level of it.
-        depth = math.log(sizes[-1]) / math.log(least)
+        targets = {f"{least:,} files": 2.0}
+        if key == "list":
+            targets = {f"{least:,} files": math.log(sizes[-1]) / math.log(least)}
+        elif key.startswith("find"):  # see `_steepness`
+            targets = {}
         workload = results.declare(
-            f"growth-{key}",
-            f"Growth to {sizes[-1]:,} files: {title}",
-            unit=unit,
-            targets={f"{least:,} files": depth if key in IN_DEPTH else 2.0},
+            f"growth-{key}", f"Growth to {sizes[-1]:,} files: {title}", unit=unit, targets=targets
         )
         for size in sizes:
             for figure in figures[size][key]:
                 workload.add(OURS if size == sizes[-1] else f"{size:,} files", figure)
+    if len(sizes) > 2:
+        cold = {size: statistics.median(figures[size]["find-cold"]) for size in sizes}
+        _steepness(results, cold)
+
+
+def _steepness(results: Results, cold: Mapping[int, float]) -> None:
+    """How much a look-up grows with each factor of ten, in ms: the last step to those before.
+
+    One that grows with the logarithm has the same step everywhere. Of look-ups with nothing at
+    hand: among few files all is at hand otherwise, and among many nothing.
+    """
+    first, *_, before, last = sorted(cold)
+    compared = f"from {first:,} to {before:,} files"
+    workload = results.declare(
+        "growth-find-steps",
+        f"A look-up with nothing at hand, for each factor of ten up to {last:,} files",
+        unit="ms",
+        targets={compared: STEEPER_MAX},
+    )
+    for tool, low, high in ((compared, first, before), (OURS, before, last)):
+        workload.add(tool, (cold[high] - cold[low]) / math.log10(high / low))
 
 
 def _figures_of(size: int, place: Path) -> dict[str, list[float]]:
