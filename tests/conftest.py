@@ -160,6 +160,20 @@ def _ready_hosts() -> Iterator[None]:
         yield
 
 
+# --- a container engine --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The socket of a Docker daemon for tests, which the settings name; nobody is logged in."""
+    where = os.environ.get("TRUNKLINE_TEST_DOCKER")
+    if not where:
+        pytest.skip("TRUNKLINE_TEST_DOCKER names no socket of a Docker daemon (see .ci/docker)")
+    monkeypatch.setenv("TRUNKLINE_CONTAINER_HOST", where)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker-config"))
+    return where
+
+
 # --- a private home -------------------------------------------------------------------------------
 
 

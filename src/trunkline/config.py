@@ -35,6 +35,9 @@ class Config:
     project: str | None  # of commands that name none (TRUNKLINE_PROJECT); None: the context's
     path: str  # where stage commands of the process runtime are looked for (PATH)
     isolation: str  # auto, namespace or rewrite (TRUNKLINE_ISOLATION)
+    container_host: str = ""  # TRUNKLINE_CONTAINER_HOST, DOCKER_HOST: its socket; empty: as usual
+    user_home: str = ""  # where container engines of a user have sockets (HOME)
+    run_path: str = ""  # the same (XDG_RUNTIME_DIR)
     start_timeout_s: float = 30.0  # for the local server to come up
     worker_idle_s: float = 300.0  # TRUNKLINE_WORKER_IDLE_S: idle workers stay warm this long
     lease_s: float = 15.0  # TRUNKLINE_LEASE_S: a silent worker is given up after this
@@ -136,6 +139,9 @@ def load(
         project=env.get("TRUNKLINE_PROJECT") or None,
         path=env.get("PATH") or os.defpath,
         isolation=isolation,
+        container_host=env.get("TRUNKLINE_CONTAINER_HOST") or env.get("DOCKER_HOST") or "",
+        user_home=user,
+        run_path=env.get("XDG_RUNTIME_DIR") or "",
         upgrade=upgrade,
         worker_idle_s=_number(env, "TRUNKLINE_WORKER_IDLE_S", 300.0),
         lease_s=_number(env, "TRUNKLINE_LEASE_S", 15.0),
