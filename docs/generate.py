@@ -1,11 +1,15 @@
 """Writes the pages of `docs/reference` from the code, so that they can't lie.
 
+The manifests in `deploy/kubernetes/base` are written too, as `deploy kubernetes` prints them.
+
 usage: generate.py [--check]
 
 With `--check` nothing is written, and the exit status is 1 when a page is not up to date.
 """
 
+import contextlib
 import inspect
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -21,10 +25,14 @@ from trunkline.api.operation import Operation, operations_of
 from trunkline.cli.classic import CLASSIC
 from trunkline.cli.command import global_options
 from trunkline.cli.grammar import all_spaced
+from trunkline.cli.main import main as run_command
+from trunkline.cli.session import Session, open_link
 from trunkline.pipelines.fields import MESSAGES
 
-HERE = Path(__file__).resolve().parent / "reference"
-sys.path.insert(0, str(HERE.parents[1] / "tests" / "harness"))
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = "docs/reference"
+BASE = "deploy/kubernetes/base/trunkline.yaml"
+sys.path.insert(0, str(ROOT / "tests" / "harness"))
 COLUMNS = 90  # of help texts, whatever the terminal has
 NAMES = """\
 A repo, branch, commit, file or job is named like this; a name without a project is one in the
@@ -48,23 +56,32 @@ NOTE = "<!-- Written by docs/generate.py (`make docs`); edit the code instead. -
 
 def main(check: bool) -> int:
     pages = {
-        "operations.md": operations_page(),
-        "errors.md": errors_page(),
-        "settings.md": settings_page(),
-        "commands.md": commands_page(),
-        "spec-coverage.md": coverage_page(),
+        f"{REFERENCE}/operations.md": operations_page(),
+        f"{REFERENCE}/errors.md": errors_page(),
+        f"{REFERENCE}/settings.md": settings_page(),
+        f"{REFERENCE}/commands.md": commands_page(),
+        f"{REFERENCE}/spec-coverage.md": coverage_page(),
+        BASE: base_manifests(),
     }
-    stale = [name for name, lines in pages.items() if not is_current(HERE / name, lines)]
+    stale = [name for name, lines in pages.items() if not is_current(ROOT / name, lines)]
     for name in stale:
-        print(f"{'stale' if check else 'wrote'}: docs/reference/{name}")
+        print(f"{'stale' if check else 'wrote'}: {name}")
         if not check:
-            HERE.mkdir(exist_ok=True)
-            (HERE / name).write_text(pages[name], "utf-8")
+            (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / name).write_text(pages[name], "utf-8")
     return 1 if check and stale else 0
 
 
 def is_current(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text("utf-8") == text
+
+
+def base_manifests() -> str:
+    words = ["deploy", "kubernetes", "--dry-run", "--image", "trunkline"]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        status = run_command(words, Session(program="trunkline", open_link=open_link))
+    assert status == 0, "it needs nothing but these words"
+    return "# Written by docs/generate.py (`make docs`).\n" + printed.getvalue()
 
 
 def operations_page() -> str:

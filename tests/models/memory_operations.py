@@ -48,6 +48,7 @@ from trunkline.model.versions import (
     FileSetInfo,
     FileType,
     Origin,
+    ProjectInfo,
     PutProgress,
     RepoInfo,
 )
@@ -72,6 +73,7 @@ class MemoryOperations:
         self.pipelines = MemoryPipelines(self)
         self.jobs = MemoryJobs(self)
         self.datums = MemoryDatums(self)
+        self.projects = MemoryProjects()
         self.admin = MemoryAdmin()
         for noun in NOUNS:
             if not hasattr(self, noun):
@@ -478,6 +480,14 @@ class MemoryDatums(Part):
                 yield line
         finally:
             self.all.streams_open -= 1
+
+
+class MemoryProjects(Refusing):
+    def __init__(self) -> None:
+        super().__init__("projects")
+
+    def list_projects(self) -> list[ProjectInfo]:
+        return []
 
 
 class MemoryAdmin(Refusing):

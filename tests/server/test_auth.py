@@ -6,6 +6,7 @@ import pytest
 from memory_operations import MemoryOperations
 from memory_server import MemoryServer
 
+from trunkline.errors import Unavailable
 from trunkline.server.app import build_app
 from trunkline.server.rest.routes import PREFIX, declared
 
@@ -22,7 +23,7 @@ def bearer(token: str) -> dict[str, str]:
 def test_every_route_of_the_application_is_among_the_cases() -> None:
     app = build_app(MemoryOperations(), spec_bytes_max=1)
 
-    assert set(app.others) - {path for _, path in ROUTES} == {"/healthz"}
+    assert set(app.others) - {path for _, path in ROUTES} == {"/healthz", "/readyz"}
 
 
 @pytest.mark.parametrize(("method", "target"), ROUTES)
@@ -90,6 +91,33 @@ def test_a_header_that_claims_to_be_the_private_socket_changes_nothing(
 
 def test_the_health_check_needs_no_token(server: MemoryServer) -> None:
     assert server.ask("GET", "/healthz", tcp=True).status == 200
+    assert server.ask("GET", "/readyz", tcp=True).status == 200
+
+
+def test_a_server_whose_catalog_does_not_answer_is_well_but_not_ready(
+    recorder: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged() -> None:
+        raise Unavailable("the catalog can't be read")
+
+    monkeypatch.setattr(recorder.operations.projects, "list_projects", damaged, raising=False)
+
+    answer = recorder.ask("GET", "/readyz", tcp=True)
+
+    assert (answer.status, answer.error["message"]) == (503, "the catalog can't be read")
+    assert recorder.ask("GET", "/healthz", tcp=True).status == 200
+
+
+def test_a_server_that_stops_is_not_ready(server: MemoryServer) -> None:
+    link = server.connect(tcp=True)
+    link.request("GET", "/readyz")
+    assert link.getresponse().read() == b'{"status":"ok"}'
+
+    server.app.threads.stop()
+    link.request("GET", "/readyz")
+
+    assert link.getresponse().status == 503
+    link.close()
 
 
 def test_the_private_socket_needs_no_token(server: MemoryServer) -> None:

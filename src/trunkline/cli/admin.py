@@ -88,6 +88,13 @@ def down() -> None:
     metavar="HOST:PORT",
     help="Listen on TCP besides the private socket; repeatable.",
 )
+@option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="HOST",
+    help="Another name that clients call the server by, as of a proxy; repeatable.",
+)
 @option("--token", metavar="TOKEN", help="What clients must show (visible in `ps`).")
 @option(
     "--token-file",
@@ -97,7 +104,11 @@ def down() -> None:
 )
 @option("--ready-fd", type=int, metavar="FD", hidden=True)
 def serve(
-    listen: tuple[str, ...], token: str | None, token_file: str | None, ready_fd: int | None
+    listen: tuple[str, ...],
+    names: tuple[str, ...],
+    token: str | None,
+    token_file: str | None,
+    ready_fd: int | None,
 ) -> None:
     """Run the server in the foreground until it is interrupted.
 
@@ -112,7 +123,7 @@ def serve(
         raise InvalidInput("--token and --token-file exclude each other; use one of them")
     if token_file is not None:
         token = Path(token_file).read_text("utf-8").strip()
-    serve_until_the_end(config.load(), listen=listen, token=token, ready_fd=ready_fd)
+    serve_until_the_end(config.load(), listen=listen, names=names, token=token, ready_fd=ready_fd)
 
 
 @command(examples=["completion bash > /etc/bash_completion.d/trunkline"])

@@ -5,7 +5,10 @@ _NO_CLUSTER = "; nothing has to be deployed: any command starts the local server
 
 # first word, or verb and noun → what follows "there is no command '…'", or "extract what? …"
 _INSTEAD: dict[str, str] = {
-    "deploy": _NO_CLUSTER,
+    **dict.fromkeys(
+        (f"deploy {where}" for where in ("local", "google", "amazon", "microsoft", "custom")),
+        "; use `deploy kubernetes` for a cluster, and nothing on one machine",
+    ),
     "undeploy": _NO_CLUSTER,
     "port-forward": "; a local server needs none, and `connect ADDRESS` uses a remote one",
     "extract": "; `backup` copies everything there is",

@@ -101,6 +101,7 @@ WORDS: dict[str, str] = {
 SPECIAL: dict[str, dict[str, str]] = {
     "delete": {"all": "admin"},
     "debug": {"datum": "debugging"},
+    "deploy": {"kubernetes": "deploying"},
     "diff": {"file": "differences", "pipeline": "pipeline_versions"},
     "edit": {"pipeline": "pipeline_versions"},
     "next": {"datum": "batching"},
@@ -264,6 +265,7 @@ class RootGroup(click.Group):
             formatter.write_dl(
                 [("undelete", "Bring back a repo, branch, tag, commit or pipeline.")]
             )
+            formatter.write_dl([("deploy kubernetes", _summary(spaced("deploy", "kubernetes")))])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         program = ctx.info_name or "trunkline"

@@ -10,8 +10,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.api.connection import Operations
-from trunkline.errors import NotAllowed
-from trunkline.server.auth import HEALTH, Guard
+from trunkline.errors import NotAllowed, TrunklineError, Unavailable
+from trunkline.server.auth import HEALTH, READY, Guard
 from trunkline.server.rest.endpoint import HEARTBEAT_S, Limits
 from trunkline.server.rest.openapi import document
 from trunkline.server.rest.reports import JSON, encode, method_not_allowed, no_such_route, report
@@ -55,6 +55,15 @@ def build_app(
     def healthz(_: Request) -> Response:
         return Response(b'{"status":"ok"}', media_type=JSON)
 
+    def readyz(_: Request) -> Response:
+        try:
+            if threads.stopping:
+                raise Unavailable("the server is stopping")
+            operations.projects.list_projects()
+        except TrunklineError as error:
+            return Response(report(error)[1], 503, media_type=JSON)
+        return Response(b'{"status":"ok"}', media_type=JSON)
+
     def describe(_: Request) -> Response:
         if not openapi:
             openapi.append(encode(document(operations.admin.version().version)))
@@ -70,6 +79,7 @@ def build_app(
 
     others = {
         HEALTH: Route(HEALTH, healthz, methods=["GET"]),
+        READY: Route(READY, readyz, methods=["GET"]),
         OPENAPI: Route(OPENAPI, describe, methods=["GET"]),
         SHUTDOWN: Route(SHUTDOWN, shutdown, methods=["POST"]),
     }

@@ -2,8 +2,9 @@
 
 The private socket is guarded by the file system (mode 0600 in a directory of mode 0700) and by a
 look at who is at its other end; over it no token is needed. Everyone else comes over TCP and must
-bring the token, on every route but the health check. Requests that a web page could make a browser
-send (a foreign Host, by DNS rebinding; a foreign Origin) are refused even with the token.
+bring the token, on every route but the two that tell whether the server is well. Requests that a
+web page could make a browser send (a foreign Host, by DNS rebinding; a foreign Origin) are refused
+even with the token.
 
 Fails closed: a connection that is not known to be private is treated as TCP.
 """
@@ -25,7 +26,8 @@ from trunkline.server.rest.reports import report, send_json
 from trunkline.server.withholding import WithholdingProtocol
 
 SEND_BYTES = 1024 * 1024  # on their way through the private socket
-HEALTH = "/healthz"
+HEALTH = "/healthz"  # it runs
+READY = "/readyz"  # it can be given work: it does not stop, and its catalog answers
 HEAD_S = 60.0  # within which the head of a request must have come
 
 _HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
@@ -116,7 +118,7 @@ class Guard:
         host = _only(scope, b"host")
         self._check_host(host)
         self._check_origin(_only(scope, b"origin"), host)
-        if scope["path"] != HEALTH:
+        if scope["path"] not in (HEALTH, READY):
             self._check_token(_only(scope, b"authorization"))
 
     def _check_host(self, host: bytes | None) -> None:

@@ -66,6 +66,7 @@ def serve(
     config: Config,
     *,
     listen: Sequence[str] = (),
+    names: Sequence[str] = (),
     token: str | None = None,
     ready_fd: int | None = None,
     open_operations: Callable[[Config], Operations] = open_engine,
@@ -73,8 +74,9 @@ def serve(
     """Serve the data directory until SIGTERM, SIGINT or a shutdown request.
 
     Always on the private socket; besides on each `listen` address (`host:port`), for callers with
-    the token. When `ready_fd` is given, one line is written there: `ready`, or the error as JSON.
-    Raises StoreInUse when another server has the directory.
+    the token, who may call the server by further `names`. When `ready_fd` is given, one line is
+    written there: `ready`, or the error as JSON. Raises StoreInUse when another server has the
+    directory.
     """
     with _announcing(ready_fd) as announce:
         listeners = [parse_listener(text) for text in listen]
@@ -87,7 +89,8 @@ def serve(
             if listeners:
                 token = token or stored_token(config.home)
             _publish(config, operations, sockets, cleanup)
-            _run(config, operations, sockets, listeners, token, announce)
+            hosts = [*(listener.host for listener in listeners), *names]
+            _run(config, operations, sockets, hosts, token, announce)
     log.info("stopped")
 
 
@@ -124,7 +127,7 @@ def _run(
     config: Config,
     operations: Operations,
     sockets: list[socket.socket],
-    listeners: list[Listener],
+    hosts: list[str],
     token: str | None,
     announce: Callable[[str], None],
 ) -> None:
@@ -135,7 +138,7 @@ def _run(
         operations,
         spec_bytes_max=config.spec_bytes_max,
         token=token,
-        hosts=[listener.host for listener in listeners],
+        hosts=hosts,
         shut_down=shut_down,
     )
     server = make_server(app, on_ready=lambda: announce("ready"))

@@ -197,6 +197,10 @@ class Threads:
             raise Unavailable("the server can't start another thread now; try later") from error
         return outflow
 
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
     def stop(self) -> None:
         """Give up all patient work, and start no more."""
         with self._lock:

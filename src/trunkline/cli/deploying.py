@@ -1,0 +1,77 @@
+"""The commands that print how Trunkline is set up elsewhere."""
+
+import sys
+
+from trunkline.cli.command import command, option
+from trunkline.errors import InvalidInput
+
+
+@command(
+    examples=[
+        "deploy kubernetes --dry-run | kubectl apply -f -",
+        "deploy kubernetes --dry-run --namespace ml --storage-size 200Gi --node-port 30650",
+        "deploy kubernetes --dry-run --set TRUNKLINE_GC_GRACE_S=86400",
+    ]
+)
+@option("--dry-run", is_flag=True, help="Print the manifests; the only thing it does so far.")
+@option("--namespace", default="trunkline", metavar="NAME", help="Where to (trunkline).")
+@option("--image", metavar="IMAGE", help="Image of the server (trunkline:VERSION).")
+@option("--storage-size", default="50Gi", metavar="AMOUNT", help="Of the volume (50Gi).")
+@option("--storage-class", default="", metavar="NAME", help="Of the volume; else the default one.")
+@option("--node-port", type=int, metavar="PORT", help="Be reached there, on every node.")
+@option(
+    "--name", "names", multiple=True, metavar="HOST", help="Another name of the server; repeatable."
+)
+@option(
+    "--set", "given", multiple=True, metavar="NAME=VALUE", help="A setting TRUNKLINE_…; repeatable."
+)
+@option("--token-secret", default="", metavar="NAME", help="Secret with the key `token`.")
+@option("--image-pull-secret", default="", metavar="NAME", help="Secret to pull the image with.")
+def deploy_kubernetes(
+    dry_run: bool,
+    namespace: str,
+    image: str | None,
+    storage_size: str,
+    storage_class: str,
+    node_port: int | None,
+    names: tuple[str, ...],
+    given: tuple[str, ...],
+    token_secret: str,
+    image_pull_secret: str,
+) -> None:
+    """Print the manifests of a server on a Kubernetes cluster, for `kubectl apply -f -`.
+
+    Nothing is read from and sent to a cluster.
+    """
+    import yaml
+
+    from trunkline import config
+    from trunkline.cli.release import program_version
+    from trunkline.runtimes.kubernetes.installation import Installation, manifests
+
+    if not dry_run:
+        raise InvalidInput(
+            "deploy kubernetes only prints manifests so far: say --dry-run, and give them to "
+            "`kubectl apply -f -`"
+        )
+    settings = tuple(_setting(text) for text in given)
+    config.load(dict(settings))  # values that the server would refuse are told here
+    wanted = Installation(
+        namespace=namespace,
+        image=image if image is not None else f"trunkline:{program_version()}",
+        storage_size=storage_size,
+        storage_class=storage_class,
+        node_port=node_port,
+        names=names,
+        settings=settings,
+        token_secret=token_secret,
+        pull_secret=image_pull_secret,
+    )
+    sys.stdout.write(yaml.safe_dump_all(manifests(wanted), sort_keys=False))
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidInput(f"{text!r} is no setting; write NAME=VALUE")
+    return name, value

@@ -1,0 +1,1 @@
+"""Trunkline on a Kubernetes cluster. Knows nothing of jobs, versions and workers' work."""

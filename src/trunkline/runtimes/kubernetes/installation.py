@@ -1,0 +1,217 @@
+"""The server on a cluster, as manifests: what `trunkline deploy kubernetes` prints.
+
+Pure. One server with one volume: the catalog and the store are files, and have one owner.
+"""
+
+from dataclasses import dataclass
+
+from trunkline.errors import InvalidInput
+from trunkline.runtimes.kubernetes.quantities import (
+    Manifest,
+    check_amount,
+    check_host,
+    check_image,
+    check_label,
+    check_object_name,
+)
+
+NAME = "trunkline"
+PORT = 30650
+ACCOUNT = 10001  # user and group of the server's image
+PLACE = "/var/lib/trunkline"  # of the volume; the data directory is below it, as its own
+HOME = f"{PLACE}/data"
+_TMP = "/tmp"  # noqa: S108 (its own)
+_DOOR = "/etc/trunkline/token"
+_NODE_PORTS = range(30000, 32768)
+_START_S, _START_TRIES = 2, 300  # ten minutes: a large index that is made anew takes a while
+_LEAVE_S = 60  # from SIGTERM to SIGKILL
+_FORBIDDEN = ("TRUNKLINE_HOME", "TRUNKLINE_TOKEN", "TRUNKLINE_ADDRESS")  # have places of their own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What can be chosen of a server on a cluster."""
+
+    namespace: str
+    image: str
+    storage_size: str
+    storage_class: str = ""  # the cluster's own choice
+    node_port: int | None = None  # None: reached from inside of the cluster only
+    names: tuple[str, ...] = ()  # by which callers know the server, besides those of its Service
+    settings: tuple[tuple[str, str], ...] = ()  # variables TRUNKLINE_…
+    token_secret: str = ""  # a Secret with the key `token`; empty: the server makes a token
+    pull_secret: str = ""  # a Secret with the login of the image's registry
+
+
+def check(wanted: Installation) -> None:
+    """Raises InvalidInput for what Kubernetes would refuse, or what would not work there."""
+    check_label("a namespace", wanted.namespace)
+    check_image(wanted.image)
+    check_amount("size of storage", wanted.storage_size)
+    if wanted.storage_class:
+        check_object_name("a class of storage", wanted.storage_class)
+    for secret in (wanted.token_secret, wanted.pull_secret):
+        if secret:
+            check_object_name("a secret", secret)
+    if wanted.node_port is not None and wanted.node_port not in _NODE_PORTS:
+        least, most = _NODE_PORTS[0], _NODE_PORTS[-1]
+        raise InvalidInput(f"{wanted.node_port} is no node port; use one of {least} to {most}")
+    for name in wanted.names:
+        check_host(name)
+    for name, _ in wanted.settings:
+        if not name.startswith("TRUNKLINE_") or name in _FORBIDDEN:
+            raise InvalidInput(
+                f"{name!r} is no setting of a server on a cluster; see the variables "
+                "TRUNKLINE_… in docs/reference/settings.md"
+            )
+
+
+def manifests(wanted: Installation) -> list[Manifest]:
+    """All objects, in the order in which they can be made. Raises as `check`."""
+    check(wanted)
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": wanted.namespace, "labels": _labels()},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": _metadata(wanted),
+            "automountServiceAccountToken": False,
+        },
+        _volume_claim(wanted),
+        _service(wanted),
+        _stateful_set(wanted),
+    ]
+
+
+def _labels() -> dict[str, str]:
+    return {"app.kubernetes.io/name": NAME, "app.kubernetes.io/component": "server"}
+
+
+def _metadata(wanted: Installation) -> Manifest:
+    return {"name": NAME, "namespace": wanted.namespace, "labels": _labels()}
+
+
+def _volume_claim(wanted: Installation) -> Manifest:
+    spec: Manifest = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": wanted.storage_size}},
+    }
+    if wanted.storage_class:
+        spec["storageClassName"] = wanted.storage_class
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": _metadata(wanted),
+        "spec": spec,
+    }
+
+
+def _service(wanted: Installation) -> Manifest:
+    port: Manifest = {"name": "api", "port": PORT, "targetPort": "api"}
+    if wanted.node_port is not None:
+        port["nodePort"] = wanted.node_port
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(wanted),
+        "spec": {
+            "type": "ClusterIP" if wanted.node_port is None else "NodePort",
+            "selector": _labels(),
+            "ports": [port],
+        },
+    }
+
+
+def _stateful_set(wanted: Installation) -> Manifest:
+    # A StatefulSet, as Kubernetes never starts its pod anew before it knows that the old one ended.
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": _metadata(wanted),
+        "spec": {
+            "serviceName": NAME,
+            "replicas": 1,
+            "selector": {"matchLabels": _labels()},
+            "template": {"metadata": {"labels": _labels()}, "spec": _pod(wanted)},
+        },
+    }
+
+
+def _pod(wanted: Installation) -> Manifest:
+    volumes: list[Manifest] = [
+        {"name": "data", "persistentVolumeClaim": {"claimName": NAME}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    if wanted.token_secret:
+        source = {"secretName": wanted.token_secret, "items": [{"key": "token", "path": "token"}]}
+        volumes.append({"name": "token", "secret": source})
+    pod: Manifest = {
+        "serviceAccountName": NAME,
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": _LEAVE_S,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": ACCOUNT,
+            "runAsGroup": ACCOUNT,
+            "fsGroup": ACCOUNT,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(wanted)],
+        "volumes": volumes,
+    }
+    if wanted.pull_secret:
+        pod["imagePullSecrets"] = [{"name": wanted.pull_secret}]
+    return pod
+
+
+def _container(wanted: Installation) -> Manifest:
+    mounts = [{"name": "data", "mountPath": PLACE}, {"name": "tmp", "mountPath": _TMP}]
+    if wanted.token_secret:
+        mounts.append({"name": "token", "mountPath": _DOOR})
+    return {
+        "name": "server",
+        "image": wanted.image,
+        # One that was loaded into the node is used as it is; `latest` would be pulled otherwise.
+        "imagePullPolicy": "IfNotPresent",
+        "args": _arguments(wanted),
+        "env": [
+            {"name": "TRUNKLINE_HOME", "value": HOME},
+            {"name": "HOME", "value": _TMP},
+            *({"name": name, "value": value} for name, value in wanted.settings),
+        ],
+        "ports": [{"name": "api", "containerPort": PORT}],
+        "volumeMounts": mounts,
+        "startupProbe": _probe("/readyz", period_s=_START_S, tries=_START_TRIES),
+        "readinessProbe": _probe("/readyz", period_s=5, tries=2),
+        "livenessProbe": _probe("/healthz", period_s=10, tries=6),
+        "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _arguments(wanted: Installation) -> list[str]:
+    inside = [NAME, f"{NAME}.{wanted.namespace}", f"{NAME}.{wanted.namespace}.svc"]
+    words = ["serve", "--listen", f"0.0.0.0:{PORT}"]
+    for name in (*inside, f"{inside[-1]}.cluster.local", *wanted.names):
+        words += ["--name", name]
+    if wanted.token_secret:
+        words += ["--token-file", f"{_DOOR}/token"]
+    return words
+
+
+def _probe(path: str, *, period_s: int, tries: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": "api"},
+        "periodSeconds": period_s,
+        "timeoutSeconds": 5,
+        "failureThreshold": tries,
+    }

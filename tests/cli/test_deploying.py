@@ -1,0 +1,65 @@
+"""The commands that print how Trunkline is set up elsewhere."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = ROOT / "deploy" / "kubernetes"
+
+
+def test_the_manifests_of_a_server_are_printed_without_asking_anybody(cli):
+    printed = cli("deploy", "kubernetes", "--dry-run", "--namespace", "ml", "--storage-size", "1Ti")
+
+    documents = list(yaml.safe_load_all(printed.out))
+    assert printed.status == 0
+    assert [one["kind"] for one in documents][-1] == "StatefulSet"
+    assert {one["metadata"].get("namespace", "ml") for one in documents} == {"ml"}
+
+
+def test_without_dry_run_it_is_told_what_to_do(cli):
+    told = cli("deploy", "kubernetes")
+
+    assert told.status == 2
+    assert "kubectl apply -f -" in told.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("TRUNKLINE_GC_GRACE_S=soon", "must be a number of seconds"),
+        ("TRUNKLINE_GC_GRACE_S", "write NAME=VALUE"),
+        ("HOME=/tmp", "no setting"),
+    ],
+)
+def test_settings_that_the_server_would_refuse_are_refused_here(cli, setting, told):
+    printed = cli("deploy", "kubernetes", "--dry-run", "--set", setting)
+
+    assert printed.status == 2
+    assert told in printed.err
+
+
+def test_the_overlay_beside_the_base_changes_objects_that_are_there():
+    base = yaml.safe_load((BASE / "base" / "kustomization.yaml").read_text("utf-8"))
+    [manifests] = [BASE / "base" / name for name in base["resources"]]
+    there = {
+        (one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(manifests.read_text())
+    }
+    overlay = yaml.safe_load((BASE / "node-port" / "kustomization.yaml").read_text("utf-8"))
+
+    targets = {(patch["target"]["kind"], patch["target"]["name"]) for patch in overlay["patches"]}
+    assert overlay["resources"] == ["../base"]
+    assert targets <= there
+
+
+def test_the_compose_file_says_what_the_image_and_the_server_expect():
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text("utf-8"))
+    server = compose["services"]["server"]
+    image = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
+
+    assert (ROOT / "deploy" / server["build"]["context"] / server["build"]["dockerfile"]).is_file()
+    assert server["volumes"] == ["data:/var/lib/trunkline"]
+    assert "VOLUME /var/lib/trunkline\n" in image
+    assert "TRUNKLINE_HOME=/var/lib/trunkline/data" in image
+    assert server["command"][0] == "serve"
