@@ -205,7 +205,7 @@ def _whole(env: Mapping[str, str], name: str, of: str = " of bytes") -> int | No
     text = env.get(name)
     if not text:
         return None
-    if not text.isdigit() or int(text) == 0:
+    if not text.isdecimal() or int(text) == 0:
         raise InvalidInput(f"{name} is {text!r}; it must be a whole number{of}")
     return int(text)
 

@@ -1,5 +1,6 @@
 """A call of the remote client is a call of the operation, whatever its arguments hold."""
 
+import copy
 import inspect
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +31,14 @@ AS_RECORDED = [("PutFile", "a", b"xy"), ("DeleteFile", "b", b""), ("PutFile", "c
 @pytest.fixture(scope="module", params=["socket", "tcp"])
 def client(request: pytest.FixtureRequest, recorder: MemoryServer) -> RemoteClient:
     return recorder.client(tcp=request.param == "tcp")
+
+
+def test_what_a_client_has_of_a_noun_can_be_copied(client: RemoteClient) -> None:
+    copied = copy.copy(client.repos)
+
+    assert copied.list_repos.__name__ == "list_repos"
+    with pytest.raises(AttributeError, match="__nothing__"):
+        copied.__nothing__  # noqa: B018
 
 
 @pytest.mark.parametrize(("noun", "operation"), OPERATIONS)

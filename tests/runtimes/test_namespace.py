@@ -205,6 +205,14 @@ def test_root_runs_a_command_as_somebody_who_may_write_its_outputs(root_place: P
     assert [uid for _, uid in root_place(work)] == [65534, 12345, 0]
 
 
+def test_a_user_that_is_not_there_is_a_reason(root_place: Place) -> None:
+    def work(slot: Slot) -> list[str]:
+        slot.stage(1)
+        return [root_place.sh(slot, "id", user=user).report.reason for user in ("nobdy", "²")]
+
+    assert all("there is no user" in reason for reason in root_place(work))
+
+
 def test_code_that_is_not_there_is_an_error(private_place: Place) -> None:
     def work(slot: Slot) -> str:
         with pytest.raises(OperationFailed) as failure:

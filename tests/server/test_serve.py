@@ -255,7 +255,9 @@ def test_an_address_to_listen_on_is_host_and_port(text: str, host: str, port: in
     assert (listener.host, listener.port) == (host, port)
 
 
-@pytest.mark.parametrize("text", ["", "8080", "host", "host:", "host:99999", "https://h:1", "h:x"])
+@pytest.mark.parametrize(
+    "text", ["", "8080", "host", "host:", "host:99999", "https://h:1", "h:x", "h:²"]
+)
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="write host:port"):
         parse_listener(text)

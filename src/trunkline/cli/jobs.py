@@ -103,11 +103,12 @@ def list_job(
         current().shape, output_commit = Shape(output_commit), None
     # 1.7 separates several commits by commas
     read = [commit_name(text) for listed in inputs for text in listed.split(",")]
+    named = pipeline or run or read or output_commit  # which may be of another project
     show_all(
         operations().jobs.list_jobs(
             pipeline=full_name(pipeline) if pipeline else None,
             run=run,
-            project=None if everywhere or pipeline or run else current().project,
+            project=None if everywhere or named else current().project,
             output=commit_name(output_commit) if output_commit else None,
             inputs=read or None,
             number=at_most(number),

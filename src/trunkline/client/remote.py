@@ -162,6 +162,8 @@ class Noun:
         self._heard = heard
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):  # `copy` and `pickle` ask before there is anything to look into
+            raise AttributeError(name)
         operation = operation_of(self._protocol, name)
         if operation is None:
             raise AttributeError(f"{self!r} has no operation '{name}'")

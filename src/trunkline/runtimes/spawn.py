@@ -87,7 +87,7 @@ def find_account(user: str) -> Account | Refusal:
     me = os.geteuid()
     name, _, group = user.partition(":")
     entry = _entry(name or str(me))
-    if entry is None and not name.isdigit() and name:
+    if entry is None and not name.isdecimal() and name:
         return _refused(f"there is no user {shown(name)} on this machine to run the command as")
     uid = entry.pw_uid if entry is not None else int(name or me)
     gid = entry.pw_gid if entry is not None else os.getegid()
@@ -286,13 +286,13 @@ def _refused(reason: str) -> Refusal:
 
 def _entry(name: str) -> pwd.struct_passwd | None:
     try:
-        return pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+        return pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
     except (KeyError, ValueError, OverflowError):
         return None
 
 
 def _group(name: str) -> int | None:
     try:
-        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
+        return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
     except (KeyError, ValueError):
         return None

@@ -98,7 +98,7 @@ def parse_listener(text: str) -> Listener:
     """Read `host:port`, `:port` (all addresses) or `[::1]:port`, with or without `http://`."""
     rest = text.removeprefix("http://").rstrip("/")
     host, colon, port = rest.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535 or "/" in host or "@" in host:
+    if not colon or not port.isdecimal() or int(port) > 65535 or "/" in host or "@" in host:
         raise InvalidInput(f"{text!r} is not an address to listen on; write host:port")
     return Listener(host=host.strip("[]") or "0.0.0.0", port=int(port))  # noqa: S104 asked for
 
