@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from trunkline.db.sqlite import SqliteDatabase
+from trunkline.db.database import Database
 
 LONG_S = 30.0
 
 
-def test_a_committed_write_wakes_up_who_waits(database: SqliteDatabase) -> None:
+def test_a_committed_write_wakes_up_who_waits(database: Database) -> None:
     seen = database.revision
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(database.wait_for_change, seen, LONG_S)
@@ -20,7 +20,7 @@ def test_a_committed_write_wakes_up_who_waits(database: SqliteDatabase) -> None:
         assert waiting.result(LONG_S) == database.revision > seen
 
 
-def test_who_is_late_does_not_wait(database: SqliteDatabase) -> None:
+def test_who_is_late_does_not_wait(database: Database) -> None:
     seen = database.revision
     with database.write():
         pass
@@ -28,7 +28,7 @@ def test_who_is_late_does_not_wait(database: SqliteDatabase) -> None:
     assert database.wait_for_change(seen, LONG_S) == seen + 1
 
 
-def test_what_was_written_is_readable_once_its_revision_is_known(database: SqliteDatabase) -> None:
+def test_what_was_written_is_readable_once_its_revision_is_known(database: Database) -> None:
     counts: list[int] = []
     target = 50
 
@@ -50,7 +50,7 @@ def test_what_was_written_is_readable_once_its_revision_is_known(database: Sqlit
     assert counts == sorted(counts)
 
 
-def test_a_transaction_that_failed_wakes_nobody(database: SqliteDatabase) -> None:
+def test_a_transaction_that_failed_wakes_nobody(database: Database) -> None:
     seen = database.revision
     with pytest.raises(ZeroDivisionError), database.write():
         raise ZeroDivisionError
@@ -58,13 +58,13 @@ def test_a_transaction_that_failed_wakes_nobody(database: SqliteDatabase) -> Non
     assert database.wait_for_change(seen, 0) == seen
 
 
-def test_waiting_ends_with_its_time(database: SqliteDatabase) -> None:
+def test_waiting_ends_with_its_time(database: Database) -> None:
     seen = database.revision
 
     assert database.wait_for_change(seen, 0.01) == seen
 
 
-def test_notify_wakes_up_without_a_write(database: SqliteDatabase) -> None:
+def test_notify_wakes_up_without_a_write(database: Database) -> None:
     seen = database.revision
     database.notify()
 

@@ -1,12 +1,12 @@
 """A transaction happens completely or not at all, and readers see one moment."""
 
-import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from trunkline.db.database import Database
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, StorageFull, Unavailable
 
@@ -14,24 +14,24 @@ PUT = "INSERT INTO thing (name, value) VALUES (:name, :value)"
 ALL = "SELECT name, value FROM thing ORDER BY name"
 
 
-def content(database: SqliteDatabase) -> list[tuple[object, ...]]:
+def content(database: Database) -> list[tuple[object, ...]]:
     with database.read() as tx:
         return tx.rows(ALL)
 
 
-def put_and_fail(database: SqliteDatabase, error: type[BaseException]) -> None:
+def put_and_fail(database: Database, error: type[BaseException]) -> None:
     with database.write() as tx:
         tx.execute(PUT, name="a", value=1)
         raise error
 
 
-def put_twice(database: SqliteDatabase) -> None:
+def put_twice(database: Database) -> None:
     with database.write() as tx:
         tx.execute(PUT, name="a", value=1)
         tx.execute(PUT, name="a", value=2)
 
 
-def test_a_transaction_is_there_once_it_ended(database: SqliteDatabase) -> None:
+def test_a_transaction_is_there_once_it_ended(database: Database) -> None:
     with database.write() as tx:
         tx.execute(PUT, name="a", value=1)
         tx.execute_many(PUT, [{"name": "b", "value": 2}, {"name": "c", "value": 3}])
@@ -39,28 +39,28 @@ def test_a_transaction_is_there_once_it_ended(database: SqliteDatabase) -> None:
     assert content(database) == [("a", 1), ("b", 2), ("c", 3)]
 
 
-def test_a_transaction_that_raises_changes_nothing(database: SqliteDatabase) -> None:
+def test_a_transaction_that_raises_changes_nothing(database: Database) -> None:
     with pytest.raises(ZeroDivisionError):
         put_and_fail(database, ZeroDivisionError)
 
     assert content(database) == []
 
 
-def test_a_transaction_that_is_interrupted_changes_nothing(database: SqliteDatabase) -> None:
+def test_a_transaction_that_is_interrupted_changes_nothing(database: Database) -> None:
     with pytest.raises(KeyboardInterrupt):
         put_and_fail(database, KeyboardInterrupt)
 
     assert content(database) == []
 
 
-def test_a_failed_statement_takes_the_whole_transaction_with_it(database: SqliteDatabase) -> None:
-    with pytest.raises(sqlite3.IntegrityError):
+def test_a_failed_statement_takes_the_whole_transaction_with_it(database: Database) -> None:
+    with pytest.raises(Exception, match="(?i)unique|violates foreign|FOREIGN KEY"):
         put_twice(database)
 
     assert content(database) == []
 
 
-def test_the_next_transaction_works_after_a_failed_one(database: SqliteDatabase) -> None:
+def test_the_next_transaction_works_after_a_failed_one(database: Database) -> None:
     with pytest.raises(ZeroDivisionError), database.write():
         raise ZeroDivisionError
 
@@ -70,7 +70,7 @@ def test_the_next_transaction_works_after_a_failed_one(database: SqliteDatabase)
     assert content(database) == [("a", 1)]
 
 
-def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(database: SqliteDatabase) -> None:
+def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(database: Database) -> None:
     with database.write() as tx:
         tx.execute(PUT, name="a", value=1)
 
@@ -84,7 +84,7 @@ def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(database: Sqlite
     assert content(database) == [("a", 1), ("b", 2)]
 
 
-def test_a_reader_does_not_see_what_is_not_committed(database: SqliteDatabase) -> None:
+def test_a_reader_does_not_see_what_is_not_committed(database: Database) -> None:
     with database.write() as tx:
         tx.execute(PUT, name="a", value=1)
         seen = content(database)
@@ -92,14 +92,14 @@ def test_a_reader_does_not_see_what_is_not_committed(database: SqliteDatabase) -
     assert seen == []
 
 
-def test_writing_in_a_read_is_refused(database: SqliteDatabase) -> None:
-    with pytest.raises(Unavailable, match="readonly"), database.read() as tx:
+def test_writing_in_a_read_is_refused(database: Database) -> None:
+    with pytest.raises(Unavailable, match="read-?only"), database.read() as tx:
         tx.execute(PUT, name="a", value=1)
 
     assert content(database) == []
 
 
-def test_row_gives_the_first_row_or_none(database: SqliteDatabase) -> None:
+def test_row_gives_the_first_row_or_none(database: Database) -> None:
     with database.write() as tx:
         tx.execute_many(PUT, [{"name": n, "value": 1} for n in "ab"])
 
@@ -108,7 +108,7 @@ def test_row_gives_the_first_row_or_none(database: SqliteDatabase) -> None:
         assert tx.row("SELECT 1 FROM thing WHERE name = :n", n="x") is None
 
 
-def test_execute_tells_how_many_rows_it_changed(database: SqliteDatabase) -> None:
+def test_execute_tells_how_many_rows_it_changed(database: Database) -> None:
     with database.write() as tx:
         tx.execute_many(PUT, [{"name": n, "value": 1} for n in "abc"])
         changed = tx.execute("UPDATE thing SET value = 2 WHERE name > :n", n="a")
@@ -116,15 +116,18 @@ def test_execute_tells_how_many_rows_it_changed(database: SqliteDatabase) -> Non
     assert changed == 2
 
 
-def test_references_to_missing_rows_are_refused(database: SqliteDatabase) -> None:
+def test_references_to_missing_rows_are_refused(database: Database) -> None:
     with database.write() as tx:
-        tx.execute("CREATE TABLE part (thing TEXT REFERENCES thing (name))")
+        tx.define("CREATE TABLE part (thing TEXT REFERENCES thing (name))")
 
-    with pytest.raises(sqlite3.IntegrityError), database.write() as tx:
+    with (
+        pytest.raises(Exception, match="(?i)unique|violates foreign|FOREIGN KEY"),
+        database.write() as tx,
+    ):
         tx.execute("INSERT INTO part (thing) VALUES ('nothing')")
 
 
-def test_many_threads_lose_no_write_and_see_no_half_of_one(database: SqliteDatabase) -> None:
+def test_many_threads_lose_no_write_and_see_no_half_of_one(database: Database) -> None:
     threads, rounds = 8, 25
     with database.write() as tx:
         tx.execute_many(PUT, [{"name": "left", "value": 0}, {"name": "right", "value": 0}])
@@ -147,23 +150,25 @@ def test_many_threads_lose_no_write_and_see_no_half_of_one(database: SqliteDatab
     assert content(database) == [("left", threads * rounds), ("right", threads * rounds)]
 
 
-def test_another_process_sees_what_was_committed(database: SqliteDatabase, tmp_path: Path) -> None:
+def test_another_process_sees_what_was_committed(
+    file_database: SqliteDatabase, tmp_path: Path
+) -> None:
     other = SqliteDatabase(tmp_path / "test.db", durable=False)
-    with database.write() as tx:
+    with file_database.write() as tx:
         tx.execute(PUT, name="a", value=1)
 
     assert content(other) == [("a", 1)]
     other.close()
 
 
-def test_a_closed_database_says_so(database: SqliteDatabase) -> None:
+def test_a_closed_database_says_so(database: Database) -> None:
     database.close()
 
     with pytest.raises(Unavailable, match="has been closed"), database.write():
         pass
 
 
-def test_a_new_thread_can_not_read_a_closed_database(database: SqliteDatabase) -> None:
+def test_a_new_thread_can_not_read_a_closed_database(database: Database) -> None:
     database.close()
     found: list[BaseException] = []
 
@@ -204,13 +209,13 @@ def test_a_directory_that_is_missing_is_unavailable(tmp_path: Path) -> None:
         SqliteDatabase(tmp_path / "nowhere" / "test.db")
 
 
-def test_a_full_disk_is_named_and_changes_nothing(database: SqliteDatabase) -> None:
-    with database.write() as tx:
+def test_a_full_disk_is_named_and_changes_nothing(file_database: SqliteDatabase) -> None:
+    with file_database.write() as tx:
         tx.execute("CREATE TABLE blob (content BLOB)")
         tx.row("PRAGMA max_page_count = 16")  # pages of 4 KiB, as if the disk ended there
 
-    with pytest.raises(StorageFull, match="no space is left"), database.write() as tx:
+    with pytest.raises(StorageFull, match="no space is left"), file_database.write() as tx:
         tx.execute("INSERT INTO blob (content) VALUES (:c)", c=bytes(1_000_000))
 
-    with database.read() as tx:
+    with file_database.read() as tx:
         assert tx.row("SELECT COUNT(*) FROM blob") == (0,)

@@ -1,13 +1,16 @@
 """A catalog of one test, driven with a clock and ids that count up."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from postgres_schemas import KINDS, catalog_schema
 
-from trunkline.db.database import Transaction
+from trunkline.db.database import Database, Transaction
 from trunkline.db.migrate import migrate
+from trunkline.db.opening import open_database
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.files.manifest import EMPTY
 from trunkline.model.names import is_commit_id
@@ -19,9 +22,14 @@ from trunkline.versions.records import CommitRecord, OpenedCommit
 class Catalog:
     """The version functions with time and run ids filled in, one transaction per call."""
 
-    def __init__(self, path: Path) -> None:
-        self.db = SqliteDatabase(path, durable=False)
-        migrate(self.db, "catalog", where=str(path))
+    def __init__(self, place: Path | str) -> None:
+        """In a file, or in the database at a URL."""
+        self.db: Database = (
+            SqliteDatabase(place, durable=False)
+            if isinstance(place, Path)
+            else open_database(place)
+        )
+        migrate(self.db, "catalog", where=str(place))
         invariants.guard(self.db)
         self.count = 0
 
@@ -145,8 +153,17 @@ class Catalog:
         return self.ask(ids)
 
 
+@pytest.fixture(params=KINDS)
+def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Catalog]:
+    with catalog_schema() if request.param == "postgres" else nullcontext(tmp_path / "c.db") as at:
+        made = Catalog(at)
+        yield made
+        made.db.close()
+
+
 @pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
+def catalog_in_file(tmp_path: Path) -> Iterator[Catalog]:
+    """For what only SQLite can tell."""
     made = Catalog(tmp_path / "catalog.db")
     yield made
     made.db.close()

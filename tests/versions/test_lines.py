@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from trunkline.errors import CommitNotFound
 from trunkline.versions import commits, invariants, removal, repos, trash
-from trunkline.versions.tables.seals import SEAL
+from trunkline.versions.tables.seals import seal_row
 
 _SPEC = importlib.util.spec_from_file_location("catalog", Path(__file__).parent / "conftest.py")
 _MODULE = importlib.util.module_from_spec(_SPEC)
@@ -175,7 +175,8 @@ def long_repo(place: Path, length: int):
     catalog = Catalog(place / f"{length}.db")
     catalog.count = 10**6
     with catalog.db.write() as tx:
-        tx.execute(f"UPDATE commit_record SET seal = {SEAL}")
+        for (number,) in tx.rows("SELECT number FROM commit_record"):
+            seal_row(tx, number)
     assert run
     return catalog
 

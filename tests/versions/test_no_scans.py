@@ -28,6 +28,11 @@ MAY_BE_WALKED = {
 IN_ORDER = {"run", "repo", "trash"}
 
 
+@pytest.fixture
+def catalog(catalog_in_file):
+    return catalog_in_file
+
+
 class Explained:
     """A transaction that also asks how each of its statements is carried out."""
 

@@ -1,12 +1,20 @@
 """What the rest of Trunkline may ask of a database."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Value = str | int | float | bytes | None
 Row = tuple[Any, ...]
+
+
+class FileProblem(NamedTuple):
+    """Something that is wrong with the file of a database; `row` counts from 1, in key order."""
+
+    problem: str
+    table: str = ""
+    row: int = 0
 
 
 class Transaction(Protocol):
@@ -24,6 +32,24 @@ class Transaction(Protocol):
     def execute_many(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
         """Run a statement once per set of parameters."""
 
+    def stream(self, sql: str) -> Iterator[Row]:
+        """The rows of a query, few of them in memory at once."""
+
+    def tables(self) -> list[str]:
+        """The names of the tables there are."""
+
+    def columns(self, table: str) -> list[str]:
+        """The names of a table's columns, in their order."""
+
+    def define(self, sql: str) -> None:
+        """Run a statement of a migration, which is written as SQLite reads it."""
+
+    def lift_guards(self) -> None:
+        """Let the schema be changed; `Database.guard` is to follow."""
+
+    def problems(self) -> list[FileProblem]:
+        """What is wrong with pages, rows and schema, as far as the database can tell."""
+
 
 class Database(Protocol):
     """A database: many readers beside one writer at a time."""
@@ -38,17 +64,36 @@ class Database(Protocol):
         """
 
     def copy_to(self, path: Path) -> None:
-        """Write a whole copy, as of one moment, into a new file; writers go on meanwhile."""
+        """Write a whole copy, as of one moment, into a new SQLite file; writers go on meanwhile.
+
+        It is not durable until the caller syncs it.
+        """
+
+    def take_in(self, tables: Mapping[str, tuple[list[str], Iterable[Row]]]) -> None:
+        """Have these rows (columns and rows, by table) and no others in these tables.
+
+        In one transaction, at whose end references must hold.
+        """
+
+    def guard(self, apart: Mapping[str, Collection[str]]) -> None:
+        """Have changed bytes noticed, if that was not done since the latest migration.
+
+        `apart` names columns, by table, that are guarded in another way.
+        """
 
     def scrub(self) -> bool:
-        """Write the file anew, without a trace of what was deleted, and empty its log.
+        """Write everything anew, without a trace of what was deleted, and empty the log.
 
         Writers wait meanwhile. False if long reads kept the log from being emptied: try again.
         """
 
     @property
+    def scrub_leaves(self) -> str:
+        """What outside of it may still have what was deleted, as a sentence; "" if nothing."""
+
+    @property
     def revision(self) -> int:
-        """A number that grows with every committed write of this process."""
+        """A number that grows with every committed write that this process hears of."""
 
     def notify(self) -> None:
         """Wake up everyone in `wait_for_change`, as a committed write does."""
@@ -66,54 +111,19 @@ def among(values: Iterable[Value]) -> tuple[str, dict[str, Value]]:
     return f"({', '.join(f':{name}' for name in named)})", named
 
 
-def tables_of(tx: Transaction) -> list[str]:
-    """The names of the tables there are."""
-    rows = tx.rows(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' "
-        "ORDER BY name"
-    )
-    return [str(name) for (name,) in rows]
-
-
 def count_rows(tx: Transaction, table: str) -> int:
-    """How many rows a table has; the name must be one of `tables_of`. Reads an index of it."""
+    """How many rows a table has; the name must be one of `tables`. Reads an index of it."""
     return int(tx.rows(f'SELECT COUNT(*) FROM "{table}"')[0][0])  # noqa: S608 a known name
 
 
-def quick_problems(tx: Transaction) -> list[str]:
-    """As `file_problems`, without comparing indexes to their tables: at the speed of reading."""
-    found = [str(row[0]) for row in tx.rows("PRAGMA quick_check(20)") if row[0] != "ok"]
-    return found + [
-        f"a row of {table} names one of {parent} that is gone"
-        for table, _, parent, _ in tx.rows("PRAGMA foreign_key_check")[:20]
-    ]
-
-
-def differing_tables(one: Transaction, other: Transaction, *, apart: Collection[str]) -> list[str]:
-    """The tables that don't have the same rows in both databases, in bounded memory.
-
-    Both must come from copies of the same file: rows are compared in the order in which they lie
-    there. `apart` is left out.
-    """
-    tables = {*tables_of(one), *tables_of(other)} - set(apart)
-    return [table for table in sorted(tables) if not _same_rows(one, other, table)]
-
-
-def _same_rows(one: Transaction, other: Transaction, table: str) -> bool:
-    if not all(table in tables_of(tx) for tx in (one, other)):
-        return False
-    after: Value = -(2**63)
-    page_of = f'SELECT rowid, * FROM "{table}"'  # noqa: S608 a name out of the schema
-    sql = f"{page_of} WHERE rowid > :after ORDER BY rowid LIMIT 1000"
-    while True:
-        page = one.rows(sql, after=after)
-        if page != other.rows(sql, after=after):
-            return False
-        if not page:
-            return True
-        after = page[-1][0]
-
-
-def file_problems(tx: Transaction) -> list[str]:
-    """What the database finds wrong with its own file: pages, rows, and indexes against them."""
-    return [str(row[0]) for row in tx.rows("PRAGMA integrity_check") if row[0] != "ok"]
+def replace_rows(tx: Transaction, tables: Mapping[str, tuple[list[str], Iterable[Row]]]) -> None:
+    """Delete what tables have, and insert these rows; see `Database.take_in`."""
+    for table in tables:
+        tx.execute(f'DELETE FROM "{table}"')  # noqa: S608 a name out of the schema
+    for table, (columns, rows) in tables.items():
+        names = ", ".join(f'"{column}"' for column in columns)
+        marks = ", ".join(f":{column}" for column in columns)
+        tx.execute_many(
+            f'INSERT INTO "{table}" ({names}) VALUES ({marks})',  # noqa: S608 as above
+            (dict(zip(columns, row, strict=True)) for row in rows),
+        )

@@ -8,22 +8,14 @@ made, and made again, from the columns that there are.
 
 import re
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
 
-from trunkline.db.database import Database, Row, Transaction, file_problems, tables_of
+from trunkline.db.database import Database, FileProblem, Row, Transaction
 from trunkline.db.seals import row_seal
+from trunkline.db.sqlite_checks import file_problems
 
 PREFIX = "guard_"
 SEAL = "schema_seal"  # the table with the seal of the schema, guards included
 _DIFFERS = re.compile(r"row (\d+) missing from index (\w+)|wrong # of entries in index (\w+)")
-
-
-class FileProblem(NamedTuple):
-    """Something that is wrong with the file of a database; `row` counts from 1, in key order."""
-
-    problem: str
-    table: str = ""
-    row: int = 0
 
 
 def guard_rows(database: Database, *, apart: Mapping[str, Collection[str]]) -> None:
@@ -48,7 +40,7 @@ def lift_guards(tx: Transaction) -> None:
     for (name,) in tx.rows("SELECT name FROM sqlite_master WHERE type = 'index'"):
         if name.startswith(PREFIX):
             tx.execute(f"DROP INDEX {name}")
-    if SEAL in tables_of(tx):
+    if SEAL in tx.tables():
         tx.execute("DELETE FROM schema_seal")
 
 
@@ -72,7 +64,7 @@ def _told(tx: Transaction, text: str) -> FileProblem:
 
 def _to_guard(tx: Transaction, apart: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
     """The tables that need a guard, with its columns."""
-    found = {t: _columns_to_guard(tx, t, apart.get(t, ())) for t in tables_of(tx)}
+    found = {t: _columns_to_guard(tx, t, apart.get(t, ())) for t in tx.tables()}
     return {table: columns for table, columns in found.items() if columns}
 
 

@@ -11,7 +11,6 @@ from importlib import resources
 from sqlite3 import complete_statement
 
 from trunkline.db.database import Database, Transaction
-from trunkline.db.guards import lift_guards
 from trunkline.errors import Corrupt, StoreTooNew
 
 _REWRITES = "-- Rewrites:"
@@ -55,7 +54,7 @@ def migrations(series: str) -> tuple[Migration, ...]:
 
 def numbers(tx: Transaction, *, where: str) -> frozenset[int]:
     """The numbers of the migrations that a database has had; none for an empty one."""
-    there = tx.row("SELECT 1 FROM sqlite_master WHERE name = 'migration'")
+    there = "migration" in tx.tables()
     done = {n for (n,) in tx.rows("SELECT number FROM migration")} if there else set()
     if not all(isinstance(number, int) for number in done):
         raise Corrupt(f"the database in {where}", "numbers of migrations", repr(done))
@@ -79,9 +78,9 @@ def apply(database: Database, migration: Migration) -> None:
             tx.execute("CREATE TABLE IF NOT EXISTS migration (number BIGINT PRIMARY KEY NOT NULL)")
         if tx.row("SELECT 1 FROM migration WHERE number = :n", n=migration.number):
             return
-        lift_guards(tx)
+        tx.lift_guards()
         for statement in _statements(migration.text):
-            tx.execute(statement)
+            tx.define(statement)
         tx.execute("INSERT INTO migration (number) VALUES (:n)", n=migration.number)
 
 

@@ -7,12 +7,13 @@ other.
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from trunkline.db.database import Row, Transaction, Value
+from trunkline.db import guards
+from trunkline.db.database import FileProblem, Row, Transaction, Value, replace_rows
 from trunkline.db.seals import FUNCTION, row_seal
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 
@@ -45,6 +46,29 @@ class SqliteTransaction:
 
     def execute_many(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
         self._connection.executemany(sql, parameters)
+
+    def stream(self, sql: str) -> Iterator[Row]:
+        return self._connection.execute(sql)
+
+    def tables(self) -> list[str]:
+        rows = self.rows(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' "
+            "ORDER BY name"
+        )
+        return [str(name) for (name,) in rows]
+
+    def columns(self, table: str) -> list[str]:
+        rows = self.rows("SELECT name FROM pragma_table_info(:table) ORDER BY cid", table=table)
+        return [str(name) for (name,) in rows]
+
+    def define(self, sql: str) -> None:
+        self.execute(sql)
+
+    def lift_guards(self) -> None:
+        guards.lift_guards(self)
+
+    def problems(self) -> list[FileProblem]:
+        return guards.guard_problems(self)
 
 
 class SqliteDatabase:
@@ -91,17 +115,26 @@ class SqliteDatabase:
                 raise
         self.notify()
 
-    def copy_to(self, path: Path) -> None:
-        """Write a whole copy, as of one moment, into a new file; writers go on meanwhile.
+    def guard(self, apart: Mapping[str, Collection[str]]) -> None:
+        guards.guard_rows(self, apart=apart)
 
-        It is not durable until the caller syncs it.
-        """
+    def copy_to(self, path: Path) -> None:
         with translated(path):
             connection = self._connect()
             try:
                 connection.execute("VACUUM INTO ?", (str(path),))
             finally:
                 connection.close()
+
+    def take_in(self, tables: Mapping[str, tuple[list[str], Iterable[Row]]]) -> None:
+        with self.write() as tx:
+            tx.execute("PRAGMA defer_foreign_keys=ON")
+            replace_rows(tx, tables)
+
+    def empty_log(self) -> None:
+        """Bring all that the log has into the file, which is whole without it then."""
+        with self._write_lock, translated(self._path):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def copy_pages_to(self, path: Path) -> None:
         """Write an exact copy, page by page, into a new file; not durable until it is synced."""
@@ -126,11 +159,11 @@ class SqliteDatabase:
                 source.close()
         self.notify()
 
-    def scrub(self) -> bool:
-        """Write the file anew, without a trace of what was deleted, and empty its log.
+    @property
+    def scrub_leaves(self) -> str:
+        return ""
 
-        Writers wait meanwhile. False if long reads kept the log from being emptied: try again.
-        """
+    def scrub(self) -> bool:
         with self._write_lock, translated(self._path):
             if self._closed:
                 raise Unavailable(f"the database {self._path} has been closed")

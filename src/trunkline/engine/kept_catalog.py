@@ -11,10 +11,10 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from trunkline.db.database import differing_tables
 from trunkline.db.guards import SEAL
 from trunkline.db.migrate import apply, migrations, numbers
 from trunkline.db.sqlite import SqliteDatabase, reading
+from trunkline.db.sqlite_checks import differing_tables
 from trunkline.engine import archive
 from trunkline.engine.home import CATALOG, write_format
 from trunkline.errors import Corrupt

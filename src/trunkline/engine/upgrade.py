@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from trunkline.db.database import Transaction, count_rows, quick_problems, tables_of
+from trunkline.db.database import Transaction, count_rows
 from trunkline.db.migrate import Migration, apply, migrations, missing, numbers
 from trunkline.db.sqlite import SqliteDatabase, reading, roll_back
+from trunkline.db.sqlite_checks import quick_problems
 from trunkline.engine import home as homes
 from trunkline.engine import kept_catalog
 from trunkline.engine.release import RELEASE
@@ -184,7 +185,7 @@ def undo(home: Path) -> UpgradeReport:
 def _look(tx: Transaction, home: Path, said: int, *, automatic: bool) -> UpgradeCheck:
     steps = _missing(tx, home, said)
     done = numbers(tx, where=str(home))
-    there = tables_of(tx)
+    there = tx.tables()
     size = _size(home)
     shown = tuple(
         UpgradeStep(

@@ -126,15 +126,20 @@ def newest_of_all(tx: Transaction, project: str | None) -> list[PipelineRecord]:
 def newest_with_word(tx: Transaction, word: str) -> list[PipelineRecord]:
     """The newest versions of pipelines whose spec has a word as a string, oldest pipeline first."""
     rows = tx.rows(
-        f"{_RECORD} WHERE v.version = p.version AND instr(v.spec, :word) > 0 ORDER BY p.number",
+        f"{_RECORD} WHERE v.version = p.version AND {_has('word')} ORDER BY p.number",
         word=f'"{word}"',
     )
     return [_record(row) for row in rows]
 
 
+def _has(name: str) -> str:
+    """A condition: the spec has the text in the parameter of this name, in any database."""
+    return f"REPLACE(v.spec, :{name}, '') <> v.spec"
+
+
 def newest_with_field(tx: Transaction, *fields: str) -> list[PipelineRecord]:
     """The newest versions of pipelines whose spec has one of some fields, oldest first."""
-    has = " OR ".join(f"instr(v.spec, :{field}) > 0" for field in fields)
+    has = " OR ".join(map(_has, fields))
     rows = tx.rows(
         f"{_RECORD} WHERE v.version = p.version AND ({has}) ORDER BY p.number",
         **{field: f'"{field}":' for field in fields},

@@ -9,8 +9,8 @@ read in full first, also where the check has not done so: what is not good in it
 from collections.abc import Iterable
 from pathlib import Path
 
-from trunkline.db.database import file_problems
 from trunkline.db.sqlite import SqliteDatabase
+from trunkline.db.sqlite_checks import file_problems
 from trunkline.errors import Corrupt
 from trunkline.store import packs, recovery, tables
 from trunkline.store.compact import Compactor

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trunkline.db.database import file_problems
 from trunkline.db.sqlite import SqliteDatabase
+from trunkline.db.sqlite_checks import file_problems
 from trunkline.errors import Corrupt
 from trunkline.store import packs, tables
 from trunkline.store.live import LiveSet

@@ -4,8 +4,7 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from trunkline.db.database import Database, Transaction
-from trunkline.db.guards import FileProblem, guard_problems, guard_rows
+from trunkline.db.database import Database, FileProblem, Transaction
 from trunkline.model.versions import BranchName
 from trunkline.versions import branches, provenance, tables
 from trunkline.versions.records import CommitRecord
@@ -45,7 +44,7 @@ def broken(tx: Transaction, repo: str) -> Iterator[Broken]:
 
 def broken_rows(tx: Transaction) -> Iterator[Broken]:
     """What the rows of the catalog say against each other, and the database against its file."""
-    yield from map(_told, guard_problems(tx), itertools.repeat(tx))
+    yield from map(_told, tx.problems(), itertools.repeat(tx))
     for _, repo, commit in tables.broken_seals(tx):
         name = f"{repo}@{commit}"
         yield Broken(f"commit {name}", UNSEALED, (name,))
@@ -78,13 +77,13 @@ def _told(problem: FileProblem, tx: Transaction) -> Broken:
 
 def guard(database: Database) -> None:
     """Have the database notice changed bytes; see `db.guards`."""
-    guard_rows(database, apart=tables.APART)
+    database.guard(tables.APART)
 
 
 def seal(database: Database, record: CommitRecord) -> None:
     """Let the record of a commit count as it is."""
     with database.write() as tx:
-        tables.seal_commit(tx, record.number)
+        tables.seal_row(tx, record.number)
 
 
 def has_its_tree(database: Database, record: CommitRecord) -> bool:

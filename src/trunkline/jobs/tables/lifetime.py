@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from trunkline.db.database import Transaction, tables_of
+from trunkline.db.database import Transaction
 from trunkline.db.times import from_microseconds, to_microseconds
 
 _OPEN = "('created', 'starting', 'running', 'egressing', 'finishing')"
@@ -28,7 +28,7 @@ class StoredResult(NamedTuple):
 
 def count_open_jobs(tx: Transaction) -> int:
     """How many jobs have not ended, in a catalog of any age."""
-    if "job" not in tables_of(tx):
+    if "job" not in tx.tables():
         return 0
     return int(tx.rows(f"SELECT COUNT(*) FROM job WHERE state IN {_OPEN}")[0][0])
 
@@ -38,7 +38,8 @@ def stored_segments(
 ) -> list[StoredSegment]:
     """The next segments of all jobs."""
     rows = tx.rows(
-        f"""SELECT s.job, s.number, s.chunk, COALESCE(j.state IN {_OPEN}, 0) AND s.fresh > 0
+        f"""SELECT s.job, s.number, s.chunk,
+              CASE WHEN j.state IN {_OPEN} AND s.fresh > 0 THEN 1 ELSE 0 END
             FROM job_segment s LEFT JOIN job j ON j.number = s.job
             WHERE (s.job, s.number) > (:job, :number) ORDER BY s.job, s.number LIMIT :most""",
         job=after[0],

@@ -10,7 +10,7 @@ from trunkline.errors import Corrupt
 from trunkline.model.versions import Origin
 from trunkline.versions.records import CommitRecord, NewCommit, NewTree, RepoRow
 from trunkline.versions.tables.numbers import next_number
-from trunkline.versions.tables.seals import seal_of, seal_over
+from trunkline.versions.tables.seals import seal_of, seal_row
 
 PAGES = (16, 64, 256, 500)  # rows held at once while a long list is walked: few are often enough
 FIELDS = (
@@ -30,7 +30,6 @@ _INSERT = (
     f"(:number, :repo, :id, :branch, :origin, :parent, COALESCE(({LINE_BELOW}), :number), "
     ":description, :started_us, :finished_us, :root, :size_bytes, :files, :seal)"
 )
-_SEAL_OF_CLOSED = seal_over("finished_us", "root", "size_bytes", "files", "error", "description")
 
 
 def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime) -> CommitRecord:
@@ -127,10 +126,10 @@ def close_commit(
     now: datetime,
 ) -> CommitRecord:
     """Finish a commit and forget its deltas."""
-    tx.execute(
+    changed = tx.execute(
         "UPDATE commit_record SET finished_us = :finished_us, root = :root, files = :files, "
-        "size_bytes = :size_bytes, description = :description, error = :error, "
-        f"seal = {_SEAL_OF_CLOSED} WHERE number = :number AND finished_us IS NULL",
+        "size_bytes = :size_bytes, description = :description, error = :error "
+        "WHERE number = :number AND finished_us IS NULL",
         number=number,
         finished_us=to_microseconds(now),
         root=root,
@@ -139,6 +138,8 @@ def close_commit(
         description=description,
         error=error,
     )
+    if changed:
+        seal_row(tx, number)
     tx.execute("DELETE FROM commit_delta WHERE commit_number = :number", number=number)
     return commit_numbered(tx, number)
 

@@ -5,7 +5,7 @@ Long lists are read in pages, each with the key of its last row to go on from.
 
 from datetime import datetime
 
-from trunkline.db.database import Transaction, tables_of
+from trunkline.db.database import Transaction
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.versions import is_spec_repo
 
@@ -54,7 +54,7 @@ def count_batches(tx: Transaction) -> int:
 
 
 def _count(tx: Transaction, table: str, sql: str) -> int:
-    return int(tx.rows(sql)[0][0]) if table in tables_of(tx) else 0
+    return int(tx.rows(sql)[0][0]) if table in tx.tables() else 0
 
 
 # --- file sets ------------------------------------------------------------------------------------

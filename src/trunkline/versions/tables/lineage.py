@@ -69,7 +69,7 @@ def provenance_of(tx: Transaction, commit: int) -> list[tuple[CommitName, bool]]
         "far(number, distance) AS (SELECT number, MAX(distance) FROM up GROUP BY number) "
         "SELECT r.name, c.id, c.finished_us IS NOT NULL FROM far "
         "JOIN commit_record c ON c.number = far.number JOIN repo r ON r.number = c.repo "
-        "ORDER BY far.distance, r.name, c.branch, c.number",
+        "ORDER BY far.distance, r.name, COALESCE(c.branch, ''), c.number",
         commit=commit,
     )
     return [(CommitName(repo=repo, id=commit_id), bool(done)) for repo, commit_id, done in rows]

@@ -48,7 +48,7 @@ def count_stretch(tx: Transaction, stretch: Stretch, *, after: int = -1, most: i
     """How many commits of it have a number above `after`; no more than `most` are counted."""
     rows = tx.rows(
         "SELECT COUNT(*) FROM (SELECT 1 FROM commit_record WHERE line = :line "
-        "AND number <= :upto AND number > :after LIMIT :most)",
+        "AND number <= :upto AND number > :after LIMIT :most) counted",
         line=stretch.line,
         upto=stretch.upto,
         after=after,
@@ -167,9 +167,9 @@ def put_on_lines(tx: Transaction, commits: list[int]) -> None:
 def _line_of_child(tx: Transaction, commit: int) -> int | None:
     """The line on which a child misses its parent before it, else one that a child begins."""
     rows = tx.rows(
-        "SELECT c.line, (SELECT MAX(b.number) FROM commit_record b "
-        "WHERE b.line = c.line AND b.number < c.number) AS before FROM commit_record c "
-        "WHERE c.parent = :commit AND c.line <> 0 ORDER BY before IS NULL, c.number LIMIT 1",
+        "SELECT c.line FROM commit_record c WHERE c.parent = :commit AND c.line <> 0 "
+        "ORDER BY CASE WHEN EXISTS (SELECT 1 FROM commit_record b WHERE b.line = c.line "
+        "AND b.number < c.number) THEN 0 ELSE 1 END, c.number LIMIT 1",
         commit=commit,
     )
     return int(rows[0][0]) if rows else None

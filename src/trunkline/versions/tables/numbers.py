@@ -1,6 +1,6 @@
 """SQL on the counter of the catalog, and on the id of the installation."""
 
-from trunkline.db.database import Transaction, tables_of
+from trunkline.db.database import Transaction
 
 
 def next_number(tx: Transaction) -> int:
@@ -21,7 +21,7 @@ def set_installation(tx: Transaction, name: str) -> None:
 
 def last_number(tx: Transaction) -> int:
     """The number that was given out last; 0 if none was, or there is no counter yet."""
-    if "change_number" not in tables_of(tx):
+    if "change_number" not in tx.tables():
         return 0
     row = tx.row("SELECT value FROM change_number")
     return 0 if row is None else int(row[0])

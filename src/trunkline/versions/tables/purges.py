@@ -9,7 +9,7 @@ from typing import NamedTuple
 from trunkline.db.database import Row, Transaction, among
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.versions.tables.numbers import next_number
-from trunkline.versions.tables.seals import seal_over
+from trunkline.versions.tables.seals import seal_row
 from trunkline.versions.tables.trash import KEPT_COLUMNS
 
 _PAGE = 500
@@ -203,8 +203,8 @@ def tombstone_names(tx: Transaction) -> list[str]:
 def all_tombstones(tx: Transaction) -> list[tuple[str, str]]:
     """(id of the purge, tree of names), each once."""
     rows = tx.rows(
-        "SELECT DISTINCT p.id, t.names FROM tombstone t JOIN purge p ON p.number = t.purge "
-        "WHERE t.names <> '' ORDER BY p.number, t.names"
+        "SELECT p.id, t.names FROM tombstone t JOIN purge p ON p.number = t.purge "
+        "WHERE t.names <> '' GROUP BY p.number, p.id, t.names ORDER BY p.number, t.names"
     )
     return [(str(purge), str(names)) for purge, names in rows]
 
@@ -294,24 +294,26 @@ def replace_root(
 ) -> None:
     """The commit has this tree instead of the one that it was finished with."""
     table = "trash_commit" if commit.deleted else "commit_record"
-    tx.execute(
-        f"UPDATE {table} SET root = :root, files = :files, size_bytes = :size_bytes, "
-        f"seal = {seal_over('root', 'files', 'size_bytes')} "
+    changed = tx.execute(
+        f"UPDATE {table} SET root = :root, files = :files, size_bytes = :size_bytes "
         "WHERE number = :number AND finished_us IS NOT NULL",
         number=commit.number,
         root=root,
         files=files,
         size_bytes=size_bytes,
     )
+    if changed:
+        seal_row(tx, commit.number, table=table)
 
 
 def replace_error(tx: Transaction, commit: HeldCommit, error: str) -> None:
     table = "trash_commit" if commit.deleted else "commit_record"
     tx.execute(
-        f"UPDATE {table} SET error = :error, seal = {seal_over('error')} WHERE number = :number",
+        f"UPDATE {table} SET error = :error WHERE number = :number",
         number=commit.number,
         error=error,
     )
+    seal_row(tx, commit.number, table=table)
 
 
 def held_deltas(tx: Transaction, commit: HeldCommit) -> list[HeldDelta]:

@@ -5,11 +5,15 @@ Where a commit stands (`parent` and what follows from it) changes when others ar
 part of it.
 """
 
+from collections.abc import Iterator
+
 from trunkline.db.database import Transaction, Value
-from trunkline.db.seals import FUNCTION, row_seal, same_head
+from trunkline.db.seals import row_seal, same_head
 
 _TREE = ("number", "root", "size_bytes", "files")  # what the first half of a seal is of
 SEALED = (*(*_TREE, "id", "branch", "origin", "description", "started_us", "finished_us", "error"),)
+_COLUMNS = ", ".join(SEALED)
+_PAGE = 1000
 # Columns that need no second copy of their own, by table: see `db.guards`.
 APART: dict[str, tuple[str, ...]] = {
     "commit_record": (*SEALED, "seal"),
@@ -22,43 +26,67 @@ def seal_of(*values: Value) -> int:
     return row_seal(len(_TREE), *values)
 
 
-def seal_over(*given: str) -> str:
-    """The SQL of a seal in a statement that sets the columns `given` by parameters of their names.
+def seal_row(tx: Transaction, number: int, *, table: str = "commit_record") -> None:
+    """Seal a commit's row as it is now: after every change of one that `SEALED` covers.
 
-    The others are taken from the row.
+    The seal is computed here and not in SQL, where each database would need a function for it.
     """
-    columns = (f":{column}" if column in given else column for column in SEALED)
-    return f"{FUNCTION}({len(_TREE)}, {', '.join(columns)})"
-
-
-SEAL = seal_over()
-
-
-def seal_commit(tx: Transaction, number: int) -> None:
-    """Seal a commit's row as it is now: after every change of one that `SEALED` covers."""
-    tx.execute(f"UPDATE commit_record SET seal = {SEAL} WHERE number = :number", number=number)
+    row = tx.row(f"SELECT {_COLUMNS} FROM {table} WHERE number = :number", number=number)
+    if row is not None:
+        tx.execute(
+            f"UPDATE {table} SET seal = :seal WHERE number = :number",
+            seal=seal_of(*row),
+            number=number,
+        )
 
 
 def has_its_tree(tx: Transaction, number: int) -> bool:
     """Whether the tree that a commit's row names is the one that it was given."""
-    row = tx.row(f"SELECT seal, {SEAL} FROM commit_record WHERE number = :number", number=number)
-    return row is not None and same_head(*row)
+    row = tx.row(
+        f"SELECT seal, {_COLUMNS} FROM commit_record WHERE number = :number", number=number
+    )
+    return row is not None and same_head(row[0], seal_of(*row[1:]))
 
 
 def broken_seals(tx: Transaction) -> list[tuple[int, str, str]]:
     """(number, repo, id) of commits whose row was not written by us as it is."""
-    rows = tx.rows(
-        "SELECT c.number, COALESCE(r.name, '?'), c.id FROM (SELECT number, id, repo "
-        f"FROM commit_record WHERE seal <> {SEAL}) c LEFT JOIN repo r ON r.number = c.repo "
-        "ORDER BY c.number"
-    )
-    return [(number, str(repo), str(commit)) for number, repo, commit in rows]
+    found = []
+    for number in _unsealed(tx, "commit_record"):
+        row = tx.row(
+            "SELECT COALESCE(r.name, '?'), c.id FROM commit_record c "
+            "LEFT JOIN repo r ON r.number = c.repo WHERE c.number = :number",
+            number=number,
+        )
+        if row is not None:
+            found.append((number, str(row[0]), str(row[1])))
+    return found
 
 
 def broken_seals_in_trash(tx: Transaction) -> list[str]:
     """Ids of deleted commits whose row was not written by us as it is."""
-    rows = tx.rows(f"SELECT t.id FROM trash_commit t WHERE t.seal <> {SEAL} ORDER BY t.number")
-    return [str(commit) for (commit,) in rows]
+    found = []
+    for number in _unsealed(tx, "trash_commit"):
+        row = tx.row("SELECT id FROM trash_commit WHERE number = :number", number=number)
+        found += [] if row is None else [str(row[0])]
+    return found
+
+
+def _unsealed(tx: Transaction, table: str) -> Iterator[int]:
+    """The numbers of rows whose seal is that of other values, in order, page by page."""
+    after = -(2**63)
+    while True:
+        rows = tx.rows(
+            f"SELECT seal, {_COLUMNS} FROM {table} WHERE number > :after ORDER BY number "
+            "LIMIT :page",
+            after=after,
+            page=_PAGE,
+        )
+        for seal, *values in rows:
+            if seal_of(*values) != seal:
+                yield values[0]
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1][1]
 
 
 def name_of_row(tx: Transaction, table: str, row: int) -> str | None:

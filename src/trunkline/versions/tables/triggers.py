@@ -80,7 +80,7 @@ def set_clock(
     """Record how far a schedule was followed; a tick that is due stays due."""
     tx.execute(
         "UPDATE branch_trigger SET evaluated_us = :evaluated, next_us = :next, "
-        "tick_due = MAX(tick_due, :due) WHERE branch = :branch",
+        "tick_due = CASE WHEN :due = 1 THEN 1 ELSE tick_due END WHERE branch = :branch",
         branch=branch,
         evaluated=to_microseconds(evaluated),
         next=to_microseconds(next_tick),

@@ -1,0 +1,440 @@
+"""PostgreSQL: one writer of all processes at a time, a snapshot for each reader.
+
+A write transaction takes a lock of the whole catalog first, as SQLite's does: what it then reads
+stays true until it commits. Readers and the writer never block each other. Connections are made
+when they are needed, reused, and replaced when they are lost.
+
+A connection that is lost while COMMIT is on its way leaves open whether that happened. The number
+of the transaction tells, once there is a connection again: so a change that was made is reported as
+made, one that was not as Unavailable, and nothing is done twice.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import RawCursor, RawServerCursor
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+
+from trunkline.db.database import FileProblem, Row, Transaction, Value, replace_rows
+from trunkline.db.postgres_errors import translated
+from trunkline.db.postgres_schema import translated as as_postgres_reads_it
+from trunkline.db.postgres_values import adapt, numbered
+from trunkline.db.wakeups import Wakeups
+from trunkline.errors import InvalidInput, NotSupported, StoreInUse, Unavailable
+
+READERS_MAX = 24  # connections for readers at once; more wait
+READERS_KEPT = 8  # connections that wait for the next reader; more are closed after use
+CONNECT_TIMEOUT_S = 10
+WAIT_S = 60.0  # for a connection, or for writers in other processes
+STATEMENT_TIMEOUT_S = 600.0
+IDLE_TIMEOUT_S = 120.0  # of a write transaction in which nothing happens
+SETTLE_S = 30.0  # for a new connection that tells what became of a COMMIT
+POLL_S = 10.0  # between looks for changes, should a notification have got lost
+_PREPARED = 500  # statements that a connection keeps prepared
+_PAGE = 1000
+_OLDEST = 130000  # the oldest version of the server that has all that is used
+_LOCKS = 1953656422  # what the locks of Trunkline begin with
+_KEEPALIVE = {
+    "connect_timeout": str(CONNECT_TIMEOUT_S),
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+    "application_name": "trunkline",
+}
+_SESSION = (
+    "SET synchronous_commit TO on; SET standard_conforming_strings TO on; "
+    f"SET statement_timeout TO {int(STATEMENT_TIMEOUT_S * 1000)}; "
+    f"SET lock_timeout TO {int(WAIT_S * 1000)}; "
+    "SELECT current_schema()::regnamespace::oid::bigint, current_setting('server_encoding')"
+)
+_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+_Connection = psycopg.Connection[Row]
+
+
+class PostgresTransaction:
+    """A transaction on one connection; see `db.database.Transaction`."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._cursor = RawCursor(connection)
+        self._streams = count()
+
+    def rows(self, sql: str, **parameters: Value) -> list[Row]:
+        cursor = self._run(sql, parameters)
+        return cursor.fetchall() if cursor.description is not None else []
+
+    def row(self, sql: str, **parameters: Value) -> Row | None:
+        cursor = self._run(sql, parameters)
+        return cursor.fetchone() if cursor.description is not None else None
+
+    def execute(self, sql: str, **parameters: Value) -> int:
+        return self._run(sql, parameters).rowcount
+
+    def execute_many(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+        text, names = numbered(sql)
+        self._cursor.executemany(text, ([each[name] for name in names] for each in parameters))
+
+    def _run(self, sql: str, parameters: Mapping[str, Value]) -> RawCursor[Row]:
+        text, names = numbered(sql)
+        return self._cursor.execute(text, [parameters[name] for name in names])
+
+    def stream(self, sql: str) -> Iterator[Row]:
+        with RawServerCursor(self._connection, f"stream_{next(self._streams)}") as cursor:
+            cursor.itersize = _PAGE
+            cursor.execute(sql)
+            yield from cursor
+
+    def tables(self) -> list[str]:
+        rows = self.rows(
+            "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema() "
+            'ORDER BY tablename COLLATE "C"'
+        )
+        return [str(name) for (name,) in rows]
+
+    def columns(self, table: str) -> list[str]:
+        rows = self.rows(
+            "SELECT column_name::text FROM information_schema.columns "
+            "WHERE table_schema = current_schema() AND table_name = :table "
+            "ORDER BY ordinal_position",
+            table=table,
+        )
+        return [str(name) for (name,) in rows]
+
+    def define(self, sql: str) -> None:
+        for statement in as_postgres_reads_it(sql):
+            self.execute(statement)
+
+    def lift_guards(self) -> None:
+        """The server has checksums of its own, of pages."""
+
+    def problems(self) -> list[FileProblem]:
+        row = self.row(
+            "SELECT COALESCE(checksum_failures, 0) FROM pg_stat_database "
+            "WHERE datname = current_database()"
+        )
+        if row is None or not row[0]:
+            return []
+        return [FileProblem(f"PostgreSQL has found {row[0]:,} pages with wrong checksums in it")]
+
+
+class PostgresDatabase:
+    """See `db.database.Database`. The tables are in the first schema of the search path.
+
+    Raises InvalidInput for a URL that can't be read, NotSupported for a server that is too old or
+    has another encoding than UTF-8, Unavailable where it can't be reached. With `alone`, nobody
+    else may have it open like that: raises StoreInUse.
+    """
+
+    def __init__(self, url: str, *, alone: bool = False) -> None:
+        self._parameters = _parameters(url)
+        self.name = _name(self._parameters)
+        self._alone = alone
+        self._own = uuid.uuid4().hex
+        self._write_lock = threading.Lock()
+        self._readers: list[_Connection] = []  # not in use, the last used one last
+        self._readers_lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(READERS_MAX)
+        self._closed = False
+        self._schema = 0
+        self._writer: _Connection | None = None
+        with translated(self.name):
+            self._writer = self._connect_writer()
+        self._wakeups = Wakeups(self._listen)
+
+    # --- transactions -----------------------------------------------------------------------------
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        with self._place(), translated(self.name):
+            connection = self._begin_read()
+            try:
+                yield PostgresTransaction(connection)
+            finally:
+                self._give_back(connection)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(timeout=WAIT_S):
+            raise Unavailable(f"all {READERS_MAX} connections to {self.name} are in use")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def _begin_read(self) -> _Connection:
+        """A connection with an open transaction; those that got lost meanwhile are dropped."""
+        while True:
+            with self._readers_lock:
+                self._refuse_closed()
+                kept = self._readers.pop() if self._readers else None
+            connection = kept or self._connect()
+            try:
+                connection.execute(_READ)
+            except psycopg.OperationalError:
+                connection.close()
+                if kept is None:
+                    raise
+            else:
+                return connection
+
+    def _give_back(self, connection: _Connection) -> None:
+        with suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+        if connection.info.transaction_status == TransactionStatus.IDLE:
+            with self._readers_lock:
+                if len(self._readers) < READERS_KEPT and not self._closed:
+                    self._readers.append(connection)
+                    return
+        connection.close()
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        with self._write_lock, translated(self.name):
+            connection, number = self._begin_write()
+            try:
+                yield PostgresTransaction(connection)
+            except BaseException:
+                with suppress(psycopg.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            self._commit(connection, number)
+        self.notify()
+
+    def _begin_write(self) -> tuple[_Connection, str]:
+        """The writer's connection with an open transaction, whose number is told."""
+        self._refuse_closed()
+        while True:
+            kept = self._writer
+            connection = kept or self._connect_writer()
+            self._writer = connection
+            try:
+                return connection, self._lock(connection)
+            except psycopg.OperationalError:
+                usable = not connection.closed
+                if usable:
+                    with suppress(psycopg.Error):
+                        connection.execute("ROLLBACK")
+                    raise  # it waited for too long, say
+                self._writer = None
+                if kept is None:
+                    raise
+
+    def _lock(self, connection: _Connection) -> str:
+        """Begin to write: nobody else does until the end. Returns the transaction's number.
+
+        What is read afterwards is what was committed last: each statement sees that by itself.
+        """
+        cursor = connection.execute(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; "
+            f"SET LOCAL idle_in_transaction_session_timeout TO {int(IDLE_TIMEOUT_S * 1000)}; "
+            f"SELECT pg_advisory_xact_lock({_LOCKS}, {self._schema}); "
+            "SELECT pg_current_xact_id()::text",
+            prepare=False,
+        )
+        while cursor.nextset():
+            pass
+        row = cursor.fetchone()
+        assert row is not None, "the last statement gives a row"
+        return str(row[0])
+
+    def _commit(self, connection: _Connection, number: str) -> None:
+        try:
+            connection.execute(
+                f"SELECT pg_notify('{self._channel}', '{self._own}'); COMMIT", prepare=False
+            )
+        except psycopg.OperationalError as error:
+            if not connection.closed:
+                with suppress(psycopg.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            self._writer = None
+            self._settle(number, error)
+
+    def _settle(self, number: str, error: psycopg.Error) -> None:
+        """Return if a transaction was committed whose connection is lost; raises Unavailable.
+
+        The server ends it before it gives the lock to anybody else.
+        """
+        deadline = time.monotonic() + SETTLE_S
+        status = None
+        while status is None:
+            try:
+                connection, _ = self._begin_write()
+                found = connection.execute("SELECT pg_xact_status($1::xid8)", [number]).fetchone()
+                connection.execute("ROLLBACK")
+                status = "" if found is None else str(found[0])
+            except (psycopg.Error, Unavailable):
+                if time.monotonic() > deadline or self._closed:
+                    raise Unavailable(
+                        f"the connection to {self.name} was lost while a change was being "
+                        "committed; whether it was made shows when the database is back"
+                    ) from error
+                time.sleep(0.1)
+        if status != "committed":
+            raise Unavailable(
+                f"the connection to {self.name} was lost, and the change was not made"
+            ) from error
+
+    # --- the whole --------------------------------------------------------------------------------
+
+    def guard(self, apart: Mapping[str, Collection[str]]) -> None:
+        """The checksums of the server are what notices changed bytes."""
+
+    def copy_to(self, path: Path) -> None:
+        from trunkline.db.transfer import copy_into_file
+
+        with self.read() as tx:
+            copy_into_file(tx, path)
+
+    def take_in(self, tables: Mapping[str, tuple[list[str], Iterable[Row]]]) -> None:
+        with self.write() as tx:
+            tx.execute("SET CONSTRAINTS ALL DEFERRED")
+            replace_rows(tx, tables)
+            self._count_on(tx)
+
+    def _count_on(self, tx: Transaction) -> None:
+        """Have numbers that the database gives out begin behind those that are there."""
+        for table, column in tx.rows(
+            "SELECT table_name::text, column_name::text FROM information_schema.columns "
+            "WHERE table_schema = current_schema() AND is_identity = 'YES'"
+        ):
+            tx.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "  # noqa: S608
+                f'COALESCE(MAX("{column}"), 0) + 1, false) FROM "{table}"'
+            )
+
+    def scrub(self) -> bool:
+        with self._write_lock, translated(self.name):
+            self._refuse_closed()
+            connection = self._connect()
+            try:
+                connection.execute("SET statement_timeout TO 0")
+                with self.read() as tx:
+                    names = tx.tables()
+                for name in names:
+                    connection.execute(f'VACUUM FULL "{name}"')
+                with suppress(psycopg.errors.InsufficientPrivilege):
+                    connection.execute("CHECKPOINT")
+            finally:
+                connection.close()
+        return True
+
+    @property
+    def scrub_leaves(self) -> str:
+        return (
+            f"the log of {self.name} (pg_wal), its archive, replicas and dumps may still hold what "
+            "was in the catalog: have them expire"
+        )
+
+    # --- changes ----------------------------------------------------------------------------------
+
+    @property
+    def revision(self) -> int:
+        return self._wakeups.revision
+
+    def notify(self) -> None:
+        self._wakeups.notify()
+
+    def wait_for_change(self, seen: int, timeout_s: float) -> int:
+        return self._wakeups.wait(seen, timeout_s)
+
+    def _listen(self, closing: threading.Event, changed: Wakeups) -> None:
+        """Hear of what other processes commit, until the end or until the connection is lost."""
+        with suppress(psycopg.Error, Unavailable), self._connect() as connection:
+            connection.execute(f"LISTEN {self._channel}")
+            changed.notify()  # what was committed before
+            while not closing.is_set():
+                for notice in connection.notifies(timeout=POLL_S, stop_after=1):
+                    if notice.payload != self._own:
+                        changed.notify()
+                    break
+                else:
+                    connection.execute("SELECT 1")
+                    changed.notify()
+
+    @property
+    def _channel(self) -> str:
+        return f"trunkline_{self._schema}"
+
+    def close(self) -> None:
+        self._wakeups.close()
+        with self._write_lock, self._readers_lock:
+            self._closed = True
+            if self._writer is not None:
+                self._writer.close()
+            for connection in self._readers:
+                connection.close()
+            self._readers.clear()
+
+    # --- connections ------------------------------------------------------------------------------
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise Unavailable(f"the database {self.name} has been closed")
+
+    def _connect(self) -> _Connection:
+        connection = psycopg.connect(**self._parameters, autocommit=True, cursor_factory=RawCursor)
+        try:
+            if connection.info.server_version < _OLDEST:
+                raise NotSupported(
+                    f"{self.name} is PostgreSQL {connection.info.server_version // 10000}; "
+                    f"Trunkline needs {_OLDEST // 10000} or newer"
+                )
+            connection.prepared_max = _PREPARED
+            adapt(connection)
+            cursor = connection.execute(_SESSION, prepare=False)
+            while cursor.nextset():
+                pass
+            schema, encoding = cursor.fetchone() or (None, "")
+            if schema is None:
+                raise InvalidInput(f"{self.name} has no schema that the search path names")
+            if encoding != "UTF8":
+                raise NotSupported(
+                    f"{self.name} has the encoding {encoding}; make it with ENCODING 'UTF8'"
+                )
+            self._schema = int(schema) & 0x7FFFFFFF
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect_writer(self) -> _Connection:
+        """A connection that, with `alone`, has the lock that no two have; it ends with it."""
+        connection = self._connect()
+        if self._alone:
+            row = connection.execute(
+                f"SELECT pg_try_advisory_lock({_LOCKS + 1}, {self._schema})"
+            ).fetchone()
+            if row != (1,):
+                connection.close()
+                raise StoreInUse(self.name, "another server")
+        return connection
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    """What libpq is told; raises InvalidInput without a word of the URL, which has a password."""
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise InvalidInput(
+            "TRUNKLINE_DATABASE can't be read; it is written "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        ) from None
+    return {**_KEEPALIVE, **{key: value for key, value in given.items() if value is not None}}
+
+
+def _name(parameters: Mapping[str, Any]) -> str:
+    """How sentences call it, without its password."""
+    database, host, port = (str(parameters.get(key) or "") for key in ("dbname", "host", "port"))
+    place = f"{host}:{port}" if host and port else host or port
+    return "the PostgreSQL database " + " at ".join(filter(None, (database, place)))

@@ -1,0 +1,156 @@
+"""Connections to PostgreSQL break, and nothing is lost, doubled or left open."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+from frail_line import BEFORE, BEHIND, FrailLine, frail_line
+from postgres_schemas import needs_postgres, within
+from psycopg.conninfo import conninfo_to_dict
+
+from trunkline.db.database import Database
+from trunkline.db.opening import open_database
+from trunkline.errors import Unavailable
+
+pytestmark = needs_postgres
+ADD = "INSERT INTO thing (name, value) VALUES (:name, 1)"
+LONG_S = 30.0
+
+
+@pytest.fixture
+def line(postgres_url: str) -> Iterator[FrailLine]:
+    given = conninfo_to_dict(postgres_url)
+    with frail_line(str(given["host"]), int(str(given["port"]))) as made:
+        yield made
+
+
+@pytest.fixture
+def far(line: FrailLine, postgres_url: str) -> Iterator[Database]:
+    """The database behind the line."""
+    given = conninfo_to_dict(postgres_url)
+    schema = str(given["options"]).rpartition("=")[2]
+    address = f"{given['user']}:{given['password']}@127.0.0.1:{line.port}"
+    with closing(
+        open_database(within(f"postgresql://{address}/{given['dbname']}", schema))
+    ) as made:
+        with made.write() as tx:
+            tx.define("CREATE TABLE thing (name TEXT PRIMARY KEY, value BIGINT NOT NULL)")
+        yield made
+
+
+def add(database: Database, name: str) -> None:
+    with database.write() as tx:
+        tx.execute(ADD, name=name)
+
+
+def names(database: Database) -> list[str]:
+    with database.read() as tx:
+        return [name for (name,) in tx.rows("SELECT name FROM thing ORDER BY name")]
+
+
+def test_connections_that_were_lost_while_idle_are_replaced(far: Database, line: FrailLine) -> None:
+    add(far, "a")
+    assert names(far) == ["a"]
+
+    line.cut()
+
+    assert names(far) == ["a"]
+    add(far, "b")
+    line.cut()
+    add(far, "c")
+    assert names(far) == ["a", "b", "c"]
+
+
+def test_a_change_whose_connection_is_lost_is_not_made(far: Database, line: FrailLine) -> None:
+    def add_two() -> None:
+        with far.write() as tx:
+            tx.execute(ADD, name="a")
+            line.cut()
+            tx.execute(ADD, name="b")
+
+    with pytest.raises(Unavailable, match="can't be used now"):
+        add_two()
+
+    assert names(far) == []
+    add(far, "c")
+    assert names(far) == ["c"]
+
+
+def test_a_read_whose_connection_is_lost_says_so(far: Database, line: FrailLine) -> None:
+    def read() -> None:
+        with far.read() as tx:
+            line.cut()
+            tx.rows("SELECT 1")
+
+    with pytest.raises(Unavailable, match="can't be used now"):
+        read()
+
+    assert names(far) == []
+
+
+def test_a_commit_that_got_through_without_an_answer_counts(far: Database, line: FrailLine) -> None:
+    line.cut_at(b"; COMMIT", BEHIND)
+
+    add(far, "a")
+
+    assert names(far) == ["a"]
+
+
+def test_a_commit_that_did_not_get_through_is_told(far: Database, line: FrailLine) -> None:
+    line.cut_at(b"; COMMIT", BEFORE)
+
+    with pytest.raises(Unavailable, match="the change was not made"):
+        add(far, "a")
+
+    assert names(far) == []
+    add(far, "a")
+    assert names(far) == ["a"]
+
+
+def test_a_server_that_is_away_is_unavailable_until_it_is_back(
+    far: Database, line: FrailLine
+) -> None:
+    add(far, "a")
+    line.take_down(True)
+    line.cut()
+
+    with pytest.raises(Unavailable):
+        names(far)
+    with pytest.raises(Unavailable):
+        add(far, "b")
+
+    line.take_down(False)
+    add(far, "b")
+    assert names(far) == ["a", "b"]
+
+
+def test_who_listens_hears_again_after_a_loss(
+    far: Database, line: FrailLine, postgres_url: str
+) -> None:
+    far.wait_for_change(far.revision, LONG_S)
+    line.cut()
+    seen = far.wait_for_change(far.revision, LONG_S)  # it listens again
+
+    with closing(open_database(postgres_url)) as other:
+        heard = threading.Thread(target=far.wait_for_change, args=(seen, LONG_S))
+        heard.start()
+        add(other, "a")
+        heard.join(LONG_S)
+
+    assert far.revision > seen
+
+
+def test_a_server_that_ends_our_sessions_is_survived(far: Database, postgres_url: str) -> None:
+    add(far, "a")
+    assert names(far) == ["a"]
+
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'trunkline' AND query LIKE '%pg_notify%'"
+        )
+
+    add(far, "b")
+    assert names(far) == ["a", "b"]
