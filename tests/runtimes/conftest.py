@@ -1,144 +1,23 @@
-"""Slots for tests. Opening one moves its process into a namespace, so each lives in a child."""
+"""Slots on this machine, in every isolation."""
 
-import ctypes
-import os
-import pickle
-import signal
 import sys
-import tempfile
-import traceback
 import uuid
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
+from slot_places import AS_ROOT, NOBODY, Place, in_child, scratch_parent
 
-from trunkline.runtimes import namespace, scratch
-from trunkline.runtimes.base import Command, ExitReport, Slot
+from trunkline.runtimes import namespace
 from trunkline.runtimes.cleanup import kill_leftovers
-from trunkline.runtimes.process import isolation_available, open_slot
+from trunkline.runtimes.process import isolation_available
 
 # The conformance suites are modules that several rooms may run; they are no tests by themselves.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "suites"))
 pytest.register_assert_rewrite("runtime_suite", "batch_suite")
 
-NOBODY = 65534
-HANG_S = 100  # a child that takes longer is killed, which fails its test
-AS_ROOT = os.geteuid() == 0
 KINDS = ("namespace as root", "namespace as a user", "rewrite")
 ALL_KINDS = (*KINDS, "rewrite as a user") if AS_ROOT else KINDS
-
-T = TypeVar("T")
-
-
-def in_child(function: Callable[[], T], *, uid: int | None = None) -> T:
-    """The result of the function, which runs in a forked process of this or another user."""
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the test runner may have threads
-        child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            signal.alarm(HANG_S)
-            if uid is not None:
-                become(uid)
-            answer = pickle.dumps((True, function()))
-        except BaseException:
-            answer = pickle.dumps((False, traceback.format_exc()))
-        with os.fdopen(writing, "wb") as pipe:
-            pipe.write(answer)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        data = pipe.read()
-    os.waitpid(child, 0)
-    assert data, f"the child died or took longer than {HANG_S} s"
-    done, value = pickle.loads(data)
-    assert done, value
-    result: T = value
-    return result
-
-
-def become(uid: int) -> None:
-    os.setgroups([])
-    os.setgid(uid)
-    os.setuid(uid)
-    # As after exec: a process that changed its user may not write its own /proc/self/uid_map.
-    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
-
-
-@dataclass
-class Said:
-    """Collects what a command wrote."""
-
-    stdout: bytearray = field(default_factory=bytearray)
-    stderr: bytearray = field(default_factory=bytearray)
-
-    def __call__(self, stream: str, data: bytes) -> None:
-        getattr(self, stream).extend(data)
-
-
-@dataclass(frozen=True)
-class Ran:
-    report: ExitReport
-    stdout: bytes
-    stderr: bytes
-
-
-@dataclass
-class Place:
-    """A scratch directory for slots of one isolation and user."""
-
-    isolation: str
-    uid: int | None  # to switch to; None: as we are
-    scratch: Path
-    marker: str
-
-    def __call__(self, function: Callable[[Slot], T], **options: object) -> T:
-        """The result of the function on a fresh slot, in a child process."""
-        return self.away(lambda: self.here(function, **options))
-
-    def away(self, function: Callable[[], T]) -> T:
-        """The result of the function, which runs in a child process of the place's user."""
-        return in_child(function, uid=self.uid)
-
-    def here(self, function: Callable[[Slot], T], **options: object) -> T:
-        """The result of the function on a fresh slot, in this very process."""
-        slot = open_slot(
-            self.scratch,
-            isolation=self.isolation,
-            marker=self.marker,
-            **options,  # type: ignore[arg-type]
-        )
-        result = function(slot)
-        slot.close()
-        return result
-
-    @staticmethod
-    def run(slot: Slot, *argv: str, **options: object) -> Ran:
-        """Run a command, with the options of `Command`, and collect its output."""
-        said = Said()
-        command = Command(argv=argv, **options)  # type: ignore[arg-type]
-        report = slot.run(command, on_output=said, cancelled=lambda: False, tick=lambda: None)
-        return Ran(report, bytes(said.stdout), bytes(said.stderr))
-
-    @classmethod
-    def sh(cls, slot: Slot, script: str, **options: object) -> Ran:
-        """Run a shell script."""
-        return cls.run(slot, "/bin/sh", "-c", script, **options)
-
-    def shell(self, script: str, **options: object) -> Ran:
-        """Run a shell script in a slot of its own."""
-
-        def work(slot: Slot) -> Ran:
-            slot.stage(0)
-            return self.sh(slot, script, **options)
-
-        return self(work)
 
 
 def make_place(kind: str, marker: str) -> Iterator[Place]:
@@ -148,11 +27,11 @@ def make_place(kind: str, marker: str) -> Iterator[Place]:
     if private and isolation_available() != "namespace":
         pytest.skip(f"this machine has no private mounts: {isolation_available()}")
     uid = NOBODY if kind.endswith("as a user") and AS_ROOT else None
-    # Not below the test runner's directory, which no other user may enter.
-    parent = Path(tempfile.mkdtemp(prefix="trunkline-slot-"))
-    parent.chmod(0o755)
-    if uid is not None:
-        os.chown(parent, uid, uid)
+    with scratch_parent(uid) as parent:
+        yield from _place_below(parent, private, uid, marker)
+
+
+def _place_below(parent: Path, private: bool, uid: int | None, marker: str) -> Iterator[Place]:
     place = Place("namespace" if private else "rewrite", uid, parent / "scratch", marker)
     if (
         private
@@ -162,8 +41,6 @@ def make_place(kind: str, marker: str) -> Iterator[Place]:
         pytest.skip(f"an unprivileged user gets no namespace on this machine: {reason}")
     yield place
     left_behind = kill_leftovers(marker)
-    scratch.empty(parent)
-    parent.rmdir()
     assert left_behind == 0, "processes of the slot were still alive"
 
 

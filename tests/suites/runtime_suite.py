@@ -151,7 +151,9 @@ def test_the_environment_is_what_the_command_gives_and_three_defaults(
 def test_a_command_that_runs_as_somebody_else_needs_root(place: Place) -> None:
     ran = place.shell("id -u; id -g; echo mine > /pfs/out/file", user="12345:54321")
 
-    if place.uid is None and os.geteuid() == 0:
+    if place.isolation == "container":
+        assert (ran.report.code, ran.stdout) == (0, b"12345\n54321\n")
+    elif place.uid is None and os.geteuid() == 0:
         allowed = place.isolation == "namespace"  # elsewhere the scratch directory may be closed
         assert not allowed or (ran.report.code, ran.stdout) == (0, b"12345\n54321\n")
     else:
@@ -279,7 +281,7 @@ def test_the_exit_code_of_a_shell_whose_child_was_killed_is_explained(place: Pla
         (["./no-such-file"], {}, 127, "no command './no-such-file'"),
         (["/pfs/in/plain"], {}, 126, "plain' is not an executable file"),
         (["/pfs/in/headless"], {}, 126, "nor a script that begins with '#!'"),
-        (["/pfs/in/lost"], {}, 127, "needs an interpreter that is not on this machine"),
+        (["/pfs/in/lost"], {}, 127, "needs an interpreter that is not "),
         (["/etc"], {}, 126, "'/etc' is not an executable file"),
         (["true"], {"working_dir": "/no/such/place"}, 126, "no working directory '/no/such/place'"),
         (["true"], {"working_dir": "/etc/passwd"}, 126, "no working directory '/etc/passwd'"),
@@ -304,6 +306,8 @@ def test_a_command_that_cannot_start_says_why(
 
     report = place(work)
 
+    if place.isolation == "container" and "begins with" in told:
+        code, told = 0, ""  # there a shell runs such a script
     assert report.code == code
     assert told in report.reason
 
@@ -433,7 +437,8 @@ def test_one_file_cannot_grow_beyond_the_quota(place: Place, script: str) -> Non
     def work(slot: Slot) -> tuple[Any, int]:
         slot.stage(0)
         report = place.sh(slot, f"cd /pfs/out; {script}; exit 0").report
-        return report, (slot.out / "big").stat().st_size
+        big = slot.out / "big"  # busybox does not even make it
+        return report, big.stat().st_size if big.exists() else 0
 
     report, size_bytes = place(work, output_bytes_max=1_000_000)
 
@@ -522,7 +527,7 @@ def test_a_child_may_finish_writing_right_after_its_parent(place: Place) -> None
 
 HOSTILE_OUTPUTS = {
     "closed directories": "mkdir -p a/b/c; touch a/b/c/f; chmod 000 a/b/c a/b a",
-    "a closed out": "mkdir a; touch a/f; chmod 000 a .",
+    "a closed out": "mkdir a; touch a/f; chmod 000 a; chmod 000 . || true",
     "a file that is read-only": "mkdir a; touch a/f; chmod 400 a/f; chmod 500 a",
     "links": "ln -s OUTSIDE dir; ln -s OUTSIDE/kept file; ln -s / root; ln -s loop loop",
     "pipes": "mkfifo pipe; mkdir d; mkfifo d/pipe",

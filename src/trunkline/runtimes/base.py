@@ -17,6 +17,8 @@ BATCH_ENV = ".env"  # below /pfs: the variables of the datum that it was given, 
 BATCH_VARIABLE = "TRUNKLINE_NEXT_DATUM"  # in its environment: the path of that door
 SLOT_VARIABLE = "TRUNKLINE_SLOT"  # in the environment of every command: the slot's marker
 
+CONTAINER = "container"  # an isolation, see `Slot.isolation`
+
 OnOutput = Callable[[str, bytes], None]  # ("stdout" or "stderr", the bytes as they arrived)
 
 
@@ -58,6 +60,13 @@ class ExitReport:
     seconds: float = 0.0
 
 
+class SlotLost(Exception):
+    """What a slot stands on is gone, which says nothing of the command that ran; it is of no use.
+
+    The text says why, as a phrase.
+    """
+
+
 class Slot(Protocol):
     """A place for one command at a time; made once per worker and used for many datums.
 
@@ -67,7 +76,9 @@ class Slot(Protocol):
 
     @property
     def isolation(self) -> str:
-        """`namespace` (a private /pfs and /code) or `rewrite` (their names are replaced)."""
+        """`namespace` (a private /pfs and /code), `rewrite` (their names are replaced), `container`
+        (they are in one, and nowhere on this machine).
+        """
         ...
 
     @property
@@ -93,6 +104,13 @@ class Slot(Protocol):
         """
         ...
 
+    def prepare(self, command: Command) -> None:
+        """Have all there that running the command takes, if that takes long; `run` does so else.
+
+        Raises OperationFailed, Unavailable if that may go well later.
+        """
+        ...
+
     def run(
         self,
         command: Command,
@@ -104,7 +122,7 @@ class Slot(Protocol):
         """Run the command to its end; nothing that it started is alive afterwards.
 
         `tick` is called about five times a second. What `on_output` or `tick` raises stops the
-        command and is passed on.
+        command and is passed on. Raises SlotLost.
         """
         ...
 

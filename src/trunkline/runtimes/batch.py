@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from trunkline.errors import plain
-from trunkline.runtimes import descendants, spawn
 from trunkline.runtimes.base import (
     BATCH_DOOR,
     BATCH_ENV,
@@ -23,8 +23,7 @@ from trunkline.runtimes.base import (
     OnOutput,
 )
 from trunkline.runtimes.door import Door
-from trunkline.runtimes.supervise import Launched, Supervisor
-from trunkline.runtimes.watch import Stop, Watch
+from trunkline.runtimes.watch import Quota, Running, Stop
 
 _REASON_CHARACTERS = 500
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of a shell's variable
@@ -35,12 +34,82 @@ _NEVER_ASKED = (
 )
 
 
-class Batch:
-    """At most one such process at a time, in the slot of one supervisor."""
+class Talking(Running, Protocol):
+    """The streams of a process that is followed for longer than one datum."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-        self._launched: Launched | None = None
+    def pass_on_to(self, on_output: OnOutput) -> None:
+        """What comes from now on goes there."""
+
+    def wake_for(self, descriptor: int) -> None:
+        """Let `wait` return also when this can be read."""
+
+    def drain(self) -> None:
+        """Take what was printed and not read yet."""
+
+
+class Process(Protocol):
+    """A process that was started."""
+
+    @property
+    def streams(self) -> Talking: ...
+
+    def end(self) -> None:
+        """Kill what is alive of it, and take what it still had to say."""
+
+    def end_orphans(self) -> None:
+        """Kill what it left to run by itself, as far as that can be told from the rest of it."""
+
+    def close(self) -> None:
+        """Give back what it held, once it has ended."""
+
+
+P = TypeVar("P", bound=Process)
+
+
+class Follower(Protocol):
+    """Follows a process through one datum."""
+
+    @property
+    def quota(self) -> Quota: ...
+
+    def until_end(
+        self,
+        *,
+        cancelled: Callable[[], bool],
+        tick: Callable[[], None],
+        asked: Callable[[], bool],
+    ) -> Stop | None:
+        """Why it must be stopped; None when it ended by itself, or `asked`."""
+
+
+class Starter(Protocol[P]):
+    """Starts such processes, and reports how they ended."""
+
+    def open_door(self, path: Path, command: Command) -> Door | ExitReport:
+        """The door for whoever the command runs as; the report if it can't run."""
+
+    def launch(self, command: Command, on_output: OnOutput) -> P | ExitReport:
+        """Start the command, or say why that is not possible."""
+
+    def watch(self, launched: P, command: Command) -> Follower:
+        """What follows it from now on, within the limits of one run."""
+
+    def kills(self) -> int:
+        """How often the kernel has killed for lack of memory so far."""
+
+    def ended(self, launched: P, kills_before: int) -> ExitReport:
+        """The report of one that ended by itself; it is closed."""
+
+    def stopped(self, stop: Stop, command: Command, launched: P | None = None) -> ExitReport:
+        """The report of one that was stopped; if it had been launched, it is closed."""
+
+
+class Batch(Generic[P]):
+    """At most one such process at a time."""
+
+    def __init__(self, starter: Starter[P]) -> None:
+        self._starter = starter
+        self._launched: P | None = None
         self._door: Door | None = None
 
     @property
@@ -70,9 +139,9 @@ class Batch:
         """
         if cancelled():
             self.end()
-            return self._supervisor.stopped(Stop.CANCELLED, command)
+            return self._starter.stopped(Stop.CANCELLED, command)
         began = time.monotonic()
-        kills_before = self._supervisor.kills()
+        kills_before = self._starter.kills()
         try:
             if self._launched is None:
                 refused = self._start(command, stage, on_output)
@@ -83,10 +152,8 @@ class Batch:
             launched, asked = self._launched, self._door.asked
             launched.streams.pass_on_to(on_output)
 
-            def until(watch: Watch) -> Stop | None:
-                return watch.until_end(
-                    launched.streams, cancelled=cancelled, tick=tick, asked=asked
-                )
+            def until(watch: Follower) -> Stop | None:
+                return watch.until_end(cancelled=cancelled, tick=tick, asked=asked)
 
             (stage / BATCH_ENV).write_text(_as_env_file(told), "utf-8")
             staged()
@@ -111,12 +178,11 @@ class Batch:
 
     def _start(self, command: Command, stage: Path, on_output: OnOutput) -> ExitReport | None:
         """Start it behind an open door; the report if that is not possible."""
-        account = self._supervisor.account(command.user)
-        if isinstance(account, spawn.Refusal):
-            return ExitReport(code=account.code, reason=account.reason)
-        owner = (account.uid, account.gid) if account.switch else None
-        self._door = Door(stage / BATCH_DOOR, owner)
-        launched = self._supervisor.launch(command, on_output)
+        door = self._starter.open_door(stage / BATCH_DOOR, command)
+        if isinstance(door, ExitReport):
+            return door
+        self._door = door
+        launched = self._starter.launch(command, on_output)
         if isinstance(launched, ExitReport):
             self.end()
             return launched
@@ -126,31 +192,31 @@ class Batch:
 
     def _through(
         self,
-        launched: Launched,
+        launched: P,
         command: Command,
         told: Mapping[str, str],
         kills_before: int,
-        until: Callable[[Watch], Stop | None],
+        until: Callable[[Follower], Stop | None],
     ) -> ExitReport:
         """Give it the datum when it asks, and wait until it asks for the next one."""
         assert self._door is not None
         given = False
         while not given:
-            stop = until(self._supervisor.watch(launched, command))
+            stop = until(self._starter.watch(launched, command))
             if stop is not None:
                 self.end()
-                return self._supervisor.stopped(stop, command, launched)
+                return self._starter.stopped(stop, command, launched)
             if launched.streams.ended():
                 self.end()
-                report = self._supervisor.ended(launched, kills_before)
+                report = self._starter.ended(launched, kills_before)
                 return replace(report, code=None, reason=report.reason or _NEVER_ASKED)
             given = self._door.answer(told)
-        watch = self._supervisor.watch(launched, command)
+        watch = self._starter.watch(launched, command)
         stop = until(watch)
         asks = stop is None and not launched.streams.ended()
         error = self._door.error
         if asks:  # what was left to run by itself must not reach into the next datum
-            descendants.kill_children(spare=launched.spare | {launched.process.pid})
+            launched.end_orphans()
             launched.streams.drain()
         else:
             self.end()
@@ -158,9 +224,9 @@ class Batch:
             stop = Stop.OVER_QUOTA
         if stop is not None:
             self.end()
-            return self._supervisor.stopped(stop, command, launched)
+            return self._starter.stopped(stop, command, launched)
         if not asks:
-            return self._supervisor.ended(launched, kills_before)
+            return self._starter.ended(launched, kills_before)
         reason = plain(" ".join(error.split()))[:_REASON_CHARACTERS]
         return ExitReport(code=None if reason else 0, reason=reason)
 

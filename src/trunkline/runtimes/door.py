@@ -24,8 +24,11 @@ _UNREADABLE = "that was no line of JSON with nothing or an error in it"
 class Door:
     """Takes one question at a time; used by one thread."""
 
-    def __init__(self, path: Path, owner: tuple[int, int] | None) -> None:
-        """Open it at the path, for the account (user and group number) besides ourselves."""
+    def __init__(self, path: Path, owner: tuple[int, int] | None, *, mode: int = 0o600) -> None:
+        """Open it at the path, for the account (user and group number) besides ourselves.
+
+        With another mode for whoever else gets as far as there.
+        """
         self._path = path
         self._callers: dict[socket.socket, bytearray] = {}
         self._asking: socket.socket | None = None
@@ -34,7 +37,7 @@ class Door:
         try:
             path.unlink(missing_ok=True)
             reach(str(path), self._listener.bind)
-            path.chmod(0o600)
+            path.chmod(mode)
             if owner is not None:
                 os.chown(path, *owner)
             self._listener.listen(_CALLERS_MAX)

@@ -168,6 +168,9 @@ class NamespaceSlot:
                 ) from error
         self._mounts.changed()
 
+    def prepare(self, command: Command) -> None:
+        """Nothing takes long here."""
+
     def run(
         self,
         command: Command,
@@ -288,6 +291,9 @@ class RewriteSlot:
                 f"secrets can't be shown as files in {next(iter(directories))} on this machine, "
                 "where user code has no mounts of its own; use key and env_var"
             )
+
+    def prepare(self, command: Command) -> None:
+        """Nothing takes long here."""
 
     def run(
         self,

@@ -13,6 +13,7 @@ from pathlib import Path
 from trunkline.runtimes import cgroups, descendants, spawn
 from trunkline.runtimes.base import Command, ExitReport, OnOutput
 from trunkline.runtimes.bounds import Bounds
+from trunkline.runtimes.door import Door
 from trunkline.runtimes.memory import OutOfMemoryCounter
 from trunkline.runtimes.streams import Streams
 from trunkline.runtimes.terminal import Terminal
@@ -44,6 +45,10 @@ class Launched:
         end_all(self.process, self.spare)
         self.bounds.ended(self.process.peak_bytes)
         self.streams.drain()
+
+    def end_orphans(self) -> None:
+        """Kill what was left to run by itself by a command that goes on."""
+        descendants.kill_children(spare=self.spare | {self.process.pid})
 
     def close(self) -> None:
         """Give back what it held, once it has ended."""
@@ -85,15 +90,14 @@ class Supervisor:
         launched = self.launch(command, on_output)
         if isinstance(launched, ExitReport):
             return launched
-        streams = launched.streams
         try:
             watch = self.watch(launched, command)
             tend = _both(launched.tend, tick)
-            stop = watch.until_end(streams, cancelled=cancelled, tick=tend)
+            stop = watch.until_end(cancelled=cancelled, tick=tend)
             if stop is Stop.CANCELLED and command.grace_s:
                 launched.ask_to_end()
                 until = time.monotonic() + command.grace_s
-                watch.until_end(streams, cancelled=lambda: time.monotonic() >= until, tick=tend)
+                watch.until_end(cancelled=lambda: time.monotonic() >= until, tick=tend)
             launched.end()
         except BaseException:
             launched.end()
@@ -139,6 +143,13 @@ class Supervisor:
             terminal=terminal,
         )
 
+    def open_door(self, path: Path, command: Command) -> Door | ExitReport:
+        """A door for the account that the command runs as; the report if there is none."""
+        account = self.account(command.user)
+        if isinstance(account, spawn.Refusal):
+            return ExitReport(code=account.code, reason=account.reason)
+        return Door(path, (account.uid, account.gid) if account.switch else None)
+
     def account(self, user: str) -> spawn.Account | spawn.Refusal:
         """Whom a command runs as; one that was found stays the same."""
         found = self._accounts.get(user) or spawn.find_account(user)
@@ -151,6 +162,7 @@ class Supervisor:
         timeout_s = command.timeout_s
         return Watch(
             launched.process,
+            launched.streams,
             deadline=None if timeout_s is None else time.monotonic() + timeout_s,
             spare=launched.spare | {launched.process.pid},
             quota=Quota(self._out, self._output_bytes_max),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
+from typing import Protocol
 
 from trunkline.runtimes import descendants, scratch
 from trunkline.runtimes.base import OUT, Command, ExitReport
@@ -18,8 +19,8 @@ from trunkline.runtimes.spawn import Process
 from trunkline.runtimes.streams import Streams
 
 TICK_S = 0.2
-_GRACE_S = 0.1  # for children that end by themselves, such as bash's `> >(tee log)`
-_GRACE_STEP_S = 0.005
+GRACE_S = 0.1  # for children that end by themselves, such as bash's `> >(tee log)`
+GRACE_STEP_S = 0.005
 _REAP_STEP_S = 0.0002
 _MEASURE_SHARE = 20  # at most this fraction of the time goes into measuring the output
 
@@ -54,12 +55,60 @@ class Quota:
         return time.monotonic() >= self._next and self.exceeded()
 
 
+class Running(Protocol):
+    """A command at work, as its streams tell."""
+
+    def ended(self) -> bool:
+        """Has it ended by itself?"""
+        ...
+
+    def wait(self, timeout_s: float) -> None:
+        """Move what it prints and reads, after waiting at most so long for that or for the end."""
+        ...
+
+
+def follow(
+    running: Running,
+    *,
+    deadline: float | None,
+    quota: Quota,
+    cancelled: Callable[[], bool],
+    tick: Callable[[], None],
+    asked: Callable[[], bool] = lambda: False,
+    look: Callable[[], Stop | None] = lambda: None,
+) -> Stop | None:
+    """Why a command must be stopped; None when it ended by itself, or `asked`.
+
+    `deadline` is in monotonic seconds. `look` is called as often as `tick`, for reasons of its own.
+    """
+    next_tick = time.monotonic() + TICK_S
+    while not running.ended():
+        if asked():
+            return None
+        now = time.monotonic()
+        if deadline is not None and now >= deadline:
+            return Stop.TIMED_OUT
+        if now >= next_tick:
+            tick()
+            if cancelled():
+                return Stop.CANCELLED
+            if quota.exceeded_now_and_then():
+                return Stop.OVER_QUOTA
+            if (stop := look()) is not None:
+                return stop
+            next_tick = time.monotonic() + TICK_S
+        wake = next_tick if deadline is None else min(next_tick, deadline)
+        running.wait(wake - now)
+    return None
+
+
 class Watch:
     """Follows one command until it ends or has to be stopped."""
 
     def __init__(
         self,
         process: Process,
+        streams: Streams,
         *,
         deadline: float | None,
         spare: frozenset[int],
@@ -68,13 +117,13 @@ class Watch:
     ) -> None:
         self.quota = quota
         self._process = process
+        self._streams = streams
         self._bounds = bounds
         self._deadline = deadline
         self._spare = spare
 
     def until_end(
         self,
-        streams: Streams,
         *,
         cancelled: Callable[[], bool],
         tick: Callable[[], None],
@@ -84,37 +133,34 @@ class Watch:
 
         One that ended is reaped: then a single question tells that it left nothing behind.
         """
-        next_tick = time.monotonic() + TICK_S
-        while not streams.ended():
-            if asked():
-                return None
-            now = time.monotonic()
-            if self._deadline is not None and now >= self._deadline:
-                return Stop.TIMED_OUT
-            if now >= next_tick:
-                tick()
-                if cancelled():
-                    return Stop.CANCELLED
-                if self.quota.exceeded_now_and_then():
-                    return Stop.OVER_QUOTA
-                if self._bounds.exceeded(self._spare):
-                    return Stop.OUT_OF_MEMORY
-                # Dead daemons would pile up during a long command.
-                descendants.reap(descendants.children() - self._spare)
-                next_tick = time.monotonic() + TICK_S
-            wake = next_tick if self._deadline is None else min(next_tick, self._deadline)
-            streams.wait(wake - now)
-        self._process.reap()
-        self._let_children_finish(streams)
+        stop = follow(
+            self._streams,
+            deadline=self._deadline,
+            quota=self.quota,
+            cancelled=cancelled,
+            tick=tick,
+            asked=asked,
+            look=self._look,
+        )
+        if stop is None and self._streams.ended():
+            self._process.reap()
+            self._let_children_finish()
+        return stop
+
+    def _look(self) -> Stop | None:
+        if self._bounds.exceeded(self._spare):
+            return Stop.OUT_OF_MEMORY
+        # Dead daemons would pile up during a long command.
+        descendants.reap(descendants.children() - self._spare)
         return None
 
-    def _let_children_finish(self, streams: Streams) -> None:
+    def _let_children_finish(self) -> None:
         """A moment for what writes the last output in the background; then it is killed too."""
-        patience = time.monotonic() + _GRACE_S
+        patience = time.monotonic() + GRACE_S
         while left := descendants.children() - self._spare:
             if time.monotonic() >= patience:
                 return
-            streams.wait(_GRACE_STEP_S)
+            self._streams.wait(GRACE_STEP_S)
             descendants.reap(left)
 
 
