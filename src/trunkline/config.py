@@ -56,6 +56,7 @@ class Config:
     retention_interval_s: float = 3600.0  # TRUNKLINE_RETENTION_INTERVAL_S; 0: only on demand
     results_kept_s: float = 30 * 86400.0  # TRUNKLINE_RESULTS_KEPT_S: of datums no job needs now
     file_sets_kept_s: float = 86400.0  # TRUNKLINE_FILE_SETS_KEPT_S: uploads that nothing uses
+    database: str = ""  # TRUNKLINE_DATABASE: PostgreSQL URL of the catalog; empty: a file at home
     sql_password: str = ""  # PACHYDERM_SQL_PASSWORD: of databases whose egress names no secret
     notify_url: str = ""  # TRUNKLINE_NOTIFY_URL: is told of the ends of jobs (POST); empty: nobody
     notify_states: str = ""  # TRUNKLINE_NOTIFY_STATES: of which, such as failure,killed; empty: all
@@ -152,6 +153,7 @@ def load(
         retention_interval_s=_number(env, "TRUNKLINE_RETENTION_INTERVAL_S", 3600.0, zero=True),
         results_kept_s=_number(env, "TRUNKLINE_RESULTS_KEPT_S", 30 * 86400.0, zero=True),
         file_sets_kept_s=_number(env, "TRUNKLINE_FILE_SETS_KEPT_S", 86400.0),
+        database=env.get("TRUNKLINE_DATABASE") or "",
         sql_password=env.get("PACHYDERM_SQL_PASSWORD") or "",
         notify_url=env.get("TRUNKLINE_NOTIFY_URL") or "",
         notify_states=env.get("TRUNKLINE_NOTIFY_STATES") or "",

@@ -3,11 +3,13 @@
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from checkout_world import World
+from postgres_schemas import KINDS, catalog_schema
 from ready_hosts import ready_server
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
@@ -73,20 +75,48 @@ class Driver:
         return [line.message for line in self.engine.datums.get_logs(pipeline=pipeline)]
 
 
+# Modules whose tests also run with the catalog in PostgreSQL.
+ON_BOTH = {
+    "test_crons",
+    "test_plans",
+    "test_retention",
+    "test_transactions",
+    "test_trash",
+    "test_versions_and_jobs",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    both = metafunc.module.__name__.rpartition(".")[2] in ON_BOTH
+    if both and "catalog_kind" in metafunc.fixturenames:
+        metafunc.parametrize("catalog_kind", KINDS)
+
+
 @pytest.fixture
-def open_engine(tmp_path: Path) -> Iterator[Callable[..., Driver]]:
+def catalog_kind() -> str:
+    """Where engines of the test have their catalogs."""
+    return "sqlite"
+
+
+@pytest.fixture
+def open_engine(tmp_path: Path, catalog_kind: str) -> Iterator[Callable[..., Driver]]:
     """Opens engines that are closed at the end of the test."""
     opened: list[Engine] = []
+    with ExitStack() as schemas:
+        databases: dict[Path, dict[str, str]] = {}
 
-    def open_it(home: Path | None = None, **environment: str) -> Driver:
-        place = home or tmp_path / "home"
-        engine = Engine(load(_environment(tmp_path, environment), home=place))
-        opened.append(engine)
-        return Driver(engine, place)
+        def open_it(home: Path | None = None, **environment: str) -> Driver:
+            place = home or tmp_path / "home"
+            if catalog_kind == "postgres" and place not in databases:
+                databases[place] = {"TRUNKLINE_DATABASE": schemas.enter_context(catalog_schema())}
+            settings = {**databases.get(place, {}), **environment}
+            engine = Engine(load(_environment(tmp_path, settings), home=place))
+            opened.append(engine)
+            return Driver(engine, place)
 
-    yield open_it
-    for engine in opened:
-        engine.close()
+        yield open_it
+        for engine in opened:
+            engine.close()
 
 
 @pytest.fixture

@@ -127,6 +127,7 @@ def _fsck_block(report: FsckReport) -> str:
             lines.append(f"  and {more:,} more")
         if damage.repair:
             lines.append(f"  → {damage.repair}")
+    lines += report.remarks
     count = len(report.damages)
     healed = sum(damage.repaired for damage in report.damages)
     verdict = "No damage found." if not count else f"{count} damaged."

@@ -47,12 +47,20 @@ class Transaction(Protocol):
     def lift_guards(self) -> None:
         """Let the schema be changed; `Database.guard` is to follow."""
 
+    @property
+    def blind_spots(self) -> tuple[str, ...]:
+        """What the server could not notice or might lose, and `problems` can't tell; sentences."""
+
     def problems(self) -> list[FileProblem]:
         """What is wrong with pages, rows and schema, as far as the database can tell."""
 
 
 class Database(Protocol):
     """A database: many readers beside one writer at a time."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in sentences."""
 
     def read(self) -> AbstractContextManager[Transaction]:
         """A consistent snapshot; writing in it is refused."""

@@ -36,6 +36,7 @@ CONNECT_TIMEOUT_S = 10
 WAIT_S = 60.0  # for a connection, or for writers in other processes
 STATEMENT_TIMEOUT_S = 600.0
 IDLE_TIMEOUT_S = 120.0  # of a write transaction in which nothing happens
+ALONE_WAIT_S = 3.0  # for the end of whoever has it alone, who may just have died
 SETTLE_S = 30.0  # for a new connection that tells what became of a COMMIT
 POLL_S = 10.0  # between looks for changes, should a notification have got lost
 _PREPARED = 500  # statements that a connection keeps prepared
@@ -54,6 +55,8 @@ _SESSION = (
     "SET synchronous_commit TO on; SET standard_conforming_strings TO on; "
     f"SET statement_timeout TO {int(STATEMENT_TIMEOUT_S * 1000)}; "
     f"SET lock_timeout TO {int(WAIT_S * 1000)}; "
+    "SET tcp_keepalives_idle TO 30; SET tcp_keepalives_interval TO 10; "
+    "SET tcp_keepalives_count TO 3; SET tcp_user_timeout TO 60000; "
     "SELECT current_schema()::regnamespace::oid::bigint, current_setting('server_encoding')"
 )
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -117,6 +120,18 @@ class PostgresTransaction:
     def lift_guards(self) -> None:
         """The server has checksums of its own, of pages."""
 
+    @property
+    def blind_spots(self) -> tuple[str, ...]:
+        found = []
+        for setting, what in (
+            ("data_checksums", "bytes that change on its disk are not noticed"),
+            ("fsync", "a power cut may cost all of it"),
+            ("full_page_writes", "a power cut may tear pages"),
+        ):
+            if self.row("SELECT current_setting(:setting)", setting=setting) != ("on",):
+                found.append(f"PostgreSQL, which has the catalog, runs with {setting} off: {what}")
+        return tuple(found)
+
     def problems(self) -> list[FileProblem]:
         row = self.row(
             "SELECT COALESCE(checksum_failures, 0) FROM pg_stat_database "
@@ -137,7 +152,7 @@ class PostgresDatabase:
 
     def __init__(self, url: str, *, alone: bool = False) -> None:
         self._parameters = _parameters(url)
-        self.name = _name(self._parameters)
+        self._name = _name(self._parameters)
         self._alone = alone
         self._own = uuid.uuid4().hex
         self._write_lock = threading.Lock()
@@ -146,10 +161,15 @@ class PostgresDatabase:
         self._places = threading.BoundedSemaphore(READERS_MAX)
         self._closed = False
         self._schema = 0
+        self._opened = False  # once, with `alone`: who has it since then is us
         self._writer: _Connection | None = None
         with translated(self.name):
             self._writer = self._connect_writer()
         self._wakeups = Wakeups(self._listen)
+
+    @property
+    def name(self) -> str:
+        return self._name
 
     # --- transactions -----------------------------------------------------------------------------
 
@@ -411,13 +431,23 @@ class PostgresDatabase:
     def _connect_writer(self) -> _Connection:
         """A connection that, with `alone`, has the lock that no two have; it ends with it."""
         connection = self._connect()
-        if self._alone:
-            row = connection.execute(
-                f"SELECT pg_try_advisory_lock({_LOCKS + 1}, {self._schema})"
-            ).fetchone()
-            if row != (1,):
-                connection.close()
-                raise StoreInUse(self.name, "another server")
+        if not self._alone:
+            return connection
+        first = self._opened is False
+        wait_ms = int((ALONE_WAIT_S if first else WAIT_S) * 1000)
+        try:
+            connection.execute(
+                f"SET lock_timeout TO {wait_ms}; "
+                f"SELECT pg_advisory_lock({_LOCKS + 1}, {self._schema}); "
+                f"SET lock_timeout TO {int(WAIT_S * 1000)}",
+                prepare=False,
+            )
+        except psycopg.Error as error:
+            connection.close()
+            if first and isinstance(error, psycopg.errors.LockNotAvailable):
+                raise StoreInUse(self.name, "another server") from error
+            raise
+        self._opened = True
         return connection
 
 

@@ -67,6 +67,10 @@ class SqliteTransaction:
     def lift_guards(self) -> None:
         guards.lift_guards(self)
 
+    @property
+    def blind_spots(self) -> tuple[str, ...]:
+        return ()
+
     def problems(self) -> list[FileProblem]:
         return guards.guard_problems(self)
 
@@ -89,6 +93,10 @@ class SqliteDatabase:
         self._revision = 0
         with translated(path):
             self._writer = self._connect()
+
+    @property
+    def name(self) -> str:
+        return f"the database {self._path}"
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:

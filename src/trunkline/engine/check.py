@@ -41,6 +41,7 @@ class Check:
         self._damages: list[Damage] = []
         self._hits: dict[str, list[str]] = {}  # of damaged chunks, at most `_HITS_MAX` each
         self._counts: Counter[str] = Counter()
+        self._remarks: tuple[str, ...] = ()
         self._outputs: dict[str, bool] = {}  # repo: whether a pipeline writes to it
         self._known: frozenset[str] = frozenset()  # chunks that are told of as damaged
         self._trees = Trees(services.chunks)  # one that remembers nothing
@@ -70,6 +71,7 @@ class Check:
             chunks=stats.chunks,
             bytes_read=stats.bytes_read,
             damages=tuple(self._damages),
+            remarks=self._remarks,
         )
 
     def _mark(self, live: LiveSet) -> bool:
@@ -137,6 +139,7 @@ class Check:
         impact = Impact(self._services.chunks, damaged)
         self._known = frozenset(damaged)
         with self._services.database.read() as tx:
+            self._remarks = tx.blind_spots
             names = [*repos.repo_names(tx), *repos.spec_repos(tx)]
             found = [*invariants.broken_rows(tx)]
             if not found:  # else there may be no asking what was made from what

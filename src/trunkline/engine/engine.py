@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 from trunkline.config import Config
-from trunkline.db.migrate import migrate
-from trunkline.db.sqlite import SqliteDatabase
+from trunkline.db.database import Database
 from trunkline.engine import home, kept_catalog
 from trunkline.engine.admin import EngineAdmin
 from trunkline.engine.branches import EngineBranches
+from trunkline.engine.catalogs import open_catalog
 from trunkline.engine.clockwork import Clockwork, TriggerTicks
 from trunkline.engine.collector import Collector
 from trunkline.engine.commits import EngineCommits
@@ -31,11 +31,10 @@ from trunkline.engine.release import RELEASE
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.retention import EngineRetention, RetentionDuty
 from trunkline.engine.secrets import EngineSecrets
-from trunkline.engine.services import Clock, Services, wall_clock
+from trunkline.engine.services import Clock, Services, random_id, wall_clock
 from trunkline.engine.tags import EngineTags
 from trunkline.engine.transactions import EngineTransactions
 from trunkline.engine.trash import EngineTrash
-from trunkline.engine.upgrade import bring_up_to_date
 from trunkline.engine.urls import server_fetcher
 from trunkline.errors import TrunklineError
 from trunkline.files.tree import Trees
@@ -45,7 +44,6 @@ from trunkline.jobs.scheduler import Scheduler
 from trunkline.runtimes import sessions
 from trunkline.runtimes.cleanup import kill_leftovers
 from trunkline.store.chunks import ChunkStore
-from trunkline.versions import invariants
 
 
 class Engine:
@@ -60,15 +58,13 @@ class Engine:
         server_fetcher(config)  # settings that can't be read are told before anything else
         wanted(config)
         self._lock = home.lock(config.home)
+        database: Database | None = None
         try:
-            bring_up_to_date(config.home, now=clock(), automatic=config.upgrade == "auto")
+            database = open_catalog(config, now=clock(), new_id=random_id)
             marker = hashlib.blake2b(os.fsencode(config.home), digest_size=8).hexdigest()
             kill_leftovers(marker)
             _clear_scratch(config.home)
             kept_catalog.clear_leftovers(config.home)
-            database = SqliteDatabase(config.home / home.CATALOG)
-            migrate(database, "catalog", where=str(config.home))
-            invariants.guard(database)
             chunks = ChunkStore(config.home / "store")
             chunks.recover()
             trees = Trees(chunks)
@@ -77,6 +73,8 @@ class Engine:
             scheduler = Scheduler(config, database, trees, live, marker=marker)
             collector = Collector(config, database, chunks, scheduler.plans, clock=clock)
         except BaseException:
+            if database is not None:
+                database.close()
             os.close(self._lock)
             raise
         self._services = Services(

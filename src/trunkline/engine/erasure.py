@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection
 
 from trunkline.db.database import Transaction
-from trunkline.engine import kept_catalog
+from trunkline.engine import home, kept_catalog
 from trunkline.engine.archive import writing
 from trunkline.engine.collector import Erased
 from trunkline.engine.services import Services
@@ -18,7 +18,7 @@ from trunkline.store.packs import sync_directory
 from trunkline.versions import purges
 from trunkline.versions.purges import HeldCommit
 
-ELSEWHERE = (
+_ELSEWHERE = (
     "backups made before now, checkouts, and what was copied out still have it: erase it there, "
     "and after restoring an older backup purge again",
     "names may also be in descriptions of commits, in specs and in log/server.log, which were not "
@@ -28,6 +28,11 @@ _LEAVE_S = 5.0  # for workers, before they are ended
 _SCRATCH_TRIES = 50
 _TICK_S = 0.05
 _KEPT_MAX = 1000
+
+
+def elsewhere(services: Services) -> tuple[str, ...]:
+    """What only the user can erase."""
+    return tuple(filter(None, (*_ELSEWHERE, services.database.scrub_leaves)))
 
 
 def let_workers_go(services: Services, pipelines: Collection[str]) -> list[str]:
@@ -85,6 +90,9 @@ def forget_traces(services: Services) -> list[str]:
         gone = kept_catalog.forget(services.config.home)
         copy = f"the copy of the catalog from before the last upgrade ({kept})"
         remarks.append(f"{copy} {'is gone' if gone else 'could not be removed whole: remove it'}")
+    moved = services.config.home / home.MOVED
+    with writing(services.config.home):
+        moved.unlink(missing_ok=True)  # the catalog as it was before it moved into a database
     for directory in (services.config.home, services.config.home / "cache" / "sync"):
         if directory.exists():
             with writing(directory):

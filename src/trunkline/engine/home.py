@@ -12,6 +12,8 @@ from trunkline.store.packs import sync_directory
 
 FORMAT_FILE = "FORMAT"
 CATALOG = "catalog.db"
+DATABASE = "DATABASE"  # whose catalog belongs to it, where that is in a database elsewhere
+MOVED = "catalog-moved.db"  # the catalog as it was when it moved there
 LOCK = "engine.lock"
 
 _LOCK_WAIT_S = 0.2  # somebody who only looks holds it for a moment
@@ -81,6 +83,25 @@ def holder(home: Path) -> str:
 
 def _owner(fd: int) -> str:
     return f"pid {os.pread(fd, 32, 0).decode('ascii', 'replace').strip() or 'unknown'}"
+
+
+def database_of(home: Path) -> str:
+    """The id of the installation whose catalog is in a database elsewhere; "" if it is here."""
+    try:
+        words = (home / DATABASE).read_text("ascii", "replace").split()
+    except FileNotFoundError:
+        return ""
+    if len(words) != 2 or words[0] != "installation":
+        raise Unavailable(f"{home / DATABASE} is not that of a Trunkline data directory")
+    return words[1]
+
+
+def note_database(home: Path, installation: str) -> None:
+    """Durable before anything is stored that only this catalog knows."""
+    try:
+        replace_text(home / DATABASE, f"installation {installation}\n")
+    except OSError as error:
+        raise StorageFull(str(home)) from error
 
 
 def format_of(home: Path) -> int:

@@ -311,7 +311,7 @@ class EnginePurges:
             kept=() if report.forget_names else kept,
             kept_total=total,
             freed_bytes=erased.report.freed_bytes,
-            remarks=tuple(dict.fromkeys((*report.remarks, *remarks, *erasure.ELSEWHERE))),
+            remarks=tuple(dict.fromkeys((*report.remarks, *remarks, *erasure.elsewhere(services)))),
         )
         request = PurgeRequest.parse(row.request)
         if request.forget_names:
@@ -356,7 +356,7 @@ class EnginePurges:
             contents=len(chunks),
             kept=kept,
             kept_total=total,
-            remarks=(*remarks, *erasure.ELSEWHERE),
+            remarks=(*remarks, *erasure.elsewhere(self._services)),
         )
 
 

@@ -23,7 +23,7 @@ from trunkline.db.sqlite import SqliteDatabase, reading, roll_back
 from trunkline.db.sqlite_checks import quick_problems
 from trunkline.engine import home as homes
 from trunkline.engine import kept_catalog
-from trunkline.engine.release import RELEASE
+from trunkline.engine.release import FORMAT, RELEASE
 from trunkline.errors import (
     Conflict,
     Corrupt,
@@ -89,6 +89,11 @@ def check(home: Path, *, automatic: bool = True) -> UpgradeCheck:
     Raises NotFound where there is none, StoreTooNew, Corrupt and Unavailable if it can't be read.
     """
     catalog = home / homes.CATALOG
+    if homes.database_of(home):
+        raise Conflict(
+            f"the catalog of {home} is in a PostgreSQL database, and the server brings that up to "
+            "date when it opens it; take a backup, or a dump of the database, before"
+        )
     if not catalog.exists():
         raise NotFound(f"there is no data directory in {home} yet; the first command makes one")
     said = homes.format_of(home)
@@ -121,7 +126,7 @@ def bring_up_to_date(home: Path, *, now: datetime, automatic: bool) -> None:
     said = homes.format_of(home)
     roll_back(catalog)
     if not catalog.exists() or catalog.stat().st_size == 0:
-        if said == 0:
+        if said < FORMAT:
             homes.write_format(home)
         return
     with reading(catalog) as tx:

@@ -45,6 +45,7 @@ class FsckReport:
     chunks: int
     bytes_read: int  # of packs whose chunks were hashed
     damages: tuple[Damage, ...]
+    remarks: tuple[str, ...] = ()  # what could not be noticed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

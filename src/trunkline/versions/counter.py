@@ -13,6 +13,16 @@ def next_number(tx: Transaction) -> int:
     return tables.next_number(tx)
 
 
+def last_number(tx: Transaction) -> int:
+    """The number that was given out last; 0 if none was."""
+    return tables.last_number(tx)
+
+
+def installation_of(tx: Transaction) -> str:
+    """The id of this catalog and its copies; "" if it has none yet."""
+    return tables.installation(tx) or ""
+
+
 def installation(tx: Transaction, *, new: str) -> str:
     """The id that this catalog and its copies have, and no other; the new one if it has none."""
     found = tables.installation(tx)
