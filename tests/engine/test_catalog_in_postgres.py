@@ -1,6 +1,9 @@
 """A data directory with its catalog in PostgreSQL: same operations, and nobody else's catalog."""
 
+import json
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -259,3 +262,19 @@ def test_the_password_is_in_no_message_and_no_environment_of_user_code(
 
     assert driver.job("show").state == "success"
     assert password not in driver.read("show", "/env")
+
+
+def test_a_server_that_is_killed_is_followed_by_another(
+    url: str, home: Path, command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_DATABASE", url)
+    command("trunkline", "create", "repo", "data")
+    server = json.loads((home / "server.json").read_text())["pid"]
+
+    os.kill(server, signal.SIGKILL)
+
+    assert "data" in command("trunkline", "list", "repo").stdout
+    assert (home / homes.DATABASE).exists()
+    assert not (home / homes.CATALOG).exists()
+    refused = command("trunkline", "upgrade", "--check", ok=False)
+    assert "is in a PostgreSQL database" in refused.stderr

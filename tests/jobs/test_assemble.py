@@ -59,7 +59,7 @@ def test_no_tree_is_made_without_the_files_of_a_datum_whose_result_is_gone(
     migrate(database, "catalog", where="test")
     with database.write() as tx:
         for result in run_again(trees)[:1]:
-            tables.insert_result(tx, result, job=1, now=datetime(2024, 5, 6, tzinfo=UTC))
+            tables.insert_results(tx, [result], job=1, now=datetime(2024, 5, 6, tzinfo=UTC))
 
     with pytest.raises(AssertionError, match=f"the result of datum {B} is gone") as raised:
         list(_outputs(database, trees, [A, B]))
@@ -72,7 +72,7 @@ def test_nor_is_it_named_for_what_its_old_delta_holds(trees: Trees, tmp_path: Pa
     migrate(database, "catalog", where="test")
     with database.write() as tx:
         for result in run_again(trees):
-            tables.insert_result(tx, result, job=1, now=datetime(2024, 5, 6, tzinfo=UTC))
+            tables.insert_results(tx, [result], job=1, now=datetime(2024, 5, 6, tzinfo=UTC))
 
     places = merged_files(database, trees, [A, B])
 

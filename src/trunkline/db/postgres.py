@@ -199,6 +199,7 @@ class PostgresDatabase:
                 kept = self._readers.pop() if self._readers else None
             connection = kept or self._connect()
             try:
+                _await_end(connection)
                 connection.execute(_READ)
             except psycopg.OperationalError:
                 connection.close()
@@ -208,9 +209,7 @@ class PostgresDatabase:
                 return connection
 
     def _give_back(self, connection: _Connection) -> None:
-        with suppress(psycopg.Error):
-            connection.execute("ROLLBACK")
-        if connection.info.transaction_status == TransactionStatus.IDLE:
+        if _begin_end(connection):
             with self._readers_lock:
                 if len(self._readers) < READERS_KEPT and not self._closed:
                     self._readers.append(connection)
@@ -256,16 +255,14 @@ class PostgresDatabase:
         """
         cursor = connection.execute(
             "BEGIN ISOLATION LEVEL READ COMMITTED; "
-            f"SET LOCAL idle_in_transaction_session_timeout TO {int(IDLE_TIMEOUT_S * 1000)}; "
-            f"SELECT pg_advisory_xact_lock({_LOCKS}, {self._schema}); "
-            "SELECT pg_current_xact_id()::text",
+            f"SELECT pg_advisory_xact_lock({_LOCKS}, {self._schema}), pg_current_xact_id()::text",
             prepare=False,
         )
         while cursor.nextset():
             pass
         row = cursor.fetchone()
         assert row is not None, "the last statement gives a row"
-        return str(row[0])
+        return str(row[1])
 
     def _commit(self, connection: _Connection, number: str) -> None:
         try:
@@ -431,6 +428,9 @@ class PostgresDatabase:
     def _connect_writer(self) -> _Connection:
         """A connection that, with `alone`, has the lock that no two have; it ends with it."""
         connection = self._connect()
+        connection.execute(
+            f"SET idle_in_transaction_session_timeout TO {int(IDLE_TIMEOUT_S * 1000)}"
+        )
         if not self._alone:
             return connection
         first = self._opened is False
@@ -449,6 +449,26 @@ class PostgresDatabase:
             raise
         self._opened = True
         return connection
+
+
+def _begin_end(connection: _Connection) -> bool:
+    """End a read without waiting for that: it takes as long as a question. False if it is lost."""
+    if connection.info.transaction_status != TransactionStatus.INTRANS:
+        with suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+        return connection.info.transaction_status == TransactionStatus.IDLE
+    try:
+        connection.pgconn.send_query(b"ROLLBACK")
+        connection.pgconn.flush()
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _await_end(connection: _Connection) -> None:
+    """Wait for the end that was begun; raises OperationalError if the connection is lost."""
+    while connection.pgconn.get_result() is not None:
+        pass
 
 
 def _parameters(url: str) -> dict[str, Any]:

@@ -449,7 +449,7 @@ class Dispatcher:
                 tables.split_lease(tx, held.record, sorted(held.datums))
             else:
                 tables.lose_lease(tx, held.record.id)
-            if failed is not None and tables.insert_datum(tx, failed):
+            if failed is not None and tables.insert_datums(tx, number, [failed]):
                 event = DatumsEnded(failed=1, failure=failure_of(failed))
                 actions = apply_event(tx, number, event, now=self._clocks.now())
             if len(held.datums) == (failed is not None):
@@ -566,19 +566,17 @@ class Dispatcher:
         with self._database.write() as tx:
             if tables.active_lease(tx, held.record.id) is None:
                 records = []
-            fresh = [record for record in records if tables.insert_datum(tx, record)]
+            fresh = tables.insert_datums(tx, number, records)
             outcomes = {outcome["position"]: outcome for outcome in message["outcomes"]}
+            good = [record for record in fresh if record.state is DatumState.SUCCESS]
+            results = [result_of(record, outcomes[record.position], output) for record in good]
+            tables.insert_results(tx, results, job=number, now=self._clocks.now())
+            if active is not None and active.increments:
+                for at in (record.position for record in good):
+                    pipeline, planned = active.job.pipeline, held.datums[at]
+                    note_result(tx, pipeline, active.increments, planned, job=number, position=at)
             for record in fresh:
-                if record.state is DatumState.SUCCESS:
-                    result = result_of(record, outcomes[record.position], output)
-                    tables.insert_result(tx, result, job=number, now=self._clocks.now())
-                    if active is not None and active.increments:
-                        pipeline, at = active.job.pipeline, record.position
-                        planned = held.datums[at]
-                        note_result(
-                            tx, pipeline, active.increments, planned, job=number, position=at
-                        )
-                elif record.state is DatumState.RECOVERED:  # what it made before counts no more
+                if record.state is DatumState.RECOVERED:  # what it made before counts no more
                     tables.delete_result(tx, record.key)
             if fresh:
                 self.health.well(held.worker.pipeline, held.worker.version)

@@ -49,8 +49,10 @@ class Carried:
 
     def record(self, tx: Transaction, job: int) -> None:
         """Give the datums of a job their outcomes; nobody runs them."""
-        for position, record in self.taken.items():
-            tables.insert_datum(tx, replace(record, job=job, position=position))
+        taken = self.taken.items()
+        tables.insert_datums(
+            tx, job, [replace(record, job=job, position=position) for position, record in taken]
+        )
 
     @property
     def failure(self) -> str:

@@ -55,23 +55,21 @@ def _record(
             return  # deleted
         good = job.state is JobState.SUCCESS
         tables.delete_datum(tx, number, 0)
-        tables.insert_datum(
-            tx,
-            DatumRecord(
-                job=number,
-                position=0,
-                key=key,
-                state=DatumState.SUCCESS if good else DatumState.FAILED,
-                tries=1,
-                worker=worker,
-                started=job.started or job.created,
-                finished=now,
-                downloaded_bytes=0,
-                uploaded_bytes=0,
-                download_us=0,
-                process_us=0,
-                upload_us=0,
-                log=log,
-                reason="" if good else job.reason.partition("\n")[0],
-            ),
+        record = DatumRecord(
+            job=number,
+            position=0,
+            key=key,
+            state=DatumState.SUCCESS if good else DatumState.FAILED,
+            tries=1,
+            worker=worker,
+            started=job.started or job.created,
+            finished=now,
+            downloaded_bytes=0,
+            uploaded_bytes=0,
+            download_us=0,
+            process_us=0,
+            upload_us=0,
+            log=log,
+            reason="" if good else job.reason.partition("\n")[0],
         )
+        tables.insert_datums(tx, number, [record])

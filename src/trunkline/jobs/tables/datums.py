@@ -3,7 +3,7 @@
 One function is one statement. Times are datetimes outside and microseconds inside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import attrgetter
@@ -38,6 +38,7 @@ class DatumRecord:
     reason: str
 
 
+_PAGE = 500
 # All are flat: `asdict` is slow.
 _OUTCOME = tuple(field.name for field in fields(DatumRecord) if field.name != "number")
 _values = attrgetter(*_OUTCOME)
@@ -64,22 +65,34 @@ def ended_positions(tx: Transaction, job: int, first: int, until: int) -> set[in
     return {int(position) for (position,) in rows}
 
 
-def insert_datum(tx: Transaction, datum: DatumRecord) -> bool:
-    """Record an outcome; False when the datum of this job has one already."""
-    changed = tx.execute(
+def insert_datums(tx: Transaction, job: int, datums: Sequence[DatumRecord]) -> list[DatumRecord]:
+    """Record outcomes of datums of a job; returns those that had none already.
+
+    Two statements for many: a database behind a network answers each after a while.
+    """
+    fresh = {datum.position: datum for datum in reversed(datums)}
+    for start in range(0, len(datums), _PAGE):
+        marks, names = among(datum.position for datum in datums[start : start + _PAGE])
+        sql = f"SELECT position FROM datum WHERE job = :job AND position IN {marks}"
+        for (position,) in tx.rows(sql, job=job, **names):
+            fresh.pop(position, None)
+    new = list(reversed(fresh.values()))
+    tx.execute_many(
         f"""INSERT INTO datum ({_DATUM.partition(",")[2]})
            VALUES (:job, :position, :key, :state, :tries, :worker, :started, :finished,
              :downloaded_bytes, :uploaded_bytes, :download_us, :process_us, :upload_us, :log,
-             :reason)
-           ON CONFLICT DO NOTHING""",
-        **{
-            **dict(zip(_OUTCOME, _values(datum), strict=True)),
-            "started": to_microseconds(datum.started),
-            "finished": to_microseconds(datum.finished),
-            "log": ",".join(datum.log),
-        },
+             :reason)""",
+        (
+            {
+                **dict(zip(_OUTCOME, _values(datum), strict=True)),
+                "started": to_microseconds(datum.started),
+                "finished": to_microseconds(datum.finished),
+                "log": ",".join(datum.log),
+            }
+            for datum in new
+        ),
     )
-    return changed == 1
+    return new
 
 
 def delete_datum(tx: Transaction, job: int, position: int) -> None:
@@ -130,21 +143,28 @@ def failed_datums(tx: Transaction, job: int) -> list[DatumRecord]:
     return [_datum(row) for row in rows]
 
 
-def insert_result(tx: Transaction, result: ResultRecord, *, job: int, now: datetime) -> None:
-    """Remember what a datum of a job made, instead of what was remembered by this key."""
-    tx.execute(
+def insert_results(
+    tx: Transaction, results: Iterable[ResultRecord], *, job: int, now: datetime
+) -> None:
+    """Remember what datums of a job made, instead of what was remembered by these keys."""
+    tx.execute_many(
         """INSERT INTO result (key, output, files, size_bytes, log, created, job)
            VALUES (:key, :output, :files, :size, :log, :now, :job)
            ON CONFLICT (key) DO UPDATE SET output = excluded.output, files = excluded.files,
              size_bytes = excluded.size_bytes, log = excluded.log, created = excluded.created,
              job = excluded.job""",
-        key=result.key,
-        output=",".join(result.output),
-        files=result.files,
-        size=result.size_bytes,
-        log=",".join(result.log),
-        now=to_microseconds(now),
-        job=job,
+        (
+            {
+                "key": result.key,
+                "output": ",".join(result.output),
+                "files": result.files,
+                "size": result.size_bytes,
+                "log": ",".join(result.log),
+                "now": to_microseconds(now),
+                "job": job,
+            }
+            for result in results
+        ),
     )
 
 
@@ -155,8 +175,8 @@ def delete_result(tx: Transaction, key: str) -> None:
 def results_of(tx: Transaction, keys: Sequence[str]) -> dict[str, ResultRecord]:
     """The remembered results of some keys (those that have one)."""
     found: dict[str, ResultRecord] = {}
-    for start in range(0, len(keys), 500):
-        marks, names = among(keys[start : start + 500])
+    for start in range(0, len(keys), _PAGE):
+        marks, names = among(keys[start : start + _PAGE])
         rows = tx.rows(
             f"SELECT key, output, files, size_bytes, log FROM result WHERE key IN {marks}",
             **names,
