@@ -70,6 +70,8 @@ class Config:
     http_proxy: str = ""  # for http URLs that the user's process fetches (http_proxy, all_proxy)
     https_proxy: str = ""  # for https URLs (https_proxy, all_proxy; these three in capitals too)
     no_proxy: str = ""  # hosts that it reaches without a proxy (no_proxy)
+    store: str = ""  # TRUNKLINE_STORE: a bucket for the packs, as s3://bucket/prefix; empty: files
+    store_cache_bytes: int = 10 << 30  # TRUNKLINE_STORE_CACHE_BYTES: of such packs on the disk here
     object_store_http: bool = False  # whether an endpoint of the stores' own variables is http
     archive_bytes_max: int = 1 << 40  # TRUNKLINE_ARCHIVE_BYTES_MAX: unpacked from one archive
     archive_ratio_max: int = 200  # TRUNKLINE_ARCHIVE_RATIO_MAX: bytes unpacked per byte received
@@ -171,6 +173,8 @@ def load(
         http_proxy=_either(env, "http_proxy") or _either(env, "all_proxy"),
         https_proxy=_either(env, "https_proxy") or _either(env, "all_proxy"),
         no_proxy=_either(env, "no_proxy"),
+        store=env.get("TRUNKLINE_STORE") or "",
+        store_cache_bytes=_whole(env, "TRUNKLINE_STORE_CACHE_BYTES") or 10 << 30,
         object_store_http=any(
             env.get(name, "").lower().startswith("http://") for name in _ENDPOINTS
         ),

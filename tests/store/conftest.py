@@ -1,22 +1,40 @@
 """Stores in temporary directories, and an operating system that fails when it is told to."""
 
+import inspect
 import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from s3_objects import new_bucket
 
-from trunkline.store import packs, recovery
+from trunkline.store import claims, packs, recovery
 from trunkline.store.chunks import ChunkStore
 
 OpenStore = Callable[..., ChunkStore]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What does not look at files holds wherever the packs are."""
+    if "open_store" in metafunc.fixturenames:
+        asked = set(inspect.signature(metafunc.function).parameters)
+        files = asked & {"tmp_path", "pack_files", "faulty_disk"}
+        metafunc.parametrize("open_store", ["files", "bucket"][: 1 if files else 2], indirect=True)
+
+
 @pytest.fixture
-def open_store(tmp_path: Path) -> Iterator[OpenStore]:
+def open_store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OpenStore]:
     """Opens the store of the test, any number of times; all are closed at the end."""
     opened: list[ChunkStore] = []
+    if request.param == "bucket":
+        bucket = new_bucket()
+        for name, value in bucket.environment().items():
+            monkeypatch.setenv(name, value)
+        place = claims.place_at(bucket.url, plain_http=True, cache_bytes=1 << 30)
+        claims.settle(tmp_path / "store", place, installation=lambda: "i" * 32, fresh=True)
 
     def open_it(*, writer: str = "test") -> ChunkStore:
         opened.append(ChunkStore(tmp_path / "store", writer=writer))

@@ -120,8 +120,11 @@ class Interleavings(RuleBasedStateMachine):
         import tempfile
 
         self.directory = tempfile.TemporaryDirectory()
-        self.store = ChunkStore(Path(self.directory.name))
+        self.store = self.opened()
         self.collection = self.store.collection()
+
+    def opened(self) -> ChunkStore:
+        return ChunkStore(Path(self.directory.name))
 
     def teardown(self) -> None:
         self.cycle = None
@@ -193,10 +196,13 @@ class Interleavings(RuleBasedStateMachine):
         for hold, _ in self.writers:
             hold.end()
         self.writers, self.cycle = [], None
-        self.store.close()
-        self.store = ChunkStore(Path(self.directory.name))
+        self.end_process()
+        self.store = self.opened()
         self.store.recover()
         self.collection = self.store.collection()
+
+    def end_process(self) -> None:
+        self.store.close()
 
     @invariant()
     def everything_that_is_named_or_held_is_readable(self) -> None:

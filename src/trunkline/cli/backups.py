@@ -69,14 +69,19 @@ def _backup_block(report: BackupReport) -> str:
 def restore(source: str, home: str | None, force: bool) -> None:
     """Make a data directory of a backup; no server may have it open.
 
-    Everything is checked first, and takes its place in one step.
+    Everything is checked first, and takes its place in one step. With TRUNKLINE_STORE the packs go
+    into that bucket, below a prefix that nobody has yet.
     """
     from trunkline import config
     from trunkline.engine.restore import restore as restore_backup
+    from trunkline.engine.urls import chosen_place
 
-    target = Path(home) if home is not None else config.load().home
+    settings = config.load()
+    target = Path(home) if home is not None else settings.home
     with waiting("restoring"):
-        report = restore_backup(Path(source), target, force=force, now=datetime.now(UTC))
+        report = restore_backup(
+            Path(source), target, force=force, now=datetime.now(UTC), place=chosen_place(settings)
+        )
     show_one(report, _restore_block)
 
 

@@ -33,6 +33,7 @@ from trunkline.files.view import Slice
 from trunkline.model.names import check_path
 from trunkline.model.versions import CommitInfo, FileType
 from trunkline.store.chunks import ChunkStore
+from trunkline.store.claims import bucket_of
 from trunkline.values import dataclass
 
 Advance = Callable[[int], None]
@@ -69,10 +70,12 @@ def direct_trees(origin: Origin, commit: CommitInfo) -> Iterator[Trees | None]:
 
 
 def _store_of_server(home: Path) -> ChunkStore | None:
-    if not (home / "store" / "index.db").is_file():
+    store = home / "store"
+    if not (store / "index.db").is_file():
         return None
     try:
-        return ChunkStore(home / "store", rebuild=False)
+        # What is in a bucket is left to the server: it has the credentials, and the cache.
+        return None if bucket_of(store) else ChunkStore(store, rebuild=False)
     except TrunklineError:  # the server may be able to read what it has open
         return None
 

@@ -147,23 +147,24 @@ def replace_text(path: Path, text: str) -> None:
     sync_directory(path.parent)
 
 
-def copy(source: Path, target: Path, *, size_bytes: int, pace: Callable[[], None]) -> str:
-    """Copy the first bytes of a file durably, under a new name; returns their BLAKE3.
+def copy(
+    pieces: Iterator[bytes], target: Path, *, size_bytes: int, pace: Callable[[], None]
+) -> str:
+    """Copy bytes into a new file durably; returns their BLAKE3.
 
-    Raises OperationFailed if the source is shorter than that.
+    Raises OperationFailed if there are fewer of them than there should be.
     """
     digest = Digest()
     aside = target.with_name(f".{target.name}.new")
-    with writing(target.parent), source.open("rb") as reader, aside.open("wb") as writer:
+    with writing(target.parent), aside.open("wb") as writer:
         left = size_bytes
-        while left:
+        for piece in pieces:
             pace()
-            piece = reader.read(min(left, _PIECE_BYTES))
-            if not piece:
-                raise OperationFailed(f"{source} became shorter while it was copied; try again")
             digest.update(piece)
             writer.write(piece)
             left -= len(piece)
+        if left:
+            raise OperationFailed(f"what is copied to {target} became shorter meanwhile; try again")
         writer.flush()
         os.fsync(writer.fileno())
         os.rename(aside, target)

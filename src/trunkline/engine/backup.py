@@ -24,7 +24,7 @@ from trunkline.errors import Conflict, Corrupt, InvalidInput, Unavailable
 from trunkline.model.admin import BackupReport
 from trunkline.store.collect import Collection
 from trunkline.store.live import LiveSet
-from trunkline.store.packs import RECORD_BYTES, SUFFIX, pack_paths, sync_directory
+from trunkline.store.packs import RECORD_BYTES, SUFFIX, sync_directory
 from trunkline.store.spare import Rescue, SparePacks, damaged_records
 from trunkline.versions import commits, counter, repos
 
@@ -144,8 +144,8 @@ def _replaced(
     """
     previous = archive.read_manifest(target)
     if previous is not None and previous.packs and not force:
-        stored = {path.name for path in pack_paths(services.config.home / "store" / "packs")}
-        shares = any(entry.pack in stored for entry in previous.packs)
+        stored = set(services.chunks.depot.names())
+        shares = any(entry.pack.removesuffix(SUFFIX) in stored for entry in previous.packs)
         whose = previous.installation
         if whose != installation if whose else not shares:
             raise Conflict(
@@ -226,19 +226,19 @@ def _copy_packs(
     copied: _Copied,
 ) -> None:
     folder = target / archive.PACKS
-    for path in pack_paths(services.config.home / "store" / "packs"):
-        size = path.stat().st_size
-        whole = path.name.removesuffix(SUFFIX) in sealed
-        name = path.name if whole else f"{path.name.removesuffix(SUFFIX)}-{size}{_OPEN}"
-        name = f"{archive.PACKS}/{name}"
+    depot = services.chunks.depot
+    for pack, size in sorted(depot.sizes().items()):
+        whole = depot.whole or pack in sealed
+        name = f"{archive.PACKS}/{pack}{SUFFIX if whole else f'-{size}{_OPEN}'}"
         entry = known.get(name)
         # A sealed pack that has another size by now is damaged: the earlier copy is not.
         if entry is None or not _is_there(target / name, entry.size_bytes):
-            digest = archive.copy(path, target / name, size_bytes=size, pace=_pace(services))
-            entry = Archived(name=name, size_bytes=size, digest=digest, pack=path.name)
+            pieces = depot.pieces(pack, size)
+            digest = archive.copy(pieces, target / name, size_bytes=size, pace=_pace(services))
+            entry = Archived(name=name, size_bytes=size, digest=digest, pack=pack + SUFFIX)
             if whole:
                 damaged = damaged_records(target / name)
-                copied.damaged.update((path.name.removesuffix(SUFFIX), chunk) for chunk in damaged)
+                copied.damaged.update((pack, chunk) for chunk in damaged)
         copied.packs.append(entry)
     with archive.writing(target):
         sync_directory(folder)

@@ -53,7 +53,7 @@ def open_catalog(config: Config, *, now: datetime, new_id: Callable[[], str]) ->
             _refuse_to_upgrade(database, automatic=config.upgrade == "auto")
         migrate(database, "catalog", where=_place(config, database))
         if config.database:
-            _bind(config.home, database, mark, new_id=new_id)
+            _bind(config, database, mark, new_id=new_id)
         invariants.guard(database)
         with database.read() as tx:
             for remark in tx.blind_spots:
@@ -79,8 +79,9 @@ def _refuse_to_upgrade(database: Database, *, automatic: bool) -> None:
         raise StoreTooOld(database.name, max(done), newest, "TRUNKLINE_UPGRADE says never")
 
 
-def _bind(directory: Path, database: Database, mark: str, *, new_id: Callable[[], str]) -> None:
+def _bind(config: Config, database: Database, mark: str, *, new_id: Callable[[], str]) -> None:
     """Make sure that the two belong together, or make them if one of them is new."""
+    directory = config.home
     with database.read() as tx:
         there = counter.installation_of(tx)
         fresh = unfinished.is_pristine(tx)
@@ -95,6 +96,8 @@ def _bind(directory: Path, database: Database, mark: str, *, new_id: Callable[[]
         mark = _move(directory, database, fresh=fresh, new_id=new_id)
     elif _has_chunks(directory):
         raise Conflict(f"{directory} has chunks and no catalog that says what they are")
+    elif not fresh and config.store and there:
+        mark = there  # the bucket says whether its packs are those of this catalog
     elif not fresh:
         raise Conflict(
             f"{database.name} has the catalog of another data directory, and {directory} is "

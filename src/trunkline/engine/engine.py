@@ -35,7 +35,7 @@ from trunkline.engine.services import Clock, Services, random_id, wall_clock
 from trunkline.engine.tags import EngineTags
 from trunkline.engine.transactions import EngineTransactions
 from trunkline.engine.trash import EngineTrash
-from trunkline.engine.urls import server_fetcher
+from trunkline.engine.urls import chosen_place, server_fetcher
 from trunkline.errors import TrunklineError
 from trunkline.files.tree import Trees
 from trunkline.jobs.logs import LiveLogs
@@ -43,7 +43,9 @@ from trunkline.jobs.notices import Notices, wanted
 from trunkline.jobs.scheduler import Scheduler
 from trunkline.runtimes import sessions
 from trunkline.runtimes.cleanup import kill_leftovers
+from trunkline.store import claims
 from trunkline.store.chunks import ChunkStore
+from trunkline.versions import counter, unfinished
 
 
 class Engine:
@@ -57,6 +59,7 @@ class Engine:
     def __init__(self, config: Config, *, clock: Clock = wall_clock) -> None:
         server_fetcher(config)  # settings that can't be read are told before anything else
         wanted(config)
+        place = chosen_place(config)
         self._lock = home.lock(config.home)
         database: Database | None = None
         try:
@@ -65,6 +68,7 @@ class Engine:
             kill_leftovers(marker)
             _clear_scratch(config.home)
             kept_catalog.clear_leftovers(config.home)
+            _settle_store(config, place, database)
             chunks = ChunkStore(config.home / "store")
             chunks.recover()
             trees = Trees(chunks)
@@ -144,6 +148,18 @@ class Engine:
             self._services.chunks.close()
         self._services.database.close()
         os.close(self._lock)
+
+
+def _settle_store(config: Config, place: claims.Place | None, database: Database) -> None:
+    """The packs are where the setting says, and nobody else has them."""
+    with database.read() as tx:
+        fresh = unfinished.is_pristine(tx)
+
+    def installation() -> str:
+        with database.write() as tx:
+            return counter.installation(tx, new=random_id())
+
+    claims.settle(config.home / "store", place, installation=installation, fresh=fresh)
 
 
 def _clear_scratch(directory: Path) -> None:

@@ -84,7 +84,13 @@ def forget_traces(services: Services) -> list[str]:
             f"the caches of {in_use} directories that are being put now were not cleared"
         )
     for name in collection.set_aside():
-        remarks.append(f"store/packs/{name}, which `fsck --repair` has set aside, was not changed")
+        remarks.append(f"{name}, which `fsck --repair` has set aside, was not changed")
+    depot = services.chunks.depot
+    if depot.whole:
+        remarks.append(
+            f"where the bucket keeps old versions of objects, {depot.where} has what was erased in "
+            "versions of packs that are deleted: remove those there"
+        )
     kept = services.config.home / kept_catalog.DIRECTORY
     if kept.exists():  # going back to it is over anyway, as something was written since
         gone = kept_catalog.forget(services.config.home)

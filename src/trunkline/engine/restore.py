@@ -22,7 +22,12 @@ from trunkline.engine.home import CATALOG, FORMAT_FILE, LOCK, between, put_back
 from trunkline.engine.release import FORMAT
 from trunkline.errors import Conflict, Corrupt, StorageFull, StoreInUse, StoreTooNew
 from trunkline.model.admin import RestoreReport
-from trunkline.store.packs import sync_directory
+from trunkline.store import claims
+from trunkline.store.bucket import FOLDER, upload
+from trunkline.store.claims import Place
+from trunkline.store.depot import pieces_of
+from trunkline.store.digests import Digest
+from trunkline.store.packs import SUFFIX, sync_directory
 
 _MARK = "restoring"
 # What a data directory has before anything was ever stored in it.
@@ -31,9 +36,13 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def restore(source: Path, home: Path, *, force: bool, now: datetime) -> RestoreReport:
+def restore(
+    source: Path, home: Path, *, force: bool, now: datetime, place: Place | None = None
+) -> RestoreReport:
     """Put what a backup holds at `home`, with the same ids, files and pipelines.
 
+    Its packs go into files there, or into the bucket of a place that nobody has; one that somebody
+    has is refused with Conflict.
     Every file is checked before anything is replaced: raises Corrupt, naming the damaged one. A
     data directory with something in it is refused with Conflict; with `force` it is kept aside.
     Raises NotFound where there is no backup, StoreInUse, StoreTooNew, StorageFull. A crash leaves
@@ -45,7 +54,7 @@ def restore(source: Path, home: Path, *, force: bool, now: datetime) -> RestoreR
         manifest = archive.require_manifest(source)
         if manifest.format > FORMAT:
             raise StoreTooNew(str(source), manifest.format, FORMAT)
-        aside = _bring_back(source, manifest, home, force=force, now=now)
+        aside = _bring_back(source, manifest, home, place, force=force, now=now)
     return RestoreReport(
         source=str(source),
         home=str(home),
@@ -58,7 +67,13 @@ def restore(source: Path, home: Path, *, force: bool, now: datetime) -> RestoreR
 
 
 def _bring_back(
-    source: Path, manifest: Manifest, home: Path, *, force: bool, now: datetime
+    source: Path,
+    manifest: Manifest,
+    home: Path,
+    place: Place | None,
+    *,
+    force: bool,
+    now: datetime,
 ) -> Path | None:
     """Returns where the data directory is that was there before."""
     with archive.writing(home.parent):
@@ -71,10 +86,9 @@ def _bring_back(
                 f"{home} has data already; add --force to set it aside and restore in its place, "
                 "or name another directory with --to"
             )
-        needed = sum(entry.size_bytes for entry in manifest.files)
         new = home.with_name(f"{_unfinished(home)}{secrets.token_hex(4)}")
         with _made(new):
-            _fill(new, source, manifest, free_needed=needed)
+            _fill(new, source, manifest, place)
             return _take_place(new, home, now)
 
 
@@ -141,31 +155,65 @@ def _aside(home: Path, now: datetime) -> Path:
     return next(path for path in map(home.with_name, names) if not path.exists())
 
 
-def _fill(new: Path, source: Path, manifest: Manifest, *, free_needed: int) -> None:
+def _fill(new: Path, source: Path, manifest: Manifest, place: Place | None) -> None:
     """Copy and check all files of the backup into a new directory, durably."""
-    if shutil.disk_usage(new.parent).free < free_needed:
+    here = manifest.files if place is None else (manifest.catalog,)
+    if shutil.disk_usage(new.parent).free < sum(entry.size_bytes for entry in here):
         raise StorageFull(str(new.parent))
-    packs = new / "store" / "packs"
     with archive.writing(new.parent):
-        packs.mkdir(parents=True, mode=0o700)
+        (new / "store").mkdir(mode=0o700)
     _copy(source, manifest.catalog, new / CATALOG)
-    for entry in manifest.packs:
-        _copy(source, entry, packs / entry.pack)
+    if place is None:
+        _copy_packs(source, manifest, new / "store" / FOLDER)
+    else:
+        _upload_packs(source, manifest, place)
     with archive.writing(new):
         archive.replace_text(new / FORMAT_FILE, f"trunkline {manifest.format}\n")
-        for directory in (packs, new / "store", new):
+        for directory in (new / "store", new):
             sync_directory(directory)
+    if place is not None:  # last: a bucket that is claimed can't be restored to again
+        claims.claim(new / "store", place, installation=manifest.installation)
+
+
+def _copy_packs(source: Path, manifest: Manifest, packs: Path) -> None:
+    with archive.writing(packs.parent):
+        packs.mkdir(mode=0o700)
+    for entry in manifest.packs:
+        _copy(source, entry, packs / entry.pack)
+    with archive.writing(packs):
+        sync_directory(packs)
+
+
+def _upload_packs(source: Path, manifest: Manifest, place: Place) -> None:
+    """Those that a restore which died has brought there already are no matter."""
+    bucket = claims.free_bucket(place)
+    for entry in manifest.packs:
+        path = source / entry.name
+        _check_size(path, entry)
+        with archive.writing(path):
+            data = path.read_bytes()
+        _check_digest(path, entry, Digest(data).hexdigest())
+        upload(bucket, entry.pack.removesuffix(SUFFIX), data)
 
 
 def _copy(source: Path, entry: Archived, target: Path) -> None:
     path = source / entry.name
+    size = _check_size(path, entry)
+    digest = archive.copy(pieces_of(path, size), target, size_bytes=size, pace=lambda: None)
+    _check_digest(path, entry, digest)
+
+
+def _check_size(path: Path, entry: Archived) -> int:
     try:
         size = path.stat().st_size
     except OSError as error:
         raise Corrupt(f"the backup's {path}", "it to be readable", str(error)) from error
     if size != entry.size_bytes:
         raise Corrupt(f"the backup's {path}", f"{entry.size_bytes} bytes", f"{size}")
-    digest = archive.copy(path, target, size_bytes=size, pace=lambda: None)
+    return size
+
+
+def _check_digest(path: Path, entry: Archived, digest: str) -> None:
     if digest != entry.digest:
         raise Corrupt(f"the backup's {path}", f"digest {entry.digest}", digest)
 

@@ -1,4 +1,4 @@
-"""What the server fetches for its callers: only from where its settings allow.
+"""What the server reaches by URLs: what it fetches for its callers, and where its own packs are.
 
 The server may reach places that its callers can't, so nobody's URL is fetched unless the host, the
 network or the bucket is listed, callers on the private socket included: theirs is the machine that
@@ -9,6 +9,7 @@ from trunkline.config import Config
 from trunkline.fetch.fetcher import Fetcher
 from trunkline.fetch.policy import allow_list
 from trunkline.fetch.web import Limits
+from trunkline.store.claims import Place, place_at
 
 
 def server_fetcher(config: Config) -> Fetcher:
@@ -17,4 +18,15 @@ def server_fetcher(config: Config) -> Fetcher:
         policy=allow_list(config.fetch_allow),
         limits=Limits(bytes_max=config.fetch_bytes_max, seconds_max=config.fetch_seconds_max),
         plain_http=config.object_store_http,
+    )
+
+
+def chosen_place(config: Config) -> Place | None:
+    """The bucket that the settings name for packs; raises InvalidInput for what is none."""
+    if not config.store:
+        return None
+    return place_at(
+        config.store,
+        plain_http=config.object_store_http,
+        cache_bytes=config.store_cache_bytes,
     )

@@ -202,16 +202,23 @@ def _is_directory(found: StoredObject, behind: StoredObject | None, prefix: str)
 
 @lru_cache(maxsize=16)
 def _opened(kind: str, bucket: str, account: str | None, plain_http: bool) -> ObjectStore:
+    url = StoreUrl(store=kind, bucket=bucket, key="", account=account)
+    retries = {"max_retries": RETRIES_MAX, "retry_timeout": timedelta(seconds=60)}
+    return open_store(url, plain_http=plain_http, options={}, retries=retries)
+
+
+def open_store(url: StoreUrl, *, plain_http: bool, options: Any, retries: Any) -> ObjectStore:
+    """The library's view of a bucket, with options of its client and for its retries."""
     from obstore.store import AzureStore, GCSStore, S3Store
 
-    options: Any = {"allow_http": True} if plain_http else None
-    retries: Any = {"max_retries": RETRIES_MAX, "retry_timeout": timedelta(seconds=60)}
-    if kind == "s3":
-        return S3Store(bucket, client_options=options, retry_config=retries)
-    if kind == "gs":
-        return GCSStore(bucket, client_options=options, retry_config=retries)
-    more: Any = {} if account is None else {"account_name": account}
-    return AzureStore(bucket, client_options=options, retry_config=retries, **more)
+    if plain_http:
+        options = {**options, "allow_http": True}
+    if url.store == "s3":
+        return S3Store(url.bucket, client_options=options, retry_config=retries)
+    if url.store == "gs":
+        return GCSStore(url.bucket, client_options=options, retry_config=retries)
+    more: Any = {} if url.account is None else {"account_name": url.account}
+    return AzureStore(url.bucket, client_options=options, retry_config=retries, **more)
 
 
 def _store(url: StoreUrl, plain_http: bool) -> ObjectStore:

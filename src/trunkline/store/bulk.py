@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from trunkline.errors import Corrupt
+from trunkline.store.depot import Reader
 from trunkline.store.digests import Digest
 from trunkline.store.packs import (
     RECORD_BYTES,
     Location,
-    PackReader,
     decode,
     decode_large,
     decode_part,
@@ -47,7 +47,7 @@ def runs(places: Sequence[Location]) -> Iterator[list[Location]]:
         yield run
 
 
-def read_one(reader: PackReader, place: Location) -> bytes:
+def read_one(reader: Reader, place: Location) -> bytes:
     """One chunk; raises Corrupt."""
     try:
         if place.stored < _APART_FROM_BYTES:
@@ -59,7 +59,7 @@ def read_one(reader: PackReader, place: Location) -> bytes:
     return decode_large(head, payload, place)
 
 
-def read_run(reader: PackReader, run: Sequence[Location]) -> dict[bytes, bytes]:
+def read_run(reader: Reader, run: Sequence[Location]) -> dict[bytes, bytes]:
     """The chunks of one group; raises Corrupt."""
     start, last = run[0].offset, run[-1]
     if len(run) == 1:
@@ -71,7 +71,7 @@ def read_run(reader: PackReader, run: Sequence[Location]) -> dict[bytes, bytes]:
     return {place.digest: decode_part(data, place.offset - start, place) for place in run}
 
 
-def copy_chunk(reader: PackReader, place: Location, fd: int, offset: int, turn: Turn) -> None:
+def copy_chunk(reader: Reader, place: Location, fd: int, offset: int, turn: Turn) -> None:
     """Write a chunk into an open file, at an offset; raises Corrupt, and OSError for the file.
 
     Who writes is in `turn`: several who write one file at once wait for each other in the system,

@@ -9,8 +9,6 @@ others as soon as they are flushed.
 """
 
 import errno
-import os
-import secrets
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
@@ -22,11 +20,13 @@ from typing import NamedTuple, NewType
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 from trunkline.store import bulk, opening, packs, recovery, tables
 from trunkline.store.cache import ChunkCache
+from trunkline.store.claims import depot_of
 from trunkline.store.collect import Collection
+from trunkline.store.depot import Reader
 from trunkline.store.digests import Digest, raw
 from trunkline.store.epochs import Epochs
 from trunkline.store.live import LiveSet
-from trunkline.store.packs import Encoded, Location, PackReader, PackWriter, Piece
+from trunkline.store.packs import Encoded, Location, PackWriter, Piece
 from trunkline.store.verify import Verifier, VerifyStats
 
 ChunkId = NewType("ChunkId", str)  # 64 lowercase hex digits: BLAKE3 of the plain bytes
@@ -63,7 +63,6 @@ class ChunkStore:
 
     def __init__(self, directory: Path, *, writer: str = "server", rebuild: bool = True) -> None:
         self._directory = directory
-        self._packs = directory / "packs"
         self._writer = writer
         self._flush_lock = threading.Lock()  # taken before _lock
         self._lock = threading.Lock()  # guards the eight below
@@ -72,17 +71,17 @@ class ChunkStore:
         self._fresh: list[Location] = []  # the part of it that no flush has begun with
         self._appended = 0  # chunks, ever
         self._durable = 0  # of these, in their order
-        self._readers: OrderedDict[str, PackReader] = OrderedDict()
+        self._readers: OrderedDict[str, Reader] = OrderedDict()
         self._cache = ChunkCache()
         self._failed = ""
         self._encoders = ThreadPoolExecutor(2, "encode")
         self._flusher = ThreadPoolExecutor(1, "flush")
         self._flushing: deque[Future[None]] = deque()  # guarded by _flush_lock
-        self._late: list[_Batch] = []  # durable, but not indexed yet for lack of space; likewise
+        self._late: list[_Batch] = []  # that could not be made durable or indexed yet; likewise
         self._verifier: Verifier | None = None
         with packs.disk_errors(directory):
-            self._packs.mkdir(parents=True, exist_ok=True)
-            self._index = opening.open_index(directory, self._packs, rebuild=rebuild)
+            self.depot = depot_of(directory)
+            self._index = opening.open_index(directory, self.depot, rebuild=rebuild)
             self.epochs = Epochs(directory)
 
     def put(self, data: bytes) -> ChunkId:
@@ -137,12 +136,11 @@ class ChunkStore:
             self._settle()
             with self._lock:
                 self._check_writable()
-                batch = self._batch(sealed=False)
+                batch = self._batch(sealed=self.depot.whole)
                 if batch is None:
                     return
             # Outside of _lock: others go on reading and putting while the disk works.
             self._finish(batch)
-            self._settle()
 
     def get(self, chunk: ChunkId) -> bytes:
         """The bytes of a chunk; raises Corrupt if they are damaged or missing."""
@@ -161,6 +159,7 @@ class ChunkStore:
                     found[chunk] = data
         if missing:
             places = self.find(list(missing))
+            self.depot.prefetch(places.values())
             for place in sorted(places.values(), key=_position):
                 chunk = missing[place.digest]
                 found[chunk] = self._read_anywhere(place)
@@ -174,7 +173,8 @@ class ChunkStore:
         with self._lock:
             cached = {digest: self._cache.get(ChunkId(digest.hex())) for digest in digests}
         found = {digest: data for digest, data in cached.items() if data is not None}
-        for run in bulk.runs(list(self.places([d for d in digests if d not in found]).values())):
+        places = self.places([d for d in digests if d not in found])
+        for run in bulk.runs(list(places.values())):
             try:
                 if (reader := self._reader_of(run[-1])) is not None:
                     found.update(bulk.read_run(reader, run))
@@ -191,6 +191,7 @@ class ChunkStore:
         for digest in digests:
             if digest not in places:
                 raise Corrupt(f"chunk {digest.hex()}", "a stored chunk", "none")
+        self.depot.prefetch(places.values())
         return places
 
     def copy_chunk(self, place: Location, fd: int, offset: int, turn: bulk.Turn) -> None:
@@ -237,7 +238,9 @@ class ChunkStore:
 
     def collection(self) -> Collection:
         """What removes chunks that nobody needs, and packs that hold few others."""
-        return Collection(self._directory, self._index, self.epochs, writer=self._writer)
+        return Collection(
+            self._directory, self.depot, self._index, self.epochs, writer=self._writer
+        )
 
     def let_go(self, *, cached: bool = False) -> None:
         """Close packs that are gone, to free their bytes; `cached`: chunks in memory too."""
@@ -252,7 +255,7 @@ class ChunkStore:
         self._seal()
         if abandoned:
             with packs.disk_errors(self._directory), opening.exclusive(self._directory):
-                recovery.recover(self._packs, self._index, rebuild=False)
+                self.depot.recover(self._index, rebuild=False)
 
     def recover(self) -> None:
         """Settle what died processes left: call once at the start of a server.
@@ -264,7 +267,7 @@ class ChunkStore:
             packs.sync_directory(self._directory)
             packs.sync_directory(self._directory.parent)
             recovery.remove_scratch(self._directory)
-            recovery.recover(self._packs, self._index, rebuild=False)
+            self.depot.recover(self._index, rebuild=False)
 
     def verify(
         self, *, read_data: bool, share: float = 1.0, needed: LiveSet | None = None
@@ -276,7 +279,7 @@ class ChunkStore:
         from the index. `stats` tells what was seen, while and after the problems are read.
         """
         self._verifier = Verifier(
-            self._packs, self._index, share=share if read_data else 0.0, needed=needed
+            self.depot, self._index, share=share if read_data else 0.0, needed=needed
         )
         for chunk, problem in self._verifier.run():
             yield ChunkId(chunk), problem
@@ -292,12 +295,8 @@ class ChunkStore:
         return self._verifier.stats if self._verifier else VerifyStats()
 
     def stored_bytes(self) -> int:
-        """The size of all packs on the disk."""
-        return sum(
-            entry.stat().st_size
-            for entry in os.scandir(self._packs)
-            if entry.name.endswith(packs.SUFFIX)
-        )
+        """The size of all packs."""
+        return sum(self.depot.sizes().values())
 
     def close(self) -> None:
         """Flush, seal the active pack, and let go of all files."""
@@ -315,6 +314,7 @@ class ChunkStore:
                 self._cache.clear()
             self._flusher.shutdown()
             self._encoders.shutdown()
+            self.depot.close()
             self._index.close()
             self.epochs.close()
 
@@ -371,13 +371,16 @@ class ChunkStore:
                 self._check_writable()
                 if not self._is_full():
                     return  # another thread was quicker
-                batch = self._batch(sealed=self._pack is not None and self._pack.full)
+            if self._late:
+                self._settle()  # raises what keeps them here: no more is written until that is over
+            with self._lock:
+                self._check_writable()
+                full = self._pack is not None and self._pack.full
+                batch = self._batch(sealed=full or self.depot.whole)
             while len(self._flushing) >= _FLUSHING_MAX:
                 self._flushing.popleft().result()
             if batch is not None:
-                self._flushing.append(self._flusher.submit(self._finish, batch))
-            if self._late:
-                self._settle()  # raises what keeps them from being indexed
+                self._flushing.append(self._flusher.submit(self._finish_beside, batch))
 
     def _is_full(self) -> bool:
         full = self._pack is not None and self._pack.full
@@ -389,7 +392,7 @@ class ChunkStore:
         With `sealed` the active pack gets its footer, and the next put begins another one.
         """
         pack = self._pack
-        if pack is None or not (self._fresh or sealed):
+        if pack is None or pack.empty or not (self._fresh or sealed):
             return None
         with self._writing():
             if sealed:
@@ -403,15 +406,28 @@ class ChunkStore:
         return batch
 
     def _finish(self, batch: "_Batch") -> None:
-        """Make a batch durable and index it; what can't be indexed now is left to `_settle`."""
-        self._sync(batch.pack)
+        """Make a batch durable and index it; what can't be done now is left to `_settle`."""
+        if self._late:
+            self._late.append(batch)
+            return
         try:
-            if not self._late:
-                self._publish(batch)
-                return
+            self._complete(batch)
         except TrunklineError:
-            pass
-        self._late.append(batch)
+            if not self._failed:
+                self._late.append(batch)
+            raise
+
+    def _finish_beside(self, batch: "_Batch") -> None:
+        """The same beside the puts: whoever flushes meets what went wrong when he tries again."""
+        try:
+            self._finish(batch)
+        except TrunklineError:
+            if self._failed:
+                raise
+
+    def _complete(self, batch: "_Batch") -> None:
+        self._secure(batch.pack)
+        self._publish(batch)
 
     def _settle(self) -> None:
         """Wait for the flushes that run beside the puts, and make up for what they left."""
@@ -420,16 +436,12 @@ class ChunkStore:
         while self._late:
             with self._lock:
                 self._check_writable()
-            self._publish(self._late[0])
+            self._complete(self._late[0])
             del self._late[0]
 
     def _new_pack(self) -> PackWriter:
         with self._writing():
-            while True:
-                pack = PackWriter(self._packs, name=secrets.token_hex(16), writer=self._writer)
-                if not pack.lost:
-                    return pack
-                pack.close()
+            return self.depot.new(self._writer)
 
     def _seal(self) -> None:
         """Finish the active pack, if there is one, and publish all that is pending."""
@@ -443,11 +455,10 @@ class ChunkStore:
                 batch = self._batch(sealed=True)
             if batch is not None:
                 self._finish(batch)
-                self._settle()
 
-    def _sync(self, pack: PackWriter) -> None:
+    def _secure(self, pack: PackWriter) -> None:
         try:
-            pack.sync()
+            self.depot.secure(pack)
         except OSError as error:
             with self._lock:
                 self._fail(error)
@@ -474,7 +485,7 @@ class ChunkStore:
             if batch.sealed:
                 tables.set_sealed(tx, batch.pack.name)
         if batch.sealed:
-            batch.pack.close()
+            self.depot.done(batch.pack)
         with self._lock:
             for place in batch.places:
                 self._pending.pop(place.digest, None)
@@ -518,15 +529,22 @@ class ChunkStore:
 
     def _read_anywhere(self, place: Location) -> bytes:
         """The chunk, also if it moves to another pack meanwhile."""
+        fresh = False
         for _ in range(_MOVES_MAX):
             try:
                 return self._read(place)
             except Corrupt:
                 now = self.find([place.digest]).get(place.digest)
-                if now is None or now == place:
+                if now is None or (now == place and (fresh or not self._refetch(place))):
                     raise
-                place = now
+                fresh, place = now == place, now
         return self._read(place)
+
+    def _refetch(self, place: Location) -> bool:
+        """Forget what may be a damaged copy of a pack, kept near; whether there was any."""
+        with self._lock:
+            self._readers.pop(place.pack, None)
+        return self.depot.refetch(place)
 
     def _read(self, place: Location) -> bytes:
         with self._lock:
@@ -540,7 +558,7 @@ class ChunkStore:
             return packs.decode(record, place)
         return bulk.read_one(reader or self._open_reader(place), place)
 
-    def _reader_of(self, place: Location) -> PackReader | None:
+    def _reader_of(self, place: Location) -> Reader | None:
         """The open pack of a chunk; None while the record is, at least partly, in the buffer."""
         with self._lock:
             pack = self._pack
@@ -552,9 +570,9 @@ class ChunkStore:
                 return reader
         return self._open_reader(place)
 
-    def _open_reader(self, place: Location) -> PackReader:
+    def _open_reader(self, place: Location) -> Reader:
         try:
-            reader = PackReader(self._packs / (place.pack + packs.SUFFIX))
+            reader = self.depot.reader(place.pack)
         except FileNotFoundError as error:
             name = f"chunk {place.digest.hex()}"
             raise Corrupt(name, f"pack {place.pack}", "no such file") from error

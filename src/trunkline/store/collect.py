@@ -19,10 +19,11 @@ from pathlib import Path
 
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.store import repair, tables
-from trunkline.store.compact import ASIDE_SUFFIX, Compacted, Compactor
+from trunkline.store.compact import Compacted, Compactor
+from trunkline.store.depot import Depot
 from trunkline.store.epochs import Epochs
 from trunkline.store.live import LiveSet
-from trunkline.store.packs import disk_errors, sync_directory
+from trunkline.store.packs import disk_errors
 from trunkline.store.uses import Uses
 
 _SCRATCH_BYTES_MIN = 64 * 1024 * 1024  # free, for notes beside the packs
@@ -57,9 +58,16 @@ class Collection:
     """The collector's view of a store."""
 
     def __init__(
-        self, directory: Path, index: SqliteDatabase, epochs: Epochs, *, writer: str
+        self,
+        directory: Path,
+        depot: Depot,
+        index: SqliteDatabase,
+        epochs: Epochs,
+        *,
+        writer: str,
     ) -> None:
         self._directory = directory
+        self._depot = depot
         self._index = index
         self._epochs = epochs
         self._writer = writer
@@ -71,6 +79,7 @@ class Collection:
         Where the disk fails, the work ends with StorageFull or Unavailable, and can be begun again.
         """
         with disk_errors(self._directory), self._epochs.collecting(wait):
+            self._depot.confirm()
             yield
 
     @contextmanager
@@ -215,16 +224,16 @@ class Collection:
         Unavailable.
         """
         with disk_errors(self._directory):
-            sync_directory(self._directory / "packs")
+            self._depot.settle()
         return self._index.scrub()
 
     def set_aside(self) -> list[str]:
-        """The names of damaged packs that a repair has set aside."""
-        return [path.name for path in sorted((self._directory / "packs").glob(f"*{ASIDE_SUFFIX}"))]
+        """Where damaged packs are that a repair has set aside."""
+        return self._depot.aside()
 
     def compact(self, live: LiveSet, *, thorough: bool, pace: Pace) -> Compacted:
         """Give back the bytes of dead records; see `store.compact`."""
-        return Compactor(self._directory / "packs", self._index, live, writer=self._writer).run(
+        return Compactor(self._depot, self._index, live, writer=self._writer).run(
             thorough=thorough, pace=pace
         )
 
@@ -234,6 +243,7 @@ class Collection:
         """Heal damaged chunks and packs; see `store.repair`."""
         outcome = repair.repair(
             self._directory,
+            self._depot,
             self._index,
             live,
             damaged=[bytes.fromhex(chunk) for chunk in damaged],

@@ -11,22 +11,19 @@ the next time. Nothing is unlinked that the index does not have elsewhere: a liv
 index has lost is put back into it, and a pack with damaged records is left alone, for `fsck`.
 """
 
-import os
-import secrets
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, StorageFull
 from trunkline.store import packs, tables
+from trunkline.store.depot import Depot
 from trunkline.store.live import LiveSet
-from trunkline.store.packs import Encoded, Location, PackContent, PackReader, PackWriter
+from trunkline.store.packs import Encoded, Location, PackContent, PackWriter
 
-ASIDE_SUFFIX = ".pack.damaged"
 LIVE_SHARE_MIN = 0.6  # a pack with less than this share of living bytes is rewritten
 SMALL_BYTES = 4 * 1024 * 1024  # packs below this are merged …
 SMALL_PACKS = 8  # … once there are so many of them
@@ -50,10 +47,8 @@ class Compacted:
 class Compactor:
     """One compaction of the packs of a store. Holds at most one pack in memory, and a new one."""
 
-    def __init__(
-        self, directory: Path, index: SqliteDatabase, live: LiveSet, *, writer: str
-    ) -> None:
-        self._directory = directory
+    def __init__(self, depot: Depot, index: SqliteDatabase, live: LiveSet, *, writer: str) -> None:
+        self._depot = depot
         self._index = index
         self._live = live
         self._writer = writer
@@ -63,6 +58,7 @@ class Compactor:
         self._removed: list[int] = []  # sizes
         self._written: list[int] = []
         self._skipped: list[str] = []
+        self._sizes: dict[str, int] = {}
         self._rows: dict[str, int] = {}  # by pack, chunks that the index has in it
 
     def run(self, *, thorough: bool, pace: Callable[[], None]) -> Compacted:
@@ -120,11 +116,13 @@ class Compactor:
         """
         try:
             for name in names:
-                if self._path(name).exists():
-                    if _is_written(self._path(name)):
+                try:
+                    if self._depot.is_written(name):
                         self._skipped.append(f"pack {name} is still being written")
                         continue
-                    self._take(name, salvage=True)
+                except FileNotFoundError:
+                    continue
+                self._take(name, salvage=True)
             self._publish(aside=True)
         finally:
             if self._pack is not None:
@@ -137,6 +135,7 @@ class Compactor:
         """First those with the least to be copied, so that a full disk gets the space for more."""
         with self._index.read() as tx:
             uses = tables.usage(tx)
+        self._sizes = self._depot.sizes()
         chosen: list[str] = []
         small: list[str] = []
         for use in sorted(uses, key=lambda use: (use.stored, use.name)):
@@ -144,7 +143,7 @@ class Compactor:
             if not use.sealed:
                 continue  # somebody writes it, or the next start settles it
             try:
-                size = self._path(use.name).stat().st_size
+                size = self._size(use.name)
             except FileNotFoundError:
                 with self._index.write() as tx:
                     tables.forget_pack(tx, use.name)
@@ -157,12 +156,16 @@ class Compactor:
                 small.append(use.name)
         return chosen + (small if len(small) >= SMALL_PACKS else [])
 
+    def _size(self, name: str) -> int:
+        """Who is in no list of all may still be there."""
+        return self._sizes[name] if name in self._sizes else self._depot.size(name)
+
     def _holds_dead(self, use: tables.PackUse) -> bool:
         if use.dead:
             return True
         # Copies of chunks that are in another pack as well are in nobody's count.
         try:
-            content = packs.read_content(self._path(use.name).read_bytes(), use.name)
+            content = packs.read_content(self._depot.read(use.name), use.name)
         except OSError:
             return True  # it is told of when it is read to be rewritten
         return len(content.places) != use.chunks
@@ -172,8 +175,7 @@ class Compactor:
     def _take(self, name: str, *, salvage: bool = False) -> None:
         """Copy what is alive in a pack; it is removed when the copies are public."""
         try:
-            path = self._path(name)
-            data = packs.read_damaged(path)[0] if salvage else path.read_bytes()
+            data = self._depot.read_damaged(name)[0] if salvage else self._depot.read(name)
         except OSError as error:
             self._skipped.append(f"pack {name} can't be read: {error.strerror}")
             return
@@ -226,7 +228,7 @@ class Compactor:
 
     def _readable(self, place: Location) -> bool:
         try:
-            packs.decode(PackReader(self._path(place.pack)).record(place), place)
+            packs.decode(self._depot.origin(place.pack).record(place), place)
         except (Corrupt, OSError):
             return False
         return True
@@ -235,9 +237,8 @@ class Compactor:
 
     def _append(self, old: str, chunk: Encoded) -> None:
         try:
-            while self._pack is None or self._pack.lost:
-                name = secrets.token_hex(16)
-                self._pack = PackWriter(self._directory, name=name, writer=self._writer)
+            if self._pack is None:
+                self._pack = self._depot.new(self._writer)
             self._moves.append((old, self._pack.append(chunk)))
             if self._pack.wants_drain:
                 self._pack.drain()
@@ -246,7 +247,7 @@ class Compactor:
 
     def _refuse(self, error: OSError) -> NoReturn:
         if error.errno in packs.NO_SPACE:
-            raise StorageFull(str(self._directory)) from error
+            raise StorageFull(self._depot.where) from error
         raise error
 
     def _publish(self, *, aside: bool = False) -> None:
@@ -255,22 +256,22 @@ class Compactor:
         if pack is not None:
             try:
                 pack.write_footer()
-                pack.sync()
+                self._depot.secure(pack)
             except OSError as error:
                 self._refuse(error)
             with self._index.write() as tx:
                 tables.move(tx, self._moves)
                 tables.set_sealed(tx, pack.name)
             self._written.append(pack.end)
-            pack.close()
+            self._depot.done(pack)
             self._pack, self._moves = None, []
         for name in self._copied:
             try:
-                size = self._path(name).stat().st_size
+                size = self._size(name)
                 if aside:
-                    packs.rename(self._path(name), self._path(name).with_suffix(ASIDE_SUFFIX))
+                    self._depot.set_aside(name)
                 else:
-                    packs.remove(self._path(name))
+                    self._depot.remove(name)
             except OSError as error:  # nothing points to it: the next compaction tries again
                 self._skipped.append(f"pack {name} can't be removed: {error.strerror}")
                 continue
@@ -279,17 +280,6 @@ class Compactor:
                 # Of a damaged pack the index may have had more than was found in it.
                 (tables.forget_pack if aside else tables.drop_pack)(tx, name)
         self._copied = []
-
-    def _path(self, name: str) -> Path:
-        return self._directory / (name + packs.SUFFIX)
-
-
-def _is_written(path: Path) -> bool:
-    """Whether a process has the pack open to write to it."""
-    fd = packs.take_over(path)
-    if fd is not None:
-        os.close(fd)
-    return fd is None
 
 
 def _record(data: bytes, place: Location) -> bytes:

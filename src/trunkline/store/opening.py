@@ -12,10 +12,11 @@ from pathlib import Path
 
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, Unavailable
-from trunkline.store import recovery, repair, tables
+from trunkline.store import repair, tables
+from trunkline.store.depot import Depot
 
 
-def open_index(directory: Path, packs: Path, *, rebuild: bool) -> SqliteDatabase:
+def open_index(directory: Path, depot: Depot, *, rebuild: bool) -> SqliteDatabase:
     """The index of a store; with `rebuild` one that is missing or can't be read is made anew.
 
     Otherwise that raises Unavailable, and an index of which a repair said that it is to be made
@@ -36,7 +37,7 @@ def open_index(directory: Path, packs: Path, *, rebuild: bool) -> SqliteDatabase
             index = tables.open_index(path)
             anew = True
         if anew:
-            recovery.recover(packs, index, rebuild=True)
+            depot.recover(index, rebuild=True)
             repair.rebuilt(directory)
     return index
 

@@ -463,7 +463,7 @@ def read_content(data: bytes, name: str) -> PackContent:
     Without a footer each record is checked in full, and damaged bytes between whole records are
     stepped over; what comes after the last whole record is a torn tail.
     """
-    listed = _read_footer(data, name)
+    listed = read_footer(data, name)
     if listed is not None:
         places, start = listed
         return PackContent(
@@ -545,12 +545,24 @@ def _header_whole(data: bytes, name: str) -> bool:
     )
 
 
-def _read_footer(data: bytes, name: str) -> tuple[tuple[Location, ...], int] | None:
-    if len(data) < HEADER_BYTES + len(_FOOTER_MAGIC) + _TRAILER.size:
+def footer_start(data: bytes) -> int | None:
+    """Where the footer begins of a pack that ends with these bytes; None if it has none."""
+    if len(data) < len(_FOOTER_MAGIC) + _TRAILER.size:
         return None
-    count, start, digest, magic = _TRAILER.unpack_from(data, len(data) - _TRAILER.size)
-    body_end = len(data) - _TRAILER.size
-    if magic != _TRAILER_MAGIC or start + len(_FOOTER_MAGIC) + count * _ENTRY.size != body_end:
+    _, start, _, magic = _TRAILER.unpack_from(data, len(data) - _TRAILER.size)
+    return int(start) if magic == _TRAILER_MAGIC else None
+
+
+def read_footer(
+    data: bytes, name: str, *, before: int = 0
+) -> tuple[tuple[Location, ...], int] | None:
+    """The records of a pack and where its footer begins; `before` the data there are more bytes."""
+    end = footer_start(data)
+    if end is None or not before <= end:
+        return None
+    start, body_end = end - before, len(data) - _TRAILER.size
+    count, _, digest, _ = _TRAILER.unpack_from(data, body_end)
+    if start + len(_FOOTER_MAGIC) + count * _ENTRY.size != body_end:
         return None
     if Digest(data[start : body_end + 12]).digest() != digest:
         return None
@@ -558,7 +570,7 @@ def _read_footer(data: bytes, name: str) -> tuple[tuple[Location, ...], int] | N
     return tuple(
         Location(chunk, name, offset, stored, size)
         for chunk, offset, stored, size in _ENTRY.iter_unpack(entries)
-    ), start
+    ), end
 
 
 def remove(path: Path) -> None:

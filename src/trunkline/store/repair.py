@@ -12,8 +12,9 @@ from pathlib import Path
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.db.sqlite_checks import file_problems
 from trunkline.errors import Corrupt
-from trunkline.store import packs, recovery, tables
+from trunkline.store import packs, tables
 from trunkline.store.compact import Compactor
+from trunkline.store.depot import Depot
 from trunkline.store.live import LiveSet
 from trunkline.store.packs import Location
 
@@ -32,6 +33,7 @@ def rebuilt(directory: Path) -> None:
 
 def repair(
     directory: Path,
+    depot: Depot,
     index: SqliteDatabase,
     needed: LiveSet,
     *,
@@ -51,37 +53,38 @@ def repair(
             broken = file_problems(tx)
         if broken:
             raise Corrupt("the index", "a whole database", broken[0])
-        recovery.recover(directory / "packs", index, rebuild=False)
-        lost = _not_whole(directory / "packs", index, aside)
-        outcome = _repoint(directory / "packs", index, lost.union(damaged))
+        depot.recover(index, rebuild=False)
+        lost = _not_whole(depot, index, aside)
+        outcome = _repoint(depot, index, lost.union(damaged))
     except Corrupt:
         (directory / _MARK).touch()
         raise
-    left = Compactor(directory / "packs", index, needed, writer=writer).set_aside(aside)
+    left = Compactor(depot, index, needed, writer=writer).set_aside(aside)
     if left:
         outcome[b""] = "; ".join(left) + ": try again when it is not"
     return outcome
 
 
-def _not_whole(directory: Path, index: SqliteDatabase, names: Iterable[str]) -> set[bytes]:
+def _not_whole(depot: Depot, index: SqliteDatabase, names: Iterable[str]) -> set[bytes]:
     """The chunks that the index has in these packs, and that can't be read there."""
     found: set[bytes] = set()
     for name in names:
-        path = directory / (name + packs.SUFFIX)
-        if path.exists():
-            data, _ = packs.read_damaged(path)
-            with index.read() as tx:
-                places = tables.places_in(tx, name)
-            found.update(place.digest for place in places if not _whole(data, place))
+        try:
+            data, _ = depot.read_damaged(name)
+        except FileNotFoundError:
+            continue
+        with index.read() as tx:
+            places = tables.places_in(tx, name)
+        found.update(place.digest for place in places if not _whole(data, place))
     return found
 
 
-def _repoint(directory: Path, index: SqliteDatabase, damaged: set[bytes]) -> dict[bytes, str]:
+def _repoint(depot: Depot, index: SqliteDatabase, damaged: set[bytes]) -> dict[bytes, str]:
     good: dict[bytes, Location] = {}
     if damaged:
-        for path in packs.pack_paths(directory):
-            data, _ = packs.read_damaged(path)
-            content = packs.read_content(data, path.name.removesuffix(packs.SUFFIX))
+        for name in depot.names():
+            data, _ = depot.read_damaged(name)
+            content = packs.read_content(data, name)
             for place in content.places:
                 if place.digest in damaged and place.digest not in good and _whole(data, place):
                     good[place.digest] = place

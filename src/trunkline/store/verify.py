@@ -6,14 +6,14 @@ Reads one pack at a time; memory is bounded by the size of a pack.
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.db.sqlite_checks import file_problems
 from trunkline.errors import Corrupt
 from trunkline.store import packs, tables
+from trunkline.store.depot import Depot
 from trunkline.store.live import LiveSet
-from trunkline.store.packs import Location, PackContent, PackReader
+from trunkline.store.packs import Location, PackContent
 
 _PAGE = 10_000  # rows of the index at a time
 
@@ -34,14 +34,14 @@ class Verifier:
 
     def __init__(
         self,
-        directory: Path,
+        depot: Depot,
         index: SqliteDatabase,
         *,
         share: float,
         needed: LiveSet | None = None,
     ) -> None:
         self.stats = VerifyStats()
-        self._directory = directory
+        self._depot = depot
         self._index = index
         self._share = share  # of the packs whose chunks are hashed, chosen by chance
         self._needed = needed
@@ -71,9 +71,8 @@ class Verifier:
             broken = [str(error)]
         for sentence in broken:
             yield "", f"the index is damaged: {sentence}"
-        for path in packs.pack_paths(self._directory):
-            name = path.name.removesuffix(packs.SUFFIX)
-            data, unreadable = packs.read_damaged(path)
+        for name in self._depot.names():
+            data, unreadable = self._depot.read_damaged(name)
             if unreadable:
                 self.damaged_packs.add(name)
                 yield "", f"pack {name}: {unreadable} bytes can't be read from the disk"
@@ -150,7 +149,7 @@ class Verifier:
 
     def _rows_of_pack(self, pack: str, places: list[Location]) -> Iterator[tuple[str, str]]:
         try:
-            reader = PackReader(self._directory / (pack + packs.SUFFIX))
+            reader = self._depot.origin(pack)
         except OSError:
             for place in places:
                 yield place.digest.hex(), f"its pack {pack or '(unknown)'} is gone"
@@ -160,6 +159,8 @@ class Verifier:
                 packs.decode(reader.record(place), place)
             except Corrupt as error:
                 yield place.digest.hex(), str(error)
+            except FileNotFoundError:
+                yield place.digest.hex(), f"its pack {pack} is gone"
 
     def _count(
         self,
