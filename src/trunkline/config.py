@@ -35,6 +35,7 @@ class Config:
     project: str | None  # of commands that name none (TRUNKLINE_PROJECT); None: the context's
     path: str  # where stage commands of the process runtime are looked for (PATH)
     isolation: str  # auto, namespace or rewrite (TRUNKLINE_ISOLATION)
+    runtime: str = "process"  # TRUNKLINE_RUNTIME: auto, process or docker; a spec may say it
     container_host: str = ""  # TRUNKLINE_CONTAINER_HOST, DOCKER_HOST: its socket; empty: as usual
     user_home: str = ""  # where container engines of a user have sockets (HOME)
     run_path: str = ""  # the same (XDG_RUNTIME_DIR)
@@ -131,6 +132,9 @@ def load(
         raise InvalidInput(
             f"TRUNKLINE_ISOLATION is {isolation!r}; it must be auto, namespace or rewrite"
         )
+    runtime = env.get("TRUNKLINE_RUNTIME") or "process"
+    if runtime not in ("auto", "process", "docker"):
+        raise InvalidInput(f"TRUNKLINE_RUNTIME is {runtime!r}; it must be auto, process or docker")
     upgrade = env.get("TRUNKLINE_UPGRADE") or "auto"
     if upgrade not in ("auto", "never"):
         raise InvalidInput(f"TRUNKLINE_UPGRADE is {upgrade!r}; it must be auto or never")
@@ -142,6 +146,7 @@ def load(
         project=env.get("TRUNKLINE_PROJECT") or None,
         path=env.get("PATH") or os.defpath,
         isolation=isolation,
+        runtime=runtime,
         container_host=env.get("TRUNKLINE_CONTAINER_HOST") or env.get("DOCKER_HOST") or "",
         user_home=user,
         run_path=env.get("XDG_RUNTIME_DIR") or "",

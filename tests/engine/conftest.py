@@ -137,7 +137,8 @@ def remote(tmp_path: Path) -> Iterator[Driver]:
 
 
 def _environment(home: Path, more: dict[str, str]) -> dict[str, str]:
-    return {"HOME": str(home), "PATH": os.environ["PATH"], **more}
+    plain = {"HOME": str(home), "PATH": os.environ["PATH"], "TRUNKLINE_RUNTIME": "process"}
+    return {**plain, **more}
 
 
 @pytest.fixture(scope="module")

@@ -286,8 +286,17 @@ BROKEN_RULES: list[tuple[dict[str, object], str]] = [
     ({"transform": {}}, "transform must specify a cmd: nothing to run"),
     ({"transform": {"cmd": []}}, "transform must specify a cmd: nothing to run"),
     (
-        {"transform": {"image": "x"}},
-        "transform must specify a cmd: the entry point of an image is not run yet",
+        {"transform": {"image": "x", "runtime": "process"}},
+        "transform must specify a cmd: the entry point of an image is run in containers only",
+    ),
+    (
+        {"transform": {"cmd": ["a"], "runtime": "docker"}},
+        "transform.runtime is docker, which needs an image",
+    ),
+    (
+        {"transform": {"cmd": ["a"], "image": "x", "runtime": "docker", "requirements": "b"}},
+        "transform can't have requirements with runtime docker: they are installed on this "
+        "machine; put the packages into the image",
     ),
     (
         {"transform": {"cmd": ["a"], "env": {"A=B": "c"}}},

@@ -76,6 +76,25 @@ def test_the_salt_of_a_spec_never_changes() -> None:
     assert found == "14c80ff16611b3a90af89ed7fd7b3ac2bc610fdd73d699c1aff536268f42d750"
 
 
+def test_the_salt_of_a_spec_that_runs_in_containers_never_changes() -> None:
+    # A golden vector, as above. What counts is what is in the image, not what it is called.
+    documents = [
+        {
+            "pipeline": {"name": "inference"},
+            "transform": {"image": name, "cmd": ["/bin/bash"], "image_pull_secrets": secrets},
+            "input": {"pfs": {"repo": "a", "glob": "/"}},
+        }
+        for name, secrets in (("nb-to-prod:infer", ["hub"]), ("mirror/infer:2", []))
+    ]
+
+    found = {
+        salt(spec_from_document(document), code="", image_id=f"sha256:{'cd' * 32}")
+        for document in documents
+    }
+
+    assert found == {"dd6588e0b2690c666edbf6f911c87363cde2856a427ca1fe29b37bcd763e9767"}
+
+
 @pytest.mark.parametrize(
     "other",
     [

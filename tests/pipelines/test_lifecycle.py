@@ -248,7 +248,6 @@ def test_the_info_of_a_pipeline_tells_what_runs(tx: Transaction) -> None:
         state=made.state,
         reason="",
         cores=4,
-        runtime="process",
         job_counts={"success": 1},
     )
 

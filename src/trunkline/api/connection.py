@@ -8,6 +8,7 @@ from trunkline.api.commits import Commits
 from trunkline.api.datums import Datums
 from trunkline.api.defaults import Defaults
 from trunkline.api.files import Files
+from trunkline.api.images import Images
 from trunkline.api.jobs import Jobs
 from trunkline.api.lineage import Lineage
 from trunkline.api.pipelines import Pipelines
@@ -31,6 +32,7 @@ NOUNS: dict[str, type] = {
     "files": Files,
     "pipelines": Pipelines,
     "defaults": Defaults,
+    "images": Images,
     "secrets": Secrets,
     "jobs": Jobs,
     "datums": Datums,
@@ -64,6 +66,8 @@ class Operations(Protocol):
     def pipelines(self) -> Pipelines: ...
     @property
     def defaults(self) -> Defaults: ...
+    @property
+    def images(self) -> Images: ...
     @property
     def secrets(self) -> Secrets: ...
     @property

@@ -27,6 +27,7 @@ _VOCABULARY = (
     *("trunkline.model.pipelines", "trunkline.model.admin", "trunkline.model.purges"),
     *("trunkline.model.retention", "trunkline.model.lineage", "trunkline.model.secrets"),
     *("trunkline.model.runs", "trunkline.model.plans", "trunkline.model.defaults"),
+    "trunkline.model.images",
 )
 
 

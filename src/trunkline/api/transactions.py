@@ -28,7 +28,7 @@ BESIDE = frozenset(
         *("start_transaction", "add_step", "add_files", "finish_transaction"),
         *("delete_transaction", "validate_specs", "preview_datums", "plan_files", "plan_pipelines"),
         *("plan_pipeline_deletion", "plan_repo_deletion", "create_file_set"),
-        *("disk_usage", "fsck", "backup"),
+        *("disk_usage", "fsck", "backup", "pull_image", "build_image"),
     }
 )
 # What would be done at once, and stay although the transaction is given up: refused.

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from trunkline.cli.output import Table, lasted, size, span, to_json, when
 from trunkline.cli.session import current
+from trunkline.model.images import Image
 from trunkline.model.jobs import JobInfo, WorkerInfo
 from trunkline.model.pipelines import PipelineInfo, PipelineState, ResidentInfo
 
@@ -59,6 +60,7 @@ def job_block(job: JobInfo, workers: Iterable[WorkerInfo]) -> str:
         "",
         "Transform:",
         f"{to_json(spec.get('transform', {}))} ",
+        *_image(job.image),
         *_packages(job.packages),
         f"Output Commit: {job.id}   ",
         *_egress(spec),
@@ -76,6 +78,7 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
         f"State: {state_word(pipeline.state)}",
         f"Reason: {pipeline.reason}",
         *(f"Alert: {alert}" for alert in pipeline.alerts),
+        *(f"Warning: {warning}" for warning in pipeline.warnings),
         *_resident(pipeline.resident),
         f"Parallelism Spec: {_parallelism(spec)} ",
         *_resources(spec),
@@ -89,6 +92,7 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
         f"Output Branch: {pipeline.output_branch}",
         "Transform:",
         to_json(spec.get("transform", {})),
+        *_image(pipeline.image),
         *_packages(pipeline.packages),
         *_egress(spec),
         "",
@@ -121,6 +125,16 @@ def _resident(found: ResidentInfo | None) -> list[str]:
     if found.job:
         lines += [f"Serves: {', '.join(found.commits) or 'no files'}", f"Job: {found.job}"]
     return [*lines, f"Health: {health} since {when(found.since)}{restarts}"]
+
+
+def _image(image: Image | None) -> list[str]:
+    """What the containers that code runs in are made of."""
+    if image is None:
+        return []
+    return [
+        f"Image: {image.reference}",
+        *(f"\t{name}" for name in (image.id, image.digest) if name),
+    ]
 
 
 def _packages(packages: Iterable[str]) -> list[str]:

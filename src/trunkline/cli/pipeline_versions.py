@@ -134,6 +134,10 @@ def _difference_lines(found: PipelineDifference) -> Iterator[str]:
         yield from found.spec
     if found.truncated:
         yield "(more differs than is listed)"
+    if found.old_image != found.new_image:
+        yield "image:"
+        yield from (f"- {image}" for image in (found.old_image,) if image)
+        yield from (f"+ {image}" for image in (found.new_image,) if image)
     if found.packages_gone or found.packages_new:
         yield "packages:"
         yield from (f"- {package}" for package in found.packages_gone)

@@ -15,6 +15,15 @@ from trunkline.cli.arguments import (
 )
 from trunkline.cli.command import command, option
 from trunkline.cli.confirm import confirm
+from trunkline.cli.images import (
+    AS_IN_SPECS,
+    ImageOptions,
+    chosen,
+    getting_image,
+    image_options,
+    tell_image,
+    with_images,
+)
 from trunkline.cli.output import Table, show_all, show_one, to_json, warn, when, write
 from trunkline.cli.pipeline_text import pipeline_block, state_word
 from trunkline.cli.session import current, operations
@@ -78,18 +87,6 @@ _dry_run = option(
 )
 
 
-def _image_options(function: click.decorators.FC) -> click.decorators.FC:
-    """Flags of pachctl that push images to a registry; accepted, and answered with a note."""
-    for add in (
-        option("-p", "--push-images", "push", is_flag=True, hidden=True),
-        option("-r", "--registry", hidden=True),
-        option("-u", "--username", hidden=True),
-        option("--password", hidden=True),
-    ):
-        function = add(function)
-    return function
-
-
 @command(
     examples=[
         "create pipeline -f pre-process.json",
@@ -99,24 +96,21 @@ def _image_options(function: click.decorators.FC) -> click.decorators.FC:
 )
 @spec_options
 @_dry_run
-@_image_options
+@image_options
 def create_pipeline(
     file: str,
     jsonnet: str | None,
     arguments: tuple[str, ...],
     dry_run: bool,
-    push: bool,
-    registry: str | None,
-    username: str | None,
-    password: str | None,
+    **about_images: Any,
 ) -> None:
     """Create the pipelines of a spec; where their inputs have data, jobs start at once."""
-    _note_on_images(push or bool(registry or username or password))
+    wanted = chosen(**about_images)
     source = source_of(file, jsonnet, arguments)
     if dry_run:
-        _check_pipelines([source], update=False)
+        _check_pipelines([source], wanted, update=False)
     else:
-        _put_pipelines(source, update=False)
+        _put_pipelines(source, wanted, update=False)
 
 
 @command(
@@ -130,7 +124,7 @@ def create_pipeline(
 @option("--keep-results", is_flag=True, help="Keep all results though the code changed.")
 @option("--renew-packages", is_flag=True, help="Take new versions of its Python packages.")
 @_dry_run
-@_image_options
+@image_options
 def update_pipeline(
     file: str,
     jsonnet: str | None,
@@ -139,16 +133,13 @@ def update_pipeline(
     keep_results: bool,
     renew_packages: bool,
     dry_run: bool,
-    push: bool,
-    registry: str | None,
-    username: str | None,
-    password: str | None,
+    **about_images: Any,
 ) -> None:
     """Make a new version of the pipelines of a spec.
 
     Results are reused where neither inputs nor code changed.
     """
-    _note_on_images(push or bool(registry or username or password))
+    wanted = chosen(**about_images)
     if reprocess and keep_results:
         raise InvalidInput("--reprocess and --keep-results exclude each other; use one of them")
     options = {
@@ -158,17 +149,14 @@ def update_pipeline(
     }
     source = source_of(file, jsonnet, arguments)
     if dry_run:
-        _check_pipelines([source], update=True, **options)
+        _check_pipelines([source], wanted, update=True, **options)
     else:
-        _put_pipelines(source, update=True, **options)
+        _put_pipelines(source, wanted, update=True, **options)
 
 
-def _note_on_images(asked: bool) -> None:
-    if asked:
-        warn("images are not pushed to a registry; -p, -r, -u and --password are ignored")
-
-
-def _put_pipelines(source: SpecSource, *, checked: bool = False, **options: Any) -> list[str]:
+def _put_pipelines(
+    source: SpecSource, wanted: ImageOptions, *, checked: bool = False, **options: Any
+) -> list[str]:
     """Create or update the pipelines of a source; returns their names.
 
     Where they are only `checked`, no code is stored, unless it may name their packages.
@@ -180,14 +168,17 @@ def _put_pipelines(source: SpecSource, *, checked: bool = False, **options: Any)
     # Every document and directory is checked before the first pipeline is made.
     directories = [code_directory(draft.code, spec=source.file) for draft in drafts]
     for draft, directory in zip(drafts, directories, strict=True):
+        draft = with_images(draft, wanted, spec_file=source.file)
         for warning in draft.warnings:
             warn(f"pipeline '{draft.name}': {warning}")
         needed = not checked or _asks_for_packages(draft.spec)
-        operations().pipelines.create_pipeline(
-            draft.spec,
-            code=upload_code(operations(), directory) if directory and needed else None,
-            **options,
-        )
+        with getting_image(draft):
+            info = operations().pipelines.create_pipeline(
+                draft.spec,
+                code=upload_code(operations(), directory) if directory and needed else None,
+                **options,
+            )
+        tell_image(draft, info, update=bool(options["update"]))
     return [draft.name for draft in drafts]
 
 
@@ -196,10 +187,14 @@ def _asks_for_packages(spec: dict[str, object]) -> bool:
     return isinstance(transform, dict) and bool(transform.get("requirements"))
 
 
-def _check_pipelines(sources: Iterable[SpecSource], **options: bool | None) -> None:
+def _check_pipelines(
+    sources: Iterable[SpecSource], wanted: ImageOptions, **options: bool | None
+) -> None:
     """Check all that making the pipelines of some sources would, together, and make none."""
     with current().only_planning() as planning:
-        names = [name for one in sources for name in _put_pipelines(one, checked=True, **options)]
+        names = [
+            name for one in sources for name in _put_pipelines(one, wanted, checked=True, **options)
+        ]
         planning.plans(count=False)
     for name in names:
         write(f"pipeline '{name}' is valid")
@@ -229,7 +224,7 @@ def validate_pipeline(
     it in the same files.
     """
     sources = [source_of(files[0], jsonnet, arguments), *(SpecSource(file=f) for f in files[1:])]
-    _check_pipelines(sources, update=None)
+    _check_pipelines(sources, AS_IN_SPECS, update=None)
 
 
 @command(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trunkline.api.datums import Datums
     from trunkline.api.defaults import Defaults
     from trunkline.api.files import Files
+    from trunkline.api.images import Images
     from trunkline.api.jobs import Jobs
     from trunkline.api.lineage import Lineage
     from trunkline.api.pipelines import Pipelines
@@ -102,6 +103,10 @@ class RemoteClient:
     @functools.cached_property
     def defaults(self) -> Defaults:
         return cast("Defaults", self._noun("defaults"))
+
+    @functools.cached_property
+    def images(self) -> Images:
+        return cast("Images", self._noun("images"))
 
     @functools.cached_property
     def secrets(self) -> Secrets:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trunkline.api.datums import Datums
     from trunkline.api.defaults import Defaults
     from trunkline.api.files import Files
+    from trunkline.api.images import Images
     from trunkline.api.jobs import Jobs
     from trunkline.api.lineage import Lineage
     from trunkline.api.pipelines import Pipelines
@@ -92,6 +93,10 @@ class Connection:
     @property
     def defaults(self) -> Defaults:
         return self._client.defaults
+
+    @property
+    def images(self) -> Images:
+        return self._client.images
 
     @property
     def secrets(self) -> Secrets:

@@ -134,9 +134,17 @@ def changed_pipeline(trees: Trees, new: PipelineRecord, old: PipelineRecord) -> 
         return []
     found: list[ChangedPart] = []
     for part, (before, after) in differing_parts(new, old).items():
+        if part == "image":
+            before, after = _image(old, before), _image(new, after)
         found += _changed_part(trees, part, before, after)
     # Earlier versions kept results through changes, which count from now on.
     return found or [ChangedPart(part="salt", name="", before=old.salt, after=new.salt)]
+
+
+def _image(record: PipelineRecord, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The image of a version as people know it, where its id is what counts."""
+    image = record.placement.image
+    return words if image is None else (image.named,)
 
 
 def _changed_part(

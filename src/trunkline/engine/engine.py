@@ -21,6 +21,7 @@ from trunkline.engine.crons import CronTicks
 from trunkline.engine.datums import EngineDatums
 from trunkline.engine.defaults import EngineDefaults
 from trunkline.engine.files import EngineFiles
+from trunkline.engine.images import EngineImages
 from trunkline.engine.jobs import EngineJobs
 from trunkline.engine.lineage import EngineLineage
 from trunkline.engine.pipelines import EnginePipelines
@@ -102,6 +103,7 @@ class Engine:
         self.files = EngineFiles(self._services)
         self.pipelines = EnginePipelines(self._services)
         self.defaults = EngineDefaults(self._services)
+        self.images = EngineImages(self._services)
         self.secrets = EngineSecrets(self._services)
         self.jobs = EngineJobs(self._services)
         self.datums = EngineDatums(self._services)

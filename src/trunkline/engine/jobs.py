@@ -221,6 +221,7 @@ def job_info(tx: Transaction, job: JobRecord) -> JobInfo:
             record.spec, {branch: commit.id for branch, commit in inputs.items()}
         ),
         packages=record.packages,
+        image=record.placement.image,
     )
 
 

@@ -6,6 +6,7 @@ from trunkline.engine import waits
 from trunkline.engine.conditions import condition_of
 from trunkline.engine.consequences import Consequences
 from trunkline.engine.datums import named_datum
+from trunkline.engine.images import moved
 from trunkline.engine.jobs import find_job
 from trunkline.engine.origins import Origins, asked_file
 from trunkline.engine.reasons import Reasons
@@ -90,6 +91,8 @@ class EngineLineage:
             record = lifecycle.get(tx, name)
             state, reason = condition_of(self._services, tx, record)
             newest, sentences = waits.of_pipeline(tx, record, state, reason)
+        if told := moved(self._services, record):
+            sentences.append(told)
         return PipelineReason(
             pipeline=record.name,
             state=state,

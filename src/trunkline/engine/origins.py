@@ -240,6 +240,7 @@ class Origins:
         maker = ran or job
         version = self._versions.of(maker)
         transform = lifecycle.spec_of(version).transform
+        image = version.placement.image
         return DatumOrigin(
             id=found.planned.key,
             job=job.name,
@@ -249,7 +250,7 @@ class Origins:
             pipeline_version=maker.version,
             spec_commit=maker.spec_commit,
             code=version.code,
-            image=transform.image,
+            image=transform.image if image is None else image.named,
             cmd=transform.cmd,
             stdin=transform.stdin,
         )

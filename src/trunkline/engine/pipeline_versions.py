@@ -67,8 +67,15 @@ def diff_pipeline(
         packages_new=tuple(p for p in new.packages if p not in set(old.packages)),
         code=_code_changes(services, old.code, new.code),
         keeps_results=old.salt == new.salt,
+        old_image=_image(old),
+        new_image=_image(new),
         truncated=spec.truncated,
     )
+
+
+def _image(record: PipelineRecord) -> str:
+    image = record.placement.image
+    return "" if image is None else image.named
 
 
 def _as_content(spec: dict[str, object]) -> Content:

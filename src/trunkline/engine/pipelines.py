@@ -2,12 +2,13 @@
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.conditions import alerts, condition
 from trunkline.engine.crons import run_cron
+from trunkline.engine.images import moved, outlook, placement_for
 from trunkline.engine.pipeline_inputs import (
     connect,
     drop_trigger_branches,
@@ -29,6 +30,7 @@ from trunkline.jobs import trash as jobs_trash
 from trunkline.jobs.budget import Budget, machine_of
 from trunkline.jobs.planning import check_count
 from trunkline.jobs.records import stop_jobs, stop_readers
+from trunkline.model.images import Placement
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import (
     PipelineDifference,
@@ -48,10 +50,10 @@ from trunkline.pipelines.spec import draft, read_given, spec_from_document
 from trunkline.versions import branches, commits, provenance, repos, trash
 from trunkline.versions.liveness import require_file_set
 
-RUNTIME = "process"
 _SPEC_FILE = "spec.json"
 _CODE_FOLDER = "code"
 _LOCK_FILE = "requirements.lock"
+_IMAGE_FILE = "image.json"
 
 
 class EnginePipelines:
@@ -65,7 +67,7 @@ class EnginePipelines:
         with self._services.database.read() as tx:
             defaults = lifecycle.defaults(tx)
         found = read_given(text, source=source, bytes_max=most, project=project, defaults=defaults)
-        return [draft(spec, given) for given, spec in found]
+        return [draft(spec, given, outlook(self._services, spec)) for given, spec in found]
 
     def create_pipeline(
         self,
@@ -94,7 +96,9 @@ class EnginePipelines:
     def inspect_pipeline(self, name: str, *, version: int | None = None) -> PipelineInfo:
         with self._services.database.read() as tx:
             record = lifecycle.get(tx, name, version=version)
-            return self._info(tx, record)
+            info = self._info(tx, record)
+        told = moved(self._services, record)
+        return replace(info, alerts=(*info.alerts, told)) if told else info
 
     def list_pipelines(
         self, *, project: str | None = None, name: str | None = None, history: int = 0
@@ -168,7 +172,6 @@ class EnginePipelines:
             state=state,
             reason=reason,
             cores=os.cpu_count() or 1,
-            runtime=RUNTIME,
             job_counts=counts,
             recent_error=ledger.last_failure(tx, record.name),
             alerts=alerts(tx, lifecycle.spec_of(record), now=self._services.now()),
@@ -185,6 +188,7 @@ class Prepared:
     defaults: Defaults | None  # that it was checked with; None where it keeps those it had
     code: str
     packages: lifecycle.Packages
+    placement: Placement
     root: RootId
 
 
@@ -215,8 +219,12 @@ def prepare(
     with services.database.read() as tx:
         if code and not has_code(tx, code):
             require_file_set(tx, code)
+        previous = lifecycle.find(tx, pipeline.name)
+    placement = placement_for(
+        services, pipeline, previous, may_pull=alone and store, planned=not store
+    )
     lock = lock_for(services, pipeline, code or "", renew=renew_packages, may_resolve=alone)
-    root = _store_spec(services, pipeline, code or "", lock) if store else EMPTY
+    root = _store_spec(services, pipeline, code or "", lock, placement) if store else EMPTY
     packages = lifecycle.NO_PACKAGES
     if lock is not None:
         chunk = services.chunks.put(lock.text().encode("utf-8")) if store else ""
@@ -228,6 +236,7 @@ def prepare(
         defaults=defaults,
         code=code or "",
         packages=packages,
+        placement=placement,
         root=root,
     )
 
@@ -251,6 +260,7 @@ def create_pipeline(
         pipeline,
         code=prepared.code,
         packages=prepared.packages.names,
+        placement=prepared.placement,
         new_nonce=services.new_id(),
         reprocess=reprocess,
         keep_results=keep_results,
@@ -279,6 +289,7 @@ def create_pipeline(
         now=change.now,
         given=prepared.given,
         packages=prepared.packages,
+        placement=prepared.placement,
     )
     crons.follow(tx, pipeline, owned=made, now=change.now)
     if record.state is not PipelineState.PAUSED:
@@ -308,6 +319,7 @@ def rerun_pipeline(change: Change, name: str, *, reprocess: bool) -> None:
         defaults=None,
         code=record.code,
         packages=lifecycle.Packages(names=record.packages, lock=record.lock),
+        placement=record.placement,
         root=RootId(spec.root),
     )
     create_pipeline(change, prepared, update=True, reprocess=reprocess, keep_results=False)
@@ -333,14 +345,19 @@ def present_heads(tx: Transaction, pipeline: PipelineSpec) -> dict[BranchName, H
     return heads
 
 
-def _store_spec(services: Services, pipeline: PipelineSpec, code: str, lock: Lock | None) -> RootId:
-    """The tree of a spec commit: the spec, and the code and the lock that are versioned with it."""
+def _store_spec(
+    services: Services, pipeline: PipelineSpec, code: str, lock: Lock | None, placement: Placement
+) -> RootId:
+    """The tree of a spec commit: the spec, and the code, lock and image versioned with it."""
     trees = services.trees
     writer = DeltaWriter(trees)
     document = json.dumps(pipeline.document, indent=2, ensure_ascii=False) + "\n"
     writer.put(_SPEC_FILE, [document.encode("utf-8")])
     if lock is not None:
         writer.put(_LOCK_FILE, [lock.text().encode("utf-8")])
+    if placement.image is not None:
+        image = json.dumps(asdict(placement.image), indent=2, ensure_ascii=False) + "\n"
+        writer.put(_IMAGE_FILE, [image.encode("utf-8")])
     if code:
         for row in trees.walk(RootId(code)):
             writer.put_row(replace(row, path=f"{_CODE_FOLDER}/{row.path}"))

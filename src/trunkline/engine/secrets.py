@@ -44,7 +44,11 @@ class EngineSecrets:
     def delete_secret(self, name: str, *, force: bool = False) -> None:
         with self._services.database.read() as tx:
             specs = [lifecycle.spec_of(record) for record in lifecycle.list_pipelines(tx)]
-        users = [spec.name for spec in specs if any(secret.name == name for secret in spec.secrets)]
+        users = [
+            spec.name
+            for spec in specs
+            if name in (*(secret.name for secret in spec.secrets), *spec.transform.pull_secrets)
+        ]
         if users and not force:
             raise InUse(
                 f"secret '{name}' can't be deleted: it is needed by {', '.join(sorted(users))}; "

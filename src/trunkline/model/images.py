@@ -39,6 +39,11 @@ class Image:
         return (*self.entrypoint, *self.cmd)
 
     @property
+    def named(self) -> str:
+        """Its reference and its id."""
+        return f"{self.reference} ({self.id})"
+
+    @property
     def shown(self) -> str:
         """Its reference and enough of its id to tell it from others."""
         return f"{self.reference} ({short_id(self.id)})"

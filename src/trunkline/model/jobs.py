@@ -3,6 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
+from trunkline.model.images import Image
 from trunkline.values import dataclass
 
 
@@ -78,6 +79,7 @@ class JobInfo:
     spec: dict[str, object]  # the effective spec, inputs with the commits they were resolved to
     quarantined: int = 0  # of the failed ones: those that did not fail the job
     packages: tuple[str, ...] = ()  # Python packages as they were locked
+    image: Image | None = None  # what its containers are made of; None: it has none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

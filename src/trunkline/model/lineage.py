@@ -20,7 +20,7 @@ class DatumOrigin:
     pipeline_version: int  # of `made_by`, or else of `job`
     spec_commit: str  # id in the spec repo of the project
     code: str  # digest of /code, or empty
-    image: str
+    image: str  # with its id, if it ran in a container; empty if its spec names none
     cmd: tuple[str, ...]
     stdin: tuple[str, ...]
 

@@ -6,6 +6,7 @@ Field names are those of Pachyderm's pipeline specification (1.7 and 2.x), in sn
 from datetime import datetime
 from enum import StrEnum
 
+from trunkline.model.images import Image, Runtime
 from trunkline.model.versions import BranchTrigger, Change
 from trunkline.values import dataclass, field
 
@@ -114,6 +115,8 @@ class Transform:
     code: str = ""  # directory as written in the spec; its content is a file set
     requirements: str = ""  # lines of a requirements file, or the name of one in the code
     secrets: tuple[SecretUse, ...] = ()
+    runtime: Runtime | None = None  # None: as the server says
+    pull_secrets: tuple[str, ...] = ()  # names of secrets with logins of image registries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +221,7 @@ class PipelineDraft:
     spec: dict[str, object]
     code: str  # directory to upload as /code, as written; empty for none
     warnings: tuple[str, ...]
+    missing_image: str = ""  # what making it would pull; empty if nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,12 +254,13 @@ class PipelineInfo:
     user_spec: dict[str, object]  # as it was given
     code: str
     salt: str
-    runtime: str  # where its code runs: process
+    runtime: str  # where its code runs: process or docker
     workers: int  # how many its parallelism asks for on this machine
     job_counts: dict[str, int]
     recent_error: str
     warnings: tuple[str, ...]
     packages: tuple[str, ...] = ()  # Python packages as they were locked, such as numpy==2.1.0
+    image: Image | None = None  # what its containers are made of; None: it has none
     alerts: tuple[str, ...] = ()  # what somebody should look at, a sentence each
     resident: ResidentInfo | None = None  # of a service or a spout, while there is one
 
@@ -282,8 +287,11 @@ class PipelineDifference:
     packages_new: tuple[str, ...]
     code: tuple[CodeChange, ...]  # by path
     keeps_results: bool  # the new version uses results that the old one left
+    old_image: str = ""  # of containers, with its id; empty where code runs on the machine itself
+    new_image: str = ""
     truncated: bool = False  # more of the specs differs than is listed
 
     @property
     def empty(self) -> bool:
-        return not (self.spec or self.packages_gone or self.packages_new or self.code)
+        images = self.old_image != self.new_image
+        return not (self.spec or images or self.packages_gone or self.packages_new or self.code)

@@ -104,6 +104,7 @@ BOTH, OLD, NEW, OURS = "1.7 2.x", "1.7", "2.x", "Trunkline"
 _T, _B = Text(), Truth()
 _USED, _KEPT, _REFUSED = Use.USED, Use.KEPT, Use.REFUSED
 _POD = "for Kubernetes"
+_PLACE = "`docker`: in a container; `process`: on this machine; `auto`: the first where possible"
 
 # --- the table ------------------------------------------------------------------------------------
 
@@ -288,9 +289,10 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
             BOTH,
             _USED,
             '""',
-            "part of what results depend on; no container is started: `cmd` runs on this machine",
+            "what containers are made of, where `cmd` runs in one; results depend on it",
         ),
-        Field("cmd", ListOf(_T), BOTH, _USED, "required", "program and arguments; no shell"),
+        Field("runtime", Text(("auto", "process", "docker")), OURS, _USED, "auto", _PLACE),
+        Field("cmd", ListOf(_T), BOTH, _USED, "of the image", "program and arguments; no shell"),
         Field("stdin", ListOf(_T), BOTH, _USED, "none", "lines for the standard input of `cmd`"),
         Field("err_cmd", ListOf(_T), NEW, _USED, "none", "runs when a try of `cmd` has failed"),
         Field("err_stdin", ListOf(_T), NEW, _USED, "none", "lines for `err_cmd`"),
@@ -305,14 +307,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
             "[]",
             "exit codes that count as success, besides 0",
         ),
-        Field(
-            "code",
-            _T,
-            OURS,
-            _USED,
-            '""',
-            "directory that is stored with the spec and seen as /code",
-        ),
+        Field("code", _T, OURS, _USED, '""', "directory stored with the spec, and seen as /code"),
         Field(
             "requirements",
             _T,
@@ -323,9 +318,9 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
             "(a word that ends in .txt)",
         ),
         Field("secrets", ListOf(Message("secret")), BOTH, _USED, "[]", "values for `cmd` to keep"),
-        Field("image_pull_secrets", ListOf(_T), BOTH, _KEPT, "[]", _POD),
+        Field("image_pull_secrets", ListOf(_T), BOTH, _USED, "[]", "logins of image registries"),
         Field("debug", _B, BOTH, _KEPT, "false", "more log lines of the worker"),
-        Field("dockerfile", _T, BOTH, _KEPT, '""', "where the image came from"),
+        Field("dockerfile", _T, BOTH, _USED, "Dockerfile", "beside the spec: what --build builds"),
         Field("memory_volume", _B, NEW, _KEPT, "false", _POD),
         Field(
             "datum_batching",

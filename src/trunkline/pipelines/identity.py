@@ -2,7 +2,8 @@
 
 The one place that decides it. Two hashes:
 
-* the **salt** of a pipeline version covers all that can change what its code computes: image, cmd,
+* the **salt** of a pipeline version covers all that can change what its code computes: image (by
+  its content where containers run it, else by its name), cmd,
   stdin, err_cmd, err_stdin, env, user, working_dir, accepted codes, the digest of `/code`, which
   inputs are given as empty files, incremental, the spec's own `salt` and a nonce. Not parallelism,
   resources, timeouts, tries, description, datum_batching; and not output_merge, which says how
@@ -31,13 +32,21 @@ _MATCHED_KEY_PREFIX = b"trunkline datum 2\n"  # of datums with files that have k
 _PLACE_PREFIX = b"trunkline place 1\n"
 
 
-def salt(spec: PipelineSpec, *, code: str, packages: tuple[str, ...] = (), nonce: str = "") -> str:
+def salt(
+    spec: PipelineSpec,
+    *,
+    code: str,
+    packages: tuple[str, ...] = (),
+    image_id: str = "",
+    nonce: str = "",
+) -> str:
     """The salt (64 hex digits) of a spec; `code` is the root of its `/code`, or empty, `packages`
-    are its Python packages with the versions that are locked.
+    are its Python packages with the versions that are locked, `image_id` is that of the image that
+    it runs in, or empty where no container is started.
 
     Another `nonce` gives another salt, so that nothing remembered fits any more.
     """
-    words = salted_parts(spec, code=code, packages=packages, nonce=nonce)
+    words = salted_parts(spec, code=code, packages=packages, image_id=image_id, nonce=nonce)
     fields: list[str] = []
     for name in sorted(words):
         fields += [name, str(len(words[name])), *words[name]]
@@ -45,12 +54,17 @@ def salt(spec: PipelineSpec, *, code: str, packages: tuple[str, ...] = (), nonce
 
 
 def salted_parts(
-    spec: PipelineSpec, *, code: str, packages: tuple[str, ...] = (), nonce: str = ""
+    spec: PipelineSpec,
+    *,
+    code: str,
+    packages: tuple[str, ...] = (),
+    image_id: str = "",
+    nonce: str = "",
 ) -> dict[str, tuple[str, ...]]:
     """What a salt covers, by the names of its parts; empty ones are left out."""
     transform = spec.transform
     words: dict[str, tuple[str, ...]] = {
-        name: (value,) for name, value in _single(spec, code, nonce).items() if value
+        name: (value,) for name, value in _single(spec, code, image_id, nonce).items() if value
     }
     words |= {
         "cmd": transform.cmd,
@@ -71,9 +85,11 @@ def salted_parts(
     return {name: found for name, found in words.items() if found}
 
 
-def _single(spec: PipelineSpec, code: str, nonce: str) -> dict[str, str]:
+def _single(spec: PipelineSpec, code: str, image_id: str, nonce: str) -> dict[str, str]:
     return {
-        "image": spec.transform.image,
+        # What a container has in it, whatever it is called; else the name stands for what the
+        # user has seen to on the machine itself.
+        "image": image_id or spec.transform.image,
         "user": spec.transform.user,
         "working_dir": spec.transform.working_dir,
         "code": code,

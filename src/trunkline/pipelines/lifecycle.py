@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from trunkline.db.database import Transaction
 from trunkline.errors import AlreadyExists, Conflict, InvalidInput, NotFound, PipelineNotFound
+from trunkline.model.images import ON_HOST, Placement, Runtime
 from trunkline.model.names import bare_name, check_full_name, project_of
 from trunkline.model.pipelines import PipelineInfo, PipelineSpec, PipelineState
 from trunkline.pipelines import cron_tables, default_tables, identity, tables
@@ -55,6 +56,7 @@ def insert_version(
     now: datetime,
     given: dict[str, object] | None = None,
     packages: Packages = NO_PACKAGES,
+    placement: Placement = ON_HOST,
 ) -> PipelineRecord:
     """Record a new pipeline, or (with `update`) a new version of an existing one.
 
@@ -86,6 +88,7 @@ def insert_version(
         packages=packages.names,
         spec_commit=spec_commit,
         now=now,
+        placement=placement,
     )
     return get(tx, spec.name)
 
@@ -96,6 +99,7 @@ def choose_salt(
     *,
     code: str,
     packages: tuple[str, ...] = (),
+    placement: Placement = ON_HOST,
     new_nonce: str,
     reprocess: bool = False,
     keep_results: bool = False,
@@ -111,7 +115,9 @@ def choose_salt(
         )
 
     def salted(nonce: str) -> str:
-        return identity.salt(spec, code=code, packages=packages, nonce=nonce)
+        return identity.salt(
+            spec, code=code, packages=packages, image_id=_image_id(placement), nonce=nonce
+        )
 
     if previous is None:
         nonce = new_nonce if reprocess else ""
@@ -124,6 +130,7 @@ def choose_salt(
         spec_of(previous),
         code=previous.code,
         packages=previous.packages,
+        image_id=_image_id(previous.placement),
         nonce=previous.nonce,
     )
     after = salted(previous.nonce)
@@ -137,8 +144,16 @@ def salted_parts(record: PipelineRecord) -> dict[str, tuple[str, ...]]:
     Its salt may be an older one, if results were kept.
     """
     return identity.salted_parts(
-        spec_of(record), code=record.code, packages=record.packages, nonce=record.nonce
+        spec_of(record),
+        code=record.code,
+        packages=record.packages,
+        image_id=_image_id(record.placement),
+        nonce=record.nonce,
     )
+
+
+def _image_id(placement: Placement) -> str:
+    return "" if placement.image is None else placement.image.id
 
 
 def get(tx: Transaction, name: str, version: int | None = None) -> PipelineRecord:
@@ -308,7 +323,6 @@ def to_info(
     state: PipelineState,
     reason: str,
     cores: int,
-    runtime: str,
     job_counts: Mapping[str, int],
     recent_error: str = "",
     alerts: tuple[str, ...] = (),
@@ -329,11 +343,12 @@ def to_info(
         user_spec=record.user_spec,
         code=record.code,
         salt=record.salt,
-        runtime=runtime,
+        runtime=Runtime.PROCESS if record.placement.image is None else Runtime.DOCKER,
         workers=worker_count(spec.parallelism, cores),
         job_counts=dict(job_counts),
         recent_error=recent_error,
-        warnings=warnings(spec),
+        warnings=warnings(spec, record.placement),
         packages=record.packages,
+        image=record.placement.image,
         alerts=alerts,
     )

@@ -14,6 +14,7 @@ from typing import cast
 from trunkline.db.foreign import check_database_url
 from trunkline.errors import InvalidInput, InvalidSpec, shown
 from trunkline.fetch.storing import parse_target
+from trunkline.model.images import ON_HOST, Placement, Runtime
 from trunkline.model.names import (
     DEFAULT_PROJECT,
     check_branch,
@@ -63,6 +64,8 @@ from trunkline.pipelines.nodes import (
 from trunkline.pipelines.source import check_size, read_documents
 
 DATUM_TRIES = 3
+NO_ENTRY_POINT = "the entry point of an image is run in containers only"
+NO_PACKAGES_IN = "they are installed on this machine; put the packages into the image"
 # Of Trunkline, of the kernel, and where every program writes.
 _NO_SECRETS_IN = ("/pfs", "/code", "/proc", "/sys", "/dev", "/tmp", "/var/tmp")  # noqa: S108
 COMMAND_BYTES_MAX = 128 * 1024  # of one argument or variable; Linux refuses longer ones
@@ -166,17 +169,23 @@ def spec_from_document(
         raise InvalidSpec(f"pipeline spec: {fault.problem}") from None
 
 
-def draft(spec: PipelineSpec, given: Document | None = None) -> PipelineDraft:
-    """The spec as `validate` reports it; `given` is it without the defaults."""
+def draft(
+    spec: PipelineSpec, given: Document | None = None, placement: Placement | None = ON_HOST
+) -> PipelineDraft:
+    """The spec as `validate` reports it; `given` is it without the defaults.
+
+    `placement` is where its code would run; None if its image would have to be pulled for that.
+    """
     return PipelineDraft(
         name=spec.name,
         spec=spec.document if given is None else given,
         code=spec.transform.code,
-        warnings=warnings(spec),
+        warnings=warnings(spec, placement),
+        missing_image=spec.transform.image if placement is None else "",
     )
 
 
-def warnings(spec: PipelineSpec) -> tuple[str, ...]:
+def warnings(spec: PipelineSpec, placement: Placement | None) -> tuple[str, ...]:
     """What the author of a spec should know: fields that do nothing yet, an image not started."""
     found: list[str] = []
     kept = kept_fields(spec.document)
@@ -185,9 +194,10 @@ def warnings(spec: PipelineSpec) -> tuple[str, ...]:
     elif kept:
         found.append(f"these fields are kept but do nothing yet: {', '.join(kept)}")
     found += idle_keys(spec.document)
-    if spec.transform.image:
+    if spec.transform.image and placement is not None and placement.image is None:
+        why = f", as {placement.why_host}" if placement.why_host else ""
         found.append(
-            f"image '{spec.transform.image}' is not started: cmd runs directly on this machine"
+            f"image '{spec.transform.image}' is not started: cmd runs directly on this machine{why}"
         )
     return tuple(found)
 
@@ -389,12 +399,20 @@ def _transform(document: Document) -> Transform:
     given = cast(Document, document["transform"])
     words = _Words(given)
     cmd = words.strings("cmd")
-    if not cmd or not cmd[0]:
-        why = (
-            "the entry point of an image is not run yet" if given.get("image") else "nothing to run"
-        )
-        raise Fault(f"transform must specify a cmd: {why}", path=("transform", "cmd"))
+    runtime = Runtime(_text(given, "runtime")) if given.get("runtime") else None
     requirements = _text(given, "requirements").strip()
+    if not cmd or not cmd[0]:
+        if cmd or not given.get("image"):
+            raise Fault("transform must specify a cmd: nothing to run", path=("transform", "cmd"))
+        if runtime is Runtime.PROCESS:
+            problem = f"transform must specify a cmd: {NO_ENTRY_POINT}"
+            raise Fault(problem, path=("transform", "cmd"))
+    if runtime is Runtime.DOCKER and not given.get("image"):
+        problem = "transform.runtime is docker, which needs an image"
+        raise Fault(problem, path=("transform", "runtime"))
+    if runtime is Runtime.DOCKER and requirements:
+        problem = f"transform can't have requirements with runtime docker: {NO_PACKAGES_IN}"
+        raise Fault(problem, path=("transform", "requirements"))
     if requirements and given.get("user"):
         raise Fault(
             "transform can't have both requirements and user yet: the environment is kept in the "
@@ -415,6 +433,8 @@ def _transform(document: Document) -> Transform:
         code=_text(given, "code"),
         requirements=requirements,
         secrets=_secrets(given),
+        runtime=runtime,
+        pull_secrets=words.strings("image_pull_secrets"),
     )
 
 

@@ -5,11 +5,12 @@ The name of a pipeline is its full name; no rule is decided here.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from trunkline.db.database import Row, Transaction, Value
 from trunkline.db.times import from_microseconds, to_microseconds
+from trunkline.model.images import ON_HOST, Image, Placement
 from trunkline.model.names import project_of
 from trunkline.model.pipelines import PipelineState
 from trunkline.model.versions import DEFAULT_BRANCH
@@ -33,6 +34,7 @@ class PipelineRecord:
     nonce: str
     spec_commit: str
     created: datetime  # of this version
+    placement: Placement = ON_HOST
 
     @property
     def output_branch(self) -> str:
@@ -41,7 +43,7 @@ class PipelineRecord:
 
 _RECORD = (
     "SELECT p.name, v.version, p.version, p.state, v.spec, v.code, v.salt, v.nonce, "
-    "v.spec_commit, v.created_us, v.lock, v.packages, v.user_spec "
+    "v.spec_commit, v.created_us, v.lock, v.packages, v.user_spec, v.image, v.why_host "
     "FROM pipeline p JOIN pipeline_version v ON v.pipeline = p.number "
 )
 
@@ -71,6 +73,7 @@ def add_version(
     packages: Sequence[str],
     spec_commit: str,
     now: datetime,
+    placement: Placement,
 ) -> None:
     """Make this the newest version of the pipeline."""
     tx.execute(
@@ -83,9 +86,9 @@ def add_version(
     tx.execute(
         "INSERT INTO pipeline_version "
         "(pipeline, version, spec, user_spec, code, salt, nonce, lock, packages, spec_commit, "
-        "created_us) "
+        "created_us, image, why_host) "
         "SELECT number, version, :spec, :user_spec, :code, :salt, :nonce, :lock, :packages, "
-        ":spec_commit, :created_us "
+        ":spec_commit, :created_us, :image, :why_host "
         "FROM pipeline WHERE project = :project AND name = :name",
         project=project_of(name),
         name=name,
@@ -98,6 +101,8 @@ def add_version(
         packages="\n".join(packages),
         spec_commit=spec_commit,
         created_us=to_microseconds(now),
+        image="" if placement.image is None else _as_json(asdict(placement.image)),
+        why_host=placement.why_host,
     )
 
 
@@ -205,6 +210,7 @@ KEPT_COLUMNS: dict[str, tuple[str, ...]] = {
         *("version", "spec", "code", "salt", "nonce", "spec_commit", "created_us"),
         *("lock", "packages"),  # not in rows that were kept before there were locks
         "user_spec",  # nor this before there were defaults
+        *("image", "why_host"),  # nor these before there were containers
     ),
 }
 
@@ -254,7 +260,8 @@ def put_rows(
         f"INSERT INTO pipeline_version (pipeline, {', '.join(columns)}) SELECT number, "
         f"{', '.join(':' + column for column in columns)} FROM pipeline WHERE name = :_name",
         [
-            {"_name": name_in_row(pipeline), "lock": "", "packages": "", "user_spec": ""}
+            {"_name": name_in_row(pipeline)}
+            | dict.fromkeys(("lock", "packages", "user_spec", "image", "why_host"), "")
             | dict(zip(columns, version, strict=False))
             for version in versions
         ],
@@ -294,7 +301,7 @@ def _next_change(tx: Transaction) -> int:
 
 def _record(row: Row) -> PipelineRecord:
     name, version, newest, state, spec, code, salt, nonce, *rest = row
-    spec_commit, created_us, lock, packages, user_spec = rest
+    spec_commit, created_us, lock, packages, user_spec, image, why_host = rest
     document = json.loads(spec)
     return PipelineRecord(
         name=name,
@@ -311,4 +318,10 @@ def _record(row: Row) -> PipelineRecord:
         nonce=nonce,
         spec_commit=spec_commit,
         created=from_microseconds(created_us),
+        placement=Placement(image=_image(image) if image else None, why_host=why_host),
     )
+
+
+def _image(text: str) -> Image:
+    given = json.loads(text)
+    return Image(**given | {name: tuple(given[name]) for name in ("entrypoint", "cmd", "env")})
