@@ -25,14 +25,14 @@ _PIECE_BYTES = 64 * 1024
 _DRAIN_BYTES_MAX = 16 * 1024 * 1024  # far above what two pipes can hold
 _LINE_BYTES_MAX = 64 * 1024  # of answers that make no sense
 _ANSWER_S = 10.0  # for what takes a moment; killed processes may be stuck in the kernel
+_STOP = "stop"  # a pipe of loops that can be asked to kill the command that they run
 _PIPES = ("ask", "reply", "stdout", "stderr")
 _LEFT = "/dev/shm/* /dev/shm/.[!.]* /dev/shm/..?*"  # noqa: S108 (inside of the place)
 
 # What the shell says of a command that a signal ended goes to `reply` too, before the code. A dead
 # process that nobody waited for counts as alive: `jobs` has a shell wait for all that are dead, and
 # needs no process for that, which there may be too many of.
-TEXT = f"""\
-# Runs commands for a worker of Trunkline; it ends when that is gone.
+_BEGINNING = f"""\
 exec 3< {PLACE}/ask 4> {PLACE}/reply 5> {PLACE}/stdout 6> {PLACE}/stderr 2>&4
 trap : HUP INT QUIT TERM
 others() {{
@@ -49,12 +49,13 @@ tidy() {{
 answer() {{
   if others; then echo "$1 others" >&4; else tidy; echo "$1 alone" >&4; fi
 }}
+"""
+_LOOP = """\
 echo ready >&4
 while read -r word <&3; do
   case $word in
     run)
-      ( . {PLACE}/run ) 3<&- 4>&- >&5 2>&6 5>&- 6>&-
-      answer "ended $?" ;;
+      run ;;
     look)
       answer found ;;
     kill)
@@ -63,6 +64,36 @@ while read -r word <&3; do
   esac
 done
 """
+_PLAIN = f"""\
+run() {{
+  ( . {PLACE}/run ) 3<&- 4>&- >&5 2>&6 5>&- 6>&-
+  answer "ended $?"
+}}
+"""
+# Beside the command somebody waits who kills it, and all the rest but himself, when he is asked.
+_STOPPABLE = f"""\
+exec 7< {PLACE}/{_STOP}
+run() {{
+  {{ read -r word <&7 && while kill -9 -1; do :; done; }} 3<&- 4>&- 5>&- 6>&- 2> /dev/null &
+  killer=$!
+  ( . {PLACE}/run ) 3<&- 4>&- >&5 2>&6 5>&- 6>&- 7<&-
+  code=$?
+  {{ kill -9 $killer; wait $killer; }} 2> /dev/null
+  answer "ended $code"
+}}
+"""
+# Where others start the loop, perhaps before the pipes are there, the last of which is this one.
+_WAITING = f"""\
+until [ -p {PLACE}/{_STOP} ]; do sleep 0.05 2> /dev/null || sleep 1; done
+"""
+_ABOUT = "# Runs commands for a worker of Trunkline; it ends when that is gone.\n"
+TEXT = _ABOUT + _BEGINNING + _PLAIN + _LOOP
+STOPPABLE_TEXT = _ABOUT + _WAITING + _BEGINNING + _STOPPABLE + _LOOP
+
+
+def lay_out(directory: Path, text: str = TEXT) -> None:
+    """Put a loop into a directory, to be started in the place that has it."""
+    (directory / "agent").write_text(text, "utf-8")
 
 
 class Gone(Exception):
@@ -72,11 +103,10 @@ class Gone(Exception):
 class Agent:
     """The worker's side of one loop. Used by one thread."""
 
-    def __init__(self, directory: Path) -> None:
-        """Lay out the directory, which has to be empty, for a loop that is started then."""
+    def __init__(self, directory: Path, *, stoppable: bool = False) -> None:
+        """Make the pipes for a loop that was laid out there, `stoppable` if it is one of those."""
         self._directory = directory
-        directory.chmod(0o755)
-        (directory / "agent").write_text(TEXT, "utf-8")
+        self._pipe_names = (*_PIPES, _STOP) if stoppable else _PIPES
         self._pipes: dict[str, int] = {}
         self._poll = select.poll()
         self._names: dict[int, str] = {}
@@ -86,13 +116,14 @@ class Agent:
         self._on_output: OnOutput = lambda *_: None
         self._ended: tuple[int, bool] | None = None
         self._gone = False
-        for name in _PIPES:
+        for name in self._pipe_names:
             path = directory / name
+            path.unlink(missing_ok=True)
             os.mkfifo(path)
             path.chmod(0o666)  # the other side may be any user; nobody else gets this far
             # We are the only one who writes questions. A pipe is opened for both, as otherwise it
             # can't be opened before the other side is there.
-            access = os.O_RDWR if name == "ask" else os.O_RDONLY
+            access = os.O_RDWR if name in ("ask", _STOP) else os.O_RDONLY
             self._pipes[name] = os.open(path, access | os.O_NONBLOCK | os.O_CLOEXEC)
         for name in _PIPES[1:]:
             self._wait_for(self._pipes[name], name)
@@ -104,7 +135,7 @@ class Agent:
         self._await(timeout_s)
         if self._answer != "ready":
             return False
-        for name in _PIPES:  # from now on nobody can find them
+        for name in self._pipe_names:  # from now on nobody can find them
             (self._directory / name).unlink()
         return True
 
@@ -179,6 +210,15 @@ class Agent:
                 self._take(name)
         if self._gone:
             raise Gone
+
+    def stop(self) -> None:
+        """Have the command that runs killed, with all that it started; `wait` tells of its end."""
+        os.write(self._pipes[_STOP], b"kill\n")
+
+    def stopped(self) -> None:
+        """A command has ended: if it was by itself, nobody has heard that it was to be stopped."""
+        with suppress(BlockingIOError):
+            os.read(self._pipes[_STOP], _PIECE_BYTES)
 
     def drain(self) -> None:
         """Take what was printed and not read yet, without waiting for more."""

@@ -57,9 +57,13 @@ def refusal(command: Command) -> str:
     return ""
 
 
-def of_command(command: Command, env: Mapping[str, str]) -> bytes:
-    """The script that becomes the command, with these variables and no others."""
-    words = [b"exec env -i"]
+def of_command(command: Command, env: Mapping[str, str], *, bare: bool = False) -> bytes:
+    """The script that becomes the command, with these variables and no others.
+
+    `bare`: with those of its place besides, and in the directory that the place begins in, unless
+    it names one; that is what an image says of which nothing is known.
+    """
+    words = [b"exec env" if bare else b"exec env -i"]
     if "HOME" not in env:
         words.append(b'"HOME=${HOME:-/tmp}"')
     words += [_quoted(f"{name}={value}") for name, value in env.items()]
@@ -67,7 +71,10 @@ def of_command(command: Command, env: Mapping[str, str]) -> bytes:
         words.append(f'{SHELL} -c \'exec "$0" "$@"\''.encode())
     words += map(_quoted, command.argv)
     words.append(f"< {_STDIN if command.stdin is not None else '/dev/null'}".encode())
-    return b"cd %s || exit %d\n%s\n" % (_quoted(directory(command)), NOT_STARTED, b" ".join(words))
+    start = b" ".join(words)
+    if bare and not command.working_dir:
+        return start + b"\n"
+    return b"cd %s || exit %d\n%s\n" % (_quoted(directory(command)), NOT_STARTED, start)
 
 
 def directory(command: Command) -> str:
@@ -75,15 +82,17 @@ def directory(command: Command) -> str:
     return os.path.join(PFS, command.working_dir)
 
 
-def of_question(command: Command, env: Mapping[str, str]) -> bytes:
+def of_question(command: Command, env: Mapping[str, str], *, bare: bool = False) -> bytes:
     """The script that prints why the command could not be started; see `answered`."""
-    given = (directory(command), command.argv[0], env["PATH"])
+    place = "." if bare and not command.working_dir else directory(command)
+    given = (place, command.argv[0], env.get("PATH", ""))
     return b"directory=%s program=%s path=%s\n" % tuple(map(_quoted, given)) + _QUESTION
 
 
 _QUESTION = b"""\
 command -v env > /dev/null || { echo env; exit; }
 cd "$directory" 2> /dev/null || { echo place; exit; }
+path=${path:-$PATH}
 found=
 set -f
 case $program in
@@ -119,7 +128,8 @@ def answered(answer: bytes, command: Command, env: Mapping[str, str], image: str
         case b"missing" if "/" in command.argv[0]:
             return f"there is no command {program} in image {image}"
         case b"missing":
-            return f"there is no command {program}; PATH is {env['PATH']}, in image {image}"
+            path = f"PATH is {env['PATH']}, in" if "PATH" in env else "it is not in the PATH of"
+            return f"there is no command {program}; {path} image {image}"
         case b"closed":
             return f"the command {program} is not an executable file"
         case b"lost":

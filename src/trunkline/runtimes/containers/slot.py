@@ -31,7 +31,7 @@ from trunkline.runtimes.base import (
 from trunkline.runtimes.batch import Batch, with_door
 from trunkline.runtimes.bounds import amount
 from trunkline.runtimes.containers import container, leftovers, script
-from trunkline.runtimes.containers.agent import PLACE, Agent, Gone
+from trunkline.runtimes.containers.agent import PLACE, Agent, Gone, lay_out
 from trunkline.runtimes.containers.container import MEMORY, Box, Container, Mount, Owner
 from trunkline.runtimes.containers.engine import ContainerEngine
 from trunkline.runtimes.door import Door
@@ -460,6 +460,8 @@ class ContainerSlot:
         control = scratch.ensure_directory(self._private / f"control-{self._rooms}")
         with ExitStack() as undo:
             undo.callback(shutil.rmtree, control, ignore_errors=True)
+            control.chmod(0o755)
+            lay_out(control)
             agent = Agent(control)
             undo.callback(agent.close)
             mount = Mount(source=str(control), target=PLACE)
