@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from s3_objects import new_bucket
 
 ROOT = Path(__file__).resolve().parents[2]
 ID = r"[0-9a-f]{12}4[0-9a-f]{19}"
@@ -89,13 +90,23 @@ def read_jobs(table: str) -> list[dict[str, str]]:
     return [match.groupdict() for match in matches if match]
 
 
-@pytest.fixture(params=[CLASSIC, SPACED], ids=["classic", "spaced"])
+@pytest.fixture(
+    params=[(CLASSIC, "files"), (SPACED, "files"), (SPACED, "bucket")],
+    ids=["classic", "spaced", "bucket"],
+)
 def finished(
     request: pytest.FixtureRequest,
     iris: Path,
     command: Callable[..., subprocess.CompletedProcess[str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Finished:
-    words: dict[str, str] = request.param
+    words: dict[str, str]
+    words, place = request.param
+    if place == "bucket":
+        bucket = new_bucket()
+        settings = {"TRUNKLINE_STORE": f"{bucket.url}/iris", **bucket.environment()}
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
 
     def say(step: str, *arguments: str) -> str:
         return command(*words[step].format(*arguments).split(), cwd=iris).stdout

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from backups import bring_back
 from fault_proxy import FaultProxy, Request
+from postgres_schemas import empty_schema, needs_postgres
 from s3_objects import Objects, new_bucket
 
 from trunkline.config import load
@@ -243,3 +244,69 @@ def test_a_catalog_does_not_begin_with_an_empty_bucket(open_there: Any, objects:
         open_there(driver.home, prefix="wrong")
     assert objects.names("wrong") == []
     assert open_there(driver.home).tree("data") == {"a": "1"}
+
+
+def test_the_output_of_a_job_does_not_go_among_the_packs(open_there: Any, objects: Objects) -> None:
+    driver = open_there(TRUNKLINE_EGRESS_RETRY_S="0")
+    driver.engine.repos.create_repo("data")
+    driver.put("data", {"owner.json": "mine"})
+    driver.pipeline("out", "cp /pfs/data/* /pfs/out/", egress={"URL": f"{objects.url}/first"})
+    driver.pipeline("ok", "cp /pfs/data/* /pfs/out/", egress={"URL": f"{objects.url}/firsts"})
+
+    job = driver.job("out")
+
+    assert job.state is JobState.FAILURE
+    assert "is where the packs of this server are; copy to another prefix" in job.reason
+    assert b"installation" in objects.get("first/owner.json")
+    assert driver.job("ok").state is JobState.SUCCESS
+    assert objects.get("firsts/owner.json") == b"mine"
+
+
+def test_a_restore_that_breaks_off_can_be_begun_again(
+    engine: Any, objects: Objects, proxy: FaultProxy, open_there: Any, tmp_path: Path
+) -> None:
+    engine.engine.repos.create_repo("data")
+    for number in range(3):
+        engine.put("data", {f"f{number}": os.urandom(1000).hex()})
+        engine.engine.admin.backup(str(tmp_path / "backup"))  # each ends a pack
+    wanted = engine.tree("data")
+    place = place_at(objects, "there")
+    for last in range(20):
+        proxy.seen.clear()
+        proxy.plan = lambda request, last=last: "refused" if request.number == last else None
+        try:
+            bring_back(tmp_path / "backup", tmp_path / "back", place=place)
+            break
+        except Unavailable:
+            assert not (tmp_path / "back").exists()
+    assert last > 3
+    proxy.plan = lambda _: None
+
+    assert open_there(tmp_path / "back", prefix="there").tree("data") == wanted
+
+
+@needs_postgres
+def test_a_server_can_lose_its_machine_when_catalog_and_contents_are_elsewhere(
+    open_there: Any, objects: Objects, tmp_path: Path
+) -> None:
+    with empty_schema() as url, empty_schema() as other:
+        driver = open_there(tmp_path / "first", TRUNKLINE_DATABASE=url)
+        driver.engine.repos.create_repo("data")
+        driver.put("data", {"a": "1", "big": "x" * 2_000_000})
+        driver.pipeline("copy", "cp /pfs/data/* /pfs/out/")
+        driver.job("copy")
+        tree = driver.tree("data")
+        driver.engine.close()
+        shutil.rmtree(driver.home)
+
+        with pytest.raises(Conflict, match="has the packs of another data directory"):
+            open_there(tmp_path / "of another", TRUNKLINE_DATABASE=other)
+        again = open_there(tmp_path / "second", TRUNKLINE_DATABASE=url)
+
+        assert again.tree("copy") == again.tree("data") == tree
+        again.put("data", {"a": "2"})
+        assert again.job("copy").state is JobState.SUCCESS
+        assert again.engine.admin.fsck().damages == ()
+        again.engine.close()
+        with pytest.raises(Conflict, match="name the bucket that has them"):
+            open_there(tmp_path / "third", prefix="wrong", TRUNKLINE_DATABASE=url)

@@ -4,7 +4,8 @@ A plan looks at each request and names a fault, or none:
 "error" (500) and "slow down" (503) are answered without asking; "reset" ends the connection before
 the server has seen the request, "lost" after it has done it; "short" ends it within the body,
 "cut" gives half of the body as if that were all; "flip" changes a bit of it; "refused" says 403;
-"full" says 507; "stale" gives the answer that the same list got first.
+"full" says 507, "not implemented" 501, "nothing" 404; "stale" gives the answer that the same list
+got first.
 """
 
 import http.client
@@ -24,6 +25,7 @@ class Request:
     method: str
     path: str  # with the query
     number: int  # from 0
+    conditional: bool  # to be done only if there is no such object
 
     @property
     def is_list(self) -> bool:
@@ -76,7 +78,12 @@ class FaultProxy:
         length = int(handler.headers.get("Content-Length") or 0)
         body = handler.rfile.read(length)
         with self._lock:
-            request = Request(method=handler.command, path=handler.path, number=len(self.seen))
+            request = Request(
+                method=handler.command,
+                path=handler.path,
+                number=len(self.seen),
+                conditional="If-None-Match" in handler.headers,
+            )
             self.seen.append(request)
             fault = self.plan(request)
         if fault in _ANSWERED:
@@ -143,5 +150,7 @@ _ANSWERED = {
     "error": (500, b"<Error><Code>InternalError</Code></Error>"),
     "slow down": (503, b"<Error><Code>SlowDown</Code></Error>"),
     "refused": (403, _DENIED),
+    "not implemented": (501, b"<Error><Code>NotImplemented</Code></Error>"),
+    "nothing": (404, b""),
     "full": (507, b"<Error><Code>StorageFull</Code></Error>"),
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bucket_world import Bucket, bucket_world
 from s3_objects import new_bucket
 
 from trunkline.store import claims, packs, recovery
@@ -43,6 +44,13 @@ def open_store(
     yield open_it
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bucket]:
+    """A store in a bucket, behind a proxy that fails when it is told to."""
+    with bucket_world(monkeypatch, tmp_path / "store") as made:
+        yield made
 
 
 @pytest.fixture

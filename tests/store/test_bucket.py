@@ -1,89 +1,23 @@
 """Packs in a bucket: only what is there counts, whatever the network and this machine do."""
 
 import os
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from fault_proxy import FaultProxy, Plan, Request
-from s3_objects import Objects, new_bucket, vanish
+from bucket_world import Bucket
+from fault_proxy import Plan, Request
+from s3_objects import new_bucket, vanish
 
-from trunkline.errors import Conflict, Corrupt, InvalidInput, StorageFull, Unavailable
-from trunkline.fetch import buckets
-from trunkline.store import blocks, claims, packs
+from trunkline.errors import Corrupt, StorageFull, Unavailable
+from trunkline.store import blocks, packs
 from trunkline.store.chunks import ChunkId, ChunkStore
 
-MINE = "1" * 32  # the installation
 CHUNKS = [bytes([n]) * (n * 300 + 1) for n in range(40)]
 LARGE = [os.urandom(1_500_000) for _ in range(4)]
-
-
-@dataclass(kw_only=True)
-class Bucket:
-    """A store in a bucket, behind a proxy."""
-
-    objects: Objects
-    proxy: FaultProxy
-    directory: Path
-    cache_bytes: int = 1 << 30
-
-    def settle(self, directory: Path | None = None, *, installation: str = MINE) -> None:
-        place = claims.place_at(
-            f"{self.objects.url}/a/prefix", plain_http=True, cache_bytes=self.cache_bytes
-        )
-        claims.settle(
-            directory or self.directory, place, installation=lambda: installation, fresh=True
-        )
-
-    def open(self) -> ChunkStore:
-        self.settle()
-        store = ChunkStore(self.directory)
-        store.recover()
-        return store
-
-    def lose_this_machine(self, store: ChunkStore) -> None:
-        vanish(store)
-        shutil.rmtree(self.directory)
-
-    def packs(self) -> list[str]:
-        return self.objects.names("a/prefix/packs")
-
-    def fail(self, plan: Plan) -> None:
-        self.proxy.plan = plan
-
-    def heal(self) -> None:
-        self.proxy.plan = lambda _: None
-
-    def requests(self) -> list[Request]:
-        """Those since the last time."""
-        seen, self.proxy.seen = self.proxy.seen, []
-        return seen
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bucket]:
-    objects = new_bucket()
-    proxy = FaultProxy(objects.endpoint)
-    for name, value in objects.environment(endpoint=proxy.url).items():
-        monkeypatch.setenv(name, value)
-    quick = {
-        "max_retries": 3,
-        "retry_timeout": timedelta(seconds=20),
-        "backoff": {
-            "init_backoff": timedelta(milliseconds=1),
-            "max_backoff": timedelta(milliseconds=2),
-            "base": 2,
-        },
-    }
-    monkeypatch.setattr(buckets, "_RETRIES", quick)
-    monkeypatch.setattr(buckets, "_FIRST_PAUSE_S", 0.001)
-    yield Bucket(objects=objects, proxy=proxy, directory=tmp_path / "store")
-    proxy.close()
 
 
 def once(fault: str, which: Callable[[Request], bool]) -> Plan:
@@ -373,86 +307,6 @@ def test_many_small_chunks_come_with_few_requests(bucket: Bucket) -> None:
     assert everything_in(again, ids, contents)
     assert bucket.requests() == []
     again.close()
-
-
-# --- whose it is ----------------------------------------------------------------------------------
-
-
-def test_two_data_directories_can_not_have_one_bucket(bucket: Bucket, tmp_path: Path) -> None:
-    bucket.settle()
-
-    with pytest.raises(Conflict, match="has the packs of another data directory"):
-        bucket.settle(tmp_path / "other", installation="2" * 32)
-
-
-def test_a_directory_that_was_taken_over_is_refused(bucket: Bucket, tmp_path: Path) -> None:
-    first = bucket.open()
-    ids = first.put_many(CHUNKS)
-    first.flush()
-
-    bucket.settle(tmp_path / "second")
-
-    with pytest.raises(Conflict, match="another data directory has taken over"):
-        bucket.settle()
-    with pytest.raises(Conflict, match="taken over"), first.collection().exclusive():
-        pass
-    vanish(first)
-    second = ChunkStore(tmp_path / "second")
-    assert everything_in(second, ids, CHUNKS)
-    second.close()
-
-
-def test_a_store_with_packs_in_files_is_not_taken_for_one_in_a_bucket(bucket: Bucket) -> None:
-    local = ChunkStore(bucket.directory)
-    local.put(b"x")
-    local.close()
-
-    with pytest.raises(Conflict, match="take a backup and restore it"):
-        bucket.settle()
-    assert bucket.objects.names() == []
-
-
-def test_another_bucket_than_before_is_refused(bucket: Bucket) -> None:
-    bucket.settle()
-    place = claims.place_at(f"{bucket.objects.url}/other", plain_http=True, cache_bytes=1)
-
-    with pytest.raises(Conflict, match="TRUNKLINE_STORE says s3://.*/other"):
-        claims.settle(bucket.directory, place, installation=lambda: MINE, fresh=True)
-    claims.settle(
-        bucket.directory, None, installation=lambda: MINE, fresh=True
-    )  # without it, as before
-    assert claims.bucket_of(bucket.directory) == f"{bucket.objects.url}/a/prefix"
-
-
-def test_a_place_without_its_owner_is_not_believed(bucket: Bucket) -> None:
-    bucket.open().close()
-    bucket.objects.delete("a/prefix/owner.json")
-
-    with pytest.raises(Unavailable, match=r"has no owner.json, so it is not where the packs"):
-        bucket.settle()
-
-
-def test_a_bucket_that_is_not_there_is_told(bucket: Bucket) -> None:
-    place = claims.place_at("s3://no-such-bucket-here/x", plain_http=True, cache_bytes=1)
-
-    with pytest.raises(Unavailable, match="there is no bucket 'no-such-bucket-here'"):
-        claims.settle(bucket.directory, place, installation=lambda: MINE, fresh=True)
-
-
-def test_refused_credentials_are_told_and_not_shown(bucket: Bucket) -> None:
-    bucket.fail(lambda _: "refused")
-
-    with pytest.raises(Unavailable, match="with the credentials in the environment") as caught:
-        bucket.settle()
-    assert "secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "text", ["/tmp/x", "https://example.com/x", "s3://b/../c", "s3://x", "s3:"]
-)
-def test_what_names_no_bucket_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput):
-        claims.place_at(text, plain_http=False, cache_bytes=1)
 
 
 # --- garbage and damage ---------------------------------------------------------------------------

@@ -21,13 +21,13 @@ from trunkline.fetch.urls import StoreUrl
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+PATIENCE_S = 90.0  # no request is repeated after this
 _TRIES = 4  # of a conditional put, which the library does not repeat where its answer is lost
 _FIRST_PAUSE_S = 0.2  # then doubled, and up to half more by chance
 _CONNECT_S = 10
 _REQUEST_S = 300  # for one request with its body: 32 MiB at 110 KB/s
 _RETRIES: dict[str, Any] = {
     "max_retries": 6,
-    "retry_timeout": timedelta(seconds=90),
     "backoff": {
         "init_backoff": timedelta(milliseconds=100),
         "max_backoff": timedelta(seconds=10),
@@ -53,12 +53,14 @@ class Taken(Exception):
 class Bucket:
     """The objects below a prefix. Keys are what follows it. Thread-safe."""
 
-    def __init__(self, url: StoreUrl, *, plain_http: bool) -> None:
+    def __init__(self, url: StoreUrl, *, plain_http: bool, patience_s: float = PATIENCE_S) -> None:
         check_available()
+        self._patience_s = patience_s
         self._url = url
         self._prefix = f"{url.key.strip('/')}/" if url.key.strip("/") else ""
         self._plain_http = plain_http
         self._opened: ObjectStore | None = None
+        self._conditional = True  # as far as is known
 
     def __str__(self) -> str:
         return f"{self._url.place}/{self._prefix}".rstrip("/")
@@ -95,10 +97,22 @@ class Bucket:
 
     def _put(self, key: str, data: bytes) -> None:
         import obstore
+        from obstore import exceptions
 
         path = self._prefix + key
         if len(data) < _PARTS_FROM_BYTES:
-            obstore.put(self._store(), path, data, mode="create", use_multipart=False)
+            if self._conditional:
+                try:
+                    obstore.put(self._store(), path, data, mode="create", use_multipart=False)
+                    return
+                except Exception as error:
+                    if not _is_unsupported(error):
+                        raise
+                    self._conditional = False
+            # The next best for a store that knows no conditions: look first.
+            if self._is_there(key):
+                raise exceptions.AlreadyExistsError(key)
+            obstore.put(self._store(), path, data, use_multipart=False)
             return
         # No condition goes with parts: names that have so much behind them are random.
         obstore.put(
@@ -109,6 +123,13 @@ class Bucket:
             chunk_size=_PART_BYTES,
             max_concurrency=_PARTS_BESIDE,
         )
+
+    def _is_there(self, key: str) -> bool:
+        try:
+            self.size(key)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _same(self, key: str, data: bytes, error: Exception) -> bool | None:
         """Whether the object is there with these bytes after a put that failed; None if it is not.
@@ -201,11 +222,12 @@ class Bucket:
     def _store(self) -> ObjectStore:
         if self._opened is None:
             options = {
-                "connect_timeout": timedelta(seconds=_CONNECT_S),
+                "connect_timeout": timedelta(seconds=min(_CONNECT_S, self._patience_s / 2)),
                 "timeout": timedelta(seconds=_REQUEST_S),
             }
+            retries = {**_RETRIES, "retry_timeout": timedelta(seconds=self._patience_s)}
             self._opened = open_store(
-                self._url, plain_http=self._plain_http, options=options, retries=_RETRIES
+                self._url, plain_http=self._plain_http, options=options, retries=retries
             )
         return self._opened
 
@@ -217,7 +239,11 @@ class Bucket:
 
         text = str(error)
         kinds = exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
-        if "NoSuchBucket" in text or "ContainerNotFound" in text:
+        missing = isinstance(error, FileNotFoundError | exceptions.NotFoundError)
+        no_bucket = "NoSuchBucket" in text or "ContainerNotFound" in text
+        if missing and verb == "be read" and not no_bucket:
+            return FileNotFoundError(f"no such object in {self}")
+        if missing or no_bucket:
             return Unavailable(
                 f"there is no bucket '{self._url.bucket}' for the store {self}: make it, or look "
                 "at the endpoint that the environment of the server names"
@@ -227,8 +253,6 @@ class Bucket:
                 f"the object store {self} can't {verb} with the credentials in the environment of "
                 "the server: look at them, and at what they are allowed"
             )
-        if isinstance(error, FileNotFoundError | exceptions.NotFoundError):
-            return FileNotFoundError(f"no such object in {self}")
         if any(word in text for word in _FULL):
             return StorageFull(str(self))
         return Unavailable(f"the object store {self} can't {verb} now ({_first_words(text)})")
@@ -248,6 +272,12 @@ def _is_passing(error: Exception) -> bool:
 
     kinds = (exceptions.GenericError, OSError)
     return isinstance(error, kinds) and not any(word in str(error) for word in _FINAL)
+
+
+def _is_unsupported(error: Exception) -> bool:
+    from obstore import exceptions
+
+    return isinstance(error, exceptions.NotSupportedError) or "NotImplemented" in str(error)
 
 
 def _is_behind(error: Exception) -> bool:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from trunkline.config import Config
 from trunkline.db.database import Database, Transaction
 from trunkline.db.foreign import fill_tables
-from trunkline.errors import NotFound, OperationFailed, TrunklineError
+from trunkline.errors import InvalidInput, NotFound, OperationFailed, TrunklineError
 from trunkline.fetch.storing import Interrupted, parse_target, put_files
-from trunkline.fetch.urls import without_secrets
+from trunkline.fetch.urls import StoreUrl, without_secrets
 from trunkline.files.manifest import EMPTY, RootId
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
@@ -26,6 +26,7 @@ from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import Egress as Wanted
 from trunkline.model.pipelines import SecretUse
 from trunkline.pipelines import lifecycle
+from trunkline.store.claims import bucket_of
 from trunkline.versions import commits
 
 TRIES = 3
@@ -112,6 +113,10 @@ class Egress:
         files = self._trees.contents(root)
         if not egress.format:
             target = parse_target(egress.url)
+            if isinstance(target, StoreUrl) and self._holds_packs(target):
+                raise InvalidInput(
+                    f"{egress.url} is where the packs of this server are; copy to another prefix"
+                )
             plain_http = self._config.object_store_http
             put_files(target, files, plain_http=plain_http, cancelled=unwanted)
             return
@@ -127,6 +132,17 @@ class Egress:
             emptied=[entry.path for entry in self._trees.list(before, "")],
             check=check,
         )
+
+    def _holds_packs(self, target: StoreUrl) -> bool:
+        """Whether what is written there would lie among the server's own packs."""
+        url = bucket_of(self._config.home / "store")
+        if url is None:
+            return False
+        own = parse_target(url)
+        assert isinstance(own, StoreUrl)
+        mine, theirs = (f"{one.key.strip('/')}/".lstrip("/") for one in (own, target))
+        same = (own.store, own.bucket) == (target.store, target.bucket)
+        return same and (theirs.startswith(mine) or mine.startswith(theirs))
 
     def _password(self, egress: Wanted) -> str:
         if not egress.secret:

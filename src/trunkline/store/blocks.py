@@ -167,7 +167,7 @@ class Blocks:
             if there is not None:
                 return there
             if first and self._path(name, first - 1).exists():
-                last = max(last, first + _AHEAD - 1)
+                last = max(last, first + (_AHEAD if last == first else _RUN_MAX) - 1)
             last = min(last, first + _RUN_MAX - 1)
             data = self._fetch(name, first * BLOCK_BYTES, (last + 1) * BLOCK_BYTES)
             with self._lock:

@@ -11,7 +11,7 @@ bucket.md.
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -136,13 +136,18 @@ class BucketDepot:
 
     # --- removing ---------------------------------------------------------------------------------
 
-    def remove(self, name: str) -> None:
-        self._bucket.delete([_key(name)])
-        self._blocks.forget(name)
+    def remove(self, names: Sequence[str]) -> dict[str, str]:
+        if names:
+            self._bucket.delete([_key(name) for name in names])
+        for name in names:
+            self._blocks.forget(name)
+        return {}
 
-    def set_aside(self, name: str) -> None:
-        self._bucket.move(_key(name), f"{_ASIDE}/{name}{ASIDE_SUFFIX}")
-        self._blocks.forget(name)
+    def set_aside(self, names: Sequence[str]) -> dict[str, str]:
+        for name in names:
+            self._bucket.move(_key(name), f"{_ASIDE}/{name}{ASIDE_SUFFIX}")
+            self._blocks.forget(name)
+        return {}
 
     def aside(self) -> list[str]:
         return sorted(f"{self._bucket}/{key}" for key, _ in self._bucket.sizes(_ASIDE))

@@ -24,6 +24,7 @@ from trunkline.store.packs import disk_errors, sync_directory
 RECORD = "bucket.json"  # in the directory of the store
 OWNER = "owner.json"  # in the bucket
 _FORMAT = 1
+_OPENING_S = 12.0  # less than a command waits for a server that it has started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +61,9 @@ def place_at(text: str, *, plain_http: bool, cache_bytes: int) -> Place:
 
 def _parsed(text: str) -> StoreUrl:
     if scheme_of(text) not in STORES:
+        said = shown(without_secrets(text) if "://" in text else text)
         raise InvalidInput(
-            f"TRUNKLINE_STORE is {shown(without_secrets(text))}; it must name a bucket: "
+            f"TRUNKLINE_STORE is {said}; it must name a bucket: "
             "s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
         )
     url = parse_url(text)
@@ -113,15 +115,20 @@ def settle(
                 "directory with that setting"
             )
         record = _record_of(place, record.directory)
-    bucket = Bucket(_parsed(record.url), plain_http=record.plain_http)
+    bucket = _bucket(record)
     _check_ours(bucket, record)
     _write_record(directory, record)
+
+
+def _bucket(place: "Place | _Record") -> Bucket:
+    """The bucket, for few requests of somebody who waits for a server to start."""
+    return Bucket(_parsed(place.url), plain_http=place.plain_http, patience_s=_OPENING_S)
 
 
 def claim(directory: Path, place: Place, *, installation: str) -> None:
     """Make a bucket that nobody has that of a new store; raises Conflict for another's."""
     record = _record_of(place, secrets.token_hex(16))
-    bucket = Bucket(_parsed(place.url), plain_http=place.plain_http)
+    bucket = _bucket(place)
     if _put_owner(bucket, installation, record.directory) is not None:
         raise _another(bucket)
     _write_record(directory, record)
@@ -129,10 +136,9 @@ def claim(directory: Path, place: Place, *, installation: str) -> None:
 
 def free_bucket(place: Place) -> Bucket:
     """A bucket that nobody has; raises Conflict."""
-    bucket = Bucket(_parsed(place.url), plain_http=place.plain_http)
-    if _read_owner(bucket) is not None:
-        raise _another(bucket)
-    return bucket
+    if _read_owner(_bucket(place)) is not None:
+        raise _another(_bucket(place))
+    return Bucket(_parsed(place.url), plain_http=place.plain_http)
 
 
 def _claim_for(directory: Path, place: Place, installation: str, *, fresh: bool) -> _Record:
@@ -144,7 +150,7 @@ def _claim_for(directory: Path, place: Place, installation: str, *, fresh: bool)
             "move them, take a backup and restore it into another data directory with that setting"
         )
     record = _record_of(place, secrets.token_hex(16))
-    bucket = Bucket(_parsed(place.url), plain_http=place.plain_http)
+    bucket = _bucket(place)
     owner = _read_owner(bucket)
     if owner is None:
         if not fresh:

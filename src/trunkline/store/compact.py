@@ -200,6 +200,7 @@ class Compactor:
             if self._pack is not None and self._pack.full:
                 self._publish(aside=salvage)
             self._append(name, chunk)
+        self._sizes[name] = len(data)
         self._copied.append(name)
 
     def _alive(self, content: PackContent, *, everything: bool) -> list[Location]:
@@ -265,17 +266,12 @@ class Compactor:
             self._written.append(pack.end)
             self._depot.done(pack)
             self._pack, self._moves = None, []
+        left = (self._depot.set_aside if aside else self._depot.remove)(self._copied)
         for name in self._copied:
-            try:
-                size = self._size(name)
-                if aside:
-                    self._depot.set_aside(name)
-                else:
-                    self._depot.remove(name)
-            except OSError as error:  # nothing points to it: the next compaction tries again
-                self._skipped.append(f"pack {name} can't be removed: {error.strerror}")
+            if name in left:  # nothing points to it: the next compaction tries again
+                self._skipped.append(f"pack {name} can't be removed: {left[name]}")
                 continue
-            self._removed.append(size)
+            self._removed.append(self._sizes[name])
             with self._index.write() as tx:
                 # Of a damaged pack the index may have had more than was found in it.
                 (tables.forget_pack if aside else tables.drop_pack)(tx, name)

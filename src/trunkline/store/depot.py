@@ -7,7 +7,7 @@ directory (here) or objects of a bucket (`store.bucket`).
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -79,11 +79,11 @@ class Depot(Protocol):
     def is_written(self, name: str) -> bool:
         """Whether a process still writes the pack."""
 
-    def remove(self, name: str) -> None:
-        """Remove a pack that nothing points to."""
+    def remove(self, names: Sequence[str]) -> dict[str, str]:
+        """Remove packs that nothing points to; by name, why one is still there."""
 
-    def set_aside(self, name: str) -> None:
-        """Give a damaged pack a name under which it is no pack any more."""
+    def set_aside(self, names: Sequence[str]) -> dict[str, str]:
+        """Give damaged packs names under which they are no packs any more; as `remove`."""
 
     def aside(self) -> list[str]:
         """Where those are, as words for a sentence."""
@@ -159,11 +159,21 @@ class LocalDepot:
             os.close(fd)
         return fd is None
 
-    def remove(self, name: str) -> None:
-        packs.remove(self._path(name))
+    def remove(self, names: Sequence[str]) -> dict[str, str]:
+        return self._each(names, packs.remove)
 
-    def set_aside(self, name: str) -> None:
-        packs.rename(self._path(name), self._path(name).with_suffix(ASIDE_SUFFIX))
+    def set_aside(self, names: Sequence[str]) -> dict[str, str]:
+        return self._each(names, lambda path: packs.rename(path, path.with_suffix(ASIDE_SUFFIX)))
+
+    def _each(self, names: Sequence[str], do: Callable[[Path], None]) -> dict[str, str]:
+        """What can't be done to packs, and why."""
+        left: dict[str, str] = {}
+        for name in names:
+            try:
+                do(self._path(name))
+            except OSError as error:
+                left[name] = str(error.strerror)
+        return left
 
     def aside(self) -> list[str]:
         found = sorted(self._directory.glob(f"*{ASIDE_SUFFIX}"))
