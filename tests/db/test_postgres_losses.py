@@ -154,3 +154,25 @@ def test_a_server_that_ends_our_sessions_is_survived(far: Database, postgres_url
 
     add(far, "b")
     assert names(far) == ["a", "b"]
+
+
+def test_who_lost_the_lock_changes_nothing_while_another_has_it(
+    line: FrailLine, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trunkline.db.postgres.WAIT_S", 0.5)
+    given = conninfo_to_dict(postgres_url)
+    schema = str(given["options"]).rpartition("=")[2]
+    address = f"{given['user']}:{given['password']}@127.0.0.1:{line.port}"
+    url = within(f"postgresql://{address}/{given['dbname']}", schema)
+    with closing(open_database(url, alone=True)) as first:
+        with first.write() as tx:
+            tx.define("CREATE TABLE thing (name TEXT PRIMARY KEY, value BIGINT NOT NULL)")
+        line.cut()
+        with closing(open_database(postgres_url, alone=True)) as second:
+            add(second, "a")
+            with pytest.raises(Unavailable, match="lock timeout"):
+                add(first, "b")
+            assert names(second) == ["a"]
+
+        add(first, "c")
+        assert names(first) == ["a", "c"]

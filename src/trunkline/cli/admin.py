@@ -102,12 +102,16 @@ def down() -> None:
     metavar="FILE",
     help="Read the token there.",
 )
+@option(
+    "--standby", is_flag=True, help="While another server has the data, pass requests on to it."
+)
 @option("--ready-fd", type=int, metavar="FD", hidden=True)
 def serve(
     listen: tuple[str, ...],
     names: tuple[str, ...],
     token: str | None,
     token_file: str | None,
+    standby: bool,
     ready_fd: int | None,
 ) -> None:
     """Run the server in the foreground until it is interrupted.
@@ -123,7 +127,14 @@ def serve(
         raise InvalidInput("--token and --token-file exclude each other; use one of them")
     if token_file is not None:
         token = Path(token_file).read_text("utf-8").strip()
-    serve_until_the_end(config.load(), listen=listen, names=names, token=token, ready_fd=ready_fd)
+    serve_until_the_end(
+        config.load(),
+        listen=listen,
+        names=names,
+        token=token,
+        standby=standby,
+        ready_fd=ready_fd,
+    )
 
 
 @command(examples=["completion bash > /etc/bash_completion.d/trunkline"])

@@ -9,6 +9,7 @@ of the transaction tells, once there is a connection again: so a change that was
 made, one that was not as Unavailable, and nothing is done twice.
 """
 
+import select
 import threading
 import time
 import uuid
@@ -199,7 +200,8 @@ class PostgresDatabase:
                 kept = self._readers.pop() if self._readers else None
             connection = kept or self._connect()
             try:
-                _await_end(connection)
+                if kept is not None:
+                    _await_end(connection)
                 connection.execute(_READ)
             except psycopg.OperationalError:
                 connection.close()
@@ -459,16 +461,25 @@ def _begin_end(connection: _Connection) -> bool:
         return connection.info.transaction_status == TransactionStatus.IDLE
     try:
         connection.pgconn.send_query(b"ROLLBACK")
-        connection.pgconn.flush()
+        return connection.pgconn.flush() == 0
     except psycopg.Error:
         return False
-    return True
 
 
 def _await_end(connection: _Connection) -> None:
-    """Wait for the end that was begun; raises OperationalError if the connection is lost."""
-    while connection.pgconn.get_result() is not None:
-        pass
+    """Wait for the end that was begun; raises OperationalError if the connection is lost.
+
+    libpq itself would wait without letting other threads run.
+    """
+    answer = select.poll()
+    answer.register(connection.pgconn.socket, select.POLLIN)
+    while True:
+        while connection.pgconn.is_busy():
+            if not answer.poll(WAIT_S * 1000):
+                raise psycopg.OperationalError("the server does not answer")
+            connection.pgconn.consume_input()
+        if connection.pgconn.get_result() is None:
+            return
 
 
 def _parameters(url: str) -> dict[str, Any]:

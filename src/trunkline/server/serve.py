@@ -35,6 +35,7 @@ from trunkline.errors import InvalidInput, StoreInUse, Unavailable
 from trunkline.server.app import App, build_app
 from trunkline.server.auth import Protocol
 from trunkline.server.rest.reports import report
+from trunkline.server.standby import PEERS, Standby, reachable
 
 CONNECTIONS_MAX = 2000  # open at a time, idle ones included; more are answered 503
 HEADERS_BYTES_MAX = 64 * 1024  # request line and headers; a path may be 4 KiB, percent-encoded 12
@@ -69,29 +70,69 @@ def serve(
     names: Sequence[str] = (),
     token: str | None = None,
     ready_fd: int | None = None,
+    standby: bool = False,
     open_operations: Callable[[Config], Operations] = open_engine,
 ) -> None:
     """Serve the data directory until SIGTERM, SIGINT or a shutdown request.
 
     Always on the private socket; besides on each `listen` address (`host:port`), for callers with
     the token, who may call the server by further `names`. When `ready_fd` is given, one line is
-    written there: `ready`, or the error as JSON. Raises StoreInUse when another server has the
-    directory.
+    written there: `ready`, or the error as JSON. When another server has the directory, that raises
+    StoreInUse; with `standby`, requests are passed on to that one until it ends (`standby.py`).
     """
     with _announcing(ready_fd) as announce:
         listeners = [parse_listener(text) for text in listen]
         _set_up_process()
-        with _locked(config.home), contextlib.ExitStack() as cleanup:
-            operations = open_operations(config)
-            cleanup.callback(operations.close)
+        with contextlib.ExitStack() as cleanup:
+            if standby:
+                waiting = [_bind_tcp(listener) for listener in listeners]
+                operations = _await_turn(config, waiting, cleanup, open_operations, announce)
+                if operations is None:
+                    return
+            else:
+                cleanup.enter_context(_locked(config.home))
+                operations = open_operations(config)
+                cleanup.callback(operations.close)
+                waiting = None
             sockets = [_bind_private(config.socket, cleanup)]
-            sockets += [_bind_tcp(listener) for listener in listeners]
+            sockets += waiting or [_bind_tcp(listener) for listener in listeners]
             if listeners:
                 token = token or stored_token(config.home)
             _publish(config, operations, sockets, cleanup)
             hosts = [*(listener.host for listener in listeners), *names]
             _run(config, operations, sockets, hosts, token, announce)
     log.info("stopped")
+
+
+def _await_turn(
+    config: Config,
+    sockets: Sequence[socket.socket],
+    cleanup: contextlib.ExitStack,
+    open_operations: Callable[[Config], Operations],
+    announce: Callable[[str], None],
+) -> Operations | None:
+    """The operations, once no other server has the data directory; None if told to end before.
+
+    What is left of a server that has just died may hold its database for a moment longer.
+    """
+    with Standby(config.home, sockets) as standby, standby.signals():
+        stands_by = False
+        while True:
+            with contextlib.ExitStack() as taken:
+                try:
+                    taken.enter_context(_locked(config.home))
+                    operations = open_operations(config)
+                except StoreInUse as error:
+                    if not stands_by:
+                        log.info("process %d stands by: %s", os.getpid(), error)
+                        announce("ready")
+                    stands_by = True
+                else:
+                    taken.callback(operations.close)
+                    cleanup.enter_context(taken.pop_all())
+                    return operations
+            if not standby.pause():
+                return None
 
 
 def parse_listener(text: str) -> Listener:
@@ -320,6 +361,7 @@ def _publish(
         "pid": os.getpid(),
         "socket": str(config.socket),
         "addresses": addresses,
+        PEERS: [reachable(bound) for bound in sockets[1:]],
         "version": operations.admin.version().version,
     }
     try:
