@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trunkline import errors
     from trunkline.connect.functions import PipelineFunction, pipeline
-    from trunkline.connect.inputs import cron, cross, group, join, pfs, union
+    from trunkline.connect.inputs import cron, cross, git, group, join, pfs, union
     from trunkline.connect.opening import connect
     from trunkline.connect.parameters import Datum
 
@@ -23,6 +23,7 @@ __all__ = [
     "cron",
     "cross",
     "errors",
+    "git",
     "group",
     "join",
     "pfs",
@@ -33,7 +34,7 @@ __all__ = [
 # What the package gives away, and the module of `connect` that has it.
 _ROOMS = {
     **dict.fromkeys(("PipelineFunction", "pipeline"), "functions"),
-    **dict.fromkeys(("cron", "cross", "group", "join", "pfs", "union"), "inputs"),
+    **dict.fromkeys(("cron", "cross", "git", "group", "join", "pfs", "union"), "inputs"),
     "Datum": "parameters",
 }
 

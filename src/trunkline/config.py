@@ -68,6 +68,7 @@ class Config:
     fetch_allow: str = ""  # TRUNKLINE_FETCH_ALLOW: hosts, networks, buckets the server fetches from
     fetch_bytes_max: int = 1 << 40  # TRUNKLINE_FETCH_BYTES_MAX: of one URL
     fetch_seconds_max: float = 6 * 3600.0  # TRUNKLINE_FETCH_SECONDS_MAX: for one URL
+    git_poll_s: float = 60.0  # TRUNKLINE_GIT_POLL_S: between looks at a git input; 0: when asked
     http_proxy: str = ""  # for http URLs that the user's process fetches (http_proxy, all_proxy)
     https_proxy: str = ""  # for https URLs (https_proxy, all_proxy; these three in capitals too)
     no_proxy: str = ""  # hosts that it reaches without a proxy (no_proxy)
@@ -175,6 +176,7 @@ def load(
         fetch_allow=env.get("TRUNKLINE_FETCH_ALLOW") or "",
         fetch_bytes_max=_whole(env, "TRUNKLINE_FETCH_BYTES_MAX") or 1 << 40,
         fetch_seconds_max=_number(env, "TRUNKLINE_FETCH_SECONDS_MAX", 6 * 3600.0),
+        git_poll_s=_number(env, "TRUNKLINE_GIT_POLL_S", 60.0, zero=True),
         http_proxy=_either(env, "http_proxy") or _either(env, "all_proxy"),
         https_proxy=_either(env, "https_proxy") or _either(env, "all_proxy"),
         no_proxy=_either(env, "no_proxy"),

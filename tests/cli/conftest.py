@@ -25,6 +25,7 @@ from trunkline.model.jobs import (
     JobInfo,
     JobState,
 )
+from trunkline.model.pipelines import GitLook
 from trunkline.model.plans import Plan
 from trunkline.model.retention import RetentionInfo, RetentionReport
 from trunkline.model.runs import RunDetails, RunStep
@@ -225,6 +226,8 @@ class StubOperations:
                 return self._run_details()
             case "run_cron":
                 return self._run()
+            case "run_git":
+                return GitLook(run=self._run().id, gits=())
             case "inspect_job":
                 of, _, run = args[0].partition("@")
                 return next(j for j in found.jobs if (j.pipeline, j.id) == (of, run))

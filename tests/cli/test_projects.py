@@ -69,6 +69,7 @@ COMMANDS = [
     ("rerun pipeline x --reprocess", "rerun_pipeline", ("p/x",), {"reprocess": True}),
     (f"stop run {RUN}", "stop_run", (RUN,), {}),
     ("run cron x", "run_cron", ("p/x",), {}),
+    ("run git x", "run_git", ("p/x",), {"wait": True}),
     ("run-cron x", "run_cron", ("p/x",), {}),
     ("delete pipeline x", "delete_pipeline", ("p/x",), {}),
     ("list job", "list_jobs", (), {"project": "p"}),

@@ -14,6 +14,7 @@ import pytest
 import trunkline
 from trunkline.api.changes import PutFile
 from trunkline.client.local_files import with_content
+from trunkline.connect.inputs import names
 from trunkline.errors import DuplicateOutput, InvalidInput, LocalFileNotFound
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ def test_the_builders_say_what_a_spec_says() -> None:
         "pfs": {"project": "other", "repo": "raw", "branch": "dev", "glob": "/*/", "group_by": "$1"}
     }
     one, two = trunkline.pfs("a", lazy=True), trunkline.cron("tick", "@daily", overwrite=True)
+    code = trunkline.git("https://host/code.git", branch="main", secret=("forge", "token"))
     assert trunkline.cross(one, trunkline.union(one, two)) == {
         "cross": [
             {"pfs": {"repo": "a", "glob": "/*", "lazy": True}},
@@ -207,6 +209,14 @@ def test_the_builders_say_what_a_spec_says() -> None:
             },
         ]
     }
+    assert code == {
+        "git": {
+            "URL": "https://host/code.git",
+            "branch": "main",
+            "secret": {"name": "forge", "key": "token"},
+        }
+    }
+    assert names(trunkline.cross(code, one)) == ["code", "a"]
     assert trunkline.join(one) == {"join": [one]}
     assert trunkline.group(one) == {"group": [one]}
 

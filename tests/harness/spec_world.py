@@ -77,7 +77,9 @@ def spec_world(home: Path) -> Iterator[SpecWorld]:
     no_worker = mock.patch.object(ProcessLauncher, "launch", side_effect=OSError("not here"))
     logging.getLogger("trunkline.scheduler").setLevel(logging.CRITICAL)
     with without_workers(), no_worker:
-        engine = open_engine(home)
+        # Nobody looks at a remote.
+        remotes = {"TRUNKLINE_FETCH_ALLOW": "git.example.com", "TRUNKLINE_GIT_POLL_S": "0"}
+        engine = open_engine(home, **remotes)
         try:
             yield SpecWorld(engine)
         finally:

@@ -354,7 +354,8 @@ BROKEN_RULES: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"input": {"cross": [{}]}},
-        "no input set: 'input.cross[0]' needs one of pfs, atom, cron, cross, union, join, group",
+        "no input set: 'input.cross[0]' needs one of pfs, atom, cron, git, cross, union, join, "
+        "group",
     ),
     ({"input": {"cross": []}}, "no input set: 'input.cross' is empty"),
     (
@@ -427,17 +428,12 @@ def test_a_spec_that_breaks_a_rule_is_refused(
 
 
 NOT_YET: list[tuple[dict[str, object], str]] = [
-    (
-        {"input": {"git": {"URL": "x"}}},
-        "'input.git' is not supported yet (a git repository as input: have a `cron` input clone it",
-    ),
     ({"input": {"pfs": PFS | {"commit": "x"}}}, "'input.pfs.commit' is not supported yet"),
     (
-        {"input": {"cross": [{"pfs": PFS}, {"git": {}}]}},
-        "'input.cross[1].git' is not supported yet (a git repository as input",
+        {"input": {"cross": [{"pfs": PFS}, {"git": {"commit": "x"}}]}},
+        "'input.cross[1].git.commit' is not supported yet (a job's spec tells the commit",
     ),
     ({"spout": {"marker": "x"}, "input": None}, "'spout.marker' is not supported yet"),
-    ({"tf_job": {"tf_job": "x"}}, "'tf_job' is not supported yet"),
     ({"dry_run": True}, "'dry_run' is not supported yet (use `validate pipeline`)"),
 ]
 

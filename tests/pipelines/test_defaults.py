@@ -124,7 +124,7 @@ def test_defaults_are_read_as_they_are_written(text, found) -> None:
         ('{\n"datum_tries": -1}', "line 2: 'datum_tries' must be a whole number"),
         ('{\n"output_branch": "a b"}', "line 2: "),
         ('{"dry_run": true}', "use `--dry-run`"),
-        ('{"tf_job": {"tf_job": "x"}}', "not supported yet"),
+        ('{"tf_job": {"tf_job": "x"}}', "'tf_job' can't have a default"),
         ("3", "line 1: defaults must be an object"),
         ("", "no pipeline spec"),
         ("{} {}", "line 1: defaults are one document"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from trunkline.api.operation import operation
 
 if TYPE_CHECKING:
-    from trunkline.model.pipelines import PipelineDifference, PipelineDraft, PipelineInfo
+    from trunkline.model.pipelines import GitLook, PipelineDifference, PipelineDraft, PipelineInfo
     from trunkline.model.versions import DeletedInfo, RunInfo
 
 
@@ -83,6 +83,16 @@ class Pipelines(Protocol):
         """A tick now on each cron input of a pipeline, in one run; its schedules go on as they are.
 
         Raises PipelineNotFound, and Conflict for a pipeline without cron inputs or that is stopped.
+        """
+
+    @operation("POST", "/pipelines/{name}/look")
+    def run_git(self, name: str, *, wait: bool = False) -> GitLook:
+        """Look at the git repositories that a pipeline follows, and commit what is new there.
+
+        With `wait` at once, which may take as long as fetching takes; else soon, and the answer
+        tells what is known. Raises PipelineNotFound, CommitOpen, Conflict for a pipeline without
+        git inputs or that is stopped, and with `wait` NotAllowed, NotFound, NotSupported or
+        OperationFailed for a repository that can't be had.
         """
 
     @operation("DELETE", "/pipelines/{name}")

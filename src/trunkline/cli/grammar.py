@@ -43,6 +43,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "job": ("jobs", ("inspect", "list", "wait", "flush", "stop", "delete")),
     "run": ("runs", ("inspect", "list", "wait", "stop")),
     "cron": ("pipelines", ("run",)),
+    "git": ("pipelines", ("run",)),
     "datum": ("datums", ("inspect", "list", "restart")),
     "worker": ("jobs", ("list",)),
     "deleted": ("trash", ("list",)),
@@ -68,7 +69,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "purge",
         "purged",
     ),
-    "Work": ("pipeline", "defaults", "secret", "cron", "job", "run", "datum", "worker"),
+    "Work": ("pipeline", "defaults", "secret", "cron", "git", "job", "run", "datum", "worker"),
     "Addresses of servers": ("context",),
 }
 

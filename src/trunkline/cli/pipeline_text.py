@@ -6,7 +6,7 @@ from trunkline.cli.output import Table, lasted, size, span, to_json, when
 from trunkline.cli.session import current
 from trunkline.model.images import Image
 from trunkline.model.jobs import JobInfo, WorkerInfo
-from trunkline.model.pipelines import PipelineInfo, PipelineState, ResidentInfo
+from trunkline.model.pipelines import GitInfo, PipelineInfo, PipelineState, ResidentInfo
 
 _NO_DURATION = "(duration: nil Duration)"
 _CLASSIC_STATES = {
@@ -80,6 +80,7 @@ def pipeline_block(pipeline: PipelineInfo) -> str:
         *(f"Alert: {alert}" for alert in pipeline.alerts),
         *(f"Warning: {warning}" for warning in pipeline.warnings),
         *_resident(pipeline.resident),
+        *_gits(pipeline.gits),
         f"Parallelism Spec: {_parallelism(spec)} ",
         *_resources(spec),
         "",
@@ -134,6 +135,16 @@ def _image(image: Image | None) -> list[str]:
     return [
         f"Image: {image.reference}",
         *(f"\t{name}" for name in (image.id, image.digest) if name),
+    ]
+
+
+def _gits(gits: Iterable[GitInfo]) -> list[str]:
+    """What git inputs follow; their problems are among the alerts."""
+    return [
+        f"Follows: branch {git.branch} of {git.url} in {git.repo}, "
+        f"{f'at {git.commit}' if git.commit else 'at no commit yet'}, "
+        f"{f'looked at {when(git.looked)}' if git.looked else 'not looked at yet'}"
+        for git in gits
     ]
 
 

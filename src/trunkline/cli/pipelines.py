@@ -24,7 +24,7 @@ from trunkline.cli.images import (
     tell_image,
     with_images,
 )
-from trunkline.cli.output import Table, show_all, show_one, to_json, warn, when, write
+from trunkline.cli.output import Table, note, show_all, show_one, to_json, warn, when, write
 from trunkline.cli.pipeline_text import pipeline_block, state_word
 from trunkline.cli.session import current, operations
 from trunkline.cli.spec_sources import (
@@ -317,6 +317,18 @@ def rerun_pipeline(pipeline: str, reprocess: bool) -> None:
 def run_cron(pipeline: str) -> None:
     """Make a tick now on the cron inputs of a pipeline; prints the run that it begins."""
     write(operations().pipelines.run_cron(full_name(pipeline)).id)
+
+
+@command(examples=["run git build"])
+@click.argument("pipeline")
+def run_git(pipeline: str) -> None:
+    """Look now at the git repositories that a pipeline follows; prints the run of what is new."""
+    look = operations().pipelines.run_git(full_name(pipeline), wait=True)
+    if look.run:
+        write(look.run)
+        return
+    for git in look.gits:
+        note(f"nothing is new: branch {git.branch} of {git.url} is at {git.commit}")
 
 
 @command(examples=["start pipeline inference"])

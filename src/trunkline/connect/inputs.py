@@ -1,4 +1,5 @@
-"""The inputs of pipeline specs, as functions: `pfs("training", "/*")`, `cross(...)`, `cron(...)`.
+"""The inputs of pipeline specs, as functions: `pfs("training", "/*")`, `cross(...)`, `cron(...)`,
+`git(...)`.
 
 What they give is the `input` of a spec, nothing more: see docs/reference/pipeline-spec.md.
 """
@@ -76,6 +77,25 @@ def cron(
     return {"cron": _set({**given, **more})}
 
 
+def git(
+    url: str,
+    *,
+    branch: str | None = None,
+    name: str | None = None,
+    repo: str | None = None,
+    secret: tuple[str, str] | None = None,
+    **more: object,
+) -> Input:
+    """The tree of a branch (`master`) of a git repository, which is one datum.
+
+    `name` is the directory below /pfs and the parameter of a function; by default that of the
+    repository. `secret` is the name and key of one that has a token.
+    """
+    let_in = None if secret is None else {"name": secret[0], "key": secret[1]}
+    given = {"name": name, "URL": url, "branch": branch, "repo": repo, "secret": let_in}
+    return {"git": _set({**given, **more})}
+
+
 def _set(fields: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -90,5 +110,7 @@ def names(input_: object) -> list[str]:
             for member in value:
                 found += names(member)
         elif isinstance(value, dict):
-            found.append(str(value.get("name") or value.get("repo") or ""))
+            of_url = str(value.get("URL") or "").rstrip("/").rpartition("/")[2]
+            named = of_url.removesuffix(".git") or value.get("repo") or ""
+            found.append(str(value.get("name") or named))
     return list(dict.fromkeys(name for name in found if name))

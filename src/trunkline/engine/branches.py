@@ -15,7 +15,7 @@ from trunkline.model.versions import (
     DeletedInfo,
     is_spec_repo,
 )
-from trunkline.pipelines import crons, lifecycle
+from trunkline.pipelines import crons, gits, lifecycle
 from trunkline.versions import branches, commits, trash
 
 
@@ -139,6 +139,11 @@ def _refuse_written(tx: Transaction, repo: str, branch: str) -> None:
         raise InUse(
             f"branch {repo}@{branch} holds the ticks of pipeline '{cron.pipeline}'; "
             f"delete that first with `delete pipeline {cron.pipeline}`"
+        )
+    for git in gits.gits_writing(tx, repo) if branch == DEFAULT_BRANCH else []:
+        raise InUse(
+            f"branch {repo}@{branch} holds the checkouts of pipeline '{git.pipeline}'; "
+            f"delete that first with `delete pipeline {git.pipeline}`"
         )
 
 

@@ -49,6 +49,7 @@ class Change:
         head: CommitRecord | None,
         root: RootId,
         run_id: RunId | None = None,
+        description: str = "",
     ) -> Started:
         """Put a tree that was made of the head of a branch (None: there is none) as a commit on it.
 
@@ -62,7 +63,7 @@ class Change:
             root=root,
             files=files,
             size_bytes=size,
-            description="",
+            description=description,
             now=self.now,
             run_id=run_id or self.run_id,
             later=self.later,

@@ -9,6 +9,7 @@ from trunkline.jobs import ledger
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
+from trunkline.pipelines.tf_jobs import NO_TF_JOB
 
 
 def condition(
@@ -21,6 +22,8 @@ def condition(
     if record.state is PipelineState.PAUSED:
         return PipelineState.PAUSED, ""
     newest = record if record.version == record.newest else lifecycle.get(tx, record.name)
+    if lifecycle.spec_of(newest).tf_job:
+        return PipelineState.FAILURE, NO_TF_JOB
     return services.scheduler.condition(
         record.name,
         newest.version,

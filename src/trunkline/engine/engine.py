@@ -1,7 +1,6 @@
 """The embedded engine: opens a data directory and offers every operation on it."""
 
 import contextlib
-import hashlib
 import os
 import shutil
 import threading
@@ -21,6 +20,7 @@ from trunkline.engine.crons import CronTicks
 from trunkline.engine.datums import EngineDatums
 from trunkline.engine.defaults import EngineDefaults
 from trunkline.engine.files import EngineFiles
+from trunkline.engine.gits import GitLooks
 from trunkline.engine.images import EngineImages
 from trunkline.engine.jobs import EngineJobs
 from trunkline.engine.lineage import EngineLineage
@@ -65,10 +65,8 @@ class Engine:
         database: Database | None = None
         try:
             database = open_catalog(config, now=clock(), new_id=random_id)
-            marker = hashlib.blake2b(os.fsencode(config.home), digest_size=8).hexdigest()
-            kill_leftovers(marker)
-            _clear_scratch(config.home)
-            kept_catalog.clear_leftovers(config.home)
+            marker = home.marker(config.home)
+            _clear_up(config.home, marker)
             _settle_store(config, place, database)
             chunks = ChunkStore(config.home / "store")
             chunks.recover()
@@ -101,7 +99,8 @@ class Engine:
         self.retention = EngineRetention(self._services)
         self.commits = EngineCommits(self._services)
         self.files = EngineFiles(self._services)
-        self.pipelines = EnginePipelines(self._services)
+        self._gits = GitLooks(self._services)
+        self.pipelines = EnginePipelines(self._services, self._gits)
         self.defaults = EngineDefaults(self._services)
         self.images = EngineImages(self._services)
         self.secrets = EngineSecrets(self._services)
@@ -117,6 +116,7 @@ class Engine:
             [
                 TriggerTicks(database, self._services.new_id),
                 CronTicks(self._services),
+                self._gits,
                 RetentionDuty(self._services),
             ],
             clock=clock,
@@ -144,12 +144,20 @@ class Engine:
         self._services.collector.close()
         self.purges.close()
         self._clockwork.close()
+        self._gits.close()
         self._services.scheduler.close()
         self._notices.close()
         with contextlib.suppress(TrunklineError):  # on a full disk the next opening seals the pack
             self._services.chunks.close()
         self._services.database.close()
         os.close(self._lock)
+
+
+def _clear_up(place: Path, marker: str) -> None:
+    """After a crash: no process and no file of the server before is left."""
+    kill_leftovers(marker)
+    _clear_scratch(place)
+    kept_catalog.clear_leftovers(place)
 
 
 def _settle_store(config: Config, place: claims.Place | None, database: Database) -> None:
@@ -168,7 +176,9 @@ def _clear_scratch(directory: Path) -> None:
     """Remove what workers of a dead server left; no worker is alive at this point, but somebody
     may be looking into a datum.
 
-    The cache of code directories goes too: it is not synced, so a power cut may have torn it.
+    The caches of code directories and git remotes go too: they are not synced, so a power cut may
+    have torn them.
     """
     sessions.clear(directory / "scratch")
     shutil.rmtree(directory / "cache" / "code", ignore_errors=True)
+    shutil.rmtree(home.mirrors(directory), ignore_errors=True)

@@ -1,6 +1,7 @@
 """The data directory as a whole: who has it, and which format it says it has."""
 
 import fcntl
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -18,6 +19,16 @@ LOCK = "engine.lock"
 
 _LOCK_WAIT_S = 0.2  # somebody who only looks holds it for a moment
 _TICK_S = 0.01
+
+
+def marker(home: Path) -> str:
+    """What processes that were started for a data directory are found by after a crash."""
+    return hashlib.blake2b(os.fsencode(home), digest_size=8).hexdigest()
+
+
+def mirrors(home: Path) -> Path:
+    """Where the mirrors of git remotes are, which are derived."""
+    return home / "cache" / "git"
 
 
 def lock(home: Path) -> int:

@@ -6,6 +6,7 @@ from trunkline.engine import waits
 from trunkline.engine.conditions import condition_of
 from trunkline.engine.consequences import Consequences
 from trunkline.engine.datums import named_datum
+from trunkline.engine.gits import git_infos
 from trunkline.engine.images import moved
 from trunkline.engine.jobs import find_job
 from trunkline.engine.origins import Origins, asked_file
@@ -90,7 +91,8 @@ class EngineLineage:
         with self._services.database.read() as tx:
             record = lifecycle.get(tx, name)
             state, reason = condition_of(self._services, tx, record)
-            newest, sentences = waits.of_pipeline(tx, record, state, reason)
+            infos = git_infos(self._services, tx, record.name)
+            newest, sentences = waits.of_pipeline(tx, record, state, reason, infos)
         if told := moved(self._services, record):
             sentences.append(told)
         return PipelineReason(

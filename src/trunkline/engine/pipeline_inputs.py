@@ -1,14 +1,17 @@
-"""What a pipeline brings along for its inputs: repos of ticks, branches that triggers move."""
+"""What a pipeline brings along for its inputs: repos of ticks and checkouts, branches that triggers
+move.
+"""
 
 from trunkline.engine.change import Change
 from trunkline.errors import Conflict, InvalidInput
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.model.versions import BranchName, spec_branch
-from trunkline.pipelines import lifecycle
+from trunkline.pipelines import crons, gits, lifecycle
 from trunkline.pipelines.input_triggers import is_made
 from trunkline.pipelines.inputs import (
     branches_of,
     cron_leaves,
+    git_leaves,
     quiet_branches,
     read_branches,
     trigger_leaves,
@@ -16,20 +19,50 @@ from trunkline.pipelines.inputs import (
 from trunkline.versions import branches, repos, trash
 
 
-def make_cron_repos(change: Change, pipeline: PipelineSpec) -> list[str]:
-    """Make the repos that ticks go to, and are not there yet; returns those."""
-    tx, made = change.tx, []
+def make_input_repos(change: Change, pipeline: PipelineSpec) -> list[str]:
+    """Make the repos that ticks and checkouts go to, and are not there yet; returns those."""
+    made = []
     for leaf, _ in cron_leaves(pipeline.input):
-        if lifecycle.find(tx, leaf.repo) is not None:
+        what = f"cron input '{leaf.name}'"
+        made += _made_repo(change, pipeline.name, what, leaf.repo, "ticks")
+        for other in gits.gits_writing(change.tx, leaf.repo):
+            if other.pipeline != pipeline.name:
+                raise Conflict(
+                    f"the ticks of {what} can't go to repo '{leaf.repo}', which has the checkouts "
+                    f"of pipeline '{other.pipeline}'; give the input another `repo`"
+                )
+    for leaf, git in git_leaves(pipeline.input):
+        what = f"git input '{leaf.name}'"
+        made += _made_repo(change, pipeline.name, what, leaf.repo, "checkouts")
+        cron = crons.cron_writing(change.tx, leaf.repo)
+        if cron is not None and cron.pipeline != pipeline.name:
             raise Conflict(
-                f"the ticks of cron input '{leaf.name}' can't go to repo '{leaf.repo}', which has "
-                "the output of a pipeline; give the input another `repo`"
+                f"the checkouts of {what} can't go to repo '{leaf.repo}', which has the ticks of "
+                f"pipeline '{cron.pipeline}'; give the input another `repo`"
             )
-        if not repos.repo_exists(tx, leaf.repo):
-            description = f"Ticks of pipeline {pipeline.name}."
-            repos.create_repo(tx, leaf.repo, description=description, now=change.now)
-            made.append(leaf.repo)
+        for other in gits.gits_writing(change.tx, leaf.repo):
+            if other.pipeline != pipeline.name and other.git != git:
+                raise Conflict(
+                    f"the checkouts of {what} can't go to repo '{leaf.repo}', which follows branch "
+                    f"{other.git.branch} of {other.git.url} for pipeline '{other.pipeline}'; give "
+                    "the input another `repo`"
+                )
     return made
+
+
+def _made_repo(change: Change, pipeline: str, whose: str, repo: str, what: str) -> list[str]:
+    """The repo of an input if it had to be made; raises Conflict where a pipeline writes to it."""
+    tx = change.tx
+    if lifecycle.find(tx, repo) is not None:
+        raise Conflict(
+            f"the {what} of {whose} can't go to repo '{repo}', which has the output of a pipeline; "
+            "give the input another `repo`"
+        )
+    if repos.repo_exists(tx, repo):
+        return []
+    description = f"{what.capitalize()} of pipeline {pipeline}."
+    repos.create_repo(tx, repo, description=description, now=change.now)
+    return [repo]
 
 
 def refuse_shared_provenance(change: Change, pipeline: PipelineSpec) -> None:
@@ -90,8 +123,11 @@ def set_triggers(change: Change, pipeline: PipelineSpec) -> None:
 def connect(change: Change, pipeline: PipelineSpec) -> None:
     """Derive the output branch from the inputs and the spec, which opens the first job.
 
-    What a spout puts is made from its spec, but a new spec alone makes no new commit due.
+    What a spout puts is made from its spec, but a new spec alone makes no new commit due. What can
+    not be run here gets no job.
     """
+    if pipeline.tf_job:
+        return
     spec = spec_branch(pipeline.name)
     quiet = frozenset({spec}) if pipeline.spout else quiet_branches(pipeline.input)
     opened = branches.create_branch(

@@ -8,12 +8,13 @@ from trunkline.db.database import Transaction
 from trunkline.engine.change import Change, begin_deletion, deleted_info, single
 from trunkline.engine.conditions import alerts, condition
 from trunkline.engine.crons import run_cron
+from trunkline.engine.gits import GitLooks, check_gits, git_infos, run_git
 from trunkline.engine.images import moved, outlook, placement_for
 from trunkline.engine.pipeline_inputs import (
     connect,
     drop_trigger_branches,
     follow_again,
-    make_cron_repos,
+    make_input_repos,
     refuse_shared_provenance,
     set_triggers,
 )
@@ -33,6 +34,8 @@ from trunkline.jobs.records import stop_jobs, stop_readers
 from trunkline.model.images import Placement
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import (
+    GitInfo,
+    GitLook,
     PipelineDifference,
     PipelineDraft,
     PipelineInfo,
@@ -40,13 +43,14 @@ from trunkline.model.pipelines import (
     PipelineState,
 )
 from trunkline.model.versions import BranchName, DeletedInfo, RunInfo, spec_branch
-from trunkline.pipelines import crons, lifecycle
+from trunkline.pipelines import crons, gits, lifecycle
 from trunkline.pipelines.datums import Head
 from trunkline.pipelines.defaults import Defaults
 from trunkline.pipelines.inputs import branches_of
 from trunkline.pipelines.liveness import has_code
 from trunkline.pipelines.requirements import Lock
 from trunkline.pipelines.spec import draft, read_given, spec_from_document
+from trunkline.pipelines.tf_jobs import NO_TF_JOB
 from trunkline.versions import branches, commits, provenance, repos, trash
 from trunkline.versions.liveness import require_file_set
 
@@ -57,8 +61,9 @@ _IMAGE_FILE = "image.json"
 
 
 class EnginePipelines:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, looks: GitLooks) -> None:
         self._services = services
+        self._looks = looks
 
     def validate_specs(
         self, text: str, *, source: str = "spec", project: str = "default"
@@ -143,6 +148,11 @@ class EnginePipelines:
             services.chunks.flush()
             return run_info(tx, commits.get_run(tx, change.run_id))
 
+    def run_git(self, name: str, *, wait: bool = False) -> GitLook:
+        run = run_git(self._services, self._looks, name, wait=wait)
+        with self._services.database.read() as tx:
+            return GitLook(run=run or "", gits=git_infos(self._services, tx, name))
+
     def start_pipeline(self, name: str) -> None:
         with self._services.database.write() as tx:
             if not lifecycle.start(tx, name):
@@ -176,7 +186,15 @@ class EnginePipelines:
             recent_error=ledger.last_failure(tx, record.name),
             alerts=alerts(tx, lifecycle.spec_of(record), now=self._services.now()),
         )
-        return replace(info, resident=self._services.scheduler.resident(record.name))
+        infos: tuple[GitInfo, ...] = ()
+        if record.version == record.newest:
+            infos = git_infos(self._services, tx, record.name)
+        return replace(
+            info,
+            resident=self._services.scheduler.resident(record.name),
+            gits=infos,
+            alerts=(*info.alerts, *dict.fromkeys(git.problem for git in infos if git.problem)),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +234,7 @@ def prepare(
         raise InvalidInput(f"pipeline '{pipeline.name}' can't run here: {never}")
     _check_size(services, pipeline)
     check_secrets(services.config, pipeline)
+    check_gits(services, pipeline)
     with services.database.read() as tx:
         if code and not has_code(tx, code):
             require_file_set(tx, code)
@@ -266,7 +285,7 @@ def create_pipeline(
         keep_results=keep_results,
     )
     before = None if previous is None else lifecycle.spec_of(previous)
-    made = make_cron_repos(change, pipeline)
+    made = make_input_repos(change, pipeline)
     new_repo = _prepare_branches(change, pipeline, previous=before)
     if pipeline.incremental:
         refuse_shared_provenance(change, pipeline)
@@ -292,6 +311,7 @@ def create_pipeline(
         placement=prepared.placement,
     )
     crons.follow(tx, pipeline, owned=made, now=change.now)
+    gits.follow(tx, pipeline, owned=made)
     if record.state is not PipelineState.PAUSED:
         connect(change, pipeline)
     if new_repo:
@@ -304,9 +324,11 @@ def create_pipeline(
 def rerun_pipeline(change: Change, name: str, *, reprocess: bool) -> None:
     """A new version of a pipeline with the spec that it has, which gives it a job.
 
-    Raises Conflict for a pipeline that is stopped.
+    Raises Conflict for a pipeline that is stopped or can't be run here.
     """
     record = lifecycle.get(change.tx, name)
+    if lifecycle.spec_of(record).tf_job:
+        raise Conflict(f"pipeline '{name}' gets no job: {NO_TF_JOB}")
     if record.state is PipelineState.PAUSED:
         raise Conflict(
             f"pipeline '{name}' is stopped; `start pipeline` gives it a job for what its inputs "
@@ -400,8 +422,8 @@ def _prepare_branches(
 def delete_pipeline(change: Change, name: str, *, force: bool, keep_repo: bool) -> DeletedInfo:
     """Delete a pipeline with its jobs and, unless `keep_repo`, its output repo.
 
-    The repos that were made for its cron inputs go with that. Raises InUse when other branches are
-    derived from its output or its ticks, unless `force`.
+    The repos that were made for its cron and git inputs go with that. Raises InUse when other
+    branches are derived from its output or from those, unless `force`.
     """
     tx = change.tx
     pipeline = lifecycle.spec_of(lifecycle.get(tx, name))
@@ -417,7 +439,9 @@ def delete_pipeline(change: Change, name: str, *, force: bool, keep_repo: bool) 
         reason = f"pipeline '{name}' was deleted"
         stop_jobs(tx, ledger.open_jobs(tx, name), reason=reason, now=change.now)
     jobs_trash.keep_jobs_of_pipeline(tx, entry, name)
-    gone = [] if keep_repo else [name, *(c.repo for c in crons.crons_of(tx, name) if c.owned)]
+    made = [cron.repo for cron in crons.crons_of(tx, name) if cron.owned]
+    made += [git.repo for git in gits.gits_of(tx, name) if git.owned]
+    gone = [] if keep_repo else [name, *made]
     lifecycle.keep(tx, entry, name)
     lifecycle.delete(tx, name)
     if keep_repo:

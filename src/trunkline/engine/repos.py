@@ -6,7 +6,7 @@ from trunkline.engine.services import Services
 from trunkline.errors import InUse
 from trunkline.jobs.records import stop_readers
 from trunkline.model.versions import DeletedInfo, RepoInfo, is_spec_repo
-from trunkline.pipelines import crons, lifecycle
+from trunkline.pipelines import crons, gits, lifecycle
 from trunkline.versions import repos, trash
 
 
@@ -52,6 +52,11 @@ def delete_repo(change: Change, name: str, *, force: bool) -> DeletedInfo:
         raise InUse(
             f"repo '{name}' holds the ticks of pipeline '{cron.pipeline}'; "
             f"delete that first with `delete pipeline {cron.pipeline}`"
+        )
+    for git in gits.gits_writing(tx, name):
+        raise InUse(
+            f"repo '{name}' holds the checkouts of pipeline '{git.pipeline}'; "
+            f"delete that first with `delete pipeline {git.pipeline}`"
         )
     if force:
         stop_readers(tx, name, now=change.now)

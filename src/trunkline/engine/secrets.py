@@ -7,9 +7,10 @@ from trunkline.config import Config
 from trunkline.engine.services import Services
 from trunkline.errors import AlreadyExists, InUse, InvalidInput, NotSupported
 from trunkline.jobs.secrets import Secret, SecretStore
-from trunkline.model.pipelines import PipelineSpec
+from trunkline.model.pipelines import PipelineSpec, SecretUse
 from trunkline.model.secrets import SecretInfo, check_secret_name, check_values
 from trunkline.pipelines import lifecycle
+from trunkline.pipelines.inputs import git_secrets
 from trunkline.runtimes.process import NAMESPACE, REWRITE, isolation_available
 
 
@@ -47,7 +48,7 @@ class EngineSecrets:
         users = [
             spec.name
             for spec in specs
-            if name in (*(secret.name for secret in spec.secrets), *spec.transform.pull_secrets)
+            if name in (*(secret.name for secret in _uses(spec)), *spec.transform.pull_secrets)
         ]
         if users and not force:
             raise InUse(
@@ -63,7 +64,7 @@ def check_secrets(config: Config, pipeline: PipelineSpec) -> None:
 
     Raises NotFound and NotSupported.
     """
-    uses = pipeline.secrets
+    uses = _uses(pipeline)
     SecretStore(config.home).check(uses)
     mounted = next((use.mount_path for use in uses if use.mount_path), "")
     if not mounted or config.isolation == NAMESPACE:
@@ -74,6 +75,11 @@ def check_secrets(config: Config, pipeline: PipelineSpec) -> None:
             f"secrets can't be shown as files in {mounted} here, where user code has no mounts of "
             f"its own ({isolation}); use key and env_var"
         )
+
+
+def _uses(pipeline: PipelineSpec) -> tuple[SecretUse, ...]:
+    """All secrets that a pipeline needs."""
+    return (*pipeline.secrets, *git_secrets(pipeline.input))
 
 
 def _decoded(key: str, text: str) -> bytes:

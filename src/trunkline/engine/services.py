@@ -13,6 +13,7 @@ from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.engine.collector import Collector
 from trunkline.engine.heads import Heads
+from trunkline.engine.remotes import Remotes
 from trunkline.errors import TimedOut, Unavailable
 from trunkline.files.intake import Counts
 from trunkline.files.tree import Trees
@@ -48,6 +49,7 @@ class Services:
     closing: threading.Event
     started: float  # monotonic seconds
     heads: Heads = field(default_factory=Heads)
+    remotes: Remotes = field(default_factory=Remotes)
     clock: Clock = wall_clock
     ids: Callable[[], RunId] = random_id
     puts: dict[str, Counts] = field(default_factory=dict)  # by the words their callers chose

@@ -5,9 +5,11 @@ network or the bucket is listed, callers on the private socket included: theirs 
 can fetch by itself.
 """
 
+from dataclasses import replace
+
 from trunkline.config import Config
 from trunkline.fetch.fetcher import Fetcher
-from trunkline.fetch.policy import allow_list
+from trunkline.fetch.policy import AllowList, allow_list
 from trunkline.fetch.web import Limits
 from trunkline.store.claims import Place, place_at
 
@@ -30,3 +32,8 @@ def chosen_place(config: Config) -> Place | None:
         plain_http=config.object_store_http,
         cache_bytes=config.store_cache_bytes,
     )
+
+
+def follower_policy(config: Config) -> AllowList:
+    """Whose git repositories are followed: what users can't do on their own machines."""
+    return replace(allow_list(config.fetch_allow), otherwise="whoever runs the server can add it")

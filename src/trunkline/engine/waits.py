@@ -1,10 +1,12 @@
 """Why something has not begun: what a job waits for, and why a pipeline has no newer job."""
 
+from collections.abc import Sequence
+
 from trunkline.db.database import Transaction
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.model.jobs import JobState
-from trunkline.model.pipelines import PipelineState
+from trunkline.model.pipelines import GitInfo, PipelineState
 from trunkline.model.versions import BranchName
 from trunkline.pipelines import crons, lifecycle
 from trunkline.pipelines.crons import CronRow
@@ -44,9 +46,16 @@ def _of_starting(tx: Transaction, job: JobRecord) -> list[str]:
 
 
 def of_pipeline(
-    tx: Transaction, record: lifecycle.PipelineRecord, state: PipelineState, reason: str
+    tx: Transaction,
+    record: lifecycle.PipelineRecord,
+    state: PipelineState,
+    reason: str,
+    infos: Sequence[GitInfo],
 ) -> tuple[JobRecord | None, list[str]]:
-    """The newest job of a pipeline, and why there is none for what its inputs are now."""
+    """The newest job of a pipeline, and why there is none for what its inputs are now.
+
+    `infos` are its git inputs as they were seen last.
+    """
     name = record.name
     newest = next(iter(ledger.list_jobs(tx, pipeline=name, run=None, before=None, number=1)), None)
     found: list[str] = []
@@ -64,6 +73,7 @@ def of_pipeline(
         if branch in quiet:
             found.append(f"input {branch} starts no job: its propagation_spec is never")
     found += [_of_clock(row) for row in crons.crons_of(tx, record.name)]
+    found += [_of_remote(info) for info in infos]
     if newest is not None:
         ended = f"its newest job {newest.name}: {newest.state}"
         said = of_job(tx, newest)
@@ -76,6 +86,16 @@ def _of_clock(row: CronRow) -> str:
         return f"schedule '{row.schedule}' of {row.repo} has no tick to come; `run cron` makes one"
     moment = row.next.isoformat(timespec="seconds")
     return f"schedule '{row.schedule}' of {row.repo} ticks next at {moment}"
+
+
+def _of_remote(info: GitInfo) -> str:
+    what = f"{info.repo} follows branch {info.branch} of {info.url}"
+    if info.problem:
+        return f"{what}: {info.problem}"
+    at = f"is at its commit {info.commit}" if info.commit else "has none of its commits yet"
+    if info.looked is None:
+        return f"{what} and {at}; nobody has looked at it since the server started"
+    return f"{what} and {at}; it was looked at {info.looked.isoformat(timespec='seconds')}"
 
 
 def _of_input(tx: Transaction, branch: BranchName, read: CommitRecord | None) -> list[str]:

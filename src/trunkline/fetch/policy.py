@@ -26,6 +26,7 @@ class AllowList:
     hosts: tuple[str, ...] = ()  # `*`, a name, or `*.` and a name: at public addresses
     networks: tuple[Network, ...] = ()  # public or not
     buckets: tuple[StoreUrl, ...] = ()  # bucket and key are patterns
+    otherwise: str = "without --server-fetch your own machine fetches"  # what else can be done
 
     @property
     def proxies(self) -> Proxies:
@@ -38,7 +39,7 @@ class AllowList:
         So that nothing is even looked up for those who may not fetch.
         """
         if not self.networks and not any(_names(pattern, url.host) for pattern in self.hosts):
-            raise _not_listed(f"the host '{url.host}'", None)
+            raise self._not_listed(f"the host '{url.host}'", None)
 
     def check(
         self,
@@ -60,7 +61,7 @@ class AllowList:
                 continue
             kind = kind_of(address)
             if not named:
-                raise _not_listed(f"the host '{url.host}'", came_from)
+                raise self._not_listed(f"the host '{url.host}'", came_from)
             if kind is not None:
                 raise NotAllowed(
                     f"'{url.host}' is at {address}, which is a {kind} address{_on_way(came_from)}; "
@@ -70,7 +71,13 @@ class AllowList:
     def check_store(self, url: StoreUrl) -> None:
         """Raise NotAllowed unless the bucket is listed."""
         if not any(_holds(pattern, url) for pattern in self.buckets):
-            raise _not_listed(f"'{url.place}'", None)
+            raise self._not_listed(f"'{url.place}'", None)
+
+    def _not_listed(self, what: str, came_from: str | None) -> NotAllowed:
+        return NotAllowed(
+            f"the server may not fetch from {what}{_on_way(came_from)}: its setting {SETTING} does "
+            f"not list it; {self.otherwise}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,13 +165,6 @@ def _holds(pattern: StoreUrl, url: StoreUrl) -> bool:
         (url.store, url.account) == (pattern.store, pattern.account)
         and fnmatchcase(url.bucket, pattern.bucket)
         and any(fnmatchcase(key, pattern.key) for key in (url.key, url.key + "/"))
-    )
-
-
-def _not_listed(what: str, came_from: str | None) -> NotAllowed:
-    return NotAllowed(
-        f"the server may not fetch from {what}{_on_way(came_from)}: its setting {SETTING} does not "
-        "list it; without --server-fetch your own machine fetches"
     )
 
 

@@ -15,6 +15,7 @@ STORES = {
     "wasb": "az", "wasbs": "az",
 }  # fmt: skip
 SCHEMES = (*HTTP, *STORES)
+_PORTS = {"http": 80, "https": 443, "git": 9418}  # of the schemes that git remotes may have
 
 _URL_CHARACTERS_MAX = 8192
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\\]")
@@ -67,6 +68,26 @@ class StoreUrl:
         return f"{self.store}://{self.bucket}{f'@{self.account}' if self.account else ''}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitUrl:
+    """The URL of a git repository, taken apart."""
+
+    scheme: str  # https, http or git
+    web: WebUrl  # host, port and path
+
+    def __str__(self) -> str:
+        if self.scheme != "git":
+            return str(self.web)
+        return f"git://{self.authority}{self.web.target}"
+
+    @property
+    def authority(self) -> str:
+        """Host and port, unless that is the standard one."""
+        host = bracketed(self.web.host)
+        standard = self.web.port == _PORTS[self.scheme]
+        return host if standard else f"{host}:{self.web.port}"
+
+
 def account_of(endpoint: str) -> str | None:
     """The account of Azure that stands behind the `@` of a URL; None if it is none."""
     found = _ACCOUNT.fullmatch(endpoint)
@@ -98,6 +119,25 @@ def parse_url(text: str) -> WebUrl | StoreUrl:
     return _store(text, STORES[scheme])
 
 
+def parse_git(text: str) -> GitUrl:
+    """Read the URL of a git repository that a server may follow; raises InvalidInput."""
+    scheme = scheme_of(text)
+    if scheme not in _PORTS:
+        raise InvalidInput(
+            f"{shown(without_secrets(text))} can't be followed: only https, http and git URLs can; "
+            "for a repository that is reached by ssh write its https URL, and a `secret` with a "
+            "token if it is private; one on this machine can be served by `git daemon`"
+        )
+    if len(text) > _URL_CHARACTERS_MAX:
+        raise _wrong(text, f"it is longer than {_URL_CHARACTERS_MAX:,} characters")
+    web = _web(text, scheme)
+    if "?" in text or "#" in text:
+        raise _wrong(text, "a git URL has no query and no fragment")
+    if web.target.strip("/") == "":
+        raise _wrong(text, "it names a host, but no repository there")
+    return GitUrl(scheme=scheme, web=web)
+
+
 def _web(text: str, scheme: str) -> WebUrl:
     if _UNSAFE.search(text):
         raise _wrong(text, "it has a space, a backslash or a control character")
@@ -110,7 +150,7 @@ def _web(text: str, scheme: str) -> WebUrl:
         raise _wrong(text, "it has a user name or password, which would be kept in histories")
     host = _host(text, parts)
     secure = scheme == "https"
-    port = (443 if secure else 80) if port is None else port
+    port = _PORTS[scheme] if port is None else port
     if not 0 < port < 65536 or parts.netloc.endswith(":"):
         raise _wrong(text, "its port can't be read")
     target = _quoted(parts.path or "/") + (f"?{_quoted(parts.query)}" if parts.query else "")

@@ -210,7 +210,7 @@ class Dispatcher:
         self.health.forget(pipeline)
         document = lifecycle.spec_of(record)
         self._know(pipeline, record.spec_commit, document)
-        if not document.autoscaling and not document.resident:
+        if not (document.autoscaling or document.resident or document.tf_job):
             count = self._crew.size(document)
             version, commit = record.version, record.spec_commit
             self._crew.ensure(pipeline, version, commit, count, document.requests)

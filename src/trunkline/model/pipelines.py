@@ -33,10 +33,21 @@ class Cron:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Git:
+    """A branch of a git repository elsewhere; what it is at becomes a commit of a repo."""
+
+    url: str
+    branch: str
+    secret: str = ""  # that has the token
+    secret_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PfsInput:
     """The files or directories of one branch that a glob matches (`atom` in 1.7).
 
-    A cron input is one too: it reads the repo that its ticks go to.
+    A cron input is one too: it reads the repo that its ticks go to. So is a git input, which reads
+    the repo of its checkouts.
     """
 
     name: str
@@ -46,6 +57,7 @@ class PfsInput:
     lazy: bool = False
     empty_files: bool = False
     cron: Cron | None = None
+    git: Git | None = None
     join_on: str = ""  # how its key in a join is made of a path; "" outside of joins
     outer_join: bool = False
     group_by: str = ""  # the same in a group
@@ -198,6 +210,7 @@ class PipelineSpec:
     egress: Egress | None = None
     service: Service | None = None
     spout: bool = False  # the code runs by itself and writes to its repo; there is no input
+    tf_job: bool = False  # it is a job of Kubeflow, which no runtime here can run
 
     @property
     def resident(self) -> bool:
@@ -238,6 +251,26 @@ class ResidentInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GitInfo:
+    """A git input: what it follows, and what was seen when somebody looked last."""
+
+    repo: str  # of its checkouts, a full name
+    url: str
+    branch: str
+    commit: str  # of the remote, that the newest checkout is of; empty: there is none yet
+    looked: datetime | None  # None: not since the server started
+    problem: str  # a sentence; empty: all was well
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitLook:
+    """What a look at the remotes of a pipeline came to."""
+
+    run: str  # that new checkouts began; empty: nothing was new
+    gits: tuple[GitInfo, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineInfo:
     """A version of a pipeline. `code` is the root of the file set mounted at /code, or empty."""
 
@@ -263,6 +296,7 @@ class PipelineInfo:
     image: Image | None = None  # what its containers are made of; None: it has none
     alerts: tuple[str, ...] = ()  # what somebody should look at, a sentence each
     resident: ResidentInfo | None = None  # of a service or a spout, while there is one
+    gits: tuple[GitInfo, ...] = ()  # its git inputs, of the newest version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

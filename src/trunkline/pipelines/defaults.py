@@ -18,6 +18,7 @@ NOT_DEFAULTS: Mapping[str, str] = {
     "update": "it is no part of a pipeline; use `--regenerate`",
     "reprocess": "it is no part of a pipeline; use `--reprocess`",
     "dry_run": "it is no part of a pipeline; use `--dry-run`",
+    "tf_job": "it is what one pipeline runs",
     "spec_commit": "it is set by Trunkline",
 }
 SAMPLE: Mapping[str, object] = {

@@ -112,7 +112,7 @@ _PLACE = "`docker`: in a container; `process`: on this machine; `auto`: the firs
 MESSAGES: Mapping[str, tuple[Field, ...]] = {
     "spec": (
         Field("pipeline", Message("pipeline"), BOTH, _USED, "required", "names the pipeline"),
-        Field("tf_job", Message("tf_job"), BOTH, _REFUSED, "none", "Kubeflow jobs"),
+        Field("tf_job", Message("tf_job"), BOTH, _KEPT, "none", "its jobs need Kubernetes"),
         Field("description", _T, BOTH, _USED, '""', "shown by `inspect pipeline`"),
         Field("transform", Message("transform"), BOTH, _USED, "required", "what to run"),
         Field("input", Message("input"), BOTH, _USED, "required", "what to run it on"),
@@ -352,14 +352,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("join", ListOf(Message("input")), NEW, _USED, "none", "combinations of equal keys"),
         Field("group", ListOf(Message("input")), NEW, _USED, "none", "all files of a key"),
         Field("cron", Message("cron"), BOTH, _USED, "none", "a clock as input"),
-        Field(
-            "git",
-            Message("git"),
-            OLD,
-            _REFUSED,
-            "none",
-            "a git repository as input: have a `cron` input clone it, or put a clone into a repo",
-        ),
+        Field("git", Message("git"), OLD, _USED, "none", "a branch of a git repository"),
     ),
     "pfs": (
         Field("project", _T, NEW, _USED, "the pipeline's", "project of the repo"),
@@ -429,10 +422,17 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         ),
     ),
     "git": (
-        Field("name", _T, OLD, _REFUSED, "from the URL", "name of the input"),
-        Field("URL", _T, OLD, _REFUSED, "required", "address to clone"),
-        Field("branch", _T, OLD, _REFUSED, "master", "branch to follow"),
-        Field("commit", _T, OLD, _REFUSED, "none", "set by the server"),
+        Field("name", _T, OLD, _USED, "from the URL", "directory below /pfs, and variable"),
+        Field("project", _T, OURS, _USED, "the pipeline's", "project of the repo"),
+        Field("repo", _T, OURS, _USED, "`<pipeline>_<name>`", "repo that checkouts go to"),
+        Field("URL", _T, OLD, _USED, "required", "of the git repository: https, http or git"),
+        Field("branch", _T, OLD, _USED, "master", "branch of it to follow"),
+        Field("commit", _T, OLD, _REFUSED, "none", "a job's spec tells the commit"),
+        Field("secret", Message("git_secret"), OURS, _USED, "none", "lets in to a private one"),
+    ),
+    "git_secret": (
+        Field("name", _T, OURS, _USED, "required", "name of the secret"),
+        Field("key", _T, OURS, _USED, "required", "key of a token, or of user:password"),
     ),
     "parallelism_spec": (
         Field("constant", Whole(most=1_000_000), BOTH, _USED, "1", "so many workers"),
@@ -552,7 +552,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("toleration_seconds", Whole(), NEW, _KEPT, "none", "for how long"),
     ),
     "determined": (Field("workspaces", ListOf(_T), NEW, _KEPT, "[]", "workspace names"),),
-    "tf_job": (Field("tf_job", _T, BOTH, _REFUSED, "none", "Kubeflow job"),),
+    "tf_job": (Field("tf_job", _T, BOTH, _KEPT, "none", "manifest of a TFJob, as text"),),
     "spec_commit": (
         Field("repo", Message("commit_repo"), BOTH, _KEPT, "none", "spec repo"),
         Field("branch", Message("commit_branch"), BOTH, _KEPT, "none", "spec branch"),

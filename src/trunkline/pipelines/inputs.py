@@ -6,11 +6,14 @@ group may share them (that is how one program is written for all of them), and n
 do nothing, and a warning says so.
 """
 
+import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import assert_never, cast
 
 from trunkline.errors import InvalidInput, shown
+from trunkline.fetch.urls import GitUrl, parse_git
 from trunkline.files.glob import compile_glob
 from trunkline.model.names import (
     DEFAULT_PROJECT,
@@ -24,10 +27,12 @@ from trunkline.model.names import (
 from trunkline.model.pipelines import (
     Cron,
     CrossInput,
+    Git,
     GroupInput,
     Input,
     JoinInput,
     PfsInput,
+    SecretUse,
     UnionInput,
 )
 from trunkline.model.versions import DEFAULT_BRANCH, BranchName, BranchTrigger
@@ -39,6 +44,11 @@ from trunkline.versions import schedules
 
 NO_INPUT = UnionInput(members=())  # of a spout
 _EVERY_TICK = "/*"
+_WHOLE_CHECKOUT = "/"
+# What git lets no branch be called.
+_NO_GIT_BRANCH = re.compile(
+    r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/]|/$|\.$|(^|/)\.|\.lock(/|$)|^@$|^$"
+)
 INPUTS_MAX = 256  # leaves of one spec's input
 
 _MEMBERS: dict[str, type[CrossInput | UnionInput | JoinInput | GroupInput]] = {
@@ -64,7 +74,7 @@ def read_input(document: Document, path: Path, *, pipeline: str) -> tuple[Input,
             path=path,
         )
     _names(found, path)
-    _clocks(found, path)
+    _made_repos(found, path)
     _triggers(found, path)
     return found, completed
 
@@ -102,6 +112,17 @@ def cron_leaves(root: Input) -> list[tuple[PfsInput, Cron]]:
     return [(leaf, leaf.cron) for leaf in _leaves(root) if leaf.cron is not None]
 
 
+def git_leaves(root: Input) -> list[tuple[PfsInput, Git]]:
+    """The git inputs among the inputs."""
+    return [(leaf, leaf.git) for leaf in _leaves(root) if leaf.git is not None]
+
+
+def git_secrets(root: Input) -> tuple[SecretUse, ...]:
+    """The secrets that let git inputs in."""
+    gits = [git for _, git in git_leaves(root) if git.secret]
+    return tuple(SecretUse(name=git.secret, key=git.secret_key) for git in gits)
+
+
 def empty_file_inputs(root: Input) -> tuple[str, ...]:
     """The names of the inputs whose files are given without their content, sorted."""
     return tuple(sorted({leaf.name for leaf in _leaves(root) if leaf.empty_files}))
@@ -122,6 +143,8 @@ def shorthand(root: Input) -> str:
         case PfsInput():
             if root.cron is not None:
                 return f"{root.name}:{root.cron.spec}"
+            if root.git is not None:
+                return f"{root.name}:{root.git.branch}"
             return f"{root.repo}:{root.glob}"
         case CrossInput():
             return f"({' ⨯ '.join(shorthand(member) for member in root.members)})"
@@ -176,7 +199,8 @@ def _resolved(document: Document, commits: Mapping[BranchName, str | None]) -> D
         elif isinstance(value, dict):
             project = str(value.get("project") or DEFAULT_PROJECT)
             repo = full_name(project, str(value["repo"]))
-            branch = BranchName(repo=repo, branch=str(value.get("branch") or DEFAULT_BRANCH))
+            own = "" if kind == "git" else str(value.get("branch") or "")
+            branch = BranchName(repo=repo, branch=own or DEFAULT_BRANCH)
             resolved[kind] = _with_commit(value, commits.get(branch))
     return resolved
 
@@ -187,7 +211,8 @@ def _with_commit(leaf: Document, commit: str | None) -> Document:
     shown: Document = {}
     for key, value in leaf.items():
         shown[key] = value
-        if key == ("branch" if "branch" in leaf else "repo"):  # a cron input has no branch
+        # A cron input has no branch, and that of a git input is one of its remote.
+        if key == ("branch" if "branch" in leaf and "URL" not in leaf else "repo"):
             shown["commit"] = commit
     return shown
 
@@ -195,7 +220,8 @@ def _with_commit(leaf: Document, commit: str | None) -> Document:
 def _read(document: Document, path: Path, pipeline: str) -> tuple[Input, Document]:
     if not document:
         raise Fault(
-            f"no input set: {dotted(path)} needs one of pfs, atom, cron, cross, union, join, group",
+            f"no input set: {dotted(path)} needs one of pfs, atom, cron, git, cross, union, join, "
+            "group",
             path=path,
         )
     if len(document) > 1:
@@ -210,7 +236,7 @@ def _read(document: Document, path: Path, pipeline: str) -> tuple[Input, Documen
     if isinstance(value, list):
         return _read_members(kind, value, below, pipeline)
     assert isinstance(value, dict), "the table of fields allows objects and lists here"
-    read = _read_cron if kind == "cron" else _read_leaf
+    read = {"cron": _read_cron, "git": _read_git}.get(kind, _read_leaf)
     leaf, completed = read(value, below, pipeline)
     return leaf, {kind: completed}
 
@@ -226,9 +252,10 @@ def _read_members(
         unkeyed = _unkeyed(kind, member, (*path, index))
         if unkeyed is not None:
             leaf, place = unkeyed
+            kinds = {leaf.cron is not None: "a clock", leaf.git is not None: "a checkout"}
             how = (
-                "a clock can have none: cross it with an input that has one"
-                if leaf.cron is not None
+                f"{kinds[True]} can have none: cross it with an input that has one"
+                if True in kinds
                 else "'$1' stands for what the first pair of round brackets of its glob matched"
             )
             raise Fault(
@@ -346,6 +373,63 @@ def _read_cron(document: Document, path: Path, pipeline: str) -> tuple[PfsInput,
     return leaf, completed | {k: v for k, v in document.items() if k not in completed}
 
 
+def _read_git(document: Document, path: Path, pipeline: str) -> tuple[PfsInput, Document]:
+    """A branch of a git repository, which is read like a pfs input of the repo of its checkouts."""
+    project = project_of(pipeline)
+    url = _git_url(document, path)
+    name = str(document.get("name") or "")
+    if not name:
+        name = posixpath.basename(url.web.target.rstrip("/")).removesuffix(".git")
+        try:
+            check_name("pfs input", name)
+        except InvalidInput as error:
+            raise Fault(f"{error}; give the input a `name`", path=(*path, "URL")) from error
+    _check_input_name(name, path)
+    branch = str(document.get("branch") or DEFAULT_BRANCH)
+    if _NO_GIT_BRANCH.search(branch):
+        problem = (
+            f"{dotted((*path, 'branch'))} is {shown(branch)}, and git lets no branch be called so"
+        )
+        raise Fault(problem, path=(*path, "branch"))
+    repo = str(document.get("repo") or f"{bare_name(pipeline)}_{name}")
+    named = str(document.get("project") or "")
+    _check_leaf(path, name=name, repo=repo, branch=DEFAULT_BRANCH, glob=_WHOLE_CHECKOUT)
+    _check_project(named, (*path, "project"))
+    secret = cast(Document, document.get("secret") or {})
+    if secret and not (secret.get("name") and secret.get("key")):
+        below = (*path, "secret")
+        raise Fault(f"{dotted(below)} needs a `name` and a `key`", path=below)
+    leaf = PfsInput(
+        name=name,
+        repo=full_name(named or project, repo),
+        branch=DEFAULT_BRANCH,
+        glob=_WHOLE_CHECKOUT,
+        git=Git(
+            url=str(url),
+            branch=branch,
+            secret=str(secret.get("name") or ""),
+            secret_key=str(secret.get("key") or ""),
+        ),
+    )
+    if leaf.repo == pipeline:
+        problem = f"the checkouts of {dotted(path)} can't go to the pipeline's own output repo"
+        raise Fault(problem, path=(*path, "repo"))
+    completed: Document = {"name": name}
+    completed |= {"project": named or project} if named or project != DEFAULT_PROJECT else {}
+    completed |= {"repo": repo, "URL": str(document["URL"]), "branch": branch}
+    return leaf, completed | {k: v for k, v in document.items() if k not in completed}
+
+
+def _git_url(document: Document, path: Path) -> GitUrl:
+    text = str(document.get("URL") or "")
+    if not text:
+        raise Fault(f"input must specify a URL: {dotted(path)} has none", path=path)
+    try:
+        return parse_git(text)
+    except InvalidInput as error:
+        raise Fault(str(error), path=(*path, "URL")) from error
+
+
 def _schedule(spec: str, path: Path) -> str:
     try:
         if spec.strip() != schedules.NEVER:
@@ -428,17 +512,20 @@ def _names(root: Input, path: Path) -> frozenset[str]:
             assert_never(root)
 
 
-def _clocks(root: Input, path: Path) -> None:
-    """No two clocks of a pipeline write to one repo: nobody could tell their ticks apart."""
-    seen: set[str] = set()
-    for leaf, _ in cron_leaves(root):
-        if leaf.repo in seen:
+def _made_repos(root: Input, path: Path) -> None:
+    """No two inputs of a pipeline write to one repo: nobody could tell their files apart."""
+    seen: dict[str, str] = {}
+    for leaf in _leaves(root):
+        kind = "cron" if leaf.cron is not None else "git" if leaf.git is not None else ""
+        if kind and leaf.repo in seen:
+            both = {"cron": "two cron inputs have their ticks", "git": "two git inputs write"}
+            who = both[kind] if seen[leaf.repo] == kind else "a cron and a git input write"
             raise Fault(
-                f"two cron inputs have their ticks in repo '{leaf.repo}'; give one of them another "
-                "`name` or `repo`",
+                f"{who} in repo '{leaf.repo}'; give one of them another `name` or `repo`",
                 path=path,
             )
-        seen.add(leaf.repo)
+        if kind:
+            seen[leaf.repo] = kind
 
 
 def _triggers(root: Input, path: Path) -> None:

@@ -15,10 +15,11 @@ from trunkline.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Pi
 from trunkline.model.images import ON_HOST, Placement, Runtime
 from trunkline.model.names import bare_name, check_full_name, project_of
 from trunkline.model.pipelines import PipelineInfo, PipelineSpec, PipelineState
-from trunkline.pipelines import cron_tables, default_tables, identity, tables
+from trunkline.pipelines import cron_tables, default_tables, git_tables, identity, tables
 from trunkline.pipelines.defaults import Defaults
 from trunkline.pipelines.inputs import branches_of, shorthand
-from trunkline.pipelines.spec import spec_from_document, warnings, worker_count
+from trunkline.pipelines.remarks import warnings
+from trunkline.pipelines.spec import spec_from_document, worker_count
 from trunkline.pipelines.tables import PipelineRecord as PipelineRecord
 from trunkline.versions import trash
 from trunkline.versions.projects import require_project
@@ -252,6 +253,7 @@ def keep(tx: Transaction, entry: int, name: str) -> None:
     trash.keep_rows(tx, entry, "pipeline", pipeline)
     trash.keep_rows(tx, entry, "pipeline_version", versions)
     trash.keep_rows(tx, entry, "pipeline_cron", cron_tables.rows_of(tx, name))
+    trash.keep_rows(tx, entry, "pipeline_git", git_tables.rows_of(tx, name))
 
 
 def put_back(tx: Transaction, entry: int) -> str | None:
@@ -270,6 +272,7 @@ def put_back(tx: Transaction, entry: int) -> str | None:
         )
     tables.put_rows(tx, rows[0], trash.kept_rows(tx, entry, "pipeline_version"))
     cron_tables.put_rows(tx, name, trash.kept_rows(tx, entry, "pipeline_cron"))
+    git_tables.put_rows(tx, name, trash.kept_rows(tx, entry, "pipeline_git"))
     return name
 
 

@@ -42,14 +42,13 @@ from trunkline.pipelines.canonical import (
     Places,
     canonical,
     dotted,
-    kept_fields,
     quantity_bytes,
     refused_fields,
     seconds,
 )
 from trunkline.pipelines.defaults import NO_DEFAULTS, NOT_DEFAULTS, SAMPLE, Defaults, overlaid
 from trunkline.pipelines.fields import spellings
-from trunkline.pipelines.inputs import NO_INPUT, idle_keys, read_input
+from trunkline.pipelines.inputs import NO_INPUT, read_input
 from trunkline.pipelines.nodes import (
     Fault,
     Kind,
@@ -61,7 +60,9 @@ from trunkline.pipelines.nodes import (
     invalid_spec,
     to_value,
 )
+from trunkline.pipelines.remarks import warnings
 from trunkline.pipelines.source import check_size, read_documents
+from trunkline.pipelines.tf_jobs import is_tf_job
 
 DATUM_TRIES = 3
 NO_ENTRY_POINT = "the entry point of an image is run in containers only"
@@ -185,23 +186,6 @@ def draft(
     )
 
 
-def warnings(spec: PipelineSpec, placement: Placement | None) -> tuple[str, ...]:
-    """What the author of a spec should know: fields that do nothing yet, an image not started."""
-    found: list[str] = []
-    kept = kept_fields(spec.document)
-    if len(kept) == 1:
-        found.append(f"this field is kept but does nothing yet: {kept[0]}")
-    elif kept:
-        found.append(f"these fields are kept but do nothing yet: {', '.join(kept)}")
-    found += idle_keys(spec.document)
-    if spec.transform.image and placement is not None and placement.image is None:
-        why = f", as {placement.why_host}" if placement.why_host else ""
-        found.append(
-            f"image '{spec.transform.image}' is not started: cmd runs directly on this machine{why}"
-        )
-    return tuple(found)
-
-
 def worker_count(parallelism: Parallelism, cores: int) -> int:
     """How many workers a spec asks for on a machine; at least 1. Raises InvalidSpec for both."""
     if parallelism.constant and parallelism.coefficient:
@@ -275,7 +259,8 @@ def _checked(document: Document, project: str) -> PipelineSpec:
     name, document = _named(document, project)
     for path, field in refused_fields(document):
         raise Fault(f"{dotted(path)} is not supported yet ({field.meaning})", path=path)
-    transform = _transform(document)
+    tf_job = is_tf_job(document)
+    transform = Transform() if tf_job and not document.get("transform") else _transform(document)
     root, document = _input(document, pipeline=name)
     service = residents.read_service(document)
     return PipelineSpec(
@@ -303,6 +288,7 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         egress=_egress(document),
         service=service,
         spout=residents.is_spout(document),
+        tf_job=tf_job,
     )
 
 
