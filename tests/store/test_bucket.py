@@ -1,5 +1,6 @@
 """Packs in a bucket: only what is there counts, whatever the network and this machine do."""
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -153,7 +154,8 @@ def test_an_upload_that_fails_for_a_moment_is_made_once(
 @pytest.mark.parametrize(
     ("fault", "error", "sentence"),
     [
-        ("error", Unavailable, "the object store s3://.*/a/prefix can't be written to now"),
+        ("error", Unavailable, "a/prefix can't be written to now .it answers 500 Internal Server"),
+        ("slow down", Unavailable, "can't be written to now .it answers 503 .*, SlowDown"),
         ("reset", Unavailable, "the object store s3://.*/a/prefix can't be written to now"),
         ("refused", Unavailable, "can't be written to with the credentials in the environment"),
         ("full", StorageFull, "no space is left"),
@@ -289,6 +291,29 @@ def test_the_cache_keeps_within_its_bound(bucket: Bucket) -> None:
 
     kept = sum(path.stat().st_size for path in (bucket.directory / "cache").iterdir())
     assert kept <= 6 * blocks.BLOCK_BYTES
+    store.close()
+
+
+def test_the_cache_gives_way_where_the_disk_is_full(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = bucket.open()
+    for content in LARGE:
+        store.put(content)
+        store.flush()
+    before = {path.name for path in (bucket.directory / "cache").glob("*.pack")}
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packs.PackWriter, "_write_through", full)
+        with pytest.raises(StorageFull):
+            store.put(os.urandom(1_000_000))
+
+    left = {path.name for path in (bucket.directory / "cache").glob("*.pack")}
+    assert left < before
+    assert len(left) >= 1
     store.close()
 
 

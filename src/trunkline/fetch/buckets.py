@@ -9,6 +9,7 @@ FileNotFoundError, as a file is.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -263,6 +264,8 @@ _REFUSALS = (
     *("AuthenticationFailed", "AuthorizationFailure", "403 Forbidden", "401 Unauthorized"),
 )
 _FULL = ("507 Insufficient Storage", "StorageFull", "QuotaExceeded", "InsufficientAccountResources")
+_STATUS = re.compile(r"status code: (\d{3}[\w -]*)")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
 _FINAL = (*_REFUSALS, *_FULL, "NoSuchBucket", "ContainerNotFound")
 
 
@@ -285,7 +288,10 @@ def _is_behind(error: Exception) -> bool:
 
 
 def _first_words(text: str) -> str:
-    """What the library says, without where in itself it says so, nor where it asked."""
-    said = text.split("\n\nDebug source", 1)[0].split(" - Server returned", 1)[0]
+    """What the store answers, or what the library says; not where in itself it says so."""
+    status, code = _STATUS.search(text), _CODE.search(text)
+    if status is not None:
+        return f"it answers {status[1].strip()}{f', {code[1]}' if code else ''}"
+    said = text.split("\n\nDebug source", 1)[0]
     said = said.removeprefix("Generic S3 error: ").removeprefix("Generic GCS error: ")
     return " ".join(said.split())[:200]

@@ -62,7 +62,15 @@ class Blocks:
 
     def whole(self, name: str) -> Path:
         """Where a pack is kept that is kept whole."""
-        return self._directory / (name + SUFFIX)
+        return Path(self._whole(name))
+
+    def _whole(self, name: str) -> str:
+        return f"{self._directory}/{name}{SUFFIX}"
+
+    def give_way(self) -> None:
+        """The disk is full: leave half of what is kept to others."""
+        with suppress(OSError):
+            self._trim(share=0.5)
 
     def keep(self, path: Path, name: str) -> None:
         """Take over the file of a whole pack."""
@@ -89,8 +97,11 @@ class Blocks:
                 break  # all of it, or the end of the pack
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def prefetch(self, places: Iterable[Location]) -> None:
-        """Fetch blocks beside one another that will be read; not more than are soon."""
+    def prefetch(self, places: Iterable[Location], *, here: Callable[[str], bool]) -> None:
+        """Fetch blocks beside one another that will be read; not more than are soon.
+
+        Packs that are `here` need none.
+        """
         wanted: dict[str, set[int]] = {}
         count = 0
         for place in places:
@@ -105,7 +116,7 @@ class Blocks:
         runs = [
             run
             for name, blocks in wanted.items()
-            if not self.whole(name).exists()
+            if not here(name) and not os.path.exists(self._whole(name))
             for run in self._missing_runs(name, sorted(blocks))
         ]
         if len(runs) > 1:
@@ -120,21 +131,21 @@ class Blocks:
         first = place.offset // BLOCK_BYTES
         last = (place.offset + RECORD_BYTES + place.stored - 1) // BLOCK_BYTES
         paths = [
-            self.whole(place.pack),
+            self._whole(place.pack),
             *(self._path(place.pack, b) for b in range(first, last + 1)),
         ]
         return sum(_unlinked(path) for path in paths) > 0
 
     def forget(self, name: str) -> None:
         """Forget all of a pack."""
-        for path in (self.whole(name), *(self._path(name, block) for block in range(_BLOCKS_MAX))):
+        for path in (self._whole(name), *(self._path(name, block) for block in range(_BLOCKS_MAX))):
             _unlinked(path)
 
     def forget_all_but(self, names: set[str]) -> None:
         """Forget packs that are no more, and files that somebody died on."""
         for entry in os.scandir(self._directory):
             if entry.name != _TRIM and entry.name.partition("-")[0].partition(".")[0] not in names:
-                _unlinked(Path(entry.path))
+                _unlinked(entry.path)
 
     def beside(self, requests: Iterable[Callable[[], Answer]]) -> Iterator[Answer]:
         """What requests give, some of them made beside one another, in their order."""
@@ -166,7 +177,7 @@ class Blocks:
             there = self._cached(name, first, 0, BLOCK_BYTES)
             if there is not None:
                 return there
-            if first and self._path(name, first - 1).exists():
+            if first and os.path.exists(self._path(name, first - 1)):
                 last = max(last, first + (_AHEAD if last == first else _RUN_MAX) - 1)
             last = min(last, first + _RUN_MAX - 1)
             data = self._fetch(name, first * BLOCK_BYTES, (last + 1) * BLOCK_BYTES)
@@ -179,7 +190,7 @@ class Blocks:
 
     def _missing_runs(self, name: str, blocks: list[int]) -> Iterator[tuple[str, int, int]]:
         """(name, first, last) of neighbouring blocks that are not here."""
-        missing = [block for block in blocks if not self._path(name, block).exists()]
+        missing = [block for block in blocks if not os.path.exists(self._path(name, block))]
         while missing:
             length = 1
             while length < min(_RUN_MAX, len(missing)) and missing[length] == missing[0] + length:
@@ -187,9 +198,9 @@ class Blocks:
             yield name, missing[0], missing[length - 1]
             del missing[:length]
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: str, data: bytes) -> None:
         """A block that finds no room is not kept."""
-        aside = path.with_name(f".{secrets.token_hex(8)}")
+        aside = self._directory / f".{secrets.token_hex(8)}"
         try:
             aside.write_bytes(data)
             os.replace(aside, path)
@@ -198,8 +209,8 @@ class Blocks:
             with suppress(OSError):  # whoever needs the space may remove the cache at any time
                 self._directory.mkdir(exist_ok=True)
 
-    def _path(self, name: str, block: int) -> Path:
-        return self._directory / f"{name}-{block}"
+    def _path(self, name: str, block: int) -> str:
+        return f"{self._directory}/{name}-{block}"
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -219,8 +230,11 @@ class Blocks:
         with suppress(OSError):
             self._trim()
 
-    def _trim(self) -> None:
-        """Remove what was used the longest ago, unless another process does so just now."""
+    def _trim(self, *, share: float = 1.0) -> None:
+        """Remove what was used the longest ago, unless another process does so just now.
+
+        At most this share of what is kept stays.
+        """
         fd = os.open(self._directory / _TRIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:
@@ -231,13 +245,13 @@ class Blocks:
             total = sum(file.size for file in files)
             disk = os.statvfs(self._directory)
             room = total + int(disk.f_bavail * disk.f_frsize * _FREE_SHARE)
-            most = min(self._bytes_max, room)
+            most = min(self._bytes_max, room, int(total * share))
             left = len(files)
             goal = most * _TRIMMED if total > most else most
             for file in files:
                 if total <= goal and left <= _FILES_MAX:
                     break
-                if _unlinked(Path(file.path)):
+                if _unlinked(file.path):
                     total -= file.size
                 left -= 1
         finally:
@@ -284,7 +298,7 @@ def kept_whole(path: Path) -> PackReader | None:
     return reader
 
 
-def _unlinked(path: Path) -> bool:
+def _unlinked(path: Path | str) -> bool:
     try:
         os.unlink(path)
     except OSError:

@@ -93,7 +93,7 @@ class BucketDepot:
         return _Origin(self._bucket, name)
 
     def prefetch(self, places: Iterable[Location]) -> None:
-        self._blocks.prefetch(p for p in places if not self._local(p.pack).exists())
+        self._blocks.prefetch(places, here=lambda name: self._local(name).exists())
 
     def refetch(self, place: Location) -> bool:
         return self._blocks.drop(place)
@@ -155,6 +155,9 @@ class BucketDepot:
     def settle(self) -> None:
         self._blocks.forget_all_but(set(self.sizes()))
 
+    def give_way(self) -> None:
+        self._blocks.give_way()
+
     def confirm(self) -> None:
         self._confirm()
 
@@ -180,11 +183,11 @@ class BucketDepot:
         new = iter([name for name in sorted(sizes) if not known.get(name)])
         while some := list(islice(new, _LISTED)):
             requests = [partial(self._content, name, sizes[name]) for name in some]
-            for content in self._blocks.beside(requests):
-                if content is not None:
-                    with index.write() as tx:
-                        tables.add(tx, content.places)
-                        tables.set_sealed(tx, content.name)
+            contents = [content for content in self._blocks.beside(requests) if content]
+            with index.write() as tx:
+                for content in contents:
+                    tables.add(tx, content.places)
+                    tables.set_sealed(tx, content.name)
 
     def _clear_writing(self) -> None:
         """Packs of writers that died were not acknowledged, unless they are in the bucket."""

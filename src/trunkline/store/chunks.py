@@ -159,7 +159,8 @@ class ChunkStore:
                     found[chunk] = data
         if missing:
             places = self.find(list(missing))
-            self.depot.prefetch(places.values())
+            if len(places) > 1:
+                self.depot.prefetch(places.values())
             for place in sorted(places.values(), key=_position):
                 chunk = missing[place.digest]
                 found[chunk] = self._read_anywhere(place)
@@ -498,6 +499,7 @@ class ChunkStore:
             yield
         except OSError as error:
             if error.errno in packs.NO_SPACE:
+                self.depot.give_way()
                 raise StorageFull(str(self._directory)) from error
             self._fail(error)
             raise self._unavailable() from error

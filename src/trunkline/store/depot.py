@@ -94,6 +94,9 @@ class Depot(Protocol):
     def confirm(self) -> None:
         """Raise Conflict or Unavailable unless this is where the packs of this store are."""
 
+    def give_way(self) -> None:
+        """The disk is full: remove what can be had again."""
+
     def recover(self, index: SqliteDatabase, *, rebuild: bool) -> None:
         """Bring packs and index back together; see `store.recovery`."""
 
@@ -184,6 +187,9 @@ class LocalDepot:
 
     def confirm(self) -> None:
         """Nobody else could have them."""
+
+    def give_way(self) -> None:
+        """All of it is needed."""
 
     def close(self) -> None:
         """Nothing is held."""
