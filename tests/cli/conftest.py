@@ -21,6 +21,7 @@ from trunkline.cli.session import Link, Session
 from trunkline.errors import TrunklineError, Unavailable
 from trunkline.model.admin import Damage, FsckReport, ServerStatus, ServerVersion
 from trunkline.model.defaults import AffectedPipeline, DefaultsChange, DefaultsInfo
+from trunkline.model.images import ContainerEngineInfo
 from trunkline.model.jobs import (
     JobInfo,
     JobState,
@@ -129,6 +130,9 @@ class StubOperations:
         self.failures: dict[str, TrunklineError] = {}
         self.closed = False
         self.status = STATUS
+        self.containers = ContainerEngineInfo(
+            runtime="auto", name="Docker 26.1.5", socket="/var/run/docker.sock", problem=""
+        )
         for noun in NOUNS:
             setattr(self, noun, Noun(self, noun))
 
@@ -247,6 +251,8 @@ class StubOperations:
                 return ServerVersion(version="0.1.0", format=1)
             case "status":
                 return self.status
+            case "inspect_container_engine":
+                return self.containers
             case "disk_usage":
                 return []
             case "fsck":

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from trunkline.model.images import ContainerEngineInfo
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
@@ -129,6 +131,23 @@ def test_doctor_notes_that_paths_are_rewritten_and_why(cli, stub, monkeypatch):
     [found] = [finding for finding in findings if finding["check"] == "isolation"]
     assert (found["verdict"], found["found"]) == ("note", "rewrite (no namespaces here)")
     assert "rewriting paths" in found["advice"]
+
+
+@pytest.mark.parametrize(("runtime", "verdict"), [("auto", "note"), ("docker", "bad")])
+def test_doctor_says_why_there_are_no_containers(cli, stub, runtime, verdict):
+    before = cli("doctor", "-o", "json")
+    stub.containers = ContainerEngineInfo(
+        runtime=runtime, name="", socket="", problem="there is no container engine"
+    )
+    after = cli("doctor", "-o", "json")
+
+    def found(result):
+        [one] = [one for one in json.loads(result.out) if one["check"] == "containers"]
+        return one["verdict"], one["found"]
+
+    assert found(before) == ("ok", "Docker 26.1.5 at /var/run/docker.sock")
+    assert found(after) == (verdict, "there is no container engine")
+    assert (before.status, after.status) == (0, 1 if verdict == "bad" else 0)
 
 
 def test_doctor_says_why_the_server_can_not_be_reached(cli, stub, make_failure):

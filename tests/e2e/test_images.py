@@ -159,6 +159,17 @@ def test_an_image_is_built_of_the_dockerfile_that_the_spec_names(trunkline, spec
     assert info(trunkline)["image"]["reference"].startswith("trunkline-made:")
 
 
+def test_a_spec_needs_no_more_than_a_dockerfile(trunkline, spec, place) -> None:
+    (place / "Dockerfile").write_text('FROM scratch\nCMD ["/go"]\n')
+    spec(dockerfile="Dockerfile", cmd=[])
+
+    unbuilt = trunkline("create pipeline -f made.json", ok=False)
+    trunkline("create pipeline --build -f made.json")
+
+    assert "transform must specify a cmd" in unbuilt.stderr
+    assert info(trunkline)["image"]["cmd"] == ["/go"]
+
+
 @pytest.mark.parametrize(
     ("dockerfile", "words"),
     [

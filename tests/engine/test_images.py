@@ -136,6 +136,21 @@ def test_an_engine_that_was_named_and_is_not_there_is_told(open_engine, tmp_path
     assert warning.startswith(not_started("fruit:1", "there is no container engine at"))
 
 
+def test_the_container_engine_is_told_or_why_there_is_none(
+    opened, open_engine, docker, tmp_path
+) -> None:
+    there = opened().engine.images.inspect_container_engine()
+    named = {"TRUNKLINE_CONTAINER_HOST": "tcp://10.0.0.1:2375"}
+    elsewhere = open_engine(tmp_path / "other", **named)
+
+    told = elsewhere.engine.images.inspect_container_engine()
+
+    assert (there.socket, there.problem, there.runtime) == (docker, "", "auto")
+    assert there.name.startswith("Docker ")
+    assert (told.name, told.runtime) == ("", "process")
+    assert "is not on this machine" in told.problem
+
+
 @pytest.mark.parametrize("by", ["setting", "spec"])
 def test_containers_that_are_asked_for_and_can_not_be_had_are_an_error(
     open_engine, tmp_path, by

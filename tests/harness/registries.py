@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from uuid import uuid4
 
 BUSYBOX = Path("/bin/busybox")
 _CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -45,14 +46,19 @@ def busybox(*commands: str, **more: bytes) -> bytes:
 
 @dataclass(slots=True)
 class Registry:
-    """Images that can be pulled as `address/name:tag`."""
+    """Images that can be pulled as `place/name:tag`; no other registry ever had such names."""
 
     address: str
     login: tuple[str, str] | None = None  # user and password that it wants
     refuses: int = 0  # an HTTP status in place of every manifest
     pulls: list[str] = field(default_factory=list)  # manifests that were asked for
+    _scope: str = field(default_factory=lambda: uuid4().hex[:12])
     _blobs: dict[str, bytes] = field(default_factory=dict)
     _manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        return f"{self.address}/{self._scope}"
 
     def put(
         self,
@@ -64,6 +70,7 @@ class Registry:
         **config: object,
     ) -> str:
         """Have a tag name an image of one layer; the whole name. `config` as Docker writes it."""
+        name = f"{self._scope}/{name}"
         document = {
             "architecture": "amd64",
             "os": "linux",

@@ -171,7 +171,7 @@ def test_a_pulled_image_is_known_with_all_that_it_says_of_itself(engine, shelf) 
     assert image == images.find(engine, name)
     assert image.reference == name
     assert image.id.startswith("sha256:")
-    assert image.digest.startswith(f"{shelf.address}/tools/fruit@sha256:")
+    assert image.digest.startswith(f"{shelf.place}/tools/fruit@sha256:")
     assert (image.user, image.working_dir) == ("1000:1000", "/srv")
     assert image.command == ("/bin/echo", "apple", "bear")
     assert image.env == ("FRUIT=pear", "PATH=/bin")
@@ -206,8 +206,8 @@ def test_one_content_under_two_names_has_one_id(engine, shelf) -> None:
     other = pulled(engine, shelf.put("other", content, tag="x"))
 
     assert one.id == other.id
-    assert one.digest.startswith(f"{shelf.address}/one@")
-    assert other.digest.startswith(f"{shelf.address}/other@")
+    assert one.digest.startswith(f"{shelf.place}/one@")
+    assert other.digest.startswith(f"{shelf.place}/other@")
 
 
 def test_an_image_can_be_named_by_its_digest(engine, shelf) -> None:

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 from trunkline.api.operation import operation
 
 if TYPE_CHECKING:
-    from trunkline.model.images import ImageStep
+    from trunkline.model.images import ContainerEngineInfo, ImageStep
 
 
 class Images(Protocol):
+    @operation("GET", "/images/engine")
+    def inspect_container_engine(self) -> ContainerEngineInfo:
+        """Which container engine the server uses, or why there is none."""
+
     @operation("POST", "/images/pull")
     def pull_image(
         self, reference: str, *, pull_secrets: list[str] | None = None

@@ -147,4 +147,23 @@ def _check_server(_: Config) -> Iterator[Finding]:
     )
 
 
-_CHECKS = (_check_machine, _check_data_directory, _check_address, _check_server)
+def _check_containers(_: Config) -> Iterator[Finding]:
+    engine = operations().images.inspect_container_engine()
+    needed = engine.runtime == "docker"
+    if engine.name:
+        found = f"{engine.name} at {engine.socket}"
+        unused = "" if engine.runtime != "process" else "only specs with a runtime use it"
+        yield Finding(check="containers", verdict=Verdict.GOOD, found=found, advice=unused)
+    else:
+        yield Finding(
+            check="containers",
+            verdict=Verdict.BAD if needed else Verdict.NOTE,
+            found=engine.problem,
+            advice="" if needed else "code runs on the machine itself, whatever its image",
+        )
+
+
+_CHECKS = (
+    *(_check_machine, _check_data_directory, _check_address, _check_server),
+    _check_containers,
+)

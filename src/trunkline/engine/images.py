@@ -16,7 +16,14 @@ from trunkline.engine.services import Services
 from trunkline.errors import InvalidInput, NotFound, NotSupported, TrunklineError, Unavailable
 from trunkline.files.manifest import RootId
 from trunkline.jobs.secrets import SecretStore
-from trunkline.model.images import ON_HOST, Image, ImageStep, Placement, Runtime
+from trunkline.model.images import (
+    ON_HOST,
+    ContainerEngineInfo,
+    Image,
+    ImageStep,
+    Placement,
+    Runtime,
+)
 from trunkline.model.names import check_path
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.pipelines.lifecycle import PipelineRecord
@@ -26,13 +33,22 @@ from trunkline.runtimes.containers.engine import NoEngine, open_engine
 from trunkline.versions.liveness import require_file_set
 
 _CONTEXT_FILE = "context.tar"
-_LOGINS = ".dockerconfigjson"  # key of secrets of type kubernetes.io/dockerconfigjson
 _NOT_HERE = "not here yet"  # in place of an id, where an image is only planned
 
 
 class EngineImages:
     def __init__(self, services: Services) -> None:
         self._services = services
+
+    def inspect_container_engine(self) -> ContainerEngineInfo:
+        config = self._services.config
+        name = place = problem = ""
+        try:
+            with closing(open_engine(config)) as engine:
+                name, place = engine.name, engine.socket
+        except TrunklineError as error:
+            problem = str(error)
+        return ContainerEngineInfo(runtime=config.runtime, name=name, socket=place, problem=problem)
 
     def pull_image(
         self, reference: str, *, pull_secrets: list[str] | None = None
@@ -100,6 +116,7 @@ def placement_for(
                 f"pipeline '{pipeline.name}' names no image, and this server runs code in "
                 "containers only (TRUNKLINE_RUNTIME); set transform.image"
             )
+        _check_command(pipeline, ON_HOST)
         return ON_HOST
     before = None if previous is None else previous.placement.image
     try:
@@ -163,6 +180,8 @@ def _check_command(pipeline: PipelineSpec, placement: Placement) -> None:
     if pipeline.transform.cmd:
         return
     image = placement.image
+    if not pipeline.transform.image:
+        raise InvalidInput("transform must specify a cmd, unless `--build` builds its dockerfile")
     if image is None:
         why = f" ({placement.why_host})" if placement.why_host else ""
         raise InvalidInput(f"transform must specify a cmd: {NO_ENTRY_POINT}{why}")
@@ -202,7 +221,7 @@ def moved(services: Services, record: PipelineRecord) -> str:
 def _pulled(
     services: Services, reference: str, pull_secrets: tuple[str, ...]
 ) -> Iterator[ImageStep]:
-    credentials = logins(SecretStore(services.config.home), pull_secrets)
+    credentials = SecretStore(services.config.home).logins(pull_secrets)
     try:
         with closing(open_engine(services.config)) as engine:
             yield from images.pull(
@@ -210,20 +229,6 @@ def _pulled(
             )
     except images.NotWanted:
         raise Unavailable("the server is shutting down") from None
-
-
-def logins(secrets: SecretStore, names: tuple[str, ...]) -> list[bytes]:
-    """The files of logins in some secrets; raises NotFound for one that is not there."""
-    found = []
-    for name in names:
-        values = secrets.read(name).values
-        if _LOGINS not in values:
-            raise NotFound(
-                f"secret '{name}' of transform.image_pull_secrets has no key {_LOGINS}; "
-                f"it has {', '.join(sorted(values))}"
-            )
-        found.append(values[_LOGINS])
-    return found
 
 
 def _unknown(reference: str) -> Image:

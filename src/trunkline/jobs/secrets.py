@@ -21,6 +21,7 @@ from trunkline.store.packs import sync_directory
 
 _FORMAT, _VERSION = "trunkline-secret", 1
 _SUFFIX = ".json"
+_LOGINS = ".dockerconfigjson"  # key of secrets of type kubernetes.io/dockerconfigjson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +140,22 @@ class SecretStore:
                 given.env[use.env_var] = _as_text(use, value)
                 values.add(value)
         return Given(files=given.files, env=given.env, values=frozenset(values))
+
+    def logins(self, names: Iterable[str]) -> list[bytes]:
+        """The files of logins of image registries in some secrets.
+
+        Raises NotFound for a secret that is not there or has none.
+        """
+        found = []
+        for name in names:
+            secret = self.read(name)
+            if _LOGINS not in secret.values:
+                raise NotFound(
+                    f"secret '{name}' of transform.image_pull_secrets has no key {_LOGINS}; "
+                    f"it has {', '.join(secret.info.keys)}"
+                )
+            found.append(secret.values[_LOGINS])
+        return found
 
     def _place(self, name: str) -> Path:
         return self._directory / f"{check_secret_name(name)}{_SUFFIX}"

@@ -70,6 +70,16 @@ class ImageStep:
     image: Image | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerEngineInfo:
+    """The container engine of the server's machine, and whether code runs there."""
+
+    runtime: str  # what specs get that say nothing: auto, process or docker
+    name: str  # such as Docker 26.1.5; empty if there is none that could be used
+    socket: str
+    problem: str  # why there is none
+
+
 def short_id(id_: str) -> str:
     """The first digits of an id, as people compare them."""
     return f"{_HASH}{id_.removeprefix(_HASH)[:_SHOWN]}"

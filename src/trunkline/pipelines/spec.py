@@ -388,7 +388,7 @@ def _transform(document: Document) -> Transform:
     runtime = Runtime(_text(given, "runtime")) if given.get("runtime") else None
     requirements = _text(given, "requirements").strip()
     if not cmd or not cmd[0]:
-        if cmd or not given.get("image"):
+        if cmd or not (given.get("image") or given.get("dockerfile")):
             raise Fault("transform must specify a cmd: nothing to run", path=("transform", "cmd"))
         if runtime is Runtime.PROCESS:
             problem = f"transform must specify a cmd: {NO_ENTRY_POINT}"
