@@ -10,6 +10,7 @@ from trunkline.errors import Conflict, InvalidInput, Unavailable
 from trunkline.store import claims
 from trunkline.store.chunks import ChunkStore
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "bucket"
 CHUNKS = [bytes([n]) * (n * 300 + 1) for n in range(20)]
 
 
@@ -33,8 +34,17 @@ def test_a_directory_that_was_taken_over_is_refused(bucket: Bucket, tmp_path: Pa
         pass
     vanish(first)
     second = ChunkStore(tmp_path / "second")
+    [added] = second.put_many([b"added by the second"])
+    second.flush()
     assert list(second.get_many(ids).values()) == CHUNKS
     second.close()
+
+    (bucket.directory / claims.RECORD).unlink()  # who comes back begins with what is there now
+    back = bucket.open()
+    assert back.get_many([*ids, added]).keys() == {*ids, added}
+    with pytest.raises(Conflict, match="taken over"):
+        bucket.settle(tmp_path / "second")
+    back.close()
 
 
 def test_a_store_that_knows_no_conditions_is_looked_at_first(
@@ -109,3 +119,24 @@ def test_refused_credentials_are_told_and_not_shown(bucket: Bucket) -> None:
 def test_what_names_no_bucket_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         claims.place_at(text, plain_http=False, cache_bytes=1)
+
+
+def test_both_records_are_read_and_written_as_the_first_version_did(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = (GOLDEN / "v1-owner.json").read_bytes()
+    record = (GOLDEN / "v1-bucket.json").read_text()
+    record = record.replace("s3://bucket/", f"{bucket.objects.url}/")
+    monkeypatch.setattr(claims.secrets, "token_hex", lambda _: "2" * 32)
+
+    bucket.settle()
+
+    assert bucket.objects.get("a/prefix/owner.json") == owner
+    assert (bucket.directory / claims.RECORD).read_text() == record
+    (bucket.directory / claims.RECORD).unlink()
+    bucket.objects.put("a/prefix/owner.json", owner.replace(b"2" * 32, b"3" * 32))
+    (bucket.directory / claims.RECORD).write_text(record.replace("2" * 32, "3" * 32))
+    bucket.settle()
+    bucket.objects.put("a/prefix/owner.json", owner.replace(b": 1,", b": 2,", 1))
+    with pytest.raises(Unavailable, match=r"owner.json has format 2; this Trunkline reads 1"):
+        bucket.settle()

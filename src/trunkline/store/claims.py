@@ -179,7 +179,8 @@ def _check_ours(bucket: Bucket, record: _Record) -> None:
     if owner.directory != record.directory:
         raise Conflict(
             f"another data directory has taken over the packs in {bucket}; this one must not be "
-            "used any more"
+            f"used any more (if both share a catalog in PostgreSQL and the other one has ended, "
+            f"remove store/{RECORD} here, and the next start takes them back)"
         )
 
 
