@@ -283,7 +283,16 @@ def test_a_checkout_whose_commits_were_all_deleted_is_made_again(world: GitWorld
 def test_a_tree_is_taken_as_it_is_tracked(world: GitWorld) -> None:
     work = world.code.work
     work.mkdir(exist_ok=True)
-    for link, target in (("same.py", "lib/a.py"), ("lib/up.py", "../same.py"), ("out", "/etc")):
+    there = {"same.py": "lib/a.py", "lib/up.py": "../same.py"}
+    elsewhere = {
+        "out": "/etc",
+        "up": "..",
+        "here": ".",
+        "round": "round",
+        "sub": "lib",
+        "no": "no.py",
+    }
+    for link, target in {**there, **elsewhere}.items():
         (work / link).parent.mkdir(exist_ok=True)
         os.symlink(target, work / link)
     attributes = "*.txt eol=crlf text\nsecret.txt export-ignore\n"
@@ -301,7 +310,16 @@ def test_a_tree_is_taken_as_it_is_tracked(world: GitWorld) -> None:
     world.look()
 
     assert world.files() == {**files, "same.py": "a", "lib/up.py": "a"}
-    assert world.told() == [f"master {commit} All (without 1 symbolic links to no file of it)"]
+    assert world.told() == [f"master {commit} All (without 6 symbolic links to no file of it)"]
+
+
+def test_a_tree_of_nothing_is_a_commit_of_nothing(world: GitWorld) -> None:
+    commit = world.code.push({}, "Grün — ende")
+    world.create()
+    world.look()
+
+    assert world.files() == {}
+    assert world.told() == [f"master {commit} Grün — ende"]
 
 
 def test_a_submodule_is_left_out(world: GitWorld) -> None:

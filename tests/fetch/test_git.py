@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -120,6 +121,39 @@ def test_what_is_given_up_ends_at_once(tmp_path: Path) -> None:
             git(tmp_path, Internet(), cancelled=lambda: True).head(there)
 
     assert server.asked == []
+
+
+def test_a_process_of_many_open_files_can_read_a_tree(tmp_path: Path) -> None:
+    code = Repository(tmp_path / "there")
+    commit = code.push({"a": "1"})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        pytest.skip("this user may not open more than 4,096 files")
+    with served(tmp_path / "there") as server:
+        there = remote(f"http://127.0.0.1:{port_of(server)}/models.git")
+        mirror = git(tmp_path, Internet()).mirror("m")
+        mirror.fetch(there, commit)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        assert len(b"".join(mirror.tree(commit))) > 1024
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_what_is_given_up_in_the_middle_leaves_no_mirror(tmp_path: Path) -> None:
+    code = Repository(tmp_path / "there")
+    commit = code.push({"a": "1"})
+    with served(tmp_path / "there") as server:
+        there = remote(f"http://127.0.0.1:{port_of(server)}/models.git")
+        program = git(tmp_path, Internet(), cancelled=lambda: bool(server.fetches()))
+        server.held.clear()
+        with pytest.raises(Interrupted):
+            program.mirror("m").fetch(there, commit)
+
+    assert not (tmp_path / "mirrors" / "m").exists()
 
 
 def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import posixpath
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -52,7 +52,7 @@ from trunkline.versions import branches, repos
 _BESIDE = 4  # looks that go on at a time by themselves
 _PAUSE_MAX_S = 3600.0  # between two looks at a remote that fails, unless they are rarer anyway
 _CLOSE_S = 30.0  # for a look to notice the end; one that looks up a host may be left behind
-_LINKS_MAX = 100_000  # symbolic links of one tree
+_LINKS_LETTERS_MAX = 16 * 1024 * 1024  # of the symbolic links of one tree, which are remembered
 _HOPS_MAX = 40
 
 _log = logging.getLogger("trunkline.gits")
@@ -171,7 +171,8 @@ class GitLooks:
         with self._lock:
             followed = any(git == one for _, _, one in self._known)
             if followed:
-                self._due[git] = min(self._due[git], time.monotonic() + self._pause_s(failures))
+                following = time.monotonic() + self._pause_s(failures)
+                self._due[git] = min(self._due.get(git, math.inf), following)
             else:
                 self._due.pop(git, None)
         if not followed:
@@ -266,9 +267,10 @@ class GitLooks:
         )
         writer = DeltaWriter(trees)
         links: dict[str, str] = {}
-        entries = archive_entries(mirror.tree(commit), form="tar", limits=limits, spool=config.home)
         try:
-            unpack(writer, "", _files(entries, links), links="skip", append=False)
+            with closing(mirror.tree(commit)) as tar:  # by an error, its program ends at once
+                entries = archive_entries(tar, form="tar", limits=limits, spool=config.home)
+                unpack(writer, "", _files(entries, links), links="skip", append=False)
         except TrunklineError as error:
             raise OperationFailed(
                 f"{git.url} at {commit} can't be stored: {str(error).removesuffix(_UNCHANGED)}"
@@ -417,13 +419,15 @@ def _put(change: Change, row: GitRow, checkout: _Checkout) -> None:
 
 def _files(entries: Iterable[ArchiveEntry], links: dict[str, str]) -> Iterator[ArchiveEntry]:
     """The entries that are no symbolic links, which are noted; raises OperationFailed."""
+    letters = 0
     for entry in entries:
         if entry.kind is not Kind.SYMLINK:
             yield entry
             continue
         links[entry.path] = entry.target
-        if len(links) > _LINKS_MAX:
-            raise OperationFailed(f"it has more than {_LINKS_MAX:,} symbolic links")
+        letters += 128 + len(entry.path) + len(entry.target)
+        if letters > _LINKS_LETTERS_MAX:
+            raise OperationFailed(f"it has too many symbolic links ({len(links):,} so far)")
 
 
 def _meant(path: str, target: str, links: Mapping[str, str]) -> str | None:

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -214,8 +214,9 @@ class Git:
             try:
                 yield process, said
             finally:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                if process.returncode is None:  # else the number may be that of another one
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(process.pid, signal.SIGKILL)
                 if process.stdout is not None:
                     process.stdout.close()
                 process.wait()
@@ -309,6 +310,9 @@ class Mirror:
             self.remove()
             if fresh:
                 raise
+        except Interrupted:  # what had come is of no use, and nobody would clear it away
+            self.remove()
+            raise
         return self._fetch(remote, commit)
 
     def subject(self, commit: str) -> str:
@@ -316,7 +320,7 @@ class Mirror:
         said = self._run(["log", "-1", "--no-show-signature", "--format=%s", commit])
         return plain(said.strip())[:_SUBJECT_LETTERS_MAX]
 
-    def tree(self, commit: str) -> Iterator[bytes]:
+    def tree(self, commit: str) -> Generator[bytes, None, None]:
         """The tracked files of a commit as a tar archive. Raises OperationFailed, Interrupted.
 
         To be read to its end: only then is it known to be whole.
@@ -327,9 +331,11 @@ class Mirror:
         with git.started(words, subprocess.PIPE, None, None, self.directory) as (process, said):
             assert process.stdout is not None
             pipe = process.stdout.fileno()
+            ready = select.poll()  # `select` takes no descriptor above 1023
+            ready.register(pipe, select.POLLIN)
             while True:
                 git.heed(said, began, git.limits.seconds_max, None)
-                if not select.select([pipe], [], [], _MEASURE_S)[0]:
+                if not ready.poll(_MEASURE_S * 1000):
                     continue
                 piece = os.read(pipe, _PIECE_BYTES)
                 if not piece:
