@@ -108,6 +108,8 @@ def placement_for(
 
     Raises NotFound, NotAllowed, NotSupported, Unavailable, OperationFailed, InvalidInput.
     """
+    if pipeline.tf_job:  # nothing of it runs, wherever
+        return ON_HOST
     transform = pipeline.transform
     wanted = transform.runtime or Runtime(services.config.runtime)
     if not transform.image:
