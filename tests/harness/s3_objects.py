@@ -12,6 +12,9 @@ from obstore.store import S3Store
 
 from trunkline.store.chunks import ChunkStore
 
+_WHY_NOT = "TRUNKLINE_TEST_S3 names no server (.ci/run starts one)"
+needs_s3 = pytest.mark.skipif("TRUNKLINE_TEST_S3" not in os.environ, reason=_WHY_NOT)
+
 
 class Objects:
     """All objects of one bucket."""
@@ -62,7 +65,7 @@ def new_bucket() -> Objects:
     """A bucket of its own; skips the test where there is no server."""
     endpoint = os.environ.get("TRUNKLINE_TEST_S3")
     if not endpoint:
-        pytest.skip("TRUNKLINE_TEST_S3 names no server (.ci/run starts one)")
+        pytest.skip(_WHY_NOT)
     return Objects(endpoint)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import Phase, settings
 from hypothesis.stateful import initialize
-from s3_objects import new_bucket, vanish, variables
+from s3_objects import needs_s3, new_bucket, vanish, variables
 
 from trunkline.store import claims
 from trunkline.store.chunks import ChunkStore
@@ -39,7 +39,7 @@ class InABucket(Interleavings):
         self.variables.close()
 
 
-TestInABucket = InABucket.TestCase
+TestInABucket = needs_s3(InABucket.TestCase)
 TestInABucket.settings = settings(
     max_examples=settings().max_examples // 6,
     stateful_step_count=30,
