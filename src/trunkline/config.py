@@ -35,7 +35,7 @@ class Config:
     project: str | None  # of commands that name none (TRUNKLINE_PROJECT); None: the context's
     path: str  # where stage commands of the process runtime are looked for (PATH)
     isolation: str  # auto, namespace or rewrite (TRUNKLINE_ISOLATION)
-    runtime: str = "process"  # TRUNKLINE_RUNTIME: auto, process or docker; a spec may say it
+    runtime: str = "auto"  # TRUNKLINE_RUNTIME: auto, process or docker; a spec may say it
     container_host: str = ""  # TRUNKLINE_CONTAINER_HOST, DOCKER_HOST: its socket; empty: as usual
     user_home: str = ""  # where container engines of a user have sockets (HOME)
     run_path: str = ""  # the same (XDG_RUNTIME_DIR)
@@ -133,7 +133,7 @@ def load(
         raise InvalidInput(
             f"TRUNKLINE_ISOLATION is {isolation!r}; it must be auto, namespace or rewrite"
         )
-    runtime = env.get("TRUNKLINE_RUNTIME") or "process"
+    runtime = env.get("TRUNKLINE_RUNTIME") or "auto"
     if runtime not in ("auto", "process", "docker"):
         raise InvalidInput(f"TRUNKLINE_RUNTIME is {runtime!r}; it must be auto, process or docker")
     upgrade = env.get("TRUNKLINE_UPGRADE") or "auto"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stage_images
 from s3_objects import new_bucket
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,8 +92,11 @@ def read_jobs(table: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture(
-    params=[(CLASSIC, "files"), (SPACED, "files"), (SPACED, "bucket")],
-    ids=["classic", "spaced", "bucket"],
+    params=[
+        *((CLASSIC, "files"), (SPACED, "files"), (SPACED, "bucket")),
+        *((CLASSIC, "containers"), (SPACED, "containers")),
+    ],
+    ids=["classic", "spaced", "bucket", "classic in containers", "spaced in containers"],
 )
 def finished(
     request: pytest.FixtureRequest,
@@ -107,6 +111,11 @@ def finished(
         settings = {"TRUNKLINE_STORE": f"{bucket.url}/iris", **bucket.environment()}
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
+    if place == "containers":
+        socket = request.getfixturevalue("docker")
+        made = stage_images.python_image(socket, "USER worker", shell="/bin/bash")
+        stage_images.also_called(socket, made, "trunkline-examples/iris", "1")
+        monkeypatch.setenv("TRUNKLINE_RUNTIME", "docker")
 
     def say(step: str, *arguments: str) -> str:
         return command(*words[step].format(*arguments).split(), cwd=iris).stdout

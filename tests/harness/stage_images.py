@@ -13,6 +13,7 @@ import sysconfig
 import tarfile
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import docker
@@ -25,7 +26,7 @@ _DIRECTORIES = {
     "bin": 0o755,
     "etc": 0o755,
     "lib": 0o755,
-    "root": 0o700,
+    "root": 0o755,
     "tmp": 0o1777,
     "usr": 0o755,
 }
@@ -42,9 +43,17 @@ def shell_image(socket: str, *changes: str, shell: str = BUSYBOX) -> str:
     return _image(socket, changes, shell=shell, python=False)
 
 
-def python_image(socket: str, *changes: str, packages: Sequence[str] = ()) -> str:
+def python_image(
+    socket: str, *changes: str, shell: str = BUSYBOX, packages: Sequence[str] = ()
+) -> str:
     """One with a Python too, the one that runs the tests, and some of its packages."""
-    return _image(socket, changes, shell=BUSYBOX, python=True, packages=packages)
+    return _image(socket, changes, shell=shell, python=True, packages=packages)
+
+
+def also_called(socket: str, image: str, name: str, tag: str) -> None:
+    """Give an image one more name."""
+    with closing(docker.APIClient(base_url=f"unix://{socket}", version="1.40")) as client:
+        client.tag(image, name, tag)
 
 
 def bare_image(socket: str) -> str:
@@ -107,7 +116,8 @@ def _fill(archive: tarfile.TarFile, shell: str, python: bool, packages: Sequence
     if shell == BUSYBOX:
         _link(archive, "bin/sh", "busybox")
     else:
-        archive.add(os.path.realpath(shell), "bin/sh")
+        archive.add(os.path.realpath(shell), shell.lstrip("/"))
+        _link(archive, "bin/sh", shell)
     if python:
         files += _add_python(archive, packages)
     for library in sorted({found for file in files for found in _libraries(file)}):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_context import plain_context
 
 from trunkline.errors import Unavailable
 from trunkline.jobs import door as doors
@@ -21,7 +22,12 @@ from trunkline.jobs.door import Door, make_key, proof, read_key
 from trunkline.jobs.remote import NotLetIn, connect
 from trunkline.store.chunks import ChunkStore
 
-SETTINGS = {"isolation": "rewrite", "marker": "test-door", "output_bytes_max": "0"}
+SETTINGS = {
+    "isolation": "rewrite",
+    "marker": "test-door",
+    "container_host": "",
+    "output_bytes_max": "0",
+}
 
 
 @dataclass
@@ -268,6 +274,7 @@ def message_of(channel: Channel, kind: str) -> Any:
 def test_a_worker_in_another_process_works_until_it_is_told_to_leave(world: World) -> None:
     scheduler = world.expect("w")
     process = world.start("w")
+    scheduler.send(plain_context().as_message())
 
     assert message_of(scheduler, "ready")["isolation"] == "rewrite"
     scheduler.send({"type": "exit"})
@@ -281,6 +288,7 @@ def test_a_worker_in_another_process_works_until_it_is_told_to_leave(world: Worl
 def test_a_killed_worker_is_a_closed_line(world: World) -> None:
     scheduler = world.expect("w")
     process = world.start("w")
+    scheduler.send(plain_context().as_message())
     message_of(scheduler, "ready")
 
     process.kill()
@@ -293,6 +301,7 @@ def test_a_killed_worker_is_a_closed_line(world: World) -> None:
 def test_a_worker_ends_with_its_line(world: World) -> None:
     scheduler = world.expect("w")
     process = world.start("w")
+    scheduler.send(plain_context().as_message())
     message_of(scheduler, "ready")
 
     world.door.drop("w")

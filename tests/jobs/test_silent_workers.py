@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from plain_context import plain_context
 from sim_workers import SimLauncher
 
 from trunkline.config import load
@@ -50,7 +51,7 @@ class Server:
             copy_out=lambda _: True,
             wake=lambda: None,
         )
-        self._conductor.dispatcher.crew.ensure("p", 1, "", 1, Resources())
+        self._conductor.dispatcher.crew.ensure(plain_context(), 1, Resources())
         self._conductor.turn()
 
     def says(self) -> None:

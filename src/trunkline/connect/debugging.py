@@ -23,7 +23,7 @@ def surroundings(home: Path, recipe: DatumRecipe) -> Iterator["Surroundings"]:
     """A place with the datum's inputs and what it last printed, gone afterwards."""
     session = sessions.begin(home / "scratch")
     try:
-        if recipe.context["user"]:
+        if recipe.context["user"] or recipe.context["image"]:
             session.notes.chmod(0o755)  # the command is somebody else's, who can't see our home
         (session.notes / "stderr").write_text(recipe.stderr, "utf-8", errors="surrogateescape")
         yield Surroundings(home, recipe, session)
@@ -41,6 +41,7 @@ class Surroundings:
             "notes": str(session.notes),
             "parent": os.getpid(),
             "isolation": recipe.isolation,
+            "container_host": recipe.container_host,
             "output_bytes_max": recipe.output_bytes_max,
             "context": recipe.context,
             "datums": recipe.datums,

@@ -74,6 +74,7 @@ class EngineDatums:
             context=json.loads(json.dumps(context)),
             datums=encode_segment([planned]).decode("utf-8"),
             isolation=config.isolation,
+            container_host=config.container_host,
             output_bytes_max=config.output_bytes_max or 0,
             stderr=_last_stderr(stored_entries(self._services.chunks, log)),
         )

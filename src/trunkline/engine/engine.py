@@ -44,6 +44,7 @@ from trunkline.jobs.notices import Notices, wanted
 from trunkline.jobs.scheduler import Scheduler
 from trunkline.runtimes import sessions
 from trunkline.runtimes.cleanup import kill_leftovers
+from trunkline.runtimes.containers import leftovers
 from trunkline.store import claims
 from trunkline.store.chunks import ChunkStore
 from trunkline.versions import counter, unfinished
@@ -157,6 +158,7 @@ def _clear_up(place: Path, marker: str) -> None:
     """After a crash: no process and no file of the server before is left."""
     kill_leftovers(marker)
     _clear_scratch(place)
+    leftovers.clear_all(place)
     kept_catalog.clear_leftovers(place)
 
 

@@ -26,6 +26,7 @@ from trunkline.model.images import (
 )
 from trunkline.model.names import check_path
 from trunkline.model.pipelines import PipelineSpec
+from trunkline.pipelines.contained import lacking
 from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.pipelines.spec import NO_ENTRY_POINT, NO_PACKAGES_IN
 from trunkline.runtimes.containers import images
@@ -154,6 +155,8 @@ def _in_container(
         raise NotSupported(
             f"its packages (transform.requirements) can't be there: {NO_PACKAGES_IN}"
         )
+    if why := lacking(pipeline):
+        raise NotSupported(why)
     with closing(open_engine(services.config)) as engine:
         found = images.find(engine, reference)
     if found is None and before is not None and before.reference == reference:

@@ -22,7 +22,6 @@ from trunkline.db.database import Database
 from trunkline.errors import TrunklineError
 from trunkline.files.tree import Trees
 from trunkline.jobs import quarantine, tables
-from trunkline.jobs.datum_run import Context
 from trunkline.jobs.held import Held
 from trunkline.jobs.planning import fresh_datums, input_heads
 from trunkline.jobs.segments import PlannedDatum, fresh_of_segment
@@ -51,7 +50,6 @@ class Prospect:
     """
 
     job: JobRecord
-    context: Context | None = None
     heads: Heads = field(default_factory=dict)
     keys: frozenset[str] = frozenset()
     whole: bool = False

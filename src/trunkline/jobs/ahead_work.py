@@ -6,19 +6,15 @@ Used by the scheduler's thread only.
 from collections import deque
 from dataclasses import replace
 
-from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.files.tree import Trees
 from trunkline.jobs import tables
 from trunkline.jobs.ahead import Prospect
-from trunkline.jobs.contexts import context_of
-from trunkline.jobs.datum_run import Context
 from trunkline.jobs.held import Held
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.tables import LeaseRecord
 from trunkline.model.jobs import JobState
-from trunkline.pipelines import lifecycle
 from trunkline.versions.counter import next_number
 
 
@@ -27,13 +23,11 @@ class WorkAhead:
 
     def __init__(
         self,
-        config: Config,
         database: Database,
         trees: Trees,
         pool: WorkerPool,
         live: LiveLogs,
     ) -> None:
-        self._config = config
         self._database = database
         self._trees = trees
         self._pool = pool
@@ -47,16 +41,13 @@ class WorkAhead:
             job = tables.job_by_number(tx, prospect.job.number)
             if job is None or job.state is not JobState.STARTING:
                 return
-            record = lifecycle.get(tx, job.pipeline, version=job.version)
-        prospect.context = context_of(lifecycle.spec_of(record), record, self._config)
         self.prospects[job.number] = prospect
 
-    def lease(self, prospect: Prospect, worker: Worker) -> tuple[Held, Context]:
-        """The next datum of a prospect that was offered, for a worker, and its context.
+    def lease(self, prospect: Prospect, worker: Worker) -> Held:
+        """The next datum of a prospect that was offered, for a worker.
 
         The catalog only gives a number to the lease, one that no other ever had.
         """
-        assert prospect.context is not None
         job = prospect.job.number
         with self._database.write() as tx:
             number = next_number(tx)
@@ -65,7 +56,7 @@ class WorkAhead:
         datum = prospect.left.popleft()
         held = Held(record=record, worker=worker, datums={0: datum}, hold=hold, ahead=True)
         prospect.held[datum.key] = held
-        return held, prospect.context
+        return held
 
     def wants(self, held: Held) -> bool:
         """Whether what comes of a lease ahead may count."""

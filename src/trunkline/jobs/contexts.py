@@ -13,19 +13,23 @@ from trunkline.pipelines.lifecycle import PipelineRecord
 
 def context_of(pipeline: PipelineSpec, record: PipelineRecord, config: Config) -> Context:
     """What all runs of the code of a pipeline version share."""
-    transform = pipeline.transform
+    transform, image = pipeline.transform, record.placement.image
+    if image is None:
+        # Last, so that `python3` is there even on a machine that has it under another name only.
+        env = {"PATH": f"{config.path}:{Path(sys.executable).parent}"}
+    else:
+        env = dict(one.partition("=")[::2] for one in image.env)
     return Context(
         pipeline=record.name,
         version=record.version,
         spec_commit=record.spec_commit,
-        cmd=transform.cmd,
+        cmd=transform.cmd or (() if image is None else image.command),
         stdin=transform.stdin,
         err_cmd=transform.err_cmd,
         err_stdin=transform.err_stdin,
-        # Last, so that `python3` is there even on a machine that has it under another name only.
-        env={"PATH": f"{config.path}:{Path(sys.executable).parent}", **transform.env},
-        user=transform.user,
-        working_dir=transform.working_dir,
+        env={**env, **transform.env},
+        user=transform.user or ("" if image is None else image.user),
+        working_dir=transform.working_dir or ("" if image is None else image.working_dir),
         accept_return_code=transform.accept_return_code,
         tries=pipeline.datum_tries,
         timeout_s=pipeline.datum_timeout_s,
@@ -40,4 +44,6 @@ def context_of(pipeline: PipelineSpec, record: PipelineRecord, config: Config) -
         log_bytes_max=config.log_bytes_max,
         memory_bytes=pipeline.limits.memory_bytes,
         cpu_cores=pipeline.limits.cpu,
+        image=None if image is None else asdict(image),
+        network=transform.network,
     )

@@ -7,9 +7,11 @@ import logging
 import os
 import selectors
 from collections import Counter
+from dataclasses import replace
 
 from trunkline.config import Config
 from trunkline.jobs.budget import Budget, machine_of
+from trunkline.jobs.datum_run import Context
 from trunkline.jobs.health import Health
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.model.pipelines import PipelineSpec, Resources
@@ -43,13 +45,12 @@ class Crew:
             worker_count(pipeline.parallelism, os.cpu_count() or 1), self._config.workers_max
         )
 
-    def ensure(
-        self, pipeline: str, version: int, spec_commit: str, count: int, wanted: Resources
-    ) -> None:
+    def ensure(self, context: Context, count: int, wanted: Resources) -> None:
         """Start what a version lacks to so many workers, as far as what each requests is there.
 
         Where it is not, idle workers of others that hold some leave.
         """
+        pipeline, version, spec_commit = context.pipeline, context.version, context.spec_commit
         ours = [w for w in self._pool.workers(pipeline) if w.spec_commit == spec_commit]
         there = [worker for worker in ours if not worker.retiring]
         self.waiting.pop(pipeline, None)
@@ -66,7 +67,7 @@ class Crew:
                 _log.error("a worker of %s can't be started: %s", pipeline, error)
                 self._health.crashing(pipeline, version, f"a worker can't be started: {error}")
                 return
-            self._budget.hold(worker.name, wanted)
+            self.introduce(worker, context, wanted)
             assert self._selector is not None
             self._selector.register(worker.channel, selectors.EVENT_READ, worker)
 
@@ -80,22 +81,20 @@ class Crew:
             self._make_room(pipeline, spec_commit)
         return missing
 
-    def hold(self, worker: Worker, wanted: Resources) -> None:
-        """Count a process that is no worker of ours, until `give_back`."""
+    def introduce(self, worker: Worker, context: Context, wanted: Resources) -> None:
+        """Tell a worker that was started what it is for, and count what it holds from now on."""
         self._budget.hold(worker.name, wanted)
+        gpus = self._budget.gpus_of(worker.name)
+        worker.runtime = context.runtime
+        self._pool.send(worker, replace(context, gpus=gpus).as_message())
 
     def give_back(self, worker: Worker) -> None:
-        """Such a process is gone."""
+        """One that is no worker of ours is gone."""
         self._budget.give_back(worker.name)
 
     def never(self, wanted: Resources) -> str:
         """Why no worker that requests this can ever start here, or nothing."""
         return self._budget.never(wanted)
-
-    def variables_of(self, worker: Worker) -> dict[str, str]:
-        """What the commands of a worker are told of what is its own."""
-        gpus = self._budget.gpus_of(worker.name)
-        return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
 
     def _make_room(self, pipeline: str, spec_commit: str) -> None:
         for worker in self._pool.workers():

@@ -25,15 +25,18 @@ from trunkline.jobs.residing import Residence
 from trunkline.jobs.secrets import Given
 from trunkline.jobs.segments import PlannedDatum
 from trunkline.jobs.staging import Places
+from trunkline.model.images import Runtime
 from trunkline.model.jobs import DatumState
 from trunkline.model.versions import FileType
 from trunkline.pipelines.datums import DatumFile
 from trunkline.pipelines.environment import datum_environment, job_environment
 from trunkline.runtimes import function
 from trunkline.runtimes.asking import FUNCTION_COMMAND
-from trunkline.runtimes.base import Command, ExitReport, Slot
+from trunkline.runtimes.base import CONTAINER, Command, ExitReport, Slot
 from trunkline.runtimes.pipes import Pipes
 
+PACKAGE = Path(function.__file__).resolve().parent.parent  # where Trunkline is installed
+PACKAGE_PLACE = "/.trunkline-package"  # the directory that it is in, in containers
 GRACE_S = 10.0  # from SIGTERM to SIGKILL, for a process that stays
 _LOG_CHUNK_BYTES = 1024 * 1024
 _DIRECTORY_FOR_ALL, _FILE_FOR_ALL = 0o777, 0o666
@@ -69,6 +72,13 @@ class Context:
     log_bytes_max: int  # kept of the log of a datum
     memory_bytes: int | None  # limit of a command with all that it starts
     cpu_cores: float | None
+    image: dict[str, Any] | None  # the fields of the `Image` that it runs in; None: on this machine
+    network: str  # of its containers
+    gpus: tuple[str, ...] = ()  # numbers of those that are the worker's own
+
+    @property
+    def runtime(self) -> str:
+        return Runtime.PROCESS if self.image is None else Runtime.DOCKER
 
     @property
     def uncopied_inputs(self) -> Collection[str]:
@@ -87,7 +97,11 @@ class Context:
         values.pop("type")
         if values["code"]:
             values["code_dir"] = str(home / "cache" / "code" / str(values["code"]))
-        return Context(**values)
+        context = Context(**values)
+        if context.gpus and context.image is None:
+            gpus = {"CUDA_VISIBLE_DEVICES": ",".join(context.gpus)}
+            context = replace(context, env={**context.env, **gpus})
+        return context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +227,14 @@ class DatumRun:
             last_words=log.last_words() if state is DatumState.FAILED else "",
         )
 
+    def get_ready(self, context: Context) -> None:
+        """Have all there that the commands of a version need and that takes long.
+
+        Raises OperationFailed, Unavailable if it may be there later.
+        """
+        self._show_code(context)
+        self._slot.prepare(_command_of(context))
+
     def prepared(self, context: Context, planned: PlannedDatum, *, job: str) -> Command:
         """Stage a datum's inputs, none lazily; gives the command that `run` would run then."""
         self._materialise(context, planned, _Clock(), (), None)
@@ -308,10 +330,7 @@ class DatumRun:
         increment: Increment | None,
     ) -> Path:
         with clock.measure("download"):
-            code = self._code(context)
-            if code != self._shown_code:
-                self._slot.set_code(code)
-                self._shown_code = code
+            self._show_code(context)
             if self._pipes:
                 self._pipes = Pipes(self._content)
             without = (*context.empty_inputs, *lazy)
@@ -343,11 +362,17 @@ class DatumRun:
                 )  # many small files of a group at once
         return stage
 
+    def _show_code(self, context: Context) -> None:
+        code = self._code(context)
+        if code != self._shown_code:
+            self._slot.set_code(code)
+            self._shown_code = code
+
     def _show_output(self, increment: Increment, user: str) -> None:
         """Put what a datum wrote the last time into /pfs/out, for its command to change."""
         out = self._slot.out
         self._copied_bytes += self.trees.export(increment.output(), out)
-        if user:  # which may be another one than ours
+        if user or self._slot.isolation == CONTAINER:  # which may be another one than ours
             for folder, _, files in os.walk(out):
                 os.chmod(folder, _DIRECTORY_FOR_ALL)
                 for name in files:
@@ -439,8 +464,9 @@ class DatumRun:
         planned: PlannedDatum,
         job: str,
     ) -> Command:
-        return Command(
-            argv=_started(argv, context.env),
+        return replace(
+            _command_of(context),
+            argv=_started(argv, context),
             stdin=("\n".join(stdin) + "\n").encode("utf-8") if stdin else None,
             env=datum_environment(
                 planned.datum,
@@ -451,11 +477,6 @@ class DatumRun:
                 datum_id=planned.key,
                 spec_commit=context.spec_commit,
             ),
-            working_dir=context.working_dir,
-            user=context.user,
-            timeout_s=context.timeout_s,
-            memory_bytes=context.memory_bytes,
-            cpu_cores=context.cpu_cores,
         )
 
     def _upload(
@@ -473,15 +494,37 @@ class DatumRun:
             return ()
 
 
-def _started(argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, ...]:
+def _command_of(context: Context) -> Command:
+    """The command of a version, as far as it is the same for all datums."""
+    return Command(
+        argv=context.cmd,
+        env=context.env,
+        working_dir=context.working_dir,
+        user=context.user,
+        timeout_s=context.timeout_s,
+        memory_bytes=context.memory_bytes,
+        cpu_cores=context.cpu_cores,
+    )
+
+
+def runs_function(argv: tuple[str, ...]) -> bool:
+    """Whether a command runs a function, which takes a program of ours."""
+    return argv[: len(FUNCTION_COMMAND)] == FUNCTION_COMMAND
+
+
+def _started(argv: tuple[str, ...], context: Context) -> tuple[str, ...]:
     """What is started for a command: one that runs a function is ours, whatever PATH has.
 
-    It runs in the Python environment of the pipeline if there is one, else in that of Trunkline.
+    It runs in the Python of the image, in a container; else in the Python environment of the
+    pipeline if there is one, or in that of Trunkline.
     """
-    words = len(FUNCTION_COMMAND)
-    if argv[:words] != FUNCTION_COMMAND:
+    if not runs_function(argv):
         return argv
-    place = env.get("VIRTUAL_ENV")
+    words = len(FUNCTION_COMMAND)
+    if context.image is not None:
+        inside = Path(function.__file__).resolve().relative_to(PACKAGE.parent)
+        return (FUNCTION_COMMAND[0], f"{PACKAGE_PLACE}/{inside}", *argv[words:])
+    place = context.env.get("VIRTUAL_ENV")
     python = os.path.join(place, "bin", "python") if place else sys.executable
     return (python, function.__file__, *argv[words:])
 

@@ -19,10 +19,11 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.datum_run import Context, DatumRun
 from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.segments import decode_segment
+from trunkline.jobs.slots import Ground, open_slot
 from trunkline.jobs.worker import with_packages, with_secrets
-from trunkline.runtimes.base import PFS, Command, ExitReport, Slot
+from trunkline.runtimes.base import CONTAINER, PFS, Command, ExitReport, Slot, SlotLost
 from trunkline.runtimes.environments import Environments, environments_below
-from trunkline.runtimes.process import NAMESPACE, open_slot
+from trunkline.runtimes.process import REWRITE
 from trunkline.runtimes.spawn import DEFAULT_PATH
 from trunkline.store.chunks import ChunkStore
 
@@ -41,6 +42,7 @@ class Request:
     notes: str  # a directory that the command may read, with the file `stderr`
     parent: int  # process that asked
     isolation: str
+    container_host: str
     output_bytes_max: int  # 0: no limit
     context: dict[str, object]  # message of a `Context`
     datums: str  # a segment with the one datum
@@ -53,16 +55,21 @@ class Request:
 def run(request: Request) -> int:
     """Run the command to its end; gives its exit status as a shell would."""
     home, scratch = Path(request.home), Path(request.scratch)
-    slot = open_slot(
-        scratch / "slot",
+    context = Context.parse(request.context, home=scratch)
+    ground = Ground(
+        home=home,
+        name=scratch.name,
+        scratch=scratch / "slot",
+        marker="",
         isolation=request.isolation,
+        container_host=request.container_host,
         output_bytes_max=request.output_bytes_max or None,
     )
+    slot = open_slot(context, ground, shown={request.notes: Path(request.notes)})
     held: int | None = None
     chunks = ChunkStore(home / "store", writer=scratch.name, rebuild=False)
     try:
         runner = DatumRun(slot, Trees(chunks))
-        context = Context.parse(request.context, home=scratch)
         with chunks.hold():
             [planned] = decode_segment(request.datums.encode("utf-8"))
             if context.lock:
@@ -87,13 +94,13 @@ def _run(slot: Slot, own: Command, request: Request, *, batching: bool) -> ExitR
     notes = Path(request.notes)
     env = {**own.env, STDERR_VARIABLE: str(notes / "stderr")}
     # The names of paths are not replaced in a script, and nobody gives out datums of a batch here.
-    if slot.isolation == NAMESPACE and not batching:
+    if slot.isolation != REWRITE and not batching:
         env[COMMAND_VARIABLE] = str(_script(notes, own))
         env["PATH"] = f"{notes / _PROGRAMS}:{env.get('PATH', DEFAULT_PATH)}"
     if request.command:
         argv: tuple[str, ...] = ("/bin/sh", "-c", request.command)
     else:
-        argv = (request.shell,)
+        argv = ("/bin/sh" if slot.isolation == CONTAINER else request.shell,)
         env = {"TERM": request.terminal, **env}
     asked = replace(
         own, argv=argv, env=env, stdin=None, timeout_s=None, terminal=not request.command
@@ -145,7 +152,7 @@ def main() -> int:
     signal.signal(signal.SIGHUP, _end)
     try:
         return run(Request(**json.loads(Path(sys.argv[1]).read_text("utf-8"))))
-    except (TrunklineError, OSError) as error:
+    except (TrunklineError, OSError, SlotLost) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KeyboardInterrupt:

@@ -11,7 +11,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 
 from trunkline.config import Config
 from trunkline.db.database import Database
@@ -22,8 +21,8 @@ from trunkline.jobs.ahead import Prospect
 from trunkline.jobs.ahead_work import WorkAhead
 from trunkline.jobs.channel import ChannelClosed, Message
 from trunkline.jobs.clocks import Clocks
+from trunkline.jobs.contexts import context_of
 from trunkline.jobs.crew import Crew
-from trunkline.jobs.datum_run import Context
 from trunkline.jobs.health import Health, condition
 from trunkline.jobs.held import Held
 from trunkline.jobs.increments import befores, note_result
@@ -78,7 +77,7 @@ class Dispatcher:
         self._act = act
         self.health = Health()
         self._crew = Crew(config, pool, self.health)
-        self.ahead = WorkAhead(config, database, trees, pool, live)
+        self.ahead = WorkAhead(database, trees, pool, live)
         self._active: dict[int, Active] = {}
         self._held: dict[int, Held] = {}
         self._held_lock = threading.Lock()  # restart_datums comes from other threads
@@ -212,8 +211,8 @@ class Dispatcher:
         self._know(pipeline, record.spec_commit, document)
         if not (document.autoscaling or document.resident or document.tf_job):
             count = self._crew.size(document)
-            version, commit = record.version, record.spec_commit
-            self._crew.ensure(pipeline, version, commit, count, document.requests)
+            context = context_of(document, record, self._config)
+            self._crew.ensure(context, count, document.requests)
             self._crew.waiting.pop(pipeline, None)  # nobody waits for them
 
     def _know(self, name: str, spec_commit: str, pipeline: PipelineSpec) -> None:
@@ -287,7 +286,9 @@ class Dispatcher:
                     self._steps.fail(number, reason)
         held = self._held.get(worker.lease) if worker.lease is not None else None
         if held is not None:
-            self.health.lost(worker.pipeline, worker.version, f"worker {worker.name} died at work")
+            why = f": {worker.failure}" if worker.failure else ""
+            reason = f"worker {worker.name} died at work{why}"
+            self.health.lost(worker.pipeline, worker.version, reason)
             self._release(held, died=True)
 
     # --- leases -----------------------------------------------------------------------------------
@@ -316,14 +317,13 @@ class Dispatcher:
         if never := self._crew.never(requests):
             self._steps.fail(job.number, f"its workers can't be started: {never}")
         else:
-            self._crew.ensure(job.pipeline, job.version, job.spec_commit, wanted, requests)
+            self._crew.ensure(active.context, wanted, requests)
 
     def _lease_ahead(self, prospect: Prospect) -> None:
         for worker in self.idle_workers(prospect.job):
             if not prospect.left:
                 break
-            held, context = self.ahead.lease(prospect, worker)
-            self._hand_over(held, prospect.job, context)
+            self._hand_over(self.ahead.lease(prospect, worker), prospect.job)
 
     def idle_workers(self, job: JobRecord) -> list[Worker]:
         """Those that could take work of a job now."""
@@ -372,25 +372,17 @@ class Dispatcher:
                 return False
             lease, datums = made
             held = Held(record=lease, worker=worker, datums=datums, hold=hold)
-            self._hand_over(held, job, active.context, increments=active.increments)
+            self._hand_over(held, job, increments=active.increments)
             unless_kept.pop_all()
         return True
 
-    def _hand_over(
-        self, held: Held, job: JobRecord, context: Context, *, increments: str = ""
-    ) -> None:
+    def _hand_over(self, held: Held, job: JobRecord, *, increments: str = "") -> None:
         """Give a lease to its worker; see `Active` for `increments`."""
         lease, worker, datums = held.record, held.worker, held.datums
         with self._held_lock:
             self._held[lease.id] = held
         worker.lease, worker.job, worker.position = lease.id, job.name, None
         worker.silent_s = 0.0  # from now on of this lease
-        # By spec commit: a pipeline that was deleted and made again has the same name and version.
-        if worker.context != job.spec_commit:
-            own = self._crew.variables_of(worker)
-            own_context = replace(context, env={**context.env, **own})
-            self._pool.send(worker, own_context.as_message())
-            worker.context = job.spec_commit
         message = {
             "type": "lease",
             "lease": lease.id,
@@ -497,6 +489,8 @@ class Dispatcher:
                 elif held is not None:
                     self.health.crashing(worker.pipeline, worker.version, message["reason"])
                     self._steps.fail(held.record.job, message["reason"])
+            case "starting":
+                worker.delay = message["reason"]
             case "failed":
                 worker.failure = message["reason"]
 

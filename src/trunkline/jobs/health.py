@@ -87,12 +87,15 @@ def condition(
     """
     if never:
         return PipelineState.FAILURE, never
-    if trouble is not None and trouble.crashing:
-        return PipelineState.CRASHING, trouble.reason
+    delay = next((worker.delay for worker in workers if worker.delay and not worker.ready), "")
+    if trouble is not None:
+        told = f"{trouble.reason}; its next worker waits: {delay}" if delay else trouble.reason
+        if trouble.crashing:
+            return PipelineState.CRASHING, told
     if running_jobs and not any(worker.ready for worker in workers):
         if trouble is not None:
-            return PipelineState.RESTARTING, trouble.reason
-        return PipelineState.STARTING, waiting or "none of its workers is ready yet"
+            return PipelineState.RESTARTING, told
+        return PipelineState.STARTING, waiting or delay or "none of its workers is ready yet"
     if autoscaling and not workers and not open_jobs:
         return PipelineState.STANDBY, ""
     return PipelineState.RUNNING, waiting

@@ -12,15 +12,18 @@ import ctypes
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from trunkline.jobs.channel import Channel
 from trunkline.jobs.worker import WorkerSettings, work
 from trunkline.runtimes import cgroups
+from trunkline.runtimes.containers import leftovers
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -40,7 +43,7 @@ def spawn_request(control: socket.socket, settings: WorkerSettings, channel: soc
 def host(control: socket.socket) -> None:
     """Serve requests until the control socket closes."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    workers: set[int] = set()
+    workers: dict[int, WorkerSettings | None] = {}  # by process; None: one that clears up
     asked = select.poll()  # not `select`: the server may have had thousands of files open
     asked.register(control, select.POLLIN)
     while True:
@@ -54,8 +57,10 @@ def host(control: socket.socket) -> None:
             data, fds = b"", []
         if not data:
             break
-        workers.add(_fork_worker(control, WorkerSettings.parse(json.loads(data)), fds[0]))
+        settings = WorkerSettings.parse(json.loads(data))
+        workers[_fork_worker(control, settings, fds[0])] = settings
     _kill_all_children()
+    _clear_up(filter(None, workers.values()))
 
 
 def _fork_worker(control: socket.socket, settings: WorkerSettings, fd: int) -> int:
@@ -76,8 +81,11 @@ def _fork_worker(control: socket.socket, settings: WorkerSettings, fd: int) -> i
         os._exit(status)
 
 
-def _reap(workers: set[int]) -> None:
-    """Collect the dead, and kill what a dead worker left behind (orphans come to us)."""
+def _reap(workers: dict[int, WorkerSettings | None]) -> None:
+    """Collect the dead, and kill what a dead worker left behind (orphans come to us).
+
+    Its containers are removed by one more process of ours, as that may take a while.
+    """
     while True:
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -85,9 +93,34 @@ def _reap(workers: set[int]) -> None:
             return
         if pid == 0:
             break
-        workers.discard(pid)
-    for pid in _children() - workers:
+        settings = workers.pop(pid, None)
+        if settings is not None and leftovers.are_there(Path(settings.home), settings.name):
+            workers[_fork_clearing(settings)] = None
+    for pid in _children() - workers.keys():
         _kill(pid)
+
+
+def _fork_clearing(settings: WorkerSettings) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _clear_up([settings])
+    finally:
+        os._exit(0)
+
+
+def _clear_up(dead: Iterable[WorkerSettings]) -> None:
+    """Remove the containers of workers, and what could not be removed before."""
+    homes = set()
+    for settings in dead:
+        home = Path(settings.home)
+        if leftovers.are_there(home, settings.name):
+            shutil.rmtree(home / "scratch" / settings.name, ignore_errors=True)
+            homes.add(home)
+    for home in homes:
+        leftovers.clear_all(home)
 
 
 def _kill_all_children() -> None:

@@ -19,11 +19,18 @@ class ProcessLauncher:
     """Starts workers as processes of this machine; see `pool.Launcher`."""
 
     def __init__(
-        self, *, home: Path, isolation: str, marker: str, output_bytes_max: int | None
+        self,
+        *,
+        home: Path,
+        isolation: str,
+        marker: str,
+        container_host: str,
+        output_bytes_max: int | None,
     ) -> None:
         self._home = home
         self._isolation = isolation
         self._marker = marker
+        self._container_host = container_host
         self._output_bytes_max = output_bytes_max
         self._host: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -53,6 +60,7 @@ class ProcessLauncher:
             home=str(self._home),
             isolation=self._isolation,
             marker=self._marker,
+            container_host=self._container_host,
             output_bytes_max=self._output_bytes_max or 0,
         )
         self.start()

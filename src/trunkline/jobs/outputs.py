@@ -6,7 +6,7 @@ repo takes) fails the datum with a reason.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
@@ -18,10 +18,12 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.segments import PlannedDatum
 from trunkline.model.names import check_path
 from trunkline.pipelines.datums import DatumFile
-from trunkline.runtimes.base import OUT, PFS, Slot
+from trunkline.runtimes.base import CONTAINER, OUT, PFS, Slot
+from trunkline.runtimes.process import REWRITE
 
 _READ_BYTES = 1024 * 1024
 _SMALL_BYTES_MAX = 256 * 1024  # outputs up to this size, all together, are read at the first look
+_LINKS_MAX = 40  # on the way to one file, as the kernel has it
 _SMALL_COST = 4096  # what a file counts beside its content
 
 
@@ -78,10 +80,13 @@ def _linked(
     if not links:
         return rows, files
     out = os.path.realpath(slot.out)
-    view = PFS if slot.isolation == "namespace" else os.path.realpath(stage)
+    view = os.path.realpath(stage) if slot.isolation == REWRITE else PFS
     given = _Given(trees, planned, view)
     for path in links:
-        target = os.path.realpath(os.path.join(out, path))
+        if slot.isolation == CONTAINER:
+            target = _resolved(f"{OUT}/{path}", {OUT: out, PFS: os.path.realpath(stage)})
+        else:
+            target = os.path.realpath(os.path.join(out, path))
         inside = _below(target, out) or _below(target, f"{view}/out")
         if inside is not None and os.path.isfile(os.path.join(out, inside)):
             files.append((path, inside))
@@ -134,6 +139,33 @@ class _Given:
             for source in sources if below else ():
                 for row in self._trees.walk(RootId(source.root), source.path):
                     yield f"{below}{row.path[len(source.path) :]}", row
+
+
+def _resolved(path: str, places: Mapping[str, str]) -> str:
+    """What a path comes to where some directories are in other places of this machine.
+
+    `places` are those, inner ones first; of what is outside of them nothing is known, nor asked.
+    """
+    done, waiting = "", path.split("/")[::-1]
+    followed = 0
+    while waiting:
+        name = waiting.pop()
+        if name in ("", "."):
+            continue
+        if name == "..":
+            done = done.rpartition("/")[0]
+            continue
+        found = f"{done}/{name}"
+        inside = ((at, _below(found, at)) for at in places)
+        here = next((os.path.join(places[at], rest) for at, rest in inside if rest), "")
+        if here and os.path.islink(here) and followed < _LINKS_MAX:
+            followed += 1
+            text = os.readlink(here)
+            done = "" if text.startswith("/") else done
+            waiting += text.split("/")[::-1]
+        else:
+            done = found
+    return done or "/"
 
 
 def _below(path: str, folder: str) -> str | None:

@@ -43,13 +43,14 @@ class Worker:
     inputs: tuple[str, ...] = ()  # paths of the datum at work
     idle_since: float = 0.0
     watched: int = selectors.EVENT_READ  # what a selector looks for
-    context: str = ""  # spec commit of the context that it was sent last
+    runtime: str = "process"  # where it runs commands
+    delay: str = ""  # what it waits for before it is ready
 
     @property
     def idle(self) -> bool:
         return self.ready and self.lease is None and not self.retiring
 
-    def info(self, runtime: str) -> WorkerInfo:
+    def info(self) -> WorkerInfo:
         status = "Running" if self.ready else "Init:0/1"
         return WorkerInfo(
             name=self.name,
@@ -61,7 +62,7 @@ class Worker:
             started=self.started,
             job=self.job,
             datum=self.datum,
-            runtime=runtime,
+            runtime=self.runtime,
             pid=self.pid,
         )
 

@@ -141,7 +141,7 @@ class Residents:
 
     def workers(self, pipeline: str | None = None) -> list[WorkerInfo]:
         """The workers that residents are in; any thread may ask."""
-        return [worker.info("process") for worker in self._pool.workers(pipeline)]
+        return [worker.info() for worker in self._pool.workers(pipeline)]
 
     def let_go(self, pipelines: set[str]) -> list[str]:
         """End what runs of some pipelines at once; it comes back by itself. Any thread may ask.
@@ -381,7 +381,6 @@ class Residents:
             worker = self._pool.spawn(record.name, record.version, record.spec_commit)
         except (TrunklineError, OSError) as error:
             return [Gone(number=number, reason=str(error))]
-        self._crew.hold(worker, wanted)
         sources = {f"{file.repo}@{file.commit}": None for file in planned.datum.files}
         living = _Living(
             number=number,
@@ -399,11 +398,11 @@ class Residents:
             worker.job, worker.datum = job.name, planned.key
         self._live.begin_again(target.log, key=planned.key, worker=worker.name)
         context = context_of(target.spec, record, self._config)
-        env = {**context.env, **self._crew.variables_of(worker)}
         if target.spec.spout and "PATH" not in target.spec.transform.env:
             # First, so that `trunkline`, `pachctl` and a Python that has the client are found.
-            env["PATH"] = f"{Path(sys.executable).parent}:{self._config.path}"
-        self._pool.send(worker, replace(context, env=env).as_message())
+            path = f"{Path(sys.executable).parent}:{self._config.path}"
+            context = replace(context, env={**context.env, "PATH": path})
+        self._crew.introduce(worker, context, wanted)
         service = target.spec.service
         self._pool.send(
             worker,

@@ -49,6 +49,7 @@ class Scheduler:
             home=config.home,
             isolation=config.isolation,
             marker=marker,
+            container_host=config.container_host,
             output_bytes_max=config.output_bytes_max,
         )
         self._pool = WorkerPool(self._launcher, MACHINE)
@@ -80,7 +81,7 @@ class Scheduler:
 
     def workers(self, pipeline: str | None = None) -> list[WorkerInfo]:
         """The workers there are (of a pipeline); any thread may ask."""
-        listed = [worker.info("process") for worker in self._pool.workers(pipeline)]
+        listed = [worker.info() for worker in self._pool.workers(pipeline)]
         return [*listed, *self._conductor.residents.workers(pipeline)]
 
     def resident(self, pipeline: str) -> ResidentInfo | None:

@@ -10,14 +10,14 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trunkline.db.times import to_microseconds
-from trunkline.errors import TrunklineError
+from trunkline.errors import TrunklineError, Unavailable
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.tree import Trees
 from trunkline.jobs.capture import NOTE, LogEntry
@@ -27,14 +27,19 @@ from trunkline.jobs.increments import Before
 from trunkline.jobs.residing import Port, Residence, left
 from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.segments import decode_segment
+from trunkline.jobs.slots import Ground, NotWanted, open_slot
 from trunkline.model.pipelines import SecretUse
 from trunkline.pipelines import requirements
+from trunkline.runtimes.base import SlotLost
 from trunkline.runtimes.environments import Cancelled, Environments, environments_below, variables
-from trunkline.runtimes.process import open_slot
 from trunkline.store.chunks import ChunkId, ChunkStore
+
+T = TypeVar("T")
 
 _HEARTBEAT_S = 2.0
 _AHEAD = 64  # datums whose inputs are read together
+_PATIENCE_S = 600.0  # for a container engine that does not answer
+_AGAIN_S = 0.5
 _REPORT_S = 0.25  # outcomes are made durable and reported at least this often
 
 
@@ -46,6 +51,7 @@ class WorkerSettings:
     home: str
     isolation: str
     marker: str
+    container_host: str
     output_bytes_max: int  # 0: no limit
 
     @staticmethod
@@ -60,42 +66,126 @@ class WorkerSettings:
 
 
 def work(channel: Channel, settings: WorkerSettings) -> None:
-    """Serve leases until told to exit, or until the scheduler is gone."""
+    """Serve leases until told to exit, or until the scheduler is gone.
+
+    The first message says of which version of a pipeline.
+    """
+    pulse = _Pulse(channel)
+    with ExitStack() as ending:
+        try:
+            first = channel.receive()
+            if first["type"] != "context":  # it is not wanted any more
+                return
+            context = Context.parse(first, home=Path(settings.home))
+            _open(context, settings, channel, pulse, ending).serve()
+        except (ChannelClosed, NotWanted):
+            pass
+        except SlotLost as error:
+            channel.send({"type": "failed", "reason": str(error)})
+        except (TrunklineError, OSError) as error:
+            channel.send({"type": "failed", "reason": str(error)})
+            raise
+
+
+def _open(
+    context: Context,
+    settings: WorkerSettings,
+    channel: Channel,
+    pulse: "_Pulse",
+    ending: ExitStack,
+) -> "_Worker":
+    """A worker that can take leases; what is left to do at its end is added to `ending`.
+
+    Raises NotWanted.
+    """
     home = Path(settings.home)
-    scratch = home / "scratch" / settings.name
-    try:
-        scratch.mkdir(parents=True)
-        slot = open_slot(
-            scratch,
-            isolation=settings.isolation,
-            output_bytes_max=settings.output_bytes_max or None,
-            marker=settings.marker,
-        )
-        chunks = ChunkStore(home / "store", writer=settings.name, rebuild=False)
-    except (TrunklineError, OSError) as error:
-        channel.send({"type": "failed", "reason": str(error)})
-        raise
-    worker = _Worker(channel, settings, DatumRun(slot, Trees(chunks)), chunks)
-    threading.Thread(target=_heartbeat, args=(channel, worker), daemon=True).start()
-    try:
-        channel.send({"type": "ready", "isolation": slot.isolation})
-        worker.serve()
-    except ChannelClosed:
-        pass
-    finally:
-        with suppress(TrunklineError):  # on a full disk the server seals the pack later
-            chunks.close()
-        slot.close()
-        shutil.rmtree(scratch, ignore_errors=True)
+    ground = Ground(
+        home=home,
+        name=settings.name,
+        scratch=home / "scratch" / settings.name,
+        isolation=settings.isolation,
+        marker=settings.marker,
+        container_host=settings.container_host,
+        output_bytes_max=settings.output_bytes_max or None,
+    )
+    ground.scratch.mkdir(parents=True)
+    ending.callback(shutil.rmtree, ground.scratch, ignore_errors=True)
+    contained = context.image is not None
+    if contained:
+        pulse.begin("its container is not started yet")  # which may take longer than silence may
+    slot = _patiently(
+        pulse,
+        lambda: open_slot(context, ground, on_delay=pulse.say_delay, cancelled=pulse.unwanted),
+    )
+    ending.callback(slot.close)
+    chunks = ChunkStore(home / "store", writer=settings.name, rebuild=False)
+    ending.callback(_close, chunks)
+    runner = DatumRun(slot, Trees(chunks))
+    if contained:
+        with suppress(TrunklineError):  # the first lease tells what is missing
+            with_secrets(context, SecretStore(home), runner)
+        _patiently(pulse, lambda: runner.get_ready(context))
+    worker = _Worker(channel, settings, context, runner, chunks, pulse)
+    pulse.begin()
+    channel.send({"type": "ready", "isolation": slot.isolation})
+    return worker
 
 
-def _heartbeat(channel: Channel, worker: "_Worker") -> None:
+def _patiently(pulse: "_Pulse", act: Callable[[], T]) -> T:
+    """What an action gives, once what it needs answers. Raises NotWanted, and what it raises."""
+    until = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            channel.send({"type": "alive", "waits": worker.waits})
-        except ChannelClosed:
-            return
-        time.sleep(_HEARTBEAT_S)
+            return act()
+        except Unavailable as error:
+            if time.monotonic() > until:
+                raise
+            pulse.say_delay(str(error))
+        if pulse.unwanted():
+            raise NotWanted
+        time.sleep(_AGAIN_S)
+
+
+def _close(chunks: ChunkStore) -> None:
+    with suppress(TrunklineError):  # on a full disk the server seals the pack later
+        chunks.close()
+
+
+class _Pulse:
+    """Tells the scheduler that there still is a worker, from a thread of its own."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._thread: threading.Thread | None = None
+        self._delay = ""  # why it is not ready
+        self.waits = False  # for a message, with nothing else to do
+
+    def begin(self, delay: str = "") -> None:
+        """Be heard from now on, as ready unless something delays that."""
+        self._delay = delay
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._beat, daemon=True)
+            self._thread.start()
+
+    def say_delay(self, why: str) -> None:
+        """What it waits for now."""
+        self._delay = why
+        self._channel.send({"type": "starting", "reason": why})
+
+    def unwanted(self) -> bool:
+        """Whether the worker has been told to end before it was ready."""
+        return any(message["type"] in ("exit", "leave") for message in self._channel.poll())
+
+    def _beat(self) -> None:
+        while True:
+            try:
+                if self._delay:
+                    self._channel.send({"type": "starting", "reason": self._delay})
+                else:
+                    self._channel.send({"type": "alive", "waits": self.waits})
+            except ChannelClosed:
+                return
+            time.sleep(_HEARTBEAT_S)
 
 
 def with_packages(
@@ -134,28 +224,30 @@ class _Worker:
     """The loop of one worker. Messages that arrive during a datum are looked at between ticks."""
 
     def __init__(
-        self, channel: Channel, settings: WorkerSettings, runner: DatumRun, chunks: ChunkStore
+        self,
+        channel: Channel,
+        settings: WorkerSettings,
+        context: Context,
+        runner: DatumRun,
+        chunks: ChunkStore,
+        pulse: _Pulse,
     ) -> None:
         self._channel = channel
-        self._settings = settings
+        self._context = context
         self._runner = runner
         self._chunks = chunks
-        self._contexts: dict[tuple[str, int], Context] = {}
+        self._pulse = pulse
         self._secrets = SecretStore(Path(settings.home))
         self._environments = Environments(environments_below(Path(settings.home)))
         self._environment: int | None = None  # descriptor that keeps the one in use from removal
         self._waiting: list[Message] = []
         self._cancelled: set[int] = set()  # leases
         self._restart: set[tuple[int, int]] = set()  # (lease, position)
-        self.waits = False  # for a message, with nothing else to do; another thread reads it
 
     def serve(self) -> None:
         while True:
             message = self._waiting.pop(0) if self._waiting else self._receive()
             match message["type"]:
-                case "context":
-                    context = Context.parse(message, home=Path(self._settings.home))
-                    self._contexts[(context.pipeline, context.version)] = context
                 case "lease":
                     with self._chunks.hold():
                         self._serve_lease(message)
@@ -177,9 +269,8 @@ class _Worker:
 
         words = ""
         try:
-            context = self._contexts[(message["pipeline"], message["version"])]
             with self._chunks.hold():
-                ready = self._with_packages(context, say_building, residence.to_end)
+                ready = self._with_packages(say_building, residence.to_end)
                 ready = with_secrets(ready, self._secrets, self._runner)
             [planned] = decode_segment(message["datums"].encode("utf-8"))
             reason, words = self._runner.stay(
@@ -196,11 +287,11 @@ class _Worker:
         self._channel.send(left(residence.failure or reason, words))
 
     def _receive(self) -> Message:
-        self.waits = True
+        self._pulse.waits = True
         try:
             return self._channel.receive()
         finally:
-            self.waits = False
+            self._pulse.waits = False
 
     def _serve_lease(self, message: Message) -> None:
         lease = int(message["lease"])
@@ -238,10 +329,8 @@ class _Worker:
         None when the lease was cancelled meanwhile, or when they can't be given it, which breaks
         the job: the next one tries again.
         """
-        context = self._contexts[(message["pipeline"], message["version"])]
         try:
             ready = self._with_packages(
-                context,
                 lambda packages: self._say_building(message, packages),
                 lambda: self._look(lease),
             )
@@ -254,15 +343,14 @@ class _Worker:
 
     def _with_packages(
         self,
-        context: Context,
         on_build: Callable[[tuple[str, ...]], None],
         cancelled: Callable[[], bool],
     ) -> Context:
         """The context with commands run in the Python environment that it asks for."""
-        if not context.lock:
-            return context
+        if not self._context.lock:
+            return self._context
         ready, held = with_packages(
-            context,
+            self._context,
             self._chunks,
             self._environments,
             on_build=on_build,
@@ -271,7 +359,7 @@ class _Worker:
         if self._environment is not None:
             os.close(self._environment)
         self._environment = held
-        self._contexts[(context.pipeline, context.version)] = ready
+        self._context = ready
         return ready
 
     def _say_building(self, message: Message, packages: tuple[str, ...]) -> None:

@@ -123,6 +123,7 @@ class DatumRecipe:
     context: dict[str, object]  # what a worker is told of the pipeline
     datums: str  # a segment with the one datum
     isolation: str  # auto, namespace or rewrite
+    container_host: str  # where the container engine is, as the settings of the server say
     output_bytes_max: int  # 0: no limit
     stderr: str  # what its last try in this job printed there
 

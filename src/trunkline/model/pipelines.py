@@ -122,6 +122,7 @@ class Transform:
     env: dict[str, str] = field(default_factory=dict)
     user: str = ""
     working_dir: str = ""
+    network: str = "none"  # of its containers: none, host, or the name of one of their engine
     accept_return_code: tuple[int, ...] = ()
     datum_batching: bool = False  # one process asks for one datum after the other
     code: str = ""  # directory as written in the spec; its content is a file set

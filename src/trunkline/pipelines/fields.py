@@ -299,6 +299,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("env", TextMap(), BOTH, _USED, "{}", "environment variables"),
         Field("user", _T, BOTH, _USED, '""', "user that runs `cmd`"),
         Field("working_dir", _T, BOTH, _USED, '""', "directory that `cmd` starts in"),
+        Field("network", _T, OURS, _USED, "none", "of its container: none, host or one's name"),
         Field(
             "accept_return_code",
             ListOf(Whole(most=255)),

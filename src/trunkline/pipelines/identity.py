@@ -92,6 +92,7 @@ def _single(spec: PipelineSpec, code: str, image_id: str, nonce: str) -> dict[st
         "image": image_id or spec.transform.image,
         "user": spec.transform.user,
         "working_dir": spec.transform.working_dir,
+        "network": "" if spec.transform.network == "none" else spec.transform.network,
         "code": code,
         "incremental": "true" if spec.incremental else "",
         "salt": str(spec.document.get("salt") or ""),

@@ -414,6 +414,7 @@ def _transform(document: Document) -> Transform:
         env=words.environment(),
         user=_text(given, "user"),
         working_dir=_text(given, "working_dir"),
+        network=_text(given, "network") or "none",
         accept_return_code=tuple(cast(list[int], given.get("accept_return_code") or [])),
         datum_batching=bool(given.get("datum_batching")),
         code=_text(given, "code"),

@@ -10,12 +10,13 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trunkline.errors import NotFound, OperationFailed, TrunklineError, Unavailable, shown
+from trunkline.runtimes.containers import interactive
 from trunkline.runtimes.containers.agent import SHELL, START
 from trunkline.runtimes.containers.engine import ContainerEngine
 
@@ -27,7 +28,6 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _MEMORY_SHARE = 2  # of the limit of a container, or of the machine: /dev/shm may take a half
 _ROUNDS_MAX = 1000
 _ROUND_S = 0.001  # a killed process needs about this long to be gone
-_ENDING_S = 10  # for the engine to end one; a killed one ends at once
 
 _numbers = itertools.count()
 
@@ -116,6 +116,19 @@ class Container:
             made = self._engine.api.exec_create(self._id, words, stdout=False, stderr=False)
             self._engine.api.exec_start(made["Id"])
 
+    def interact(
+        self,
+        words: Sequence[str],
+        *,
+        terminal: int,
+        cancelled: Callable[[], bool],
+        tick: Callable[[], None],
+    ) -> int | None:
+        """Run a command beside the loop; see `interactive.run`."""
+        return interactive.run(
+            self._engine, self._id, words, terminal=terminal, cancelled=cancelled, tick=tick
+        )
+
     def fate(self) -> tuple[str, bool]:
         """How it ended, as a phrase, and whether that was for lack of memory."""
         try:
@@ -194,7 +207,7 @@ def _config(box: Box, owner: Owner) -> dict[str, object]:
         "User": box.user,
         "WorkingDir": "/",
         "Labels": owner.all_labels(),
-        "StopTimeout": _ENDING_S,
+        "StopSignal": "SIGKILL",  # it would wait for others in vain
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": host,
     }

@@ -70,7 +70,8 @@ def of_command(command: Command, env: Mapping[str, str], *, bare: bool = False) 
     if "=" in command.argv[0]:  # which `env` would take for one more variable
         words.append(f'{SHELL} -c \'exec "$0" "$@"\''.encode())
     words += map(_quoted, command.argv)
-    words.append(f"< {_STDIN if command.stdin is not None else '/dev/null'}".encode())
+    if not command.terminal:
+        words.append(f"< {_STDIN if command.stdin is not None else '/dev/null'}".encode())
     start = b" ".join(words)
     if bare and not command.working_dir:
         return start + b"\n"

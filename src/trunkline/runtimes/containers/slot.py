@@ -9,6 +9,7 @@ one. So does one that needs another kind of container: other limits, another use
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -31,7 +32,7 @@ from trunkline.runtimes.base import (
 from trunkline.runtimes.batch import Batch, with_door
 from trunkline.runtimes.bounds import amount
 from trunkline.runtimes.containers import container, leftovers, script
-from trunkline.runtimes.containers.agent import PLACE, Agent, Gone, lay_out
+from trunkline.runtimes.containers.agent import PLACE, SHELL, Agent, Gone, lay_out
 from trunkline.runtimes.containers.container import MEMORY, Box, Container, Mount, Owner
 from trunkline.runtimes.containers.engine import ContainerEngine
 from trunkline.runtimes.door import Door
@@ -189,10 +190,10 @@ class ContainerSlot:
     ) -> ExitReport:
         if cancelled():
             return self.stopped(Stop.CANCELLED, command)
-        if command.terminal:
-            raise NotSupported("a terminal can't be given to a command in a container yet")
         began = time.monotonic()
         try:
+            if command.terminal:
+                return self._interact(command, cancelled, tick)
             launched = self.launch(command, on_output)
             if isinstance(launched, ExitReport):
                 return launched
@@ -371,6 +372,23 @@ class ContainerSlot:
         if os.geteuid() != 0:
             self._ask(agent, script.OPENING, _OPENING_S)
         return True
+
+    def _interact(
+        self, command: Command, cancelled: Callable[[], bool], tick: Callable[[], None]
+    ) -> ExitReport:
+        """Run a command that has the terminal of this process, beside the loop."""
+        room = self._ready(command)
+        env = script.environment(command, self._owner.marker)
+        code = room.container.interact(
+            (SHELL, "-c", script.of_command(command, env).decode("utf-8")),
+            terminal=sys.stdin.fileno(),
+            cancelled=cancelled,
+            tick=tick,
+        )
+        self._discard()
+        if code is None:
+            return self.stopped(Stop.CANCELLED, command)
+        return ExitReport(code=code, reason=spawn.exit_reason(code))
 
     def _ask(self, agent: Agent, text: bytes, timeout_s: float) -> bytes:
         """What a script of ours prints in the container. Raises Gone."""
