@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from registries import Registry, layer, registry
+from registries import Registry, busybox, layer, registry
 
 from trunkline.config import load
 from trunkline.errors import (
@@ -21,6 +21,7 @@ from trunkline.errors import (
     PipelineNotFound,
     Unavailable,
 )
+from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import PipelineInfo
 from trunkline.runtimes.containers.engine import open_engine
 
@@ -358,6 +359,55 @@ def test_an_image_of_a_private_registry_is_pulled_with_a_secret(opened) -> None:
     assert info.runtime == "docker"
     assert LOGIN[1] not in json.dumps(info.spec)
     assert not [w for w in info.warnings if "image_pull_secrets" in w]
+
+
+def test_a_worker_pulls_an_image_again_that_was_removed_meanwhile(opened, docker) -> None:
+    driver = opened("docker")
+    with registry(LOGIN) as locked:
+        private = locked.put("tool", busybox(mark=uuid4().bytes), tag="1")
+        auth = base64.b64encode(":".join(LOGIN).encode()).decode()
+        text = json.dumps({"auths": {locked.address: {"auth": auth}}})
+        encoded = base64.b64encode(text.encode()).decode()
+        driver.engine.secrets.create_secret("hub", data={".dockerconfigjson": encoded})
+        driver.pipeline(
+            "made",
+            "echo here > /pfs/out/said",
+            transform={"image": private, "image_pull_secrets": ["hub"], "env": {"PATH": "/bin"}},
+            autoscaling=True,  # so that no container holds the image
+        )
+        locked.put("tool", busybox(mark=uuid4().bytes), tag="1")  # the tag moves on
+        remove(docker, private)
+
+        driver.put("data", {"a": "apple"})
+        job = driver.job("made")
+
+    assert job.state is JobState.SUCCESS, job.reason
+    assert driver.tree("made") == {"said": "here\n"}
+    assert job.image == driver.engine.pipelines.inspect_pipeline("made").image
+
+
+def test_a_job_tells_which_image_made_its_files_and_why_it_ran_again(data, shelf) -> None:
+    name = shelf.put("tool", busybox(mark=uuid4().bytes), tag="1")
+    data.put("data", {"a": "apple"})
+    transform = {"image": name, "env": {"PATH": "/bin"}}
+    data.pipeline("made", "cp $data /pfs/out/", transform=transform)
+    first = data.job("made")
+    shelf.put("tool", busybox(mark=uuid4().bytes), tag="1")
+    pull(data, name)
+    data.pipeline("made", "cp $data /pfs/out/", transform=transform, update=True)
+    second = data.job("made")
+
+    steps = list(data.engine.lineage.why_file("made", "master", "/a"))
+    [origin] = [step.datum for step in steps if step.datum is not None]
+    changes = data.engine.lineage.explain_job(f"made@{second.id}").changes
+
+    assert first.image is not None
+    assert second.image is not None
+    assert (second.processed, second.skipped) == (1, 0)
+    assert origin.image == second.image.named
+    assert [(c.before, c.after) for c in changes if c.part == "image"] == [
+        (first.image.named, second.image.named)
+    ]
 
 
 def test_planning_pulls_nothing(data, fruit, shelf) -> None:

@@ -45,5 +45,6 @@ def context_of(pipeline: PipelineSpec, record: PipelineRecord, config: Config) -
         memory_bytes=pipeline.limits.memory_bytes,
         cpu_cores=pipeline.limits.cpu,
         image=None if image is None else asdict(image),
+        pull_secrets=transform.pull_secrets,
         network=transform.network,
     )

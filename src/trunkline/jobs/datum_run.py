@@ -73,6 +73,7 @@ class Context:
     memory_bytes: int | None  # limit of a command with all that it starts
     cpu_cores: float | None
     image: dict[str, Any] | None  # the fields of the `Image` that it runs in; None: on this machine
+    pull_secrets: tuple[str, ...]  # names of secrets with logins of its registry
     network: str  # of its containers
     gpus: tuple[str, ...] = ()  # numbers of those that are the worker's own
 

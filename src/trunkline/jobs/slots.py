@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trunkline.config import load
 from trunkline.jobs.datum_run import PACKAGE, PACKAGE_PLACE, Context, runs_function
+from trunkline.jobs.secrets import SecretStore
 from trunkline.model.images import Image
 from trunkline.runtimes import process
 from trunkline.runtimes.base import Slot
@@ -63,6 +64,7 @@ def open_slot(
         images.ensure(
             engine,
             image,
+            credentials=lambda: SecretStore(ground.home).logins(context.pull_secrets),
             on_pull=lambda: on_delay(f"image {image.shown} is pulled again"),
             cancelled=cancelled,
         )

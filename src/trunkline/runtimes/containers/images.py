@@ -141,14 +141,14 @@ def ensure(
     engine: ContainerEngine,
     image: Image,
     *,
-    credentials: Sequence[bytes] = (),
+    credentials: Callable[[], Sequence[bytes]] = tuple,
     on_pull: Callable[[], None] = lambda: None,
     cancelled: Cancelled,
 ) -> None:
     """See to it that an image that was recorded earlier is here, exactly that one.
 
-    It is pulled again by its digest if it was removed, after calling `on_pull`. Raises as `pull`,
-    and NotFound for an image that was only ever here.
+    It is pulled again by its digest if it was removed, after calling `on_pull`, with the
+    `credentials` of that time. Raises as `pull`, and NotFound for an image that was only ever here.
     """
     if find(engine, image.id) is not None:
         return
@@ -158,7 +158,7 @@ def ensure(
             "build or load it again and update the pipeline"
         )
     on_pull()
-    for step in pull(engine, image.digest, credentials=credentials, cancelled=cancelled):
+    for step in pull(engine, image.digest, credentials=credentials(), cancelled=cancelled):
         found = step.image
         if found is not None and found.id != image.id and find(engine, image.id) is None:
             raise OperationFailed(
