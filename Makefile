@@ -5,7 +5,7 @@ STAMP := .venv/ready
 # CI and developers wait for two workers; more do not help on two cores.
 TEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: setup check quick test coverage demo docs bench lock services
+.PHONY: setup check quick test coverage demo docs bench lock services test-kubernetes
 
 setup: $(STAMP) ## the virtual environment with everything, from the lock file
 
@@ -44,6 +44,9 @@ bench: setup ## ratios against peers on this machine
 	$(BIN)/python bench/pipelines.py --datums 1000
 	$(BIN)/python bench/functions.py
 	$(BIN)/python bench/versioning.py
+
+test-kubernetes: setup ## the tutorial on the cluster of KUBECONFIG: make test-kubernetes IMAGE=trunkline
+	$(BIN)/python deploy/check_cluster.py --image $(or $(IMAGE),trunkline) $(if $(STAGE_IMAGE),--stage-image $(STAGE_IMAGE))
 
 services: .services/ready ## the servers that tests speak to, in an environment of their own
 

@@ -35,7 +35,13 @@ class Config:
     project: str | None  # of commands that name none (TRUNKLINE_PROJECT); None: the context's
     path: str  # where stage commands of the process runtime are looked for (PATH)
     isolation: str  # auto, namespace or rewrite (TRUNKLINE_ISOLATION)
-    runtime: str = "auto"  # TRUNKLINE_RUNTIME: auto, process or docker; a spec may say it
+    runtime: str = "auto"  # TRUNKLINE_RUNTIME: auto, process or docker; kubernetes: all in pods
+    workers_listen: str = "0.0.0.0:30651"  # TRUNKLINE_WORKERS_LISTEN: for workers in pods
+    workers_address: str = ""  # TRUNKLINE_WORKERS_ADDRESS: host:port that pods reach that at
+    pod_namespace: str = "trunkline"  # TRUNKLINE_POD_NAMESPACE: of the pods of pipelines
+    pod_image: str = "trunkline"  # TRUNKLINE_POD_IMAGE: of the server, for what is ours in pods
+    pod_claim: str = "trunkline"  # TRUNKLINE_POD_CLAIM: of the volume with the data directory
+    pod_owner: str = ""  # TRUNKLINE_POD_OWNER: name/uid of the server's own pod
     container_host: str = ""  # TRUNKLINE_CONTAINER_HOST, DOCKER_HOST: its socket; empty: as usual
     user_home: str = ""  # where container engines of a user have sockets (HOME)
     run_path: str = ""  # the same (XDG_RUNTIME_DIR)
@@ -128,17 +134,6 @@ def load(
     data = env.get("XDG_DATA_HOME") or os.path.join(user, ".local", "share")
     conf = env.get("XDG_CONFIG_HOME") or os.path.join(user, ".config")
     chosen = (os.fspath(home) or ".") if home is not None else env.get("TRUNKLINE_HOME")
-    isolation = env.get("TRUNKLINE_ISOLATION") or "auto"
-    if isolation not in ("auto", "namespace", "rewrite"):
-        raise InvalidInput(
-            f"TRUNKLINE_ISOLATION is {isolation!r}; it must be auto, namespace or rewrite"
-        )
-    runtime = env.get("TRUNKLINE_RUNTIME") or "auto"
-    if runtime not in ("auto", "process", "docker"):
-        raise InvalidInput(f"TRUNKLINE_RUNTIME is {runtime!r}; it must be auto, process or docker")
-    upgrade = env.get("TRUNKLINE_UPGRADE") or "auto"
-    if upgrade not in ("auto", "never"):
-        raise InvalidInput(f"TRUNKLINE_UPGRADE is {upgrade!r}; it must be auto or never")
     return Config(
         home_path=os.path.abspath(chosen or os.path.join(data, "trunkline")),
         config_path=env.get("TRUNKLINE_CONFIG") or os.path.join(conf, "trunkline", "config.toml"),
@@ -146,12 +141,18 @@ def load(
         token=env.get("TRUNKLINE_TOKEN") or None,
         project=env.get("TRUNKLINE_PROJECT") or None,
         path=env.get("PATH") or os.defpath,
-        isolation=isolation,
-        runtime=runtime,
+        isolation=_choice(env, "TRUNKLINE_ISOLATION", "auto", "namespace", "rewrite"),
+        runtime=_choice(env, "TRUNKLINE_RUNTIME", "auto", "process", "docker", "kubernetes"),
+        workers_listen=env.get("TRUNKLINE_WORKERS_LISTEN") or "0.0.0.0:30651",
+        workers_address=env.get("TRUNKLINE_WORKERS_ADDRESS") or "",
+        pod_namespace=env.get("TRUNKLINE_POD_NAMESPACE") or "trunkline",
+        pod_image=env.get("TRUNKLINE_POD_IMAGE") or "trunkline",
+        pod_claim=env.get("TRUNKLINE_POD_CLAIM") or "trunkline",
+        pod_owner=env.get("TRUNKLINE_POD_OWNER") or "",
         container_host=env.get("TRUNKLINE_CONTAINER_HOST") or env.get("DOCKER_HOST") or "",
         user_home=user,
         run_path=env.get("XDG_RUNTIME_DIR") or "",
-        upgrade=upgrade,
+        upgrade=_choice(env, "TRUNKLINE_UPGRADE", "auto", "never"),
         worker_idle_s=_number(env, "TRUNKLINE_WORKER_IDLE_S", 300.0),
         lease_s=_number(env, "TRUNKLINE_LEASE_S", 15.0),
         job_patience_s=_number(env, "TRUNKLINE_JOB_PATIENCE_S", 600.0),
@@ -197,6 +198,15 @@ def _either(env: Mapping[str, str], name: str) -> str:
     Scripts of a web server (CGI) get a caller's headers as variables in capitals: there not those.
     """
     return env.get(name) or ("" if "REQUEST_METHOD" in env else env.get(name.upper())) or ""
+
+
+def _choice(env: Mapping[str, str], name: str, *words: str) -> str:
+    """One of some words, of which the first is the default."""
+    chosen = env.get(name) or words[0]
+    if chosen not in words:
+        listed = f"{', '.join(words[:-1])} or {words[-1]}"
+        raise InvalidInput(f"{name} is {chosen!r}; it must be {listed}")
+    return chosen
 
 
 def _number(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cluster_schema import assert_valid
 
+from trunkline.config import load
 from trunkline.errors import InvalidInput
 from trunkline.runtimes.kubernetes.installation import HOME, PLACE, Installation, manifests
 
@@ -69,7 +70,35 @@ def test_the_server_is_not_root_and_can_write_to_its_volume_alone() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {PLACE, "/tmp"}
+
+
+def test_the_server_may_make_list_and_delete_pods_and_nothing_else() -> None:
+    made: Any = manifests(wanted())
+
+    assert only("Role", made)["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete", "list"]}
+    ]
+    assert only("RoleBinding", made)["subjects"][0]["name"] == "trunkline"
+
+
+def test_a_server_that_runs_all_code_itself_has_no_access_to_the_cluster() -> None:
+    chosen = wanted(settings=(("TRUNKLINE_RUNTIME", "process"),))
+    made: Any = manifests(chosen)
+    pod = server_pod(chosen)
+
+    assert {one["kind"] for one in made}.isdisjoint({"Role", "RoleBinding"})
     assert pod["automountServiceAccountToken"] is False
+    assert len(only("Service", made)["spec"]["ports"]) == 1
+
+
+def test_the_server_knows_what_its_pods_need() -> None:
+    [container] = server_pod(wanted())["containers"]
+    settings = {one["name"]: one.get("value", "") for one in container["env"]}
+
+    config = load(settings)
+    assert (config.runtime, config.workers_address) == ("kubernetes", "trunkline:30651")
+    assert (config.pod_image, config.pod_claim) == ("trunkline:1", "trunkline")
+    assert config.pod_owner == "$(SERVER_POD)/$(SERVER_UID)"
 
 
 def test_the_data_directory_is_below_the_volume_which_belongs_to_root() -> None:

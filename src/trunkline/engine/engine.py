@@ -39,6 +39,7 @@ from trunkline.engine.trash import EngineTrash
 from trunkline.engine.urls import chosen_place, server_fetcher
 from trunkline.errors import TrunklineError
 from trunkline.files.tree import Trees
+from trunkline.jobs.clusters import check_settings
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.notices import Notices, wanted
 from trunkline.jobs.scheduler import Scheduler
@@ -61,6 +62,7 @@ class Engine:
     def __init__(self, config: Config, *, clock: Clock = wall_clock) -> None:
         server_fetcher(config)  # settings that can't be read are told before anything else
         wanted(config)
+        check_settings(config)
         place = chosen_place(config)
         self._lock = home.lock(config.home)
         database: Database | None = None

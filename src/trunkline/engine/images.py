@@ -15,6 +15,7 @@ from trunkline.api.waiting import check_wanted
 from trunkline.engine.services import Services
 from trunkline.errors import InvalidInput, NotFound, NotSupported, TrunklineError, Unavailable
 from trunkline.files.manifest import RootId
+from trunkline.jobs.clusters import check_for_pods
 from trunkline.jobs.secrets import SecretStore
 from trunkline.model.images import (
     ON_HOST,
@@ -110,6 +111,9 @@ def placement_for(
     Raises NotFound, NotAllowed, NotSupported, Unavailable, OperationFailed, InvalidInput.
     """
     if pipeline.tf_job:  # nothing of it runs, wherever
+        return ON_HOST
+    if services.config.runtime == Runtime.KUBERNETES:
+        check_for_pods(services.config, pipeline)
         return ON_HOST
     transform = pipeline.transform
     wanted = transform.runtime or Runtime(services.config.runtime)

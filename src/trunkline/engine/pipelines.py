@@ -31,7 +31,7 @@ from trunkline.jobs import trash as jobs_trash
 from trunkline.jobs.budget import Budget, machine_of
 from trunkline.jobs.planning import check_count
 from trunkline.jobs.records import stop_jobs, stop_readers
-from trunkline.model.images import Placement
+from trunkline.model.images import Placement, Runtime
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import (
     GitInfo,
@@ -48,6 +48,7 @@ from trunkline.pipelines.datums import Head
 from trunkline.pipelines.defaults import Defaults
 from trunkline.pipelines.inputs import branches_of
 from trunkline.pipelines.liveness import has_code
+from trunkline.pipelines.remarks import warnings
 from trunkline.pipelines.requirements import Lock
 from trunkline.pipelines.spec import draft, read_given, spec_from_document
 from trunkline.pipelines.tf_jobs import NO_TF_JOB
@@ -72,7 +73,11 @@ class EnginePipelines:
         with self._services.database.read() as tx:
             defaults = lifecycle.defaults(tx)
         found = read_given(text, source=source, bytes_max=most, project=project, defaults=defaults)
-        return [draft(spec, given, outlook(self._services, spec)) for given, spec in found]
+        in_pods = self._services.config.runtime == Runtime.KUBERNETES
+        return [
+            draft(spec, given, outlook(self._services, spec), in_pods=in_pods)
+            for given, spec in found
+        ]
 
     def create_pipeline(
         self,
@@ -189,6 +194,9 @@ class EnginePipelines:
         infos: tuple[GitInfo, ...] = ()
         if record.version == record.newest:
             infos = git_infos(self._services, tx, record.name)
+        if self._services.config.runtime == Runtime.KUBERNETES:
+            told = warnings(lifecycle.spec_of(record), record.placement, in_pods=True)
+            info = replace(info, runtime=Runtime.KUBERNETES, warnings=told)
         return replace(
             info,
             resident=self._services.scheduler.resident(record.name),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trunkline.config import Config
+from trunkline.model.images import Runtime
 from trunkline.model.pipelines import Resources
 from trunkline.runtimes.bounds import amount
 
@@ -21,8 +22,10 @@ class Machine:
     gpus: tuple[str, ...]  # as CUDA_VISIBLE_DEVICES names them
 
 
-def machine_of(config: Config) -> Machine:
-    """What the settings say, and the machine itself where they don't."""
+def machine_of(config: Config) -> Machine | None:
+    """What the settings say, and the machine itself where they don't; None if others give it."""
+    if config.runtime == Runtime.KUBERNETES:
+        return None
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     found = sorted(
         (path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")), key=int
@@ -38,14 +41,15 @@ def machine_of(config: Config) -> Machine:
 class Budget:
     """Who holds what; a worker that requests nothing always fits."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine | None) -> None:
         self._machine = machine
         self._held: dict[str, tuple[Resources, tuple[str, ...]]] = {}  # by worker
 
     def hold(self, worker: str, wanted: Resources) -> None:
         """Give a worker what it requests; `missing` has said that it fits."""
         taken = {gpu for _, gpus in self._held.values() for gpu in gpus}
-        free = [gpu for gpu in self._machine.gpus if gpu not in taken]
+        there = () if self._machine is None else self._machine.gpus
+        free = [gpu for gpu in there if gpu not in taken]
         self._held[worker] = (wanted, tuple(free[: wanted.gpus or 0]))
 
     def give_back(self, worker: str) -> None:
@@ -54,7 +58,8 @@ class Budget:
 
     def holds(self, worker: str) -> bool:
         """Whether somebody else could start if this worker left."""
-        return self._held.get(worker, (Resources(), ()))[0] != Resources()
+        asked = self._held.get(worker, (Resources(), ()))[0]
+        return self._machine is not None and asked != Resources()
 
     def gpus_of(self, worker: str) -> tuple[str, ...]:
         """The GPUs that are a worker's own."""
@@ -62,6 +67,8 @@ class Budget:
 
     def missing(self, wanted: Resources) -> str:
         """What keeps one more worker from starting now, or nothing."""
+        if self._machine is None:
+            return ""
         cpu = sum(held.cpu or 0.0 for held, _ in self._held.values())
         memory = sum(held.memory_bytes or 0 for held, _ in self._held.values())
         gpus = sum(len(held) for _, held in self._held.values())
@@ -75,7 +82,7 @@ class Budget:
 
     def never(self, wanted: Resources) -> str:
         """Why no worker that requests this can ever start here, or nothing."""
-        excess = _excess(wanted, self._machine)
+        excess = "" if self._machine is None else _excess(wanted, self._machine)
         return f"a worker requests {excess} on this machine" if excess else ""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trunkline.config import Config
 from trunkline.jobs.datum_run import Context
+from trunkline.model.images import Runtime
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.pipelines.inputs import empty_file_inputs, lazy_inputs
 from trunkline.pipelines.lifecycle import PipelineRecord
@@ -14,7 +15,9 @@ from trunkline.pipelines.lifecycle import PipelineRecord
 def context_of(pipeline: PipelineSpec, record: PipelineRecord, config: Config) -> Context:
     """What all runs of the code of a pipeline version share."""
     transform, image = pipeline.transform, record.placement.image
-    if image is None:
+    if config.runtime == Runtime.KUBERNETES:
+        env = {}
+    elif image is None:
         # Last, so that `python3` is there even on a machine that has it under another name only.
         env = {"PATH": f"{config.path}:{Path(sys.executable).parent}"}
     else:
@@ -47,4 +50,5 @@ def context_of(pipeline: PipelineSpec, record: PipelineRecord, config: Config) -
         image=None if image is None else asdict(image),
         pull_secrets=transform.pull_secrets,
         network=transform.network,
+        in_pod=config.runtime == Runtime.KUBERNETES,
     )

@@ -75,10 +75,13 @@ class Context:
     image: dict[str, Any] | None  # the fields of the `Image` that it runs in; None: on this machine
     pull_secrets: tuple[str, ...]  # names of secrets with logins of its registry
     network: str  # of its containers
+    in_pod: bool = False  # of a cluster
     gpus: tuple[str, ...] = ()  # numbers of those that are the worker's own
 
     @property
     def runtime(self) -> str:
+        if self.in_pod:
+            return Runtime.KUBERNETES
         return Runtime.PROCESS if self.image is None else Runtime.DOCKER
 
     @property

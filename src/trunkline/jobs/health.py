@@ -87,11 +87,15 @@ def condition(
     """
     if never:
         return PipelineState.FAILURE, never
-    delay = next((worker.delay for worker in workers if worker.delay and not worker.ready), "")
+    pods = [worker.outlook for worker in workers if worker.outlook is not None]
+    held = next((pod.reason for pod in pods if pod.reason), "")
+    delay = held or next((one.delay for one in workers if one.delay and not one.ready), "")
     if trouble is not None:
         told = f"{trouble.reason}; its next worker waits: {delay}" if delay else trouble.reason
         if trouble.crashing:
             return PipelineState.CRASHING, told
+    if stuck := next((pod.reason for pod in pods if pod.crashing), ""):
+        return PipelineState.CRASHING, stuck
     if running_jobs and not any(worker.ready for worker in workers):
         if trouble is not None:
             return PipelineState.RESTARTING, told

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from trunkline.jobs.channel import Channel
 from trunkline.jobs.host import spawn_request
+from trunkline.jobs.pool import SUFFIX_LETTERS
 from trunkline.jobs.worker import WorkerSettings
-
-_SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes names its pods
+from trunkline.runtimes.kubernetes.status import Outlook
 
 
 class ProcessLauncher:
@@ -52,9 +52,9 @@ class ProcessLauncher:
         self._control = ours
 
     def new_suffix(self) -> str:
-        return "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
+        return "".join(secrets.choice(SUFFIX_LETTERS) for _ in range(5))
 
-    def launch(self, name: str) -> tuple[int, Channel]:
+    def launch(self, name: str, pipeline: str, version: int) -> tuple[int, Channel]:
         settings = WorkerSettings(
             name=name,
             home=str(self._home),
@@ -84,6 +84,15 @@ class ProcessLauncher:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+    def outlook(self, pid: int) -> Outlook | None:
+        return None
+
+    def has_come(self, pid: int) -> bool:
+        return True
+
+    def forget(self, pid: int) -> None:
+        """Its host has reaped or will reap it."""
 
     def close(self) -> None:
         """End the host and with it all workers and what they started."""

@@ -15,9 +15,11 @@ from typing import Protocol
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
 from trunkline.jobs.clocks import Clocks
 from trunkline.model.jobs import WorkerInfo
+from trunkline.runtimes.kubernetes.status import Outlook
 
 _log = logging.getLogger("trunkline.scheduler")
 
+SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes names its pods
 _LEAVE_S = 2.0  # idle workers get this long to leave when the server stops
 
 
@@ -45,6 +47,7 @@ class Worker:
     watched: int = selectors.EVENT_READ  # what a selector looks for
     runtime: str = "process"  # where it runs commands
     delay: str = ""  # what it waits for before it is ready
+    outlook: Outlook | None = None  # how its pod is, if it is in one
 
     @property
     def idle(self) -> bool:
@@ -52,18 +55,25 @@ class Worker:
 
     def info(self) -> WorkerInfo:
         status = "Running" if self.ready else "Init:0/1"
+        ready, restarts = "1/1" if self.ready else "0/1", 0
+        if self.outlook is not None:
+            status, ready, restarts = (
+                self.outlook.status,
+                self.outlook.ready,
+                self.outlook.restarts,
+            )
         return WorkerInfo(
             name=self.name,
             pipeline=self.pipeline,
             version=self.version,
-            ready="1/1" if self.ready else "0/1",
+            ready=ready,
             status="Terminating" if self.retiring else status,
-            restarts=0,
+            restarts=restarts,
             started=self.started,
             job=self.job,
             datum=self.datum,
             runtime=self.runtime,
-            pid=self.pid,
+            pid=0 if self.outlook is not None else self.pid,
         )
 
 
@@ -76,14 +86,24 @@ class Launcher(Protocol):
     def new_suffix(self) -> str:
         """What tells the worker to come from others of its pipeline."""
 
-    def launch(self, name: str) -> tuple[int, Channel]:
-        """Start a worker that goes by this name; its process id, and our end of the line to it.
+    def launch(self, name: str, pipeline: str, version: int) -> tuple[int, Channel]:
+        """Start a worker that goes by this name, for a version of a pipeline.
 
-        Raises OSError.
+        Gives its process id, or another number for it, and our end of the line to it. Raises
+        OSError.
         """
 
     def kill(self, pid: int) -> None:
         """End a worker at once; its line then reads as closed."""
+
+    def outlook(self, pid: int) -> Outlook | None:
+        """How the pod of a worker is; None for a process of this machine."""
+
+    def has_come(self, pid: int) -> bool:
+        """Whether somebody is at the other end of a worker's line, or was."""
+
+    def forget(self, pid: int) -> None:
+        """The line of a worker has ended."""
 
     def close(self) -> None:
         """End all workers, and what they started."""
@@ -111,7 +131,7 @@ class WorkerPool:
         """Start a worker for a version of a pipeline; it says `ready` when it can take work."""
         words = pipeline.lower().replace("_", "-").replace("/", "-")
         name = f"pipeline-{words}-v{version}-{self._launcher.new_suffix()}"
-        pid, channel = self._launcher.launch(name)
+        pid, channel = self._launcher.launch(name, pipeline, version)
         worker = Worker(
             name=name,
             pipeline=pipeline,
@@ -156,7 +176,13 @@ class WorkerPool:
 
         Returns whether it is.
         """
-        worker.silent_s += seconds
+        worker.outlook = outlook = self._launcher.outlook(worker.pid)
+        if outlook is not None and outlook.gone:
+            worker.failure = worker.failure or outlook.reason
+            self.kill(worker)
+            return True
+        if self._launcher.has_come(worker.pid):
+            worker.silent_s += seconds
         if worker.silent_s <= most_s:
             return False
         _log.warning("worker %s is silent and is killed", worker.name)
@@ -166,6 +192,7 @@ class WorkerPool:
     def discard(self, worker: Worker) -> None:
         """Forget a worker whose channel is closed; its host has reaped or will reap it."""
         worker.channel.close()
+        self._launcher.forget(worker.pid)
         with self._lock:
             if worker in self._workers:
                 self._workers.remove(worker)

@@ -90,7 +90,13 @@ def main() -> int:
         _log.error("worker %s can't reach its server at %s: %s", given.name, given.door, error)
         return 4
     _log.info("worker %s works for the server at %s", given.name, given.door)
-    own = replace(WorkerSettings.parse(settings), name=given.name, home=str(home))
+    own = replace(
+        WorkerSettings.parse(settings),
+        name=given.name,
+        home=str(home),
+        pod=given.pod,
+        secret_places="\n".join(given.secret),
+    )
     work(Channel(connection), own)
     return 0
 
@@ -100,6 +106,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--door", required=True, metavar="HOST:PORT")
     parser.add_argument("--name", required=True)
     parser.add_argument("--home", required=True, metavar="DIRECTORY")
+    parser.add_argument("--pod", default="", metavar="DIRECTORY")
+    parser.add_argument("--secret", action="append", default=[], metavar="DIRECTORY")
     return parser.parse_args()
 
 

@@ -17,14 +17,16 @@ from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.files.tree import Trees
 from trunkline.jobs.clocks import MACHINE
+from trunkline.jobs.clusters import pod_launcher
 from trunkline.jobs.conductor import Conductor
 from trunkline.jobs.egress import Egress
 from trunkline.jobs.launcher import ProcessLauncher
 from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
-from trunkline.jobs.pool import WorkerPool
+from trunkline.jobs.pool import Launcher, WorkerPool
 from trunkline.jobs.tables import JobRecord
 from trunkline.jobs.threads import Threads
+from trunkline.model.images import Runtime
 from trunkline.model.jobs import WorkerInfo
 from trunkline.model.pipelines import PipelineSpec, PipelineState, ResidentInfo
 
@@ -38,6 +40,18 @@ _BURST_S = 0.01  # after a change in the catalog, those that follow within this 
 _log = logging.getLogger("trunkline.scheduler")
 
 
+def _launcher_of(config: Config, database: Database, marker: str) -> Launcher:
+    if config.runtime == Runtime.KUBERNETES:
+        return pod_launcher(config, database, marker=marker)
+    return ProcessLauncher(
+        home=config.home,
+        isolation=config.isolation,
+        marker=marker,
+        container_host=config.container_host,
+        output_bytes_max=config.output_bytes_max,
+    )
+
+
 class Scheduler:
     """Runs the jobs of one catalog. Start once; `close` leaves all jobs resumable."""
 
@@ -45,13 +59,7 @@ class Scheduler:
         self, config: Config, database: Database, trees: Trees, live: LiveLogs, *, marker: str
     ) -> None:
         self._database = database
-        self._launcher = ProcessLauncher(
-            home=config.home,
-            isolation=config.isolation,
-            marker=marker,
-            container_host=config.container_host,
-            output_bytes_max=config.output_bytes_max,
-        )
+        self._launcher = _launcher_of(config, database, marker)
         self._pool = WorkerPool(self._launcher, MACHINE)
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()

@@ -15,6 +15,7 @@ from trunkline.runtimes.containers import images, slot
 from trunkline.runtimes.containers.container import Owner
 from trunkline.runtimes.containers.engine import open_engine
 from trunkline.runtimes.containers.images import NotWanted as NotWanted
+from trunkline.runtimes.kubernetes import slot as pods
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,8 @@ class Ground:
     isolation: str  # of the process runtime
     container_host: str  # where the container engine is, as the settings say
     output_bytes_max: int | None
+    pod: str = ""  # the directory that the containers of its pod share, where it is in one
+    secret_places: tuple[str, ...] = ()  # of that pod
 
     @property
     def owner(self) -> Owner:
@@ -49,6 +52,13 @@ def open_slot(
     long is told to `on_delay`. Raises NotWanted where `cancelled` meanwhile, Unavailable where it
     may go well later, and OperationFailed, NotSupported, NotFound, NotAllowed.
     """
+    if ground.pod:
+        return pods.open_slot(
+            Path(ground.pod),
+            secret_places=ground.secret_places,
+            output_bytes_max=ground.output_bytes_max,
+            marker=ground.marker,
+        )
     if context.image is None:
         return process.open_slot(
             ground.scratch,

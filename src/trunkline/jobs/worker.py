@@ -53,6 +53,8 @@ class WorkerSettings:
     marker: str
     container_host: str
     output_bytes_max: int  # 0: no limit
+    pod: str = ""  # where the pod of this worker has what its containers share
+    secret_places: str = ""  # of that pod, a line each
 
     @staticmethod
     def names() -> tuple[str, ...]:
@@ -107,10 +109,12 @@ def _open(
         marker=settings.marker,
         container_host=settings.container_host,
         output_bytes_max=settings.output_bytes_max or None,
+        pod=settings.pod,
+        secret_places=tuple(settings.secret_places.splitlines()),
     )
     ground.scratch.mkdir(parents=True)
     ending.callback(shutil.rmtree, ground.scratch, ignore_errors=True)
-    contained = context.image is not None
+    contained = context.image is not None or context.in_pod
     if contained:
         pulse.begin("its container is not started yet")  # which may take longer than silence may
     slot = _patiently(

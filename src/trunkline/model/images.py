@@ -14,6 +14,7 @@ class Runtime(StrEnum):
     AUTO = "auto"
     PROCESS = "process"
     DOCKER = "docker"
+    KUBERNETES = "kubernetes"  # of a server, for all of its pipelines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

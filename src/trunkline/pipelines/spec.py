@@ -171,7 +171,11 @@ def spec_from_document(
 
 
 def draft(
-    spec: PipelineSpec, given: Document | None = None, placement: Placement | None = ON_HOST
+    spec: PipelineSpec,
+    given: Document | None = None,
+    placement: Placement | None = ON_HOST,
+    *,
+    in_pods: bool = False,
 ) -> PipelineDraft:
     """The spec as `validate` reports it; `given` is it without the defaults.
 
@@ -181,7 +185,7 @@ def draft(
         name=spec.name,
         spec=spec.document if given is None else given,
         code=spec.transform.code,
-        warnings=warnings(spec, placement),
+        warnings=warnings(spec, placement, in_pods=in_pods),
         missing_image=spec.transform.image if placement is None else "",
     )
 

@@ -234,7 +234,7 @@ class SimLauncher:
     def new_suffix(self) -> str:
         return f"{self._rng.randrange(16**5):05x}"
 
-    def launch(self, name: str) -> tuple[int, Channel]:
+    def launch(self, name: str, pipeline: str, version: int) -> tuple[int, Channel]:
         ours, theirs = socket.socketpair()
         self._pids += 1
         self._born(name, self._pids, Channel(theirs))
@@ -242,6 +242,15 @@ class SimLauncher:
 
     def kill(self, pid: int) -> None:
         self._killed(pid)
+
+    def outlook(self, pid: int) -> None:
+        return None
+
+    def has_come(self, pid: int) -> bool:
+        return True
+
+    def forget(self, pid: int) -> None:
+        pass
 
     def close(self) -> None:
         pass

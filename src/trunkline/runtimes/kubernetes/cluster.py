@@ -273,6 +273,8 @@ class ClusterApi:
             raise NotSupported(
                 f"Kubernetes needs the extra `kubernetes` of trunkline: {error}"
             ) from error
+        for name in ("httpx2", "httpcore2"):  # a line for each request is of no use to anybody
+            logging.getLogger(name).setLevel(logging.WARNING)
         self._pod = _kind_of_pods()
         self._failures: tuple[type[Exception], ...] = (
             *(httpx2.HTTPError, OSError, ValueError),

@@ -1,6 +1,8 @@
 """The server on a cluster, as manifests: what `trunkline deploy kubernetes` prints.
 
-Pure. One server with one volume: the catalog and the store are files, and have one owner.
+Pure. One server with one volume: the catalog and the store are files, and have one owner. Code of
+pipelines runs in pods (`pods`) that the server makes; with `TRUNKLINE_RUNTIME=process` among the
+settings it runs in the pod of the server, which then gets no access to the cluster.
 """
 
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from trunkline.runtimes.kubernetes.quantities import (
 
 NAME = "trunkline"
 PORT = 30650
+WORKERS_PORT = 30651
 ACCOUNT = 10001  # user and group of the server's image
 PLACE = "/var/lib/trunkline"  # of the volume; the data directory is below it, as its own
 HOME = f"{PLACE}/data"
@@ -69,6 +72,7 @@ def check(wanted: Installation) -> None:
 def manifests(wanted: Installation) -> list[Manifest]:
     """All objects, in the order in which they can be made. Raises as `check`."""
     check(wanted)
+    access = [_role(wanted), _role_binding(wanted)] if _has_pods(wanted) else []
     return [
         {
             "apiVersion": "v1",
@@ -81,10 +85,38 @@ def manifests(wanted: Installation) -> list[Manifest]:
             "metadata": _metadata(wanted),
             "automountServiceAccountToken": False,
         },
+        *access,
         _volume_claim(wanted),
         _service(wanted),
         _stateful_set(wanted),
     ]
+
+
+def _has_pods(wanted: Installation) -> bool:
+    return dict(wanted.settings).get("TRUNKLINE_RUNTIME", "kubernetes") == "kubernetes"
+
+
+def _role(wanted: Installation) -> Manifest:
+    """All that the server asks of the cluster (`cluster.PodApi`)."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": _metadata(wanted),
+        "rules": [
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete", "list"]}
+        ],
+    }
+
+
+def _role_binding(wanted: Installation) -> Manifest:
+    group = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": _metadata(wanted),
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": NAME},
+        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": wanted.namespace}],
+    }
 
 
 def _labels() -> dict[str, str]:
@@ -121,9 +153,13 @@ def _service(wanted: Installation) -> Manifest:
         "spec": {
             "type": "ClusterIP" if wanted.node_port is None else "NodePort",
             "selector": _labels(),
-            "ports": [port],
+            "ports": [port, *([_workers_port()] if _has_pods(wanted) else [])],
         },
     }
+
+
+def _workers_port() -> Manifest:
+    return {"name": "workers", "port": WORKERS_PORT, "targetPort": "workers"}
 
 
 def _stateful_set(wanted: Installation) -> Manifest:
@@ -151,7 +187,7 @@ def _pod(wanted: Installation) -> Manifest:
         volumes.append({"name": "token", "secret": source})
     pod: Manifest = {
         "serviceAccountName": NAME,
-        "automountServiceAccountToken": False,
+        "automountServiceAccountToken": _has_pods(wanted),
         "terminationGracePeriodSeconds": _LEAVE_S,
         "securityContext": {
             "runAsNonRoot": True,
@@ -182,9 +218,13 @@ def _container(wanted: Installation) -> Manifest:
         "env": [
             {"name": "TRUNKLINE_HOME", "value": HOME},
             {"name": "HOME", "value": _TMP},
+            *(_pod_settings(wanted) if _has_pods(wanted) else []),
             *({"name": name, "value": value} for name, value in wanted.settings),
         ],
-        "ports": [{"name": "api", "containerPort": PORT}],
+        "ports": [
+            {"name": "api", "containerPort": PORT},
+            *([{"name": "workers", "containerPort": WORKERS_PORT}] if _has_pods(wanted) else []),
+        ],
         "volumeMounts": mounts,
         "startupProbe": _probe("/readyz", period_s=_START_S, tries=_START_TRIES),
         "readinessProbe": _probe("/readyz", period_s=5, tries=2),
@@ -196,6 +236,30 @@ def _container(wanted: Installation) -> Manifest:
             "capabilities": {"drop": ["ALL"]},
         },
     }
+
+
+def _pod_settings(wanted: Installation) -> list[Manifest]:
+    """What the server has to know of where it is, to make pods that find it."""
+
+    def told(name: str, field: str) -> Manifest:
+        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{field}"}}}
+
+    values = {
+        "TRUNKLINE_WORKERS_LISTEN": f"0.0.0.0:{WORKERS_PORT}",
+        "TRUNKLINE_WORKERS_ADDRESS": f"{NAME}:{WORKERS_PORT}",
+        "TRUNKLINE_POD_IMAGE": wanted.image,
+        "TRUNKLINE_POD_CLAIM": NAME,
+        "TRUNKLINE_POD_OWNER": "$(SERVER_POD)/$(SERVER_UID)",
+    }
+    if "TRUNKLINE_RUNTIME" not in dict(wanted.settings):
+        values = {"TRUNKLINE_RUNTIME": "kubernetes", **values}
+    plain: list[Manifest] = [{"name": name, "value": value} for name, value in values.items()]
+    return [
+        told("SERVER_POD", "name"),
+        told("SERVER_UID", "uid"),
+        told("TRUNKLINE_POD_NAMESPACE", "namespace"),
+        *plain,
+    ]
 
 
 def _arguments(wanted: Installation) -> list[str]:

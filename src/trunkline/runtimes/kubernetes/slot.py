@@ -209,7 +209,8 @@ class PodSlot:
         if not agent.kill_others():
             raise SlotLost("processes that the command left behind can't be killed")
         agent.drain()
-        self._ask(agent, script.OPENING, _OPENING_S)
+        if _closed(self._out):
+            self._ask(agent, script.OPENING, _OPENING_S)
 
     def _ask(self, agent: Agent, text: bytes, timeout_s: float) -> bytes:
         """What a script of ours prints in the container. Raises Gone."""
@@ -268,6 +269,16 @@ class PodSlot:
         agent, self._agent, self._ready = self._agent, None, False
         if agent is not None:
             agent.close()
+
+
+def _closed(out: Path) -> bool:
+    """Whether something is there that we can't read, or can't remove."""
+    for folder, _, files in os.walk(out):
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            return True
+        if not all(os.access(os.path.join(folder, name), os.R_OK) for name in files):
+            return True
+    return False
 
 
 def _limit(most: int | None) -> bytes:

@@ -1,0 +1,207 @@
+"""Pipelines whose workers are in pods: a real engine, on an API server and a node of the test."""
+
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster_model import ClusterModel
+from kubelet import Kubelet
+
+from trunkline.api.changes import PutFile
+from trunkline.config import load
+from trunkline.engine.engine import Engine
+from trunkline.errors import NotSupported, TrunklineError
+from trunkline.model.jobs import JobInfo, JobState
+from trunkline.model.pipelines import PipelineState
+
+
+@dataclass
+class World:
+    """A server whose workers are in pods."""
+
+    home: Path
+    model: ClusterModel
+    kubelet: Kubelet
+    engine: Engine
+    port: int
+
+    def open(self) -> Engine:
+        self.engine = open_engine(self.home, self.port)
+        return self.engine
+
+    def put(self, files: dict[str, str]) -> None:
+        self.engine.files.modify_files(
+            "data", "master", [PutFile(path=p, content=[t.encode()]) for p, t in files.items()]
+        )
+
+    def pipeline(self, name: str, script: str, **more: Any) -> None:
+        transform = {"cmd": ["sh"], "stdin": [script], **more.pop("transform", {})}
+        spec = {
+            "pipeline": {"name": name},
+            "input": {"pfs": {"repo": "data", "glob": "/*"}},
+            "transform": transform,
+            **more,
+        }
+        self.engine.pipelines.create_pipeline(spec)
+
+    def job(self, pipeline: str) -> JobInfo:
+        [newest] = self.engine.jobs.list_jobs(pipeline=pipeline, number=1)
+        return self.engine.jobs.inspect_job(f"{pipeline}@{newest.id}", wait=True, timeout_s=60)
+
+    def tree(self, repo: str) -> dict[str, str]:
+        found = self.engine.files.list_files(repo, "master", "/", recursive=True)
+        read = self.engine.files.read_file
+        return {f.path: b"".join(read(repo, "master", f.path)).decode() for f in found}
+
+
+def open_engine(home: Path, port: int) -> Engine:
+    settings = load(os.environ, home=home)
+    return Engine(
+        replace(
+            settings,
+            runtime="kubernetes",
+            workers_listen=f"127.0.0.1:{port}",
+            workers_address=f"127.0.0.1:{port}",
+            pod_namespace="ml",
+            lease_s=5.0,
+        )
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    pods = Path(tempfile.mkdtemp(prefix="trunkline-pods-"))
+    home, port = tmp_path / "home", free_port()
+    with ClusterModel() as model, Kubelet(model, pods, home) as kubelet:
+        monkeypatch.setenv("KUBECONFIG", str(model.kubeconfig(tmp_path)))
+        made = World(home, model, kubelet, open_engine(home, port), port)
+        made.engine.repos.create_repo("data")
+        yield made
+        made.engine.close()
+    shutil.rmtree(pods)
+
+
+def until(true: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 60
+    while not (found := true()):
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+    return found
+
+
+def test_a_pipeline_is_processed_by_the_pods_that_it_asks_for(world: World) -> None:
+    world.put({f"f{number}": str(number) for number in range(30)})
+
+    world.pipeline(
+        "pre_process",
+        'cp /pfs/data/* /pfs/out; echo "$data $IMAGE"',
+        parallelism_spec={"constant": 3},
+        transform={"image": "busybox:1"},
+        metadata={"labels": {"team": "a"}},
+    )
+    job = world.job("pre_process")
+
+    assert (job.state, job.processed, job.reason) == (JobState.SUCCESS, 30, "")
+    assert world.tree("pre_process") == {f"f{number}": str(number) for number in range(30)}
+    logs = [line.message for line in world.engine.datums.get_logs(pipeline="pre_process")]
+    assert "/pfs/data/f7 has this" in logs
+    assert len(world.model.pods) == 3
+    assert all(re.fullmatch(r"pipeline-pre-process-v1-[a-z0-9]{5}", n) for n in world.model.pods)
+    assert all(pod["metadata"]["labels"]["team"] == "a" for pod in world.model.pods.values())
+    until(lambda: {w.ready for w in world.engine.jobs.list_workers()} == {"2/2"})
+    info = world.engine.pipelines.inspect_pipeline("pre_process")
+    assert (info.runtime, info.state, info.warnings) == ("kubernetes", PipelineState.RUNNING, ())
+
+
+def test_a_pod_that_is_lost_costs_nothing_but_time(world: World) -> None:
+    world.put({f"f{number}": str(number) for number in range(8)})
+    world.pipeline("slow", "sleep 0.3; cp /pfs/data/* /pfs/out")
+    until(lambda: any(w.datum for w in world.engine.jobs.list_workers()))
+
+    [name] = list(world.model.pods)
+    world.model.remove(name)
+
+    assert world.job("slow").state is JobState.SUCCESS
+    assert len(world.tree("slow")) == 8
+    assert name not in world.model.pods
+
+
+def test_an_image_that_can_not_be_pulled_is_told_as_the_state_of_its_pipeline(
+    world: World,
+) -> None:
+    world.kubelet.missing.add("no/such:1")
+    world.put({"a": "1"})
+    world.pipeline("edges", "cp /pfs/data/* /pfs/out", transform={"image": "no/such:1"})
+
+    def told() -> bool:
+        return world.engine.pipelines.inspect_pipeline("edges").state is PipelineState.CRASHING
+
+    until(told)
+    info = world.engine.pipelines.inspect_pipeline("edges")
+    assert info.reason == "image no/such:1 can't be pulled (ImagePullBackOff): no such image"
+
+    world.kubelet.missing.clear()
+    assert world.job("edges").state is JobState.SUCCESS
+
+
+def test_a_server_that_begins_again_deletes_old_pods_and_goes_on(world: World) -> None:
+    world.put({f"f{number}": str(number) for number in range(6)})
+    world.pipeline("slow", "sleep 0.3; cp /pfs/data/* /pfs/out")
+    until(lambda: any(w.datum for w in world.engine.jobs.list_workers()))
+    before = set(world.model.pods)
+    world.engine.close()
+
+    world.open()
+
+    assert world.job("slow").state is JobState.SUCCESS
+    assert len(world.tree("slow")) == 6
+    assert not before & set(world.model.pods)
+
+
+def test_pods_leave_when_nobody_needs_them(world: World) -> None:
+    world.put({"a": "1"})
+    world.pipeline("short", "cp /pfs/data/* /pfs/out", scale_down_threshold="0.1s")
+    assert world.job("short").state is JobState.SUCCESS
+
+    world.model.wait_for(lambda model: not model.pods)
+
+
+def test_a_server_with_a_bucket_says_that_pods_can_not_have_it(tmp_path: Path) -> None:
+    settings = replace(load({}, home=tmp_path), runtime="kubernetes", store="s3://bucket/x")
+
+    with pytest.raises(NotSupported, match="in pods of a cluster while the packs are in a bucket"):
+        Engine(settings)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"transform": {"user": "nobody"}}, "Kubernetes takes a number"),
+        ({"pod_patch": "[{"}, "pod_patch is no JSON"),
+        ({"transform": {"requirements": "numpy"}}, "not installed in pods"),
+        ({"transform": {"datum_batching": True}}, "datum_batching is not possible in pods"),
+        ({"service": {"internal_port": 80}}, "services and spouts are not run in pods yet"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_can_not_be_in_pods_is_refused_when_it_is_made(
+    world: World, more: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(TrunklineError, match=told):
+        world.pipeline("edges", "true", **more)

@@ -1,0 +1,113 @@
+"""What a node does with the pods of a `ClusterModel`, by processes of this machine. Needs root.
+
+The init container is a call, the user's container is `pod_containers.UserContainer`, the storage
+container is the worker that the manifest names, with the data directory of the server itself.
+"""
+
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cluster_model import ClusterModel
+from pod_containers import UserContainer, make_pod
+
+from trunkline.runtimes.kubernetes.loop import prepare
+
+
+@dataclass
+class _Pod:
+    directory: Path
+    user: UserContainer
+    storage: "subprocess.Popen[bytes]"
+
+
+@dataclass
+class Kubelet:
+    """Use in a `with` statement. Images in `missing` can't be pulled."""
+
+    model: ClusterModel
+    directory: Path
+    home: Path
+    missing: set[str] = field(default_factory=set)
+    pods: dict[str, _Pod] = field(default_factory=dict)
+    ends: bool = False
+
+    def __enter__(self) -> "Kubelet":
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.model.lock:
+            self.ends = True
+            self.model.lock.notify_all()
+        self._thread.join(30)
+        for name in list(self.pods):
+            self._stop(name)
+
+    def _run(self) -> None:
+        while True:
+            with self.model.lock:
+                self.model.lock.wait_for(lambda: self.ends or self._has_work(), 0.2)
+                if self.ends:
+                    return
+                wanted = dict(self.model.pods)
+            for name in self.pods.keys() - wanted.keys():
+                self._stop(name)
+            for name, pod in wanted.items():
+                if name not in self.pods:
+                    self._begin(name, pod)
+
+    def _has_work(self) -> bool:
+        startable = {n for n, pod in self.model.pods.items() if _image(pod) not in self.missing}
+        return bool(self.pods.keys() - self.model.pods.keys() or startable - self.pods.keys())
+
+    def _begin(self, name: str, manifest: dict[str, Any]) -> None:
+        if _image(manifest) in self.missing:
+            waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
+            status = {"name": "user", "image": _image(manifest), "state": {"waiting": waiting}}
+            self._say(name, phase="Pending", containerStatuses=[status])
+            return
+        user, storage = manifest["spec"]["containers"]
+        places = {
+            mount["name"]: mount["mountPath"]
+            for mount in user["volumeMounts"]
+            if mount["name"].startswith("secret-")
+        }
+        pod = self.directory / name
+        make_pod(pod, secrets=len(places))
+        prepare(pod)
+        container = UserContainer(pod, places)
+        container.__enter__()
+        words = [self._here(word, pod) for word in storage["command"]]
+        process = subprocess.Popen(words)
+        self.pods[name] = _Pod(pod, container, process)
+        running = [
+            {"name": one, "image": "i", "ready": True, "restartCount": 0, "state": {"running": {}}}
+            for one in ("user", "storage")
+        ]
+        self._say(name, phase="Running", containerStatuses=running)
+
+    def _here(self, word: str, pod: Path) -> str:
+        given = {"python3": sys.executable, "/pod": str(pod), "/var/lib/trunkline/data": self.home}
+        return str(given.get(word, word))
+
+    def _say(self, name: str, **status: Any) -> None:
+        with self.model.lock:
+            if name in self.model.pods:
+                self.model.pods[name]["status"] = status
+
+    def _stop(self, name: str) -> None:
+        pod = self.pods.pop(name)
+        pod.storage.kill()
+        pod.storage.wait()
+        pod.user.__exit__()
+        shutil.rmtree(pod.directory, ignore_errors=True)
+
+
+def _image(manifest: dict[str, Any]) -> str:
+    return str(manifest["spec"]["containers"][0]["image"])
