@@ -8,6 +8,7 @@ from sim_world import World
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
 from trunkline.engine.commits import EngineCommits
 from trunkline.engine.files import EngineFiles
+from trunkline.engine.gits import GitLooks
 from trunkline.engine.jobs import EngineJobs
 from trunkline.engine.pipelines import EnginePipelines
 from trunkline.engine.repos import EngineRepos
@@ -202,14 +203,18 @@ class Users:
             spec["egress"] = {"URL": f"s3://bucket/{name}"}
         return spec
 
+    def _pipelines(self) -> EnginePipelines:
+        services = self._world.services
+        return EnginePipelines(services, GitLooks(services))
+
     def _create(self, name: str) -> str:
         spec = self._spec(name)
-        info = EnginePipelines(self._world.services).create_pipeline(spec)
+        info = self._pipelines().create_pipeline(spec)
         return f"creates {name}: {info.spec}"
 
     def _update(self) -> str:
         name = self._rng.choice(self._chain)
-        pipelines = EnginePipelines(self._world.services)
+        pipelines = self._pipelines()
         if name not in {info.name for info in pipelines.list_pipelines()}:
             return self._create(name)
         reprocess = self._rng.random() < 0.2
@@ -219,22 +224,22 @@ class Users:
 
     def _rerun(self) -> str:
         name, reprocess = self._rng.choice(self._chain), self._rng.random() < 0.5
-        EnginePipelines(self._world.services).rerun_pipeline(name, reprocess=reprocess)
+        self._pipelines().rerun_pipeline(name, reprocess=reprocess)
         return f"reruns {name} ({reprocess=})"
 
     def _stop_pipeline(self) -> str:
         name = self._rng.choice(self._chain)
-        EnginePipelines(self._world.services).stop_pipeline(name)
+        self._pipelines().stop_pipeline(name)
         return f"stops pipeline {name}"
 
     def _start_pipeline(self) -> str:
         name = self._rng.choice(self._chain)
-        EnginePipelines(self._world.services).start_pipeline(name)
+        self._pipelines().start_pipeline(name)
         return f"starts pipeline {name}"
 
     def _delete_pipeline(self) -> str:
         name, keep = self._rng.choice(self._chain), self._rng.random() < 0.5
-        EnginePipelines(self._world.services).delete_pipeline(name, force=True, keep_repo=keep)
+        self._pipelines().delete_pipeline(name, force=True, keep_repo=keep)
         return f"deletes pipeline {name} ({keep=})"
 
     def _undelete(self) -> str:
