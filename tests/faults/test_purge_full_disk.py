@@ -18,7 +18,8 @@ from purge_session import SECRET, TARGETS, a_history, settled
 from recorded_disk import RecordedDisk
 from stored_bytes import places_of
 
-from trunkline.errors import OperationFailed, StorageFull, TrunklineError, Unavailable
+from trunkline.engine.engine import Engine
+from trunkline.errors import FilePurged, OperationFailed, StorageFull, TrunklineError, Unavailable
 
 EVERY = int(os.environ.get("TRUNKLINE_FAULT_EVERY", "13"))
 
@@ -59,7 +60,7 @@ def test_a_disk_that_fails_in_a_purge_is_said_and_the_purge_ends_later(
                     said = problem
                 what = f"call {number}: {said!r}"
                 failed = disk.failed
-                assert state(engine, open_trees=False), what  # all can be read
+                assert _all_can_be_read(engine), what
                 begun = bool(engine.purges.list_purges())
                 disk.heal()
                 engine.close()
@@ -76,3 +77,12 @@ def test_a_disk_that_fails_in_a_purge_is_said_and_the_purge_ends_later(
         tried += 1
     tally("failing calls", tried)
     assert tried > 3
+
+
+def _all_can_be_read(engine: Engine) -> bool:
+    """But for what the purge, which goes on by itself, takes between a listing and a read."""
+    while True:
+        try:
+            return bool(state(engine, open_trees=False))
+        except FilePurged:
+            pass  # of so many files at most
