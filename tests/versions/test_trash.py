@@ -461,3 +461,26 @@ def test_what_was_made_from_something_comes_back_after_that_only(catalog) -> Non
     for repo in ("data", "left"):
         catalog.undelete("commit", f"{repo}@{runs[0]}")
     assert everything(catalog) == before
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_repo_that_comes_back_before_what_it_was_made_from_knows_that_later(
+    catalog, again: bool
+) -> None:
+    catalog.repo("data", "left")
+    catalog.branch("left", of=["data"])
+    runs = [catalog.put("data").commit.id for _ in range(2)]
+    for run in runs:
+        catalog.finish("left", run, output=True)
+    before = everything(catalog)["commit_provenance"]
+
+    delete_repo(catalog, "left")
+    catalog.squash(f"data@{runs[0]}")
+    catalog.undelete("repo", "left")
+    if again:
+        delete_repo(catalog, "left")
+    catalog.undelete("commit", f"data@{runs[0]}")
+    if again:
+        catalog.undelete("repo", "left")
+
+    assert everything(catalog)["commit_provenance"] == before

@@ -328,15 +328,20 @@ def _attach(tx: Transaction, child: int, parent: int) -> None:
 def put_back_edges(tx: Transaction, entry: int) -> None:
     """Insert the provenance that an entry holds wherever both ends are there, and the deltas.
 
-    What is in another entry takes the provenance that it lost along into that.
+    What is in another entry takes the provenance that it lost along into that: as what was derived,
+    or else as what something that is there was made from.
     """
-    tx.execute(
+    moved = (
         "INSERT INTO trash_provenance (entry, derived, source, branch, position) "
-        "SELECT d.entry, t.derived, t.source, t.branch, t.position FROM trash_provenance t "
-        "JOIN trash_commit d ON d.number = t.derived AND d.entry <> t.entry "
-        "WHERE t.entry = :entry",
-        entry=entry,
+        "SELECT c.entry, t.derived, t.source, t.branch, t.position FROM trash_provenance t "
+        "JOIN trash_commit c ON c.entry <> t.entry "
     )
+    for held in (
+        "AND c.number = t.derived WHERE t.entry = :entry",
+        "AND c.number = t.source JOIN commit_record d ON d.number = t.derived "
+        "WHERE t.entry = :entry",
+    ):
+        tx.execute(moved + held, entry=entry)
     tx.execute(
         "INSERT INTO commit_provenance (derived, source, branch, position) "
         "SELECT t.derived, t.source, t.branch, t.position FROM trash_provenance t "
