@@ -176,3 +176,41 @@ def test_who_lost_the_lock_changes_nothing_while_another_has_it(
 
         add(first, "c")
         assert names(first) == ["a", "c"]
+
+
+@pytest.mark.parametrize("moment", [0, 2, 2500, 4999])
+def test_a_session_that_ends_amid_many_statements_is_replaced(
+    far: Database, postgres_url: str, moment: int
+) -> None:
+    def many() -> Iterator[dict[str, str]]:
+        for number in range(5000):
+            if number == moment:
+                with psycopg.connect(postgres_url, autocommit=True) as admin:
+                    admin.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE application_name = 'trunkline'"
+                    )
+            yield {"name": str(number)}
+
+    with pytest.raises(Unavailable), far.write() as tx:
+        tx.execute_many(ADD, many())
+
+    add(far, "a")
+    assert names(far) == ["a"]
+
+
+def test_a_connection_that_can_not_be_rolled_back_is_replaced(far: Database) -> None:
+    """As when it is lost amid many statements: what was sent together is not answered any more."""
+
+    def leave_half_sent() -> None:
+        with far.write() as tx:
+            tx.execute(ADD, name="a")
+            tx._connection.pgconn.enter_pipeline_mode()
+            tx._connection.pgconn.send_query_params(b"SELECT 1", None)
+            raise ValueError("in between")
+
+    with pytest.raises(ValueError, match="in between"):
+        leave_half_sent()
+
+    add(far, "b")
+    assert names(far) == ["b"]

@@ -225,8 +225,7 @@ class PostgresDatabase:
             try:
                 yield PostgresTransaction(connection)
             except BaseException:
-                with suppress(psycopg.Error):
-                    connection.execute("ROLLBACK")
+                self._rolled_back(connection)
                 raise
             self._commit(connection, number)
         self.notify()
@@ -241,13 +240,8 @@ class PostgresDatabase:
             try:
                 return connection, self._lock(connection)
             except psycopg.OperationalError:
-                usable = not connection.closed
-                if usable:
-                    with suppress(psycopg.Error):
-                        connection.execute("ROLLBACK")
-                    raise  # it waited for too long, say
-                self._writer = None
-                if kept is None:
+                # One that is well waited for too long, say.
+                if self._rolled_back(connection) or kept is None:
                     raise
 
     def _lock(self, connection: _Connection) -> str:
@@ -272,12 +266,22 @@ class PostgresDatabase:
                 f"SELECT pg_notify('{self._channel}', '{self._own}'); COMMIT", prepare=False
             )
         except psycopg.OperationalError as error:
-            if not connection.closed:
-                with suppress(psycopg.Error):
-                    connection.execute("ROLLBACK")
+            if self._rolled_back(connection):
                 raise
-            self._writer = None
             self._settle(number, error)
+
+    def _rolled_back(self, connection: _Connection) -> bool:
+        """End a transaction that failed; a connection where that fails too is given up.
+
+        One that was lost in the middle of many statements does not count as closed by itself.
+        """
+        with suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+            if connection.info.transaction_status == TransactionStatus.IDLE:
+                return True
+        connection.close()
+        self._writer = None
+        return False
 
     def _settle(self, number: str, error: psycopg.Error) -> None:
         """Return if a transaction was committed whose connection is lost; raises Unavailable.
