@@ -378,6 +378,12 @@ class Unavailable(TrunklineError):
     http_status = 503
 
 
+class NoContainerEngine(Unavailable):
+    """None has a socket where one is looked for."""
+
+    code = "no-container-engine"
+
+
 class TimedOut(Unavailable):
     code = "timed-out"
     http_status = 504

@@ -15,6 +15,7 @@ from registries import Registry, busybox, layer, registry
 from trunkline.config import load
 from trunkline.errors import (
     InvalidInput,
+    NoContainerEngine,
     NotAllowed,
     NotFound,
     NotSupported,
@@ -23,7 +24,7 @@ from trunkline.errors import (
 )
 from trunkline.model.images import Image, ImageStep
 from trunkline.runtimes.containers import images
-from trunkline.runtimes.containers.engine import ContainerEngine, NoEngine, open_engine
+from trunkline.runtimes.containers.engine import ContainerEngine, open_engine
 
 LOGIN = ("reader", "pass word")
 
@@ -82,7 +83,9 @@ def test_docker_host_does_where_no_setting_of_ours_is_there(docker) -> None:
 def test_no_socket_is_an_engine_that_is_not_there(tmp_path: Path) -> None:
     place = tmp_path / "sock"
 
-    with pytest.raises(NoEngine, match=f"no container engine at unix://{place}; is it running"):
+    with pytest.raises(
+        NoContainerEngine, match=f"no container engine at unix://{place}; is it running"
+    ):
         open_engine(load({"TRUNKLINE_CONTAINER_HOST": f"unix://{place}"}))
 
 

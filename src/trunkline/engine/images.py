@@ -13,7 +13,14 @@ from pathlib import Path
 
 from trunkline.api.waiting import check_wanted
 from trunkline.engine.services import Services
-from trunkline.errors import InvalidInput, NotFound, NotSupported, TrunklineError, Unavailable
+from trunkline.errors import (
+    InvalidInput,
+    NoContainerEngine,
+    NotFound,
+    NotSupported,
+    TrunklineError,
+    Unavailable,
+)
 from trunkline.files.manifest import RootId
 from trunkline.jobs.clusters import check_for_pods
 from trunkline.jobs.secrets import SecretStore
@@ -31,7 +38,7 @@ from trunkline.pipelines.contained import lacking
 from trunkline.pipelines.lifecycle import PipelineRecord
 from trunkline.pipelines.spec import NO_ENTRY_POINT, NO_PACKAGES_IN
 from trunkline.runtimes.containers import images
-from trunkline.runtimes.containers.engine import NoEngine, open_engine
+from trunkline.runtimes.containers.engine import open_engine
 from trunkline.versions.liveness import require_file_set
 
 _CONTEXT_FILE = "context.tar"
@@ -181,7 +188,7 @@ def _in_container(
 
 def _is_plain(services: Services, error: TrunklineError) -> bool:
     """Whether there just is no container engine, which needs no explanation."""
-    return isinstance(error, NoEngine) and not services.config.container_host
+    return isinstance(error, NoContainerEngine) and not services.config.container_host
 
 
 def _check_command(pipeline: PipelineSpec, placement: Placement) -> None:

@@ -41,7 +41,7 @@ from trunkline.store.chunks import ChunkStore
 LEASE_S = 5.0
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 _DEPTH_MAX = 3
-_QUIET_ROUNDS_MAX = 3000
+_QUIET_ROUNDS_MAX = 12000  # of which a job of many slow datums takes some hundred
 _FULL = "no space is left (simulated)"
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from trunkline.config import Config
 from trunkline.errors import (
     InvalidInput,
+    NoContainerEngine,
     NotAllowed,
     NotFound,
     NotSupported,
@@ -37,10 +38,6 @@ _NO_LIBRARY = (
     "containers need the Python package docker, which is not there; "
     "`pip install trunkline[docker]` brings it"
 )
-
-
-class NoEngine(Unavailable):
-    """No container engine has a socket where one is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +96,9 @@ def translated(what: str, words: str, status: int | None) -> TrunklineError:
 def open_engine(config: Config) -> ContainerEngine:
     """The engine that the settings name, else the first that answers at a usual place.
 
-    Raises NoEngine if none has a socket, Unavailable for one that does not answer, NotAllowed for
-    one that this user may not use, NotSupported for one that is too old or where the library is
-    missing, InvalidInput for a setting that names no socket.
+    Raises NoContainerEngine if none has a socket, Unavailable for one that does not answer,
+    NotAllowed for one that this user may not use, NotSupported for one that is too old or where the
+    library is missing, InvalidInput for a setting that names no socket.
     """
     problem: TrunklineError | None = None
     for path in _places(config):
@@ -122,7 +119,7 @@ def open_engine(config: Config) -> ContainerEngine:
             )
     if problem is None:
         named = config.container_host
-        problem = NoEngine(
+        problem = NoContainerEngine(
             f"there is no container engine at {named}; is it running?"
             if named
             else "there is no container engine on this machine: neither Docker nor Podman has a "
