@@ -15,6 +15,7 @@ from urllib.parse import quote
 from trunkline.db import guards
 from trunkline.db.database import FileProblem, Row, Transaction, Value, replace_rows
 from trunkline.db.seals import FUNCTION, row_seal
+from trunkline.db.wakeups import Revision
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 
 BUSY_TIMEOUT_S = 60.0  # for writers in other processes
@@ -89,8 +90,7 @@ class SqliteDatabase:
         self._readers: list[sqlite3.Connection] = []  # not in use, the last used one last
         self._readers_lock = threading.Lock()
         self._closed = False
-        self._changed = threading.Condition()
-        self._revision = 0
+        self._revision = Revision()
         with translated(path):
             self._writer = self._connect()
 
@@ -198,18 +198,13 @@ class SqliteDatabase:
 
     @property
     def revision(self) -> int:
-        with self._changed:
-            return self._revision
+        return self._revision.number
 
     def notify(self) -> None:
-        with self._changed:
-            self._revision += 1
-            self._changed.notify_all()
+        self._revision.notify()
 
     def wait_for_change(self, seen: int, timeout_s: float) -> int:
-        with self._changed:
-            self._changed.wait_for(lambda: self._revision > seen, timeout_s)
-            return self._revision
+        return self._revision.wait(seen, timeout_s)
 
     def close(self) -> None:
         with self._write_lock, self._readers_lock:
