@@ -10,7 +10,7 @@ from frail_line import BEFORE, BEHIND, FrailLine, frail_line
 from postgres_schemas import needs_postgres, within
 from psycopg.conninfo import conninfo_to_dict
 
-from trunkline.db.database import Database
+from trunkline.db.database import Database, Transaction
 from trunkline.db.opening import open_database
 from trunkline.errors import Unavailable
 
@@ -48,6 +48,18 @@ def add(database: Database, name: str) -> None:
 def names(database: Database) -> list[str]:
     with database.read() as tx:
         return [name for (name,) in tx.rows("SELECT name FROM thing ORDER BY name")]
+
+
+def session(tx: Transaction) -> int:
+    row = tx.row("SELECT pg_backend_pid()")
+    assert row is not None
+    return int(row[0])
+
+
+def end_session(postgres_url: str, number: int) -> None:
+    """That one alone: other tests have sessions with the same server."""
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(%s)", [number])
 
 
 def test_connections_that_were_lost_while_idle_are_replaced(far: Database, line: FrailLine) -> None:
@@ -146,11 +158,9 @@ def test_a_server_that_ends_our_sessions_is_survived(far: Database, postgres_url
     add(far, "a")
     assert names(far) == ["a"]
 
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'trunkline' AND query LIKE '%pg_notify%'"
-        )
+    with far.write() as tx:
+        writer = session(tx)
+    end_session(postgres_url, writer)
 
     add(far, "b")
     assert names(far) == ["a", "b"]
@@ -182,18 +192,20 @@ def test_who_lost_the_lock_changes_nothing_while_another_has_it(
 def test_a_session_that_ends_amid_many_statements_is_replaced(
     far: Database, postgres_url: str, moment: int
 ) -> None:
-    def many() -> Iterator[dict[str, str]]:
-        for number in range(5000):
-            if number == moment:
-                with psycopg.connect(postgres_url, autocommit=True) as admin:
-                    admin.execute(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                        "WHERE application_name = 'trunkline'"
-                    )
-            yield {"name": str(number)}
+    def add_many() -> None:
+        with far.write() as tx:
+            writer = session(tx)
 
-    with pytest.raises(Unavailable), far.write() as tx:
-        tx.execute_many(ADD, many())
+            def many() -> Iterator[dict[str, str]]:
+                for number in range(5000):
+                    if number == moment:
+                        end_session(postgres_url, writer)
+                    yield {"name": str(number)}
+
+            tx.execute_many(ADD, many())
+
+    with pytest.raises(Unavailable):
+        add_many()
 
     add(far, "a")
     assert names(far) == ["a"]
