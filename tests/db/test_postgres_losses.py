@@ -102,6 +102,26 @@ def test_a_read_whose_connection_is_lost_says_so(far: Database, line: FrailLine)
     assert names(far) == []
 
 
+def test_who_is_inside_of_a_transaction_hears_of_a_loss_in_our_words(
+    far: Database, line: FrailLine
+) -> None:
+    heard = []
+
+    def read() -> None:
+        with far.read() as tx:
+            line.cut()
+            for _ in range(2):
+                with pytest.raises(Unavailable, match="can't be used now"):
+                    tx.rows("SELECT 1")
+                heard.append("of the loss")
+            tx.rows("SELECT 1")
+
+    with pytest.raises(Unavailable):
+        read()
+
+    assert heard == ["of the loss"] * 2
+
+
 def test_a_commit_that_got_through_without_an_answer_counts(far: Database, line: FrailLine) -> None:
     line.cut_at(b"; COMMIT", BEHIND)
 

@@ -68,10 +68,11 @@ _Connection = psycopg.Connection[Row]
 class PostgresTransaction:
     """A transaction on one connection; see `db.database.Transaction`."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: _Connection, name: str) -> None:
         self._connection = connection
         self._cursor = RawCursor(connection)
         self._streams = count()
+        self._translated = translated(name)
 
     def rows(self, sql: str, **parameters: Value) -> list[Row]:
         cursor = self._run(sql, parameters)
@@ -86,14 +87,17 @@ class PostgresTransaction:
 
     def execute_many(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
         text, names = numbered(sql)
-        self._cursor.executemany(text, ([each[name] for name in names] for each in parameters))
+        with self._translated:
+            self._cursor.executemany(text, ([each[name] for name in names] for each in parameters))
 
     def _run(self, sql: str, parameters: Mapping[str, Value]) -> RawCursor[Row]:
         text, names = numbered(sql)
-        return self._cursor.execute(text, [parameters[name] for name in names])
+        with self._translated:
+            return self._cursor.execute(text, [parameters[name] for name in names])
 
     def stream(self, sql: str) -> Iterator[Row]:
-        with RawServerCursor(self._connection, f"stream_{next(self._streams)}") as cursor:
+        stream = f"stream_{next(self._streams)}"
+        with self._translated, RawServerCursor(self._connection, stream) as cursor:
             cursor.itersize = _PAGE
             cursor.execute(sql)
             yield from cursor
@@ -179,7 +183,7 @@ class PostgresDatabase:
         with self._place(), translated(self.name):
             connection = self._begin_read()
             try:
-                yield PostgresTransaction(connection)
+                yield PostgresTransaction(connection, self.name)
             finally:
                 self._give_back(connection)
 
@@ -223,7 +227,7 @@ class PostgresDatabase:
         with self._write_lock, translated(self.name):
             connection, number = self._begin_write()
             try:
-                yield PostgresTransaction(connection)
+                yield PostgresTransaction(connection, self.name)
             except BaseException:
                 self._rolled_back(connection)
                 raise

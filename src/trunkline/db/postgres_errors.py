@@ -1,8 +1,5 @@
 """What PostgreSQL and its driver say, as our errors."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable, plain
@@ -15,21 +12,32 @@ _PASSES = ("08", "28", "3D", "40", "53", "57", "58")
 _PASSES_TOO = ("25006", "25P03", "55P03", "42501")
 
 
-@contextmanager
-def translated(name: str) -> Iterator[None]:
-    """Turn the driver's errors into ours, so that no caller needs to know the driver."""
-    try:
-        yield
-    except TrunklineError:
-        raise
-    except psycopg.Error as error:
-        state = error.sqlstate or ""
-        said = plain(str(error).strip().split("\n")[0]) or type(error).__name__
-        if state in _FULL:
-            raise StorageFull(name) from error
-        if state in _DAMAGED:
-            raise Corrupt(name, "the tables of Trunkline", said) from error
-        lost = not state and isinstance(error, psycopg.OperationalError)
-        if lost or state.startswith(_PASSES) or state in _PASSES_TOO:
-            raise Unavailable(f"{name} can't be used now: {said}") from error
-        raise
+class translated:  # noqa: N801, used as a function is
+    """Turns the driver's errors into ours, so that no caller needs to know the driver."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        if isinstance(error, psycopg.Error) and (ours := _ours(self._name, error)) is not None:
+            raise ours from error
+
+
+def _ours(name: str, error: psycopg.Error) -> TrunklineError | None:
+    state = error.sqlstate or ""
+    said = plain(str(error).strip().split("\n")[0]) or type(error).__name__
+    if state in _FULL:
+        return StorageFull(name)
+    if state in _DAMAGED:
+        return Corrupt(name, "the tables of Trunkline", said)
+    lost = not state and isinstance(error, psycopg.OperationalError)
+    if lost or state.startswith(_PASSES) or state in _PASSES_TOO:
+        return Unavailable(f"{name} can't be used now: {said}")
+    return None

@@ -32,24 +32,30 @@ READERS_KEPT = 8  # connections that wait for the next reader; more are closed a
 class SqliteTransaction:
     """A transaction on one connection; see `db.database.Transaction`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        self._translated = translated(path)
 
     def rows(self, sql: str, **parameters: Value) -> list[Row]:
-        return self._connection.execute(sql, parameters).fetchall()
+        with self._translated:
+            return self._connection.execute(sql, parameters).fetchall()
 
     def row(self, sql: str, **parameters: Value) -> Row | None:
-        found: Row | None = self._connection.execute(sql, parameters).fetchone()
-        return found
+        with self._translated:
+            found: Row | None = self._connection.execute(sql, parameters).fetchone()
+            return found
 
     def execute(self, sql: str, **parameters: Value) -> int:
-        return self._connection.execute(sql, parameters).rowcount
+        with self._translated:
+            return self._connection.execute(sql, parameters).rowcount
 
     def execute_many(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
-        self._connection.executemany(sql, parameters)
+        with self._translated:
+            self._connection.executemany(sql, parameters)
 
     def stream(self, sql: str) -> Iterator[Row]:
-        return self._connection.execute(sql)
+        with self._translated:
+            yield from self._connection.execute(sql)
 
     def tables(self) -> list[str]:
         rows = self.rows(
@@ -104,7 +110,7 @@ class SqliteDatabase:
             connection = self._take_reader()
             try:
                 connection.execute("BEGIN")
-                yield SqliteTransaction(connection)
+                yield SqliteTransaction(connection, self._path)
             finally:
                 self._give_back(connection)
 
@@ -115,7 +121,7 @@ class SqliteDatabase:
                 raise Unavailable(f"the database {self._path} has been closed")
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield SqliteTransaction(self._writer)
+                yield SqliteTransaction(self._writer, self._path)
                 self._writer.execute("COMMIT")
             except BaseException:
                 if self._writer.in_transaction:
@@ -266,7 +272,7 @@ def reading(path: Path) -> Iterator[Transaction]:
         )
         try:
             connection.execute("BEGIN")
-            yield SqliteTransaction(connection)
+            yield SqliteTransaction(connection, path)
         finally:
             connection.close()
 
@@ -289,26 +295,37 @@ def _read_only_uri(path: Path) -> str:
     return f"file:{quote(str(path))}?mode=ro"
 
 
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn the driver's errors into ours, so that no caller needs to know the driver."""
-    try:
-        yield
-    except TrunklineError:
-        raise
-    except sqlite3.OperationalError as error:
-        text = str(error)
+class translated:  # noqa: N801, used as a function is
+    """Turns the driver's errors into ours, so that no caller needs to know the driver."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        if isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError)):
+            ours = _ours(self._path, error)
+            if ours is not None:
+                raise ours from error
+
+
+def _ours(path: Path, error: Exception) -> TrunklineError | None:
+    text = str(error)
+    if isinstance(error, sqlite3.OperationalError):
         if any(mark in text for mark in _DAMAGED):
-            raise Corrupt(f"the database {path}", "a whole SQLite file", text) from error
+            return Corrupt(f"the database {path}", "a whole SQLite file", text)
         if "full" in text or "disk I/O" in text:
-            raise StorageFull(str(path)) from error
+            return StorageFull(str(path))
         if any(word in text for word in ("locked", "busy", "unable to open", "readonly")):
-            raise Unavailable(f"the database {path} can't be used now: {text}") from error
-        raise
-    except UnicodeDecodeError as error:  # the driver can't even read its own message about damage
-        raise Corrupt(f"the database {path}", "a whole SQLite file", "a damaged one") from error
-    except sqlite3.DatabaseError as error:
-        text = str(error)
-        if "malformed" in text or "not a database" in text:
-            raise Corrupt(f"the database {path}", "a whole SQLite file", text) from error
-        raise
+            return Unavailable(f"the database {path} can't be used now: {text}")
+    elif isinstance(error, UnicodeDecodeError):  # the driver can't read its own words about damage
+        return Corrupt(f"the database {path}", "a whole SQLite file", "a damaged one")
+    elif "malformed" in text or "not a database" in text:
+        return Corrupt(f"the database {path}", "a whole SQLite file", text)
+    return None

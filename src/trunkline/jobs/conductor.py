@@ -115,7 +115,7 @@ class Conductor:
         self.residents.attach(selector)
         self.plans = Plans()  # so that no result is forgotten while a plan counts on it
         self._looked_at = -1  # revision of the catalog when jobs were last looked for
-        self._busy: set[int] = set()  # jobs that a task works on
+        self._busy: dict[int, Action | None] = {}  # jobs a task works on: what was asked since
         self._copying: dict[str, list[int]] = {}  # by pipeline that copies: jobs that wait for that
         self._looking: set[str] = set()  # pipelines for which a task looks ahead
         self._look_at = 0.0  # when to look ahead next, in monotonic seconds
@@ -302,9 +302,19 @@ class Conductor:
     def _begin_task(
         self, number: int, action: Action, work: Callable[[JobRecord], tuple[Action, ...]]
     ) -> None:
-        if number not in self._busy:
-            self._busy.add(number)
+        if not self._is_busy(number, action):
+            self._busy[number] = None
             self._apart(self._task(number, action, work, lambda: None))
+
+    def _is_busy(self, number: int, action: Action) -> bool:
+        """Whether a task works on a job; if so, what is asked now is noted for its end.
+
+        It may have failed already, and the scheduler begun again before it heard of that.
+        """
+        if number in self._busy:
+            self._busy[number] = action
+            return True
+        return False
 
     def _begin_copying(self, number: int) -> None:
         """Copy the output of a job, once the thread that copies for its pipeline is done.
@@ -313,7 +323,7 @@ class Conductor:
         """
         with self._database.read() as tx:
             job = tables.job_by_number(tx, number)
-        if job is None or number in self._busy:
+        if job is None or self._is_busy(number, Action.EGRESS):
             return
         if (waiting := self._copying.get(job.pipeline)) is not None:
             waiting.append(number)
@@ -324,7 +334,7 @@ class Conductor:
             for behind in self._copying.pop(job.pipeline):
                 self._carry_out(behind, (Action.EGRESS,))
 
-        self._busy.add(number)
+        self._busy[number] = None
         self._apart_for_long(self._task(number, Action.EGRESS, self._egress, ended))
 
     def _task(
@@ -342,7 +352,9 @@ class Conductor:
                 actions = self._do(number, work)
 
             def finish() -> None:
-                self._busy.discard(number)
+                asked = self._busy.pop(number)
+                if asked is not None and not actions:
+                    self._carry_out(number, (asked,))
                 self._carry_out(number, actions)
                 ended()
 

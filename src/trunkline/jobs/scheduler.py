@@ -23,6 +23,7 @@ from trunkline.jobs.egress import Egress
 from trunkline.jobs.launcher import ProcessLauncher
 from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
+from trunkline.jobs.mishaps import is_defect
 from trunkline.jobs.pool import Launcher, WorkerPool
 from trunkline.jobs.tables import JobRecord
 from trunkline.jobs.threads import Threads
@@ -187,7 +188,8 @@ class Scheduler:
                 self._run()
             except Exception as error:
                 self.stuck = f"the scheduler can't go on: {error}"
-                _log.exception("the scheduler begins again")
+                trace = error if is_defect(error) else None
+                _log.error("the scheduler begins again: %s", error, exc_info=trace)
                 self._conductor.reset()
                 self._stopping.wait(_TICK_S)
 

@@ -233,6 +233,7 @@ class Checks:
             "its worker was killed": luck.death or luck.freeze or luck.lose or luck.swap,
             "its workers can't be started": luck.false_start or luck.death,
             "no space is left": fates["full"],
+            "the catalog can't be reached": self._world.outage,
             "an internal error while": fates["defect"],
             "egress to s3://bucket failed": luck.lost_copy and "egress" in spec,
         }

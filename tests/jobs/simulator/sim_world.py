@@ -25,7 +25,7 @@ from trunkline.config import load
 from trunkline.db.database import Transaction
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.engine.services import Services
-from trunkline.errors import OperationFailed, StorageFull
+from trunkline.errors import OperationFailed, StorageFull, Unavailable
 from trunkline.files.tree import Trees
 from trunkline.jobs.channel import Channel, Message
 from trunkline.jobs.clocks import Clocks
@@ -43,6 +43,8 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 _DEPTH_MAX = 3
 _QUIET_ROUNDS_MAX = 12000  # of which a job of many slow datums takes some hundred
 _FULL = "no space is left (simulated)"
+_OUT = "the catalog can't be reached (simulated)"
+_OUTAGE_MOST = 5  # transactions of the server in a row that fail
 
 
 class Crash(BaseException):
@@ -69,13 +71,20 @@ class SimDatabase:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         self._world.meanwhile()
+        self._reach()
         with self._inner.read() as tx, self._world.in_transaction():
             yield tx
+
+    def _reach(self) -> None:
+        if self._world.out():
+            self._world.say("the catalog can't be reached")
+            raise Unavailable(_OUT)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         if not self._alone:
             self._world.meanwhile()
+        self._reach()
         fate = self._world.fate()
         with self._inner.write() as tx, self._world.in_transaction():
             yield tx
@@ -91,6 +100,9 @@ class SimDatabase:
         if fate == "dies after":
             self._world.say("the server dies after it has committed")
             raise Crash
+        if self._world.out():
+            self._world.say("the catalog is lost before it says that it has committed")
+            raise Unavailable(_OUT)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -107,6 +119,10 @@ class World:
         self.trace: list[str] = []
         self.luck, self.fates = _fortune(self.rng)
         self.first_luck = self.luck
+        self._outages = random.Random(f"outages of {seed}")
+        often = self._outages.random() < 0.3
+        self.outage = self._outages.uniform(0.002, 0.02) if often else 0.0
+        self._out_for = 0  # transactions of the server that fail before the next that does not
         self.config = replace(
             load({}, home=home),
             lease_s=LEASE_S,
@@ -267,6 +283,16 @@ class World:
                 return name
         return ""
 
+    def out(self) -> bool:
+        """Whether the catalog is out of the server's reach, for this transaction."""
+        if self._calm or not self.in_server():
+            return False
+        if not self._out_for and self._outages.random() < self.outage:
+            self._out_for = self._outages.randint(1, _OUTAGE_MOST)
+        out = self._out_for > 0
+        self._out_for -= out
+        return out
+
     def in_server(self) -> bool:
         """Whether what is being done is a step of the server, of its own accord."""
         return self._lanes[-1:] in (["loop"], ["task"])
@@ -369,7 +395,7 @@ class World:
                 verify()
             if most > 1 or not speakers or self.rng.random() < 0.3:
                 self.conductor.turn()
-        except (StorageFull, Defect) as error:  # in a step that is of no job
+        except (Unavailable, Defect) as error:  # in a step that is of no job
             self.say(f"the scheduler begins again: {error}")
             self.conductor.reset()
             self._resumed = False
