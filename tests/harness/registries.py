@@ -51,6 +51,7 @@ class Registry:
     address: str
     login: tuple[str, str] | None = None  # user and password that it wants
     refuses: int = 0  # an HTTP status in place of every manifest
+    slow: threading.Event | None = None  # layers come one half now, the other when it is set
     pulls: list[str] = field(default_factory=list)  # manifests that were asked for
     _scope: str = field(default_factory=lambda: uuid4().hex[:12])
     _blobs: dict[str, bytes] = field(default_factory=dict)
@@ -144,8 +145,14 @@ def registry(login: tuple[str, str] | None = None) -> Iterator[Registry]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            if self.command == "HEAD":
+                return
+            half = len(body) // 2 if served.slow is not None and "/blobs/" in self.path else 0
+            self.wfile.write(body[:half])
+            if half and served.slow is not None:
+                self.wfile.flush()
+                served.slow.wait()
+            self.wfile.write(body[half:])
 
         do_HEAD = do_GET  # noqa: N815
 

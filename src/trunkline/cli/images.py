@@ -107,10 +107,14 @@ def tell_image(draft: "PipelineDraft", info: "PipelineInfo", *, update: bool) ->
         if warning not in draft.warnings:
             warn(f"pipeline '{draft.name}': {warning}")
     image = info.image
+    if image is not None and not image.known:
+        note(f"pipeline '{draft.name}' starts when its image is here: {info.reason}")
     if not update or image is None or info.version < 2:
         return
     before = operations().pipelines.inspect_pipeline(info.name, version=info.version - 1).image
-    if before is not None and before.reference == image.reference and before.id != image.id:
+    if before is None or not (before.known and image.known):
+        return
+    if before.reference == image.reference and before.id != image.id:
         note(
             f"pipeline '{draft.name}': image '{image.reference}' is another one than before: "
             f"{image.id}, it was {before.id}"

@@ -24,6 +24,8 @@ def condition(
     newest = record if record.version == record.newest else lifecycle.get(tx, record.name)
     if lifecycle.spec_of(newest).tf_job:
         return PipelineState.FAILURE, NO_TF_JOB
+    if not newest.placement.settled:
+        return services.scheduler.waiting_for_image(newest)
     return services.scheduler.condition(
         record.name,
         newest.version,

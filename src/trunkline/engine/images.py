@@ -22,6 +22,7 @@ from trunkline.errors import (
     Unavailable,
 )
 from trunkline.files.manifest import RootId
+from trunkline.jobs.arrivals import without_command
 from trunkline.jobs.clusters import check_for_pods
 from trunkline.jobs.secrets import SecretStore
 from trunkline.model.images import (
@@ -31,6 +32,7 @@ from trunkline.model.images import (
     ImageStep,
     Placement,
     Runtime,
+    unknown_image,
 )
 from trunkline.model.names import check_path
 from trunkline.model.pipelines import PipelineSpec
@@ -42,7 +44,7 @@ from trunkline.runtimes.containers.engine import open_engine
 from trunkline.versions.liveness import require_file_set
 
 _CONTEXT_FILE = "context.tar"
-_NOT_HERE = "not here yet"  # in place of an id, where an image is only planned
+_ANSWER_S = 10.0  # for a registry to say whether it has an image, while its caller waits
 
 
 class EngineImages:
@@ -111,9 +113,10 @@ def placement_for(
     """Where the code of a version that is about to be made runs.
 
     An image that is on this machine is taken as it is, another one pulled, if that is allowed and
-    the version before did not have it under the same name; if it is only `planned`, it has no id.
-    Where the choice is the server's (`auto`), what keeps an image from being started keeps a
-    pipeline on the machine itself, unless its version before ran in containers.
+    the version before did not have it under the same name. It has no id yet if it is only `planned`
+    or if getting it takes long: then the scheduler goes on with that. Where the choice is the
+    server's (`auto`), what keeps an image from being started keeps a pipeline on the machine
+    itself, unless its version before ran in containers.
 
     Raises NotFound, NotAllowed, NotSupported, Unavailable, OperationFailed, InvalidInput.
     """
@@ -173,17 +176,36 @@ def _in_container(
     if found is None and before is not None and before.reference == reference:
         found = before  # workers get it again if they need it
     if found is None and planned:
-        found = _unknown(reference)
+        found = unknown_image(reference)
     if found is None and not may_pull:
         raise NotSupported(
             f"image '{reference}' is not on this machine and can't be pulled within a transaction, "
             "which nobody may have to wait for; create or update the pipeline by itself"
         )
-    if found is None:
-        for step in _pulled(services, reference, pipeline.transform.pull_secrets):
-            found = step.image or found
-    assert found is not None, "the last step of a pull has the image"
+    if found is None or (may_pull and not found.known):
+        found = _on_its_way(services, pipeline, insists=before is not None)
     return Placement(image=found)
+
+
+def _on_its_way(services: Services, pipeline: PipelineSpec, *, insists: bool) -> Image:
+    """The image of a pipeline, without an id if it is not here soon; its pull goes on then.
+
+    Where nothing else will do (`insists`, or the pipeline does), a registry that does not answer
+    now is waited for too. Raises as `images.pull`.
+    """
+    transform = pipeline.transform
+    wanted = transform.runtime or Runtime(services.config.runtime)
+    insists = insists or wanted is Runtime.DOCKER
+    pull = services.scheduler.pulls.begin(transform.image, transform.pull_secrets)
+    try:
+        found = pull.first_word(_unwanted(services), answer_s=_ANSWER_S if insists else None)
+    except images.NotWanted:
+        raise Unavailable("the server is shutting down") from None
+    except Unavailable:
+        if not insists:
+            raise
+        found = None
+    return found or unknown_image(transform.image)
 
 
 def _is_plain(services: Services, error: TrunklineError) -> bool:
@@ -201,10 +223,8 @@ def _check_command(pipeline: PipelineSpec, placement: Placement) -> None:
     if image is None:
         why = f" ({placement.why_host})" if placement.why_host else ""
         raise InvalidInput(f"transform must specify a cmd: {NO_ENTRY_POINT}{why}")
-    if not image.command and image.id != _NOT_HERE:
-        raise InvalidInput(
-            f"transform must specify a cmd: image '{image.reference}' has no entry point either"
-        )
+    if image.known and not image.command:
+        raise InvalidInput(without_command(image))
 
 
 def outlook(services: Services, pipeline: PipelineSpec) -> Placement | None:
@@ -213,13 +233,13 @@ def outlook(services: Services, pipeline: PipelineSpec) -> Placement | None:
         found = placement_for(services, pipeline, None, may_pull=False, planned=True)
     except TrunklineError:  # told by who makes it
         return None
-    return None if found.image is not None and found.image.id == _NOT_HERE else found
+    return found if found.settled else None
 
 
 def moved(services: Services, record: PipelineRecord) -> str:
     """A sentence if the tag of the image that a version runs in names another one by now."""
     image = record.placement.image
-    if image is None:
+    if image is None or not image.known:
         return ""
     try:
         with closing(open_engine(services.config)) as engine:
@@ -245,19 +265,6 @@ def _pulled(
             )
     except images.NotWanted:
         raise Unavailable("the server is shutting down") from None
-
-
-def _unknown(reference: str) -> Image:
-    return Image(
-        reference=reference,
-        id=_NOT_HERE,
-        digest="",
-        user="",
-        working_dir="",
-        entrypoint=(),
-        cmd=(),
-        env=(),
-    )
 
 
 def _unwanted(services: Services) -> Callable[[], bool]:

@@ -385,7 +385,7 @@ def _store_spec(
     writer.put(_SPEC_FILE, [document.encode("utf-8")])
     if lock is not None:
         writer.put(_LOCK_FILE, [lock.text().encode("utf-8")])
-    if placement.image is not None:
+    if placement.image is not None and placement.image.known:
         image = json.dumps(asdict(placement.image), indent=2, ensure_ascii=False) + "\n"
         writer.put(_IMAGE_FILE, [image.encode("utf-8")])
     if code:

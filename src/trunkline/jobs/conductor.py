@@ -23,6 +23,7 @@ from trunkline.jobs.ahead import (
     look_ahead,
     next_to_look_at,
 )
+from trunkline.jobs.arrivals import Arrivals, Pulls
 from trunkline.jobs.assemble import assemble
 from trunkline.jobs.clocks import Clocks
 from trunkline.jobs.dispatch import Dispatcher
@@ -48,6 +49,8 @@ from trunkline.jobs.state import (
 from trunkline.jobs.steps import Steps
 from trunkline.jobs.tables import JobRecord
 from trunkline.model.jobs import JobState
+from trunkline.model.pipelines import PipelineState
+from trunkline.pipelines import lifecycle
 from trunkline.pipelines.datums import Heads
 from trunkline.versions import provenance
 
@@ -113,6 +116,10 @@ class Conductor:
             act=self._carry_out,
         )
         self.residents.attach(selector)
+        self.pulls = Pulls(config, wake=wake)
+        self.arrivals = Arrivals(
+            database, self.pulls, monotonic=clocks.monotonic, arrived=self.prewarm
+        )
         self.plans = Plans()  # so that no result is forgotten while a plan counts on it
         self._looked_at = -1  # revision of the catalog when jobs were last looked for
         self._busy: dict[int, Action | None] = {}  # jobs a task works on: what was asked since
@@ -133,7 +140,10 @@ class Conductor:
         with self._database.write() as tx:
             tables.lose_all_leases(tx)
             found = tables.open_jobs(tx)
+            waiting = lifecycle.waiting_for_images(tx)
         self._looked_at = -1
+        for record in waiting:
+            self.arrivals.expect(record)
         for job in found:
             self._carry_out(job.number, resume(progress_of(job)))
 
@@ -141,6 +151,7 @@ class Conductor:
         """Do all that is due now, and nothing that takes long."""
         self._run_done()
         self.steps.take_up()
+        self.arrivals.turn()
         self._start_ready_jobs()
         self._check_deadlines()
         if self.dispatcher.record_said():
@@ -159,6 +170,17 @@ class Conductor:
         """
         turned, self._turned = self._turned, self._clocks.monotonic()
         return min(self._turned - turned, _LISTENED_MOST_S)
+
+    def prewarm(self, pipeline: str) -> None:
+        """Start the workers of a pipeline's newest version, or get the image that it waits for."""
+        with self._database.read() as tx:
+            record = lifecycle.find(tx, pipeline)
+        if record is None or record.state is PipelineState.PAUSED:
+            return
+        if record.placement.settled:
+            self.dispatcher.prewarm(record)
+        else:
+            self.arrivals.expect(record)
 
     def receive(self, worker: Worker) -> None:
         """Take the messages that a worker sent."""
@@ -203,12 +225,24 @@ class Conductor:
                 busy = job.number in self._busy or self.steps.waits(job.number)
                 if job.state is JobState.STARTING and not busy:
                     with self.steps.of_job(job.number, "looking at its inputs"):
-                        found += [(job, event) for event in _inputs_ended(tx, job)]
+                        found += [(job, event) for event in self._inputs_ended(tx, job)]
         for job, event in found:
             if isinstance(event, InputsFailed):
                 self._event(job.number, event)
             else:
                 self._carry_out(job.number, step(progress_of(job), event)[1])
+
+    def _inputs_ended(self, tx: Transaction, job: JobRecord) -> list[InputsFailed | InputsFinished]:
+        """What a job may hear of its inputs, if neither they nor its image are waited for."""
+        if failed := provenance.failed_inputs(tx, job.output_repo, job.id):
+            return [InputsFailed(repos=tuple(record.repo for record in failed))]
+        if provenance.unfinished_inputs(tx, job.output_repo, job.id):
+            return []
+        record = lifecycle.get(tx, job.pipeline, version=job.version)
+        if not record.placement.settled:
+            self.arrivals.expect(record)
+            return []
+        return [InputsFinished()]
 
     def _carry_out(self, number: int, actions: tuple[Action, ...]) -> None:
         if self.steps.waits(number):
@@ -264,7 +298,7 @@ class Conductor:
                 if job is None or self.steps.waits(job.number):
                     continue
                 with self.steps.of_job(job.number, "looking at its inputs"):
-                    ended = _inputs_ended(tx, job)
+                    ended = self._inputs_ended(tx, job)
                     found += [(first, job) for event in ended if isinstance(event, InputsFinished)]
         for first, job in found:
             behind_first = range(first.number + 1, job.number)
@@ -403,12 +437,3 @@ class Conductor:
             return ()
         with self._database.write() as tx:
             return apply_event(tx, job.number, Egressed(), now=self._clocks.now())
-
-
-def _inputs_ended(tx: Transaction, job: JobRecord) -> list[InputsFailed | InputsFinished]:
-    """What a job may hear of its inputs, if none of them is waited for any more."""
-    if failed := provenance.failed_inputs(tx, job.output_repo, job.id):
-        return [InputsFailed(repos=tuple(record.repo for record in failed))]
-    if provenance.unfinished_inputs(tx, job.output_repo, job.id):
-        return []
-    return [InputsFinished()]

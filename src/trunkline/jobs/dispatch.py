@@ -45,6 +45,7 @@ from trunkline.jobs.tables import DatumRecord, JobRecord
 from trunkline.model.jobs import DatumState, JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
+from trunkline.pipelines.lifecycle import PipelineRecord
 
 _HANDING_OUT = "handing out its datums"
 _RECORDING = "recording what its datums came to"
@@ -200,12 +201,9 @@ class Dispatcher:
 
     # --- workers ----------------------------------------------------------------------------------
 
-    def prewarm(self, pipeline: str) -> None:
-        """Start the workers of a pipeline's newest version; older ones leave."""
-        with self._database.read() as tx:
-            record = lifecycle.find(tx, pipeline)
-        if record is None or record.state is PipelineState.PAUSED:
-            return
+    def prewarm(self, record: PipelineRecord) -> None:
+        """Start the workers of a pipeline's newest version, which can run; older ones leave."""
+        pipeline = record.name
         self.health.forget(pipeline)
         document = lifecycle.spec_of(record)
         self._know(pipeline, record.spec_commit, document)

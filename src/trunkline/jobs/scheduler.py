@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.files.tree import Trees
+from trunkline.jobs.arrivals import Pulls
 from trunkline.jobs.clocks import MACHINE
 from trunkline.jobs.clusters import pod_launcher
 from trunkline.jobs.conductor import Conductor
@@ -30,6 +31,7 @@ from trunkline.jobs.threads import Threads
 from trunkline.model.images import Runtime
 from trunkline.model.jobs import WorkerInfo
 from trunkline.model.pipelines import PipelineSpec, PipelineState, ResidentInfo
+from trunkline.pipelines.lifecycle import PipelineRecord
 
 _THREADS = 2
 _COPYING_THREADS = 4
@@ -98,6 +100,15 @@ class Scheduler:
         return self._conductor.residents.info(pipeline)
 
     @property
+    def pulls(self) -> Pulls:
+        """The images on their way; any thread may ask."""
+        return self._conductor.pulls
+
+    def waiting_for_image(self, record: PipelineRecord) -> tuple[PipelineState, str]:
+        """The state of a pipeline whose version waits for its image; any thread may ask."""
+        return self._conductor.arrivals.condition(record)
+
+    @property
     def plans(self) -> Plans:
         return self._conductor.plans
 
@@ -111,6 +122,7 @@ class Scheduler:
     def close(self) -> None:
         """Stop the loop and all workers; no job loses a recorded outcome."""
         self._stopping.set()
+        self.pulls.close()
         self._database.notify()
         self._wake()
         if self._loop_thread.is_alive():
@@ -130,11 +142,15 @@ class Scheduler:
 
     def prewarm(self, pipeline: str) -> None:
         """Start the workers of a pipeline's newest version before it has work."""
-        self._conductor.call(lambda: self._conductor.dispatcher.prewarm(pipeline))
+        self._conductor.call(lambda: self._conductor.prewarm(pipeline))
 
     def trouble(self, job: JobRecord) -> str:
         """What keeps an open job from going on, if a step of the server for it has failed."""
-        return self._conductor.steps.reason_of(job) or self._egress.trouble(job)
+        return (
+            self._conductor.steps.reason_of(job)
+            or self._egress.trouble(job)
+            or self._conductor.arrivals.reason(job.pipeline, job.spec_commit)
+        )
 
     def waiting(self, pipeline: str) -> str:
         """Why a pipeline has fewer workers than it wants, or nothing."""

@@ -6,6 +6,7 @@ from trunkline.values import dataclass
 
 _SHOWN = 12  # digits of an id
 _HASH = "sha256:"
+_UNKNOWN = "not pulled yet"
 
 
 class Runtime(StrEnum):
@@ -22,11 +23,12 @@ class Image:
     """One image, whatever its tag names later.
 
     `id` is the digest of its configuration, which names all of its layers: two images with one id
-    are the same, wherever they came from.
+    are the same, wherever they came from. Of one that has not been pulled yet there is nothing but
+    the reference.
     """
 
     reference: str  # as the spec has it
-    id: str  # sha256:…
+    id: str  # sha256:…; empty until it is here
     digest: str  # where it can be had again, name@sha256:…; empty if it was only ever here
     user: str
     working_dir: str
@@ -40,14 +42,19 @@ class Image:
         return (*self.entrypoint, *self.cmd)
 
     @property
+    def known(self) -> bool:
+        """Whether it has been here, so that its content is known."""
+        return bool(self.id)
+
+    @property
     def named(self) -> str:
         """Its reference and its id."""
-        return f"{self.reference} ({self.id})"
+        return f"{self.reference} ({self.id or _UNKNOWN})"
 
     @property
     def shown(self) -> str:
         """Its reference and enough of its id to tell it from others."""
-        return f"{self.reference} ({short_id(self.id)})"
+        return f"{self.reference} ({short_id(self.id) if self.id else _UNKNOWN})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,11 @@ class Placement:
 
     image: Image | None = None
     why_host: str = ""  # why on this machine though its spec names an image, as part of a sentence
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is missing before code can run: its image has not to be pulled first."""
+        return self.image is None or self.image.known
 
 
 ON_HOST = Placement()
@@ -79,6 +91,20 @@ class ContainerEngineInfo:
     name: str  # such as Docker 26.1.5; empty if there is none that could be used
     socket: str
     problem: str  # why there is none
+
+
+def unknown_image(reference: str) -> Image:
+    """What is known of an image before it is here."""
+    return Image(
+        reference=reference,
+        id="",
+        digest="",
+        user="",
+        working_dir="",
+        entrypoint=(),
+        cmd=(),
+        env=(),
+    )
 
 
 def short_id(id_: str) -> str:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from trunkline.db.database import Transaction
 from trunkline.errors import AlreadyExists, Conflict, InvalidInput, NotFound, PipelineNotFound
-from trunkline.model.images import ON_HOST, Placement, Runtime
+from trunkline.model.images import ON_HOST, Image, Placement, Runtime
 from trunkline.model.names import bare_name, check_full_name, project_of
 from trunkline.model.pipelines import PipelineInfo, PipelineSpec, PipelineState
 from trunkline.pipelines import cron_tables, default_tables, git_tables, identity, tables
@@ -108,7 +108,8 @@ def choose_salt(
     """The salt of a new version: the old one as long as nothing changed that can change results.
 
     `reprocess` puts `new_nonce` into it, so that no remembered result fits; `keep_results` keeps
-    the old salt whatever changed. Raises InvalidInput for both at once.
+    the old salt whatever changed. It is empty where it depends on an image that is not here yet.
+    Raises InvalidInput for both at once, Conflict where there is no old salt to be kept yet.
     """
     if reprocess and keep_results:
         raise InvalidInput(
@@ -120,13 +121,28 @@ def choose_salt(
             spec, code=code, packages=packages, image_id=_image_id(placement), nonce=nonce
         )
 
-    if previous is None:
-        nonce = new_nonce if reprocess else ""
-        return Salt(value=salted(nonce), nonce=nonce)
-    if reprocess:
-        return Salt(value=salted(new_nonce), nonce=new_nonce)
-    if keep_results:
+    if previous is not None and keep_results:
+        if not previous.salt:
+            raise Conflict(
+                f"--keep-results is not possible yet: pipeline '{spec.name}' waits for its image "
+                f"'{spec_of(previous).transform.image}', and has no results before that is here"
+            )
         return Salt(value=previous.salt, nonce=previous.nonce)
+    nonce = "" if previous is None else previous.nonce
+    if reprocess:
+        nonce = new_nonce
+    if not placement.settled:
+        return Salt(value="", nonce=nonce)
+    return Salt(value=_kept_or(previous, salted(nonce)), nonce=nonce)
+
+
+def _kept_or(previous: PipelineRecord | None, after: str) -> str:
+    """The salt of the version before if that is what it would be by itself too, else `after`.
+
+    Not simply `after`: an earlier keep_results may have kept a salt from before a change.
+    """
+    if previous is None:
+        return after
     before = identity.salt(
         spec_of(previous),
         code=previous.code,
@@ -134,9 +150,30 @@ def choose_salt(
         image_id=_image_id(previous.placement),
         nonce=previous.nonce,
     )
-    after = salted(previous.nonce)
-    # Not simply `after`: an earlier keep_results may have kept a salt from before a change.
-    return Salt(value=previous.salt if before == after else after, nonce=previous.nonce)
+    return previous.salt if before == after and previous.salt else after
+
+
+def settle_image(tx: Transaction, record: PipelineRecord, image: Image) -> bool:
+    """Complete a version that waited for its image; False if it is not there or waits no more."""
+    previous = tables.find(tx, record.name, record.version - 1) if record.version > 1 else None
+    after = identity.salt(
+        spec_of(record),
+        code=record.code,
+        packages=record.packages,
+        image_id=image.id,
+        nonce=record.nonce,
+    )
+    salt = record.salt or _kept_or(previous, after)
+    return tables.settle_image(
+        tx, record.name, record.version, spec_commit=record.spec_commit, image=image, salt=salt
+    )
+
+
+def waiting_for_images(tx: Transaction) -> list[PipelineRecord]:
+    """The newest versions of pipelines that are not stopped and wait for their images."""
+    return [
+        record for record in tables.newest_unsettled(tx) if record.state is not PipelineState.PAUSED
+    ]
 
 
 def salted_parts(record: PipelineRecord) -> dict[str, tuple[str, ...]]:

@@ -47,6 +47,8 @@ _RECORD = (
     "FROM pipeline p JOIN pipeline_version v ON v.pipeline = p.number "
 )
 
+_UNSETTLED = """'{"reference":"%","id":"","digest":"",%'"""  # an image that is not known yet
+
 
 def insert_pipeline(tx: Transaction, name: str, state: PipelineState) -> None:
     """A pipeline without a version; `add_version` must follow in the same transaction."""
@@ -104,6 +106,32 @@ def add_version(
         image="" if placement.image is None else _as_json(asdict(placement.image)),
         why_host=placement.why_host,
     )
+
+
+def settle_image(
+    tx: Transaction, name: str, version: int, *, spec_commit: str, image: Image, salt: str
+) -> bool:
+    """Give a version without one its image and its salt; False if there is no such version."""
+    changed = tx.execute(
+        "UPDATE pipeline_version SET image = :image, salt = :salt "
+        "WHERE pipeline = (SELECT number FROM pipeline WHERE project = :project AND name = :name) "
+        f"AND version = :version AND spec_commit = :spec_commit AND image LIKE {_UNSETTLED}",
+        project=project_of(name),
+        name=name,
+        version=version,
+        spec_commit=spec_commit,
+        image=_as_json(asdict(image)),
+        salt=salt,
+    )
+    return changed > 0
+
+
+def newest_unsettled(tx: Transaction) -> list[PipelineRecord]:
+    """The newest versions of pipelines that have an image without an id, oldest pipeline first."""
+    rows = tx.rows(
+        f"{_RECORD} WHERE v.version = p.version AND v.image LIKE {_UNSETTLED} ORDER BY p.number"
+    )
+    return [_record(row) for row in rows]
 
 
 def find(tx: Transaction, name: str, version: int | None) -> PipelineRecord | None:

@@ -162,7 +162,7 @@ class World:
     def prewarm(self, pipeline: str) -> None:
         """For the operations, as that of the scheduler."""
         conductor = self.conductor
-        conductor.call(lambda: conductor.dispatcher.prewarm(pipeline))
+        conductor.call(lambda: conductor.prewarm(pipeline))
 
     def trouble(self, job: JobRecord) -> str:
         return self.conductor.steps.reason_of(job)

@@ -49,6 +49,7 @@ _ROUTE = (
     *("tls handshake timeout", "server misbehaving", "temporary failure in name resolution"),
     *("context deadline exceeded", "client.timeout", "no route to host", "pinging container"),
     *("connection reset by peer", "unexpected eof", "x509:", "http response to https client"),
+    "unexpected http status: 5",
 )
 _MISSING = (
     *("manifest unknown", "not found", "does not exist", "no such image", "name unknown"),
