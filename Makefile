@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/ready
-# CI and developers wait for two workers; more do not help on two cores.
-TEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+# CI and developers wait for them. On two cores: tests wait for processes nearly half of their time.
+TEST := $(BIN)/python -m pytest -n 3 --dist worksteal
 
-.PHONY: setup check quick test coverage demo docs bench lock services test-kubernetes
+.PHONY: setup check quick test conformance coverage demo docs bench lock services test-kubernetes
 
 setup: $(STAMP) ## the virtual environment with everything, from the lock file
 
@@ -28,6 +28,9 @@ quick: setup ## unit and property tests, small
 
 test: setup ## all that CI runs; TRUNKLINE_REQUIRE_ALL=1 turns a skip into a failure
 	$(TEST)
+
+conformance: setup ## all operations, with catalogs in SQLite and PostgreSQL, and contents in S3
+	TRUNKLINE_TEST_EVERYWHERE=1 $(TEST) tests/engine tests/store tests/db
 
 coverage: setup ## branch coverage of the rooms that keep data and run jobs
 	$(BIN)/coverage run -m pytest -q -n 2 tests/store tests/files tests/versions tests/jobs tests/engine tests/faults

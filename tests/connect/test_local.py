@@ -166,7 +166,7 @@ def test_a_directory_that_another_process_holds_is_said_to_be_in_use(
     import fcntl
 
     home.mkdir()
-    config = replace(load(), start_timeout_s=2.0)
+    config = replace(load(), start_timeout_s=6.0)
     with open(home / "server.lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         held.write("4242\n")

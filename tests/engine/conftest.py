@@ -3,13 +3,12 @@
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from checkout_world import World
-from postgres_schemas import KINDS, catalog_schema
+from engine_places import BOTH_CATALOGS, EVERYWHERE, FILES, settings_at
 from ready_hosts import ready_server
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
@@ -75,42 +74,38 @@ class Driver:
         return [line.message for line in self.engine.datums.get_logs(pipeline=pipeline)]
 
 
-# Modules whose tests also run with the catalog in PostgreSQL.
-ON_BOTH = {
-    "test_crons",
-    "test_plans",
-    "test_retention",
-    "test_transactions",
-    "test_trash",
-    "test_versions_and_jobs",
-}
+# Modules whose tests also run with the catalog in PostgreSQL, and those with contents in S3 too.
+# `make conformance` runs all of this directory everywhere.
+ON_BOTH = {"test_crons", "test_plans", "test_retention", "test_transactions", "test_trash"}
+ON_ALL = {"test_versions_and_jobs"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    both = metafunc.module.__name__.rpartition(".")[2] in ON_BOTH
-    if both and "catalog_kind" in metafunc.fixturenames:
-        metafunc.parametrize("catalog_kind", KINDS)
+    if "engine_place" not in metafunc.fixturenames:
+        return
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if module in ON_ALL or "TRUNKLINE_TEST_EVERYWHERE" in os.environ:
+        metafunc.parametrize("engine_place", EVERYWHERE)
+    elif module in ON_BOTH:
+        metafunc.parametrize("engine_place", BOTH_CATALOGS)
 
 
 @pytest.fixture
-def catalog_kind() -> str:
-    """Where engines of the test have their catalogs."""
-    return "sqlite"
+def engine_place() -> str:
+    """Where engines of the test have their catalogs and contents."""
+    return FILES
 
 
 @pytest.fixture
-def open_engine(tmp_path: Path, catalog_kind: str) -> Iterator[Callable[..., Driver]]:
+def open_engine(tmp_path: Path, engine_place: str) -> Iterator[Callable[..., Driver]]:
     """Opens engines that are closed at the end of the test."""
     opened: list[Engine] = []
-    with ExitStack() as schemas:
-        databases: dict[Path, dict[str, str]] = {}
+    with settings_at(engine_place) as settings:
 
         def open_it(home: Path | None = None, **environment: str) -> Driver:
             place = home or tmp_path / "home"
-            if catalog_kind == "postgres" and place not in databases:
-                databases[place] = {"TRUNKLINE_DATABASE": schemas.enter_context(catalog_schema())}
-            settings = {**databases.get(place, {}), **environment}
-            engine = Engine(load(_environment(tmp_path, settings), home=place))
+            settled = {**settings(place), **environment}
+            engine = Engine(load(_environment(tmp_path, settled), home=place))
             opened.append(engine)
             return Driver(engine, place)
 

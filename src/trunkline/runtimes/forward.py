@@ -7,6 +7,7 @@ it all; other threads ask it.
 
 import asyncio
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -41,7 +42,8 @@ class Forwarder:
         self._thread: threading.Thread | None = None
         self._doors: dict[str, _Door] = {}
         self._going: Counter[int] = Counter()  # connections, by where they go on to
-        self._writers: set[asyncio.StreamWriter] = set()  # of all that is connected
+        # All that is connected, or has been hung up and still has something to send.
+        self._lines: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
 
     def open(self, name: str, host: str, port: int) -> None:
         """Listen there, instead of where the door of that name listened; raises OSError."""
@@ -119,8 +121,8 @@ class Forwarder:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        for writer in self._writers:
-            writer.transport.abort()
+        for line in list(self._lines):
+            line.abort()
         await _let_others_run()
 
     async def _take(
@@ -129,7 +131,7 @@ class Forwarder:
         task = asyncio.current_task()
         assert task is not None, "a connection is taken by a task"
         door.tasks.add(task)
-        self._writers.add(writer)
+        self._lines.add(writer.transport)
         try:
             if len(door.tasks) <= CONNECTIONS_MAX:
                 async with asyncio.timeout(HELD_S) as patience:
@@ -138,7 +140,6 @@ class Forwarder:
             pass  # one side is gone, or nobody came to take it
         finally:
             door.tasks.discard(task)
-            self._writers.discard(writer)
             _hang_up(writer)
 
     async def _go_on(
@@ -166,7 +167,7 @@ class Forwarder:
                 raise
             break
         patience.reschedule(None)
-        self._writers.add(ours)
+        self._lines.add(ours.transport)
         asking = asyncio.ensure_future(_pass_on(reader, ours))
         try:
             try:
@@ -177,7 +178,6 @@ class Forwarder:
             await asking
         finally:
             asking.cancel()
-            self._writers.discard(ours)
             _hang_up(ours)
 
 
