@@ -21,7 +21,7 @@ TEXT_SUFFIXES = {".py", ".md", ".toml", ".json", ".sql", ".sh", ".yaml", ".yml",
 HOSTS = re.compile(
     r"(([\w-]+\.)?example\.(com|org)|[\w.-]+\.(example|invalid)|localhost|127\.0\.0\.1|"
     r"\[::1\]|169\.254\.169\.254|www\.apache\.org|github\.com|keepachangelog\.com|"
-    r"semver\.org|json-schema\.org)"
+    r"semver\.org|json-schema\.org|trunkline)"  # the last one is our own Service
 )
 MACHINE_PATH = re.compile(r"(?<![\w.}/-])/(?:root|home|Users|work)/[\w.]+")
 

@@ -42,6 +42,7 @@ class Config:
     pod_image: str = "trunkline"  # TRUNKLINE_POD_IMAGE: of the server, for what is ours in pods
     pod_claim: str = "trunkline"  # TRUNKLINE_POD_CLAIM: of the volume with the data directory
     pod_owner: str = ""  # TRUNKLINE_POD_OWNER: name/uid of the server's own pod
+    data_url: str = ""  # TRUNKLINE_DATA_URL: where objects of a cluster reach this server
     container_host: str = ""  # TRUNKLINE_CONTAINER_HOST, DOCKER_HOST: its socket; empty: as usual
     user_home: str = ""  # where container engines of a user have sockets (HOME)
     run_path: str = ""  # the same (XDG_RUNTIME_DIR)
@@ -149,6 +150,7 @@ def load(
         pod_image=env.get("TRUNKLINE_POD_IMAGE") or "trunkline",
         pod_claim=env.get("TRUNKLINE_POD_CLAIM") or "trunkline",
         pod_owner=env.get("TRUNKLINE_POD_OWNER") or "",
+        data_url=env.get("TRUNKLINE_DATA_URL") or "",
         container_host=env.get("TRUNKLINE_CONTAINER_HOST") or env.get("DOCKER_HOST") or "",
         user_home=user,
         run_path=env.get("XDG_RUNTIME_DIR") or "",

@@ -12,10 +12,10 @@ import pytest
 
 from trunkline.config import load
 from trunkline.connect.urls import own_fetcher
-from trunkline.engine.urls import server_fetcher
 from trunkline.errors import InvalidInput, NotAllowed, OperationFailed
 from trunkline.fetch.proxies import Proxies, Proxy
 from trunkline.fetch.urls import WebUrl, parse_url
+from trunkline.jobs.stages import server_fetcher
 
 
 class ProxyServer:

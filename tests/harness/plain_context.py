@@ -7,4 +7,4 @@ from trunkline.jobs.datum_run import Context
 
 def plain_context() -> Context:
     given = {field.name: "" for field in fields(Context)} | {"version": 1, "env": {}}
-    return Context(**given | {"image": None, "gpus": ()})  # type: ignore[arg-type]
+    return Context(**given | {"image": None, "gpus": (), "stage": None})  # type: ignore[arg-type]

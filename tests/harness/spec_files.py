@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from trunkline.pipelines.fields import Either, ListOf, Message, Use, spellings
+from trunkline.pipelines.field_types import Either, ListOf, Message, Use
+from trunkline.pipelines.fields import spellings
 
 PLACE = Path(__file__).parents[1] / "specs"
 SPECS = sorted(

@@ -1,10 +1,12 @@
-"""An API server that keeps pods: enough of Kubernetes for whoever makes, lists and deletes them.
+"""An API server that keeps pods and objects of other kinds: enough of Kubernetes for whoever makes,
+lists, applies and deletes them.
 
 Real clients speak to it over HTTP. Faults are asked for by the test: answers that it gives instead
 of doing what it is told (or after doing it), and times in which it is not there.
 """
 
 import json
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +19,10 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 TOKEN = "a token of the model"
+_OBJECT = re.compile(
+    r"/apis/(?P<group>[^/]+)/[^/]+/namespaces/[^/]+/(?P<plural>[^/]+)(/(?P<name>[^/]+))?"
+)
+_LOG = re.compile(r"/api/v1/namespaces/[^/]+/pods/([^/]+)/log")
 
 
 @dataclass
@@ -27,6 +33,7 @@ class Fault:
     verb: str = ""  # POST, GET or DELETE; empty: any
     headers: dict[str, str] = field(default_factory=dict)
     done: bool = False
+    path: str = ""  # part of that of the request
 
 
 class ClusterModel:
@@ -36,6 +43,9 @@ class ClusterModel:
         self.namespace = namespace
         self.lock = threading.Condition()
         self.pods: dict[str, dict[str, Any]] = {}
+        self.objects: dict[str, dict[str, Any]] = {}  # by plural.group/name
+        self.kinds: set[str] = set()  # plural.group of those that somebody may make
+        self.logs: dict[str, str] = {}  # of pods
         self.faults: deque[Fault] = deque()
         self.asked: list[str] = []  # verb and path of all requests
         self.port = 0
@@ -106,11 +116,17 @@ class ClusterModel:
             del self.pods[name]
             self.lock.notify_all()
 
+    def say(self, name: str, **status: Any) -> None:
+        """What an operator would say of an object, by its key."""
+        with self.lock:
+            self.objects[name]["status"] = status
+            self.lock.notify_all()
+
     # --- requests ---------------------------------------------------------------------------------
 
-    def fault_for(self, verb: str) -> Fault | None:
+    def fault_for(self, verb: str, path: str) -> Fault | None:
         for fault in self.faults:
-            if fault.verb in ("", verb):
+            if fault.verb in ("", verb) and fault.path in path:
                 self.faults.remove(fault)
                 return fault
         return None
@@ -128,6 +144,43 @@ class ClusterModel:
         if name not in self.pods:
             return 404, _status(404, f'pods "{name}" not found')
         return 200, self.pods.pop(name)
+
+    def of_kind(self, verb: str, kind: str, name: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """A request for an object that is no pod."""
+        plural = kind.partition(".")[0]
+        if kind not in self.kinds:
+            return 403, _status(403, f'{plural} is forbidden: cannot {verb} resource "{plural}"')
+        key, there = f"{kind}/{name}", self.objects.get(f"{kind}/{name}")
+        if verb == "POST":
+            made = json.loads(body)
+            key = f"{kind}/{made['metadata']['name']}"
+            if key in self.objects:
+                return 409, _status(409, f'{plural} "{made["metadata"]["name"]}" already exists')
+            return 201, self._keep(key, made)
+        if verb == "PATCH":
+            wanted = json.loads(body)
+            if there is None:
+                return 201, self._keep(key, wanted)
+            if there.get("spec") != wanted.get("spec"):
+                there["metadata"]["generation"] += 1
+            kept = {name: there["metadata"][name] for name in ("uid", "generation")}
+            self.objects[key] = {
+                **wanted,
+                "metadata": {**wanted["metadata"], **kept},
+                "status": there.get("status", {}),
+            }
+            return 200, self.objects[key]
+        if there is None:
+            return 404, _status(404, f'{plural} "{name}" not found')
+        if verb == "DELETE":
+            del self.objects[key]
+        return 200, there
+
+    def _keep(self, key: str, made: dict[str, Any]) -> dict[str, Any]:
+        self._number += 1
+        made["metadata"] |= {"uid": f"uid-{self._number}", "generation": 1}
+        self.objects[key] = made
+        return made
 
     def listed(self, query: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
         wanted = dict(
@@ -153,6 +206,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer("GET", lambda _, query: self.cluster.listed(query))
 
+    def do_PATCH(self) -> None:
+        self._answer("PATCH", lambda *_: (405, _status(405, "pods are not patched here")))
+
     def do_POST(self) -> None:
         self._answer("POST", lambda body, _: self.cluster.create(json.loads(body)))
 
@@ -171,15 +227,23 @@ class _Handler(BaseHTTPRequestHandler):
         pods = f"/api/v1/namespaces/{self.cluster.namespace}/pods"
         with self.cluster.lock:
             self.cluster.asked.append(f"{verb} {parts.path}")
-            fault = self.cluster.fault_for(verb)
+            fault = self.cluster.fault_for(verb, parts.path)
+            found = _OBJECT.fullmatch(parts.path)
             if self.headers.get("authorization") != f"Bearer {TOKEN}":
                 status, answer = 401, _status(401, "Unauthorized")
-            elif not parts.path.startswith(pods):
+            elif fault is None and (log := _LOG.fullmatch(parts.path)):
+                self._text(self.cluster.logs.get(log[1], ""))
+                return
+            elif not parts.path.startswith(pods) and not found:
                 status, answer = 403, _status(403, f"{verb} {parts.path} is forbidden")
             elif fault is not None and not fault.done:
                 status, answer = fault.status, _status(fault.status, "the model was told to fail")
             else:
-                status, answer = act(body, parse_qs(parts.query))
+                if found is None:
+                    status, answer = act(body, parse_qs(parts.query))
+                else:
+                    kind = f"{found['plural']}.{found['group']}"
+                    status, answer = self.cluster.of_kind(verb, kind, found["name"] or "", body)
                 if fault is not None:
                     status, answer = fault.status, _status(fault.status, "the answer was lost")
             self.cluster.lock.notify_all()
@@ -188,6 +252,14 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (fault.headers if fault is not None else {}).items():
             self.send_header(name, value)
         self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _text(self, text: str) -> None:
+        data = text.encode()
+        self.send_response(200)
+        self.send_header("content-type", "text/plain")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

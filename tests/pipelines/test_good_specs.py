@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from trunkline.errors import InvalidSpec
 from trunkline.model.pipelines import CrossInput, Parallelism, PfsInput, PipelineSpec, SecretUse
-from trunkline.pipelines.fields import MESSAGES, ListOf, Message, lower_camel
+from trunkline.pipelines.field_types import ListOf, Message
+from trunkline.pipelines.fields import MESSAGES, lower_camel
 from trunkline.pipelines.spec import draft, read_specs, spec_from_document, worker_count
 
 Read = Callable[..., list[PipelineSpec]]

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from trunkline.pipelines.fields import (
-    MESSAGES,
+from trunkline.pipelines.field_types import (
     Decimal,
     Duration,
     Either,
     Field,
+    Free,
     ListOf,
     Message,
     Quantity,
@@ -19,9 +19,8 @@ from trunkline.pipelines.fields import (
     Type,
     Use,
     Whole,
-    lower_camel,
-    spellings,
 )
+from trunkline.pipelines.fields import MESSAGES, lower_camel, spellings
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "pipeline-spec.md"
 HERE = {Use.USED: "yes", Use.KEPT: "kept", Use.REFUSED: "refused"}
@@ -43,6 +42,8 @@ def type_name(wanted: Type) -> str:
             return "quantity"
         case TextMap():
             return "strings by name"
+        case Free():
+            return "object or string"
         case ListOf():
             return f"list of {type_name(wanted.item)}"
         case Message():

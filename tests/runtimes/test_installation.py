@@ -25,6 +25,7 @@ ALL = wanted(
     settings=(("TRUNKLINE_GC_GRACE_S", "60"),),
     token_secret="door",
     pull_secret="login",
+    resources=("pytorchjobs.kubeflow.org", "jobs.batch", "tfjobs.kubeflow.org"),
 )
 
 
@@ -79,6 +80,12 @@ def test_the_server_may_make_list_and_delete_pods_and_nothing_else() -> None:
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete", "list"]}
     ]
     assert only("RoleBinding", made)["subjects"][0]["name"] == "trunkline"
+    verbs = ["create", "delete", "get", "patch"]
+    assert only("Role", manifests(ALL))["rules"][1:] == [
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": verbs},
+        {"apiGroups": ["kubeflow.org"], "resources": ["pytorchjobs", "tfjobs"], "verbs": verbs},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ]
 
 
 def test_a_server_that_runs_all_code_itself_has_no_access_to_the_cluster() -> None:
@@ -99,6 +106,7 @@ def test_the_server_knows_what_its_pods_need() -> None:
     assert (config.runtime, config.workers_address) == ("kubernetes", "trunkline:30651")
     assert (config.pod_image, config.pod_claim) == ("trunkline:1", "trunkline")
     assert config.pod_owner == "$(SERVER_POD)/$(SERVER_UID)"
+    assert config.data_url == "http://trunkline:30650"
 
 
 def test_the_data_directory_is_below_the_volume_which_belongs_to_root() -> None:

@@ -9,7 +9,8 @@ import yaml
 from spec_files import EFFECTS, PLACE, SPECS, document_of, fields_in, use_of
 from spec_world import SpecWorld, spec_world
 
-from trunkline.pipelines.fields import MESSAGES, Use
+from trunkline.pipelines.field_types import Use
+from trunkline.pipelines.fields import MESSAGES
 
 EXPECTED: dict[str, dict[str, Any]] = yaml.safe_load((PLACE / "expected.yaml").read_text("utf-8"))
 UNORDERED = {"join", "group"}  # their order is their own affair, as long as it is one

@@ -169,6 +169,22 @@ def write_changes(changes: Iterable[FileChange]) -> Iterator[bytes]:
     yield _frame(_END, b"")
 
 
+def framed_file(path: str) -> bytes:
+    """What the stream of a file begins with whose content comes bit by bit."""
+    return b"".join(write_changes([PutFile(path=path, content=())]))[: -_FRAME.size]
+
+
+def framed_data(content: bytes) -> bytes:
+    """Some of that content."""
+    parts = range(0, len(content), _DATA_BYTES_MAX)
+    return b"".join(_frame(_DATA, content[at : at + _DATA_BYTES_MAX]) for at in parts)
+
+
+def framed_end() -> bytes:
+    """What is behind it."""
+    return _frame(_END, b"")
+
+
 def read_changes(body: Iterable[bytes]) -> Iterator[FileChange]:
     """The changes of a stream, lazily.
 

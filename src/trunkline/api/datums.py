@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
 
 if TYPE_CHECKING:
+    from trunkline.api.changes import FileChange
     from trunkline.model.jobs import DatumInfo, DatumRecipe, LogLine
 
 
@@ -33,6 +34,15 @@ class Datums(Protocol):
     @operation("GET", "/jobs/{job}/datums/{datum}/recipe")
     def datum_recipe(self, job: str, datum: str) -> DatumRecipe:
         """What it takes to run something where the datum's code runs, with what that printed."""
+
+    @operation("POST", "/jobs/{job}/datums/{datum}/output", upload="changes")
+    def hand_in(self, job: str, datum: str, changes: Iterable[FileChange]) -> int:
+        """Put files into the output of a datum at work that an object of a cluster stands for.
+
+        They are plain `PutFile`; each replaces what is at its path, and they are in the output once
+        the datum is a success. Returns how many there were. Raises JobNotFound, Conflict for a
+        datum that is not at work, InvalidInput, InvalidPath, StorageFull.
+        """
 
     @operation("POST", "/jobs/{job}/restart")
     def restart_datums(self, job: str, paths: list[str]) -> int:

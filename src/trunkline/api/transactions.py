@@ -37,7 +37,7 @@ NEVER = frozenset(
         *("create_project", "delete_project", "delete_all", "set_defaults"),
         *("set_retention", "delete_retention", "apply_retention", "create_secret", "delete_secret"),
         *("start_pipeline", "stop_pipeline", "rerun_pipeline", "run_cron", "run_git"),
-        "restart_datums",
+        *("restart_datums", "hand_in"),
         *("stop_job", "stop_run", "delete_job", "undelete", "purge", "gc"),
     }
 )

@@ -10,6 +10,7 @@ from trunkline.errors import InvalidInput
     examples=[
         "deploy kubernetes --dry-run | kubectl apply -f -",
         "deploy kubernetes --dry-run --namespace ml --storage-size 200Gi --node-port 30650",
+        "deploy kubernetes --dry-run --resource pytorchjobs.kubeflow.org",
         "deploy kubernetes --dry-run --set TRUNKLINE_GC_GRACE_S=86400",
     ]
 )
@@ -26,6 +27,13 @@ from trunkline.errors import InvalidInput
     "--set", "given", multiple=True, metavar="NAME=VALUE", help="A setting TRUNKLINE_…; repeatable."
 )
 @option("--token-secret", default="", metavar="NAME", help="Secret with the key `token`.")
+@option(
+    "--resource",
+    "resources",
+    multiple=True,
+    metavar="KINDS.GROUP",
+    help="Kinds of objects that pipelines may make, such as pytorchjobs.kubeflow.org; repeatable.",
+)
 @option("--image-pull-secret", default="", metavar="NAME", help="Secret to pull the image with.")
 def deploy_kubernetes(
     dry_run: bool,
@@ -37,6 +45,7 @@ def deploy_kubernetes(
     names: tuple[str, ...],
     given: tuple[str, ...],
     token_secret: str,
+    resources: tuple[str, ...],
     image_pull_secret: str,
 ) -> None:
     """Print the manifests of a server on a Kubernetes cluster, for `kubectl apply -f -`.
@@ -66,6 +75,7 @@ def deploy_kubernetes(
         settings=settings,
         token_secret=token_secret,
         pull_secret=image_pull_secret,
+        resources=resources,
     )
     sys.stdout.write(yaml.safe_dump_all(manifests(wanted), sort_keys=False))
 

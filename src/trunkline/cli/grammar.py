@@ -106,6 +106,7 @@ SPECIAL: dict[str, dict[str, str]] = {
     "diff": {"file": "differences", "pipeline": "pipeline_versions"},
     "edit": {"pipeline": "pipeline_versions"},
     "next": {"datum": "batching"},
+    "put": {"output": "handing_in"},
     "explain": dict.fromkeys(("job", "datum", "file", "pipeline"), "lineage"),
     "undelete": dict.fromkeys(("repo", "branch", "tag", "commit", "pipeline"), "trash"),
 }

@@ -6,10 +6,11 @@ from datetime import datetime
 from trunkline.db.database import Transaction
 from trunkline.engine.services import Services
 from trunkline.jobs import ledger
+from trunkline.jobs.clusters import runs_here
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
-from trunkline.pipelines.tf_jobs import NO_TF_JOB
+from trunkline.pipelines.stages import NO_CLUSTER
 
 
 def condition(
@@ -22,8 +23,8 @@ def condition(
     if record.state is PipelineState.PAUSED:
         return PipelineState.PAUSED, ""
     newest = record if record.version == record.newest else lifecycle.get(tx, record.name)
-    if lifecycle.spec_of(newest).tf_job:
-        return PipelineState.FAILURE, NO_TF_JOB
+    if not runs_here(services.config, lifecycle.spec_of(newest)):
+        return PipelineState.FAILURE, NO_CLUSTER
     if not newest.placement.settled:
         return services.scheduler.waiting_for_image(newest)
     return services.scheduler.condition(

@@ -8,10 +8,12 @@ from heapq import merge
 from itertools import chain, islice
 from typing import TypeVar
 
+from trunkline.api.changes import FileChange
 from trunkline.engine.datum_previews import file_inputs, paged, preview_datums
+from trunkline.engine.handing_in import hand_in
 from trunkline.engine.jobs import find_job
 from trunkline.engine.services import Services
-from trunkline.errors import DatumNotFound, InvalidInput
+from trunkline.errors import DatumNotFound, InvalidInput, NotSupported
 from trunkline.jobs import ledger
 from trunkline.jobs.capture import NOTE
 from trunkline.jobs.contexts import context_of
@@ -67,6 +69,11 @@ class EngineDatums:
         found = self._planned(record)
         planned, ended = named_datum(record, datum, found, lambda one: one[0].key)
         spec, config = lifecycle.spec_of(version), self._services.config
+        if spec.stage is not None:
+            raise NotSupported(
+                f"a datum of pipeline '{record.pipeline}' is a {spec.stage.kind} of a cluster; no "
+                "command of it runs here"
+            )
         context = context_of(spec, version, config).as_message()
         log = ended.log if ended is not None else ()
         return DatumRecipe(
@@ -78,6 +85,11 @@ class EngineDatums:
             output_bytes_max=config.output_bytes_max or 0,
             stderr=_last_stderr(stored_entries(self._services.chunks, log)),
         )
+
+    def hand_in(self, job: str, datum: str, changes: Iterable[FileChange]) -> int:
+        with self._services.database.read() as tx:
+            record = find_job(tx, job)
+        return hand_in(self._services, record, datum, changes)
 
     def restart_datums(self, job: str, paths: list[str]) -> int:
         with self._services.database.read() as tx:

@@ -36,13 +36,14 @@ from trunkline.engine.services import Clock, Services, random_id, wall_clock
 from trunkline.engine.tags import EngineTags
 from trunkline.engine.transactions import EngineTransactions
 from trunkline.engine.trash import EngineTrash
-from trunkline.engine.urls import chosen_place, server_fetcher
+from trunkline.engine.urls import chosen_place
 from trunkline.errors import TrunklineError
 from trunkline.files.tree import Trees
 from trunkline.jobs.clusters import check_settings
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.notices import Notices, wanted
 from trunkline.jobs.scheduler import Scheduler
+from trunkline.jobs.stages import server_fetcher
 from trunkline.runtimes import sessions
 from trunkline.runtimes.cleanup import kill_leftovers
 from trunkline.runtimes.containers import leftovers

@@ -23,7 +23,7 @@ from trunkline.errors import (
 )
 from trunkline.files.manifest import RootId
 from trunkline.jobs.arrivals import without_command
-from trunkline.jobs.clusters import check_for_pods
+from trunkline.jobs.clusters import check_for_pods, runs_here
 from trunkline.jobs.secrets import SecretStore
 from trunkline.model.images import (
     ON_HOST,
@@ -120,7 +120,7 @@ def placement_for(
 
     Raises NotFound, NotAllowed, NotSupported, Unavailable, OperationFailed, InvalidInput.
     """
-    if pipeline.tf_job:  # nothing of it runs, wherever
+    if not runs_here(services.config, pipeline):  # nothing of it runs, wherever
         return ON_HOST
     if services.config.runtime == Runtime.KUBERNETES:
         check_for_pods(services.config, pipeline)

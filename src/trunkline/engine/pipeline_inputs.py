@@ -4,6 +4,7 @@ move.
 
 from trunkline.engine.change import Change
 from trunkline.errors import Conflict, InvalidInput
+from trunkline.jobs.clusters import runs_here
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.model.versions import BranchName, spec_branch
 from trunkline.pipelines import crons, gits, lifecycle
@@ -126,7 +127,7 @@ def connect(change: Change, pipeline: PipelineSpec) -> None:
     What a spout puts is made from its spec, but a new spec alone makes no new commit due. What can
     not be run here gets no job.
     """
-    if pipeline.tf_job:
+    if not runs_here(change.services.config, pipeline):
         return
     spec = spec_branch(pipeline.name)
     quiet = frozenset({spec}) if pipeline.spout else quiet_branches(pipeline.input)

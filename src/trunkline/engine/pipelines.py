@@ -29,6 +29,7 @@ from trunkline.files.manifest import EMPTY, RootId
 from trunkline.jobs import ledger
 from trunkline.jobs import trash as jobs_trash
 from trunkline.jobs.budget import Budget, machine_of
+from trunkline.jobs.clusters import runs_here
 from trunkline.jobs.planning import check_count
 from trunkline.jobs.records import stop_jobs, stop_readers
 from trunkline.model.images import Placement, Runtime
@@ -51,7 +52,7 @@ from trunkline.pipelines.liveness import has_code
 from trunkline.pipelines.remarks import warnings
 from trunkline.pipelines.requirements import Lock
 from trunkline.pipelines.spec import draft, read_given, spec_from_document
-from trunkline.pipelines.tf_jobs import NO_TF_JOB
+from trunkline.pipelines.stages import NO_CLUSTER
 from trunkline.versions import branches, commits, provenance, repos, trash
 from trunkline.versions.liveness import require_file_set
 
@@ -335,8 +336,8 @@ def rerun_pipeline(change: Change, name: str, *, reprocess: bool) -> None:
     Raises Conflict for a pipeline that is stopped or can't be run here.
     """
     record = lifecycle.get(change.tx, name)
-    if lifecycle.spec_of(record).tf_job:
-        raise Conflict(f"pipeline '{name}' gets no job: {NO_TF_JOB}")
+    if not runs_here(change.services.config, lifecycle.spec_of(record)):
+        raise Conflict(f"pipeline '{name}' gets no job: {NO_CLUSTER}")
     if record.state is PipelineState.PAUSED:
         raise Conflict(
             f"pipeline '{name}' is stopped; `start pipeline` gives it a job for what its inputs "

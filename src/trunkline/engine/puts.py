@@ -20,7 +20,6 @@ from trunkline.api.changes import (
 )
 from trunkline.engine.intakes import is_directory, taken_in
 from trunkline.engine.services import Services
-from trunkline.engine.urls import server_fetcher
 from trunkline.errors import FileNotFoundInCommit, InvalidInput, shown
 from trunkline.fetch.local import local_files
 from trunkline.files.apply import LooseParts
@@ -31,6 +30,7 @@ from trunkline.files.manifest import RootId
 from trunkline.files.numbering import Numbered, next_number, renumbered
 from trunkline.files.splitting import file_name, split_content
 from trunkline.files.unpack import archive_entries, unpack
+from trunkline.jobs.stages import server_fetcher
 from trunkline.model.names import check_path
 from trunkline.versions.commits import CommitRecord
 

@@ -8,19 +8,8 @@ can fetch by itself.
 from dataclasses import replace
 
 from trunkline.config import Config
-from trunkline.fetch.fetcher import Fetcher
 from trunkline.fetch.policy import AllowList, allow_list
-from trunkline.fetch.web import Limits
 from trunkline.store.claims import Place, place_at
-
-
-def server_fetcher(config: Config) -> Fetcher:
-    """Fetches for callers; raises InvalidInput for a list of hosts that can't be read."""
-    return Fetcher(
-        policy=allow_list(config.fetch_allow),
-        limits=Limits(bytes_max=config.fetch_bytes_max, seconds_max=config.fetch_seconds_max),
-        plain_http=config.object_store_http,
-    )
 
 
 def chosen_place(config: Config) -> Place | None:

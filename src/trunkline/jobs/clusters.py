@@ -8,11 +8,16 @@ from trunkline.db.database import Database
 from trunkline.errors import InvalidInput, NotSupported
 from trunkline.jobs.door import Door, make_key
 from trunkline.jobs.elsewhere import PodLauncher
+from trunkline.jobs.launchers import EitherLauncher
+from trunkline.jobs.pool import Launcher
+from trunkline.jobs.stage_keeper import StageKeeper
+from trunkline.jobs.stages import check_address
 from trunkline.jobs.workloads import workload_of
 from trunkline.model.images import Runtime
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.pipelines import lifecycle
 from trunkline.runtimes.kubernetes.cluster import ClusterApi, Pods
+from trunkline.runtimes.kubernetes.objects import ClusterObjects
 from trunkline.runtimes.kubernetes.pods import Ground, owned_labels, pod_manifest
 
 _PORT_MAX = 65535
@@ -29,9 +34,20 @@ def check_settings(config: Config) -> None:
         )
 
 
+def runs_here(config: Config, spec: PipelineSpec) -> bool:
+    """Whether this server can run a pipeline at all: what needs a cluster has to have one."""
+    return spec.stage is None or config.runtime == Runtime.KUBERNETES
+
+
 def check_for_pods(config: Config, spec: PipelineSpec) -> None:
     """Raises NotSupported, InvalidSpec and InvalidInput for what can't run in pods."""
     transform = spec.transform
+    if spec.stage is not None:
+        try:
+            check_address(config, spec.stage)
+        except NotSupported as error:
+            raise NotSupported(f"pipeline '{spec.name}' can't run here: {error}") from error
+        return
     what = ""
     if spec.resident:
         what = "services and spouts are not run in pods yet"
@@ -63,8 +79,27 @@ def ground_of(config: Config) -> Ground:
     )
 
 
+def cluster_launcher(
+    config: Config, database: Database, processes: Launcher, *, marker: str
+) -> EitherLauncher:
+    """Starts the workers of a server in pods, but for those that have nothing to run there."""
+
+    def orders_only(pipeline: str, version: int) -> bool:
+        with database.read() as tx:
+            return lifecycle.spec_of(lifecycle.get(tx, pipeline, version=version)).stage is not None
+
+    return EitherLauncher(pod_launcher(config, database, marker=marker), processes, orders_only)
+
+
+def stage_keeper(config: Config, database: Database) -> StageKeeper | None:
+    """What looks after the objects of a server on a cluster."""
+    if config.runtime != Runtime.KUBERNETES:
+        return None
+    return StageKeeper(config, database, lambda: ClusterObjects(config.pod_namespace))
+
+
 def pod_launcher(config: Config, database: Database, *, marker: str) -> PodLauncher:
-    """Starts the workers of a server in pods."""
+    """Starts workers in pods."""
 
     def open_door() -> Door:
         host, _, port = config.workers_listen.rpartition(":")

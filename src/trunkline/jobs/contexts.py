@@ -15,7 +15,7 @@ from trunkline.pipelines.lifecycle import PipelineRecord
 def context_of(pipeline: PipelineSpec, record: PipelineRecord, config: Config) -> Context:
     """What all runs of the code of a pipeline version share."""
     transform, image = pipeline.transform, record.placement.image
-    if config.runtime == Runtime.KUBERNETES:
+    if config.runtime == Runtime.KUBERNETES or pipeline.stage is not None:
         env = {}
     elif image is None:
         # Last, so that `python3` is there even on a machine that has it under another name only.
@@ -50,5 +50,8 @@ def context_of(pipeline: PipelineSpec, record: PipelineRecord, config: Config) -
         image=None if image is None else asdict(image),
         pull_secrets=transform.pull_secrets,
         network=transform.network,
-        in_pod=config.runtime == Runtime.KUBERNETES,
+        in_pod=config.runtime == Runtime.KUBERNETES and pipeline.stage is None,
+        stage=None if pipeline.stage is None else asdict(pipeline.stage),
+        namespace=config.pod_namespace,
+        data_url=config.data_url,
     )

@@ -43,6 +43,8 @@ _DIRECTORY_FOR_ALL, _FILE_FOR_ALL = 0o777, 0o666
 _AHEAD_FILES_MAX = 1000  # inputs that are read before their datums' turn, small ones only
 _AHEAD_BYTES_MAX = 8 * 1024 * 1024
 
+Orders = Callable[[PlannedDatum, str], bytes]  # by the id of the job
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
@@ -76,11 +78,14 @@ class Context:
     pull_secrets: tuple[str, ...]  # names of secrets with logins of its registry
     network: str  # of its containers
     in_pod: bool = False  # of a cluster
+    stage: dict[str, Any] | None = None  # the fields of the `ClusterStage` in place of a command
+    namespace: str = ""  # of its objects
+    data_url: str = ""  # where they reach the server
     gpus: tuple[str, ...] = ()  # numbers of those that are the worker's own
 
     @property
     def runtime(self) -> str:
-        if self.in_pod:
+        if self.in_pod or self.stage is not None:
             return Runtime.KUBERNETES
         return Runtime.PROCESS if self.image is None else Runtime.DOCKER
 
@@ -151,8 +156,10 @@ _values = attrgetter(*_OUTCOME_FIELDS)
 class DatumRun:
     """The one place where a datum is executed; used by one thread."""
 
-    def __init__(self, slot: Slot, trees: Trees) -> None:
+    def __init__(self, slot: Slot, trees: Trees, orders: Orders | None = None) -> None:
+        """`orders` are what the slot gets of each datum instead of files, where it runs none."""
         self._slot = slot
+        self._orders = orders
         self._shown_code: Path | None = None
         self._shown: Given | None = None
         self._masks = NO_PATTERNS
@@ -250,6 +257,8 @@ class DatumRun:
         What can't be read is told when it is a datum's turn.
         """
         self._at_hand = {}
+        if self._orders is not None:
+            return
         chunks: list[bytes] = []
         size = 0
         for file in chain.from_iterable(planned.datum.files for planned in coming):
@@ -333,6 +342,8 @@ class DatumRun:
         lazy: Collection[str],
         increment: Increment | None,
     ) -> Path:
+        if self._orders is not None:
+            return self._slot.stage(0)
         with clock.measure("download"):
             self._show_code(context)
             if self._pipes:
@@ -429,6 +440,8 @@ class DatumRun:
         clock: "_Clock",
     ) -> ExitReport:
         command = self._as_command(context, context.cmd, context.stdin, planned, job)
+        if self._orders is not None:
+            command = replace(command, stdin=self._orders(planned, job))
         with self._pipes.served(), clock.measure("process"):
             if context.batching:
                 shared = _shared_environment(context, job)

@@ -207,7 +207,7 @@ class Dispatcher:
         self.health.forget(pipeline)
         document = lifecycle.spec_of(record)
         self._know(pipeline, record.spec_commit, document)
-        if not (document.autoscaling or document.resident or document.tf_job):
+        if not (document.autoscaling or document.resident or document.stage):
             count = self._crew.size(document)
             context = context_of(document, record, self._config)
             self._crew.ensure(context, count, document.requests)

@@ -47,7 +47,7 @@ class PodLauncher:
         self._places = places
         self._manifest_of = manifest_of
         self._settings = settings
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(-1, -1)  # no process has such a one
         self._names: dict[int, str] = {}
 
     def start(self) -> None:

@@ -18,7 +18,7 @@ from trunkline.db.database import Database
 from trunkline.files.tree import Trees
 from trunkline.jobs.arrivals import Pulls
 from trunkline.jobs.clocks import MACHINE
-from trunkline.jobs.clusters import pod_launcher
+from trunkline.jobs.clusters import cluster_launcher, stage_keeper
 from trunkline.jobs.conductor import Conductor
 from trunkline.jobs.egress import Egress
 from trunkline.jobs.launcher import ProcessLauncher
@@ -44,15 +44,16 @@ _log = logging.getLogger("trunkline.scheduler")
 
 
 def _launcher_of(config: Config, database: Database, marker: str) -> Launcher:
-    if config.runtime == Runtime.KUBERNETES:
-        return pod_launcher(config, database, marker=marker)
-    return ProcessLauncher(
+    processes = ProcessLauncher(
         home=config.home,
         isolation=config.isolation,
         marker=marker,
         container_host=config.container_host,
         output_bytes_max=config.output_bytes_max,
     )
+    if config.runtime != Runtime.KUBERNETES:
+        return processes
+    return cluster_launcher(config, database, processes, marker=marker)
 
 
 class Scheduler:
@@ -64,6 +65,7 @@ class Scheduler:
         self._database = database
         self._launcher = _launcher_of(config, database, marker)
         self._pool = WorkerPool(self._launcher, MACHINE)
+        self._stages = stage_keeper(config, database)
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -118,6 +120,8 @@ class Scheduler:
         self._launcher.start()
         self._loop_thread.start()
         self._watch_thread.start()
+        if self._stages is not None:
+            self._stages.start()
 
     def close(self) -> None:
         """Stop the loop and all workers; no job loses a recorded outcome."""
@@ -125,6 +129,8 @@ class Scheduler:
         self.pulls.close()
         self._database.notify()
         self._wake()
+        if self._stages is not None:
+            self._stages.close()
         if self._loop_thread.is_alive():
             self._loop_thread.join()
         if self._watch_thread.is_alive():
@@ -162,6 +168,8 @@ class Scheduler:
         """The state of a pipeline that is not stopped, with the reason."""
         if spec.resident:
             return self._conductor.residents.condition(pipeline)
+        if self._stages is not None and (told := self._stages.trouble(pipeline)):
+            return told
         return self._conductor.dispatcher.condition(
             pipeline, version, spec, open_jobs=open_jobs, running_jobs=running_jobs
         )

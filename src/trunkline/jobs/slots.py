@@ -8,6 +8,7 @@ from pathlib import Path
 from trunkline.config import load
 from trunkline.jobs.datum_run import PACKAGE, PACKAGE_PLACE, Context, runs_function
 from trunkline.jobs.secrets import SecretStore
+from trunkline.jobs.stages import server_fetcher
 from trunkline.model.images import Image
 from trunkline.runtimes import process
 from trunkline.runtimes.base import Slot
@@ -16,6 +17,7 @@ from trunkline.runtimes.containers.container import Owner
 from trunkline.runtimes.containers.engine import open_engine
 from trunkline.runtimes.containers.images import NotWanted as NotWanted
 from trunkline.runtimes.kubernetes import slot as pods
+from trunkline.runtimes.kubernetes import stage_slot as stages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,13 @@ def open_slot(
             secret_places=ground.secret_places,
             output_bytes_max=ground.output_bytes_max,
             marker=ground.marker,
+        )
+    if context.stage is not None:
+        return stages.open_slot(
+            ground.scratch,
+            home=ground.home,
+            namespace=context.namespace,
+            fetcher=lambda: server_fetcher(load(home=ground.home)),
         )
     if context.image is None:
         return process.open_slot(

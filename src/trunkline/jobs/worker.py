@@ -24,6 +24,7 @@ from trunkline.jobs.capture import NOTE, LogEntry
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
 from trunkline.jobs.datum_run import Context, DatumRun, Outcome
 from trunkline.jobs.increments import Before
+from trunkline.jobs.orders import orders_for
 from trunkline.jobs.residing import Port, Residence, left
 from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.segments import decode_segment
@@ -124,7 +125,7 @@ def _open(
     ending.callback(slot.close)
     chunks = ChunkStore(home / "store", writer=settings.name, rebuild=False)
     ending.callback(_close, chunks)
-    runner = DatumRun(slot, Trees(chunks))
+    runner = DatumRun(slot, Trees(chunks), orders_for(context, home))
     if contained:
         with suppress(TrunklineError):  # the first lease tells what is missing
             with_secrets(context, SecretStore(home), runner)

@@ -182,6 +182,28 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageOutput:
+    """A file of a stage's output that nobody puts there; it has one of `status` and `url`."""
+
+    path: str  # of the file, or the directory that what is at the URL goes to
+    status: str = ""  # place in the object whose content it is
+    url: str = ""  # what is fetched; with placeholders
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStage:
+    """An object that a cluster makes of a datum, in place of a command."""
+
+    manifest: str  # JSON with placeholders, see `pipelines.stages`
+    api_version: str
+    kind: str
+    success: tuple[str, ...]  # questions (`model.conditions`): all have to be true
+    failure: tuple[str, ...]  # one has to be true
+    stays: bool  # it serves until the next commit takes its place
+    outputs: tuple[StageOutput, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSpec:
     """A checked spec. `document` is the whole of it as accepted, in canonical snake case.
 
@@ -211,7 +233,7 @@ class PipelineSpec:
     egress: Egress | None = None
     service: Service | None = None
     spout: bool = False  # the code runs by itself and writes to its repo; there is no input
-    tf_job: bool = False  # it is a job of Kubeflow, which no runtime here can run
+    stage: ClusterStage | None = None  # what runs instead of a command, on a cluster only
 
     @property
     def resident(self) -> bool:

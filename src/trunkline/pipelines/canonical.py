@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from trunkline.errors import meant, shown
-from trunkline.pipelines.fields import (
+from trunkline.pipelines.field_types import (
     INT64_MAX,
-    MESSAGES,
     Decimal,
     Duration,
     Either,
     Field,
+    Free,
     ListOf,
     Message,
     Quantity,
@@ -27,10 +27,9 @@ from trunkline.pipelines.fields import (
     Type,
     Use,
     Whole,
-    holders,
-    spellings,
 )
-from trunkline.pipelines.nodes import Fault, Kind, ListNode, MapNode, Node, Path, Scalar
+from trunkline.pipelines.fields import MESSAGES, holders, spellings
+from trunkline.pipelines.nodes import Fault, Kind, ListNode, MapNode, Node, Path, Scalar, to_value
 
 Document = dict[str, object]
 Places = dict[Path, int]  # where in the text each part of the document was written
@@ -134,6 +133,10 @@ def _value(node: Node, wanted: Type, path: Path, places: Places) -> object:
                 for entry in node.entries
                 if not _is_null(entry.value)
             }
+        case Free():
+            if isinstance(node, MapNode):
+                return to_value(node)
+            return _scalar(node, (Kind.STRING,), path, "an object, or a text that is one")
         case Either():
             if isinstance(node, MapNode):
                 return _message(node, wanted.message.name, path, places)

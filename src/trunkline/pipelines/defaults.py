@@ -8,7 +8,8 @@ with trees, so that what is wrong is still shown where it was written, in whiche
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from trunkline.pipelines.fields import Either, Message, Text, TextMap, Type, spellings
+from trunkline.pipelines.field_types import Either, Message, Text, TextMap, Type
+from trunkline.pipelines.fields import spellings
 from trunkline.pipelines.nodes import Entry, MapNode, Node, from_value
 
 # Top-level fields that can't have a default, with the reason.

@@ -6,104 +6,28 @@ field is one line here; making a kept one work is changing its `use` and reading
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 
-INT64_MAX = 2**63 - 1
-
-
-class Use(StrEnum):
-    """What a field does on this installation."""
-
-    USED = "used"
-    KEPT = "kept"  # checked, stored and given back; listed in the warnings
-    REFUSED = "refused"  # known, but a pipeline that needs it could not work yet
-
-
-# --- types ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Any string, or one of `choices`."""
-
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """true or false."""
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """An integer; a string of digits will do, as in protobuf's JSON."""
-
-    least: int = 0
-    most: int = INT64_MAX
-
-
-@dataclass(frozen=True, slots=True)
-class Decimal:
-    """A number of at least 0; a string of digits will do."""
-
-    most: float = 1e9
-
-
-@dataclass(frozen=True, slots=True)
-class Duration:
-    """A time span such as "10s", "5m", "1h30m"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """An amount of bytes as Kubernetes writes it: "64M", "1Gi", or a plain number."""
-
-
-@dataclass(frozen=True, slots=True)
-class TextMap:
-    """Free names with string values."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListOf:
-    item: "Type"
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """An object whose fields are listed in MESSAGES under this name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Either:
-    """`plain`, or (where an object is given) `message`."""
-
-    plain: "Whole | Text"
-    message: Message
-
-
-Type = Text | Truth | Whole | Decimal | Duration | Quantity | TextMap | ListOf | Message | Either
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field. `meaning` is the cell of the reference page; of a refused one, also the reason."""
-
-    name: str  # snake case; accepted in lowerCamelCase too
-    type: Type
-    era: str  # "1.7", "2.x", "1.7 2.x" or "Trunkline"
-    use: Use
-    default: str
-    meaning: str
-
+from trunkline.pipelines.field_types import (
+    Decimal,
+    Duration,
+    Either,
+    Field,
+    Free,
+    ListOf,
+    Message,
+    Quantity,
+    Text,
+    TextMap,
+    Truth,
+    Use,
+    Whole,
+)
 
 BOTH, OLD, NEW, OURS = "1.7 2.x", "1.7", "2.x", "Trunkline"
 _T, _B = Text(), Truth()
 _USED, _KEPT, _REFUSED = Use.USED, Use.KEPT, Use.REFUSED
 _POD = "for Kubernetes"
+_UPLOADS = "files beside those that are put to `{{output.url}}`"
 _PLACE = "`docker`: in a container; `process`: on this machine; `auto`: the first where possible"
 
 # --- the table ------------------------------------------------------------------------------------
@@ -112,7 +36,9 @@ _PLACE = "`docker`: in a container; `process`: on this machine; `auto`: the firs
 MESSAGES: Mapping[str, tuple[Field, ...]] = {
     "spec": (
         Field("pipeline", Message("pipeline"), BOTH, _USED, "required", "names the pipeline"),
-        Field("tf_job", Message("tf_job"), BOTH, _KEPT, "none", "its jobs need Kubernetes"),
+        Field(
+            "tf_job", Message("tf_job"), BOTH, _USED, "none", "a TFJob as `transform.kubernetes`"
+        ),
         Field("description", _T, BOTH, _USED, '""', "shown by `inspect pipeline`"),
         Field("transform", Message("transform"), BOTH, _USED, "required", "what to run"),
         Field("input", Message("input"), BOTH, _USED, "required", "what to run it on"),
@@ -332,6 +258,19 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
             "`cmd` is started for many datums and runs `pachctl next datum` before each of them",
         ),
         Field("build", Message("build"), OLD, _KEPT, "none", "use `transform.code`"),
+        Field("kubernetes", Message("kubernetes"), OURS, _USED, "none", "what a cluster makes"),
+    ),
+    "kubernetes": (
+        Field("manifest", Free(), OURS, _USED, "required", "an object of the cluster, or its text"),
+        Field("success", ListOf(_T), OURS, _USED, "by kind", "of its status: all have to be true"),
+        Field("failure", ListOf(_T), OURS, _USED, "by kind", "of its status: one has to be true"),
+        Field("stays", _B, OURS, _USED, "by kind", "it serves each commit until the next one"),
+        Field("outputs", ListOf(Message("kubernetes_output")), OURS, _USED, "[]", _UPLOADS),
+    ),
+    "kubernetes_output": (
+        Field("path", _T, OURS, _USED, "required", "file, or directory of what is fetched"),
+        Field("status", _T, OURS, _USED, "none", "place in the object that has its content"),
+        Field("url", _T, OURS, _USED, "none", "object or prefix in a bucket, or a web address"),
     ),
     "secret": (
         Field("name", _T, BOTH, _USED, "required", "name of the secret"),
@@ -553,7 +492,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("toleration_seconds", Whole(), NEW, _KEPT, "none", "for how long"),
     ),
     "determined": (Field("workspaces", ListOf(_T), NEW, _KEPT, "[]", "workspace names"),),
-    "tf_job": (Field("tf_job", _T, BOTH, _KEPT, "none", "manifest of a TFJob, as text"),),
+    "tf_job": (Field("tf_job", _T, BOTH, _USED, "none", "manifest of a TFJob, as text"),),
     "spec_commit": (
         Field("repo", Message("commit_repo"), BOTH, _KEPT, "none", "spec repo"),
         Field("branch", Message("commit_branch"), BOTH, _KEPT, "none", "spec branch"),

@@ -2,7 +2,8 @@
 
 The one place that decides it. Two hashes:
 
-* the **salt** of a pipeline version covers all that can change what its code computes: image (by
+* the **salt** of a pipeline version covers all that can change what its code computes: the object
+  that a cluster makes and what is taken of it, image (by
   its content where containers run it, else by its name), cmd,
   stdin, err_cmd, err_stdin, env, user, working_dir, accepted codes, the digest of `/code`, which
   inputs are given as empty files, incremental, the spec's own `salt` and a nonce. Not parallelism,
@@ -19,7 +20,9 @@ fields have the same encoding. A field left at its default is left out of the sa
 added later do not change the salts there are.
 """
 
+import json
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.pipelines.datums import Datum
@@ -95,6 +98,7 @@ def _single(spec: PipelineSpec, code: str, image_id: str, nonce: str) -> dict[st
         "network": "" if spec.transform.network == "none" else spec.transform.network,
         "code": code,
         "incremental": "true" if spec.incremental else "",
+        "kubernetes": "" if spec.stage is None else json.dumps(asdict(spec.stage), sort_keys=True),
         "salt": str(spec.document.get("salt") or ""),
         "nonce": nonce,
     }

@@ -123,6 +123,11 @@ def git_secrets(root: Input) -> tuple[SecretUse, ...]:
     return tuple(SecretUse(name=git.secret, key=git.secret_key) for git in gits)
 
 
+def leaf_names(root: Input) -> tuple[str, ...]:
+    """The names of all inputs that give files, each once."""
+    return tuple(dict.fromkeys(leaf.name for leaf in _leaves(root)))
+
+
 def empty_file_inputs(root: Input) -> tuple[str, ...]:
     """The names of the inputs whose files are given without their content, sorted."""
     return tuple(sorted({leaf.name for leaf in _leaves(root) if leaf.empty_files}))

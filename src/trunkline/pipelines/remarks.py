@@ -4,7 +4,7 @@ from trunkline.model.images import Placement
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.pipelines.canonical import kept_fields
 from trunkline.pipelines.inputs import idle_keys
-from trunkline.pipelines.tf_jobs import NO_TF_JOB
+from trunkline.pipelines.stages import NO_CLUSTER
 
 _IN_PODS = (  # fields that do nothing but there
     *("sidecar_resource_requests", "sidecar_resource_limits", "metadata", "scheduling_spec"),
@@ -27,8 +27,8 @@ def warnings(
     elif kept:
         found.append(f"these fields are kept but do nothing yet: {', '.join(kept)}")
     found += idle_keys(spec.document)
-    if spec.tf_job:
-        found.append(NO_TF_JOB)
+    if spec.stage is not None:
+        found += [] if in_pods else [NO_CLUSTER]
     elif in_pods or placement is None or placement.image is not None:
         pass
     elif spec.transform.image:

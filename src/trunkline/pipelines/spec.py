@@ -62,7 +62,7 @@ from trunkline.pipelines.nodes import (
 )
 from trunkline.pipelines.remarks import warnings
 from trunkline.pipelines.source import check_size, read_documents
-from trunkline.pipelines.tf_jobs import is_tf_job
+from trunkline.pipelines.stages import check_stage, is_stage, read_stage
 
 DATUM_TRIES = 3
 NO_ENTRY_POINT = "the entry point of an image is run in containers only"
@@ -230,6 +230,7 @@ def _spec(
         if not stored:
             _check_egress(spec.document, spec.egress)
             residents.check(spec)
+            check_stage(spec)
         return spec
     except Fault as fault:
         # A missing field has no place of its own; its document has.
@@ -263,10 +264,11 @@ def _checked(document: Document, project: str) -> PipelineSpec:
     name, document = _named(document, project)
     for path, field in refused_fields(document):
         raise Fault(f"{dotted(path)} is not supported yet ({field.meaning})", path=path)
-    tf_job = is_tf_job(document)
-    transform = Transform() if tf_job and not document.get("transform") else _transform(document)
+    transform = Transform() if is_stage(document) else _transform(document)
     root, document = _input(document, pipeline=name)
+    stage = read_stage(document, root)
     service = residents.read_service(document)
+    stays = stage is not None and stage.stays
     return PipelineSpec(
         name=name,
         description=_text(document, "description"),
@@ -274,7 +276,7 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         input=root,
         output_branch=_output_branch(document),
         parallelism=_parallelism(document),
-        datum_tries=cast(int, document.get("datum_tries") or DATUM_TRIES),
+        datum_tries=cast(int, document.get("datum_tries") or (1 if stays else DATUM_TRIES)),
         datum_timeout_s=_timeout(document, "datum_timeout"),
         job_timeout_s=_timeout(document, "job_timeout"),
         output_merge=_text(document, "output_merge") or "error",
@@ -282,8 +284,8 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         expected_s=_timeout(document, "maximum_expected_uptime"),
         idle_s=_timeout(document, "scale_down_threshold"),
         incremental=bool(document.get("incremental")),
-        # Each job of a service needs an instance of its own.
-        reprocess_every_job=_reprocesses(document) or service is not None,
+        # Each job of a service needs an instance of its own, and what stays is applied again.
+        reprocess_every_job=_reprocesses(document) or service is not None or stays,
         quarantined_max=_quarantined_max(document),
         batches=_batches(document),
         requests=_requests(document),
@@ -292,7 +294,7 @@ def _checked(document: Document, project: str) -> PipelineSpec:
         egress=_egress(document),
         service=service,
         spout=residents.is_spout(document),
-        tf_job=tf_job,
+        stage=stage,
     )
 
 

@@ -11,12 +11,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.api.connection import Operations
 from trunkline.errors import NotAllowed, TrunklineError, Unavailable
-from trunkline.server.auth import HEALTH, READY, Guard
+from trunkline.model.signed import Signer
+from trunkline.server.auth import BELOW, HEALTH, READY, Guard
 from trunkline.server.rest.endpoint import HEARTBEAT_S, Limits
 from trunkline.server.rest.openapi import document
 from trunkline.server.rest.reports import JSON, encode, method_not_allowed, no_such_route, report
 from trunkline.server.rest.routes import PREFIX, RestDoor
 from trunkline.server.rest.threads import Threads
+from trunkline.server.signed import SignedDoor
 
 OPENAPI = f"{PREFIX}/openapi.json"
 SHUTDOWN = f"{PREFIX}/shutdown"
@@ -41,11 +43,13 @@ def build_app(
     hosts: Iterable[str] = (),
     shut_down: Callable[[], None] | None = None,
     heartbeat_s: float = HEARTBEAT_S,
+    signer: Signer | None = None,
 ) -> App:
     """The application that serves these operations.
 
-    Over TCP it lets nobody in without the `token`; `hosts` are further names that the server goes
-    by. `shut_down` is called when a caller on the private socket asks the server to end.
+    Over TCP it lets nobody in without the `token`, or an address that `signer` knows; `hosts` are
+    further names that the server goes by. `shut_down` is called when a caller on the private
+    socket asks the server to end.
     """
     threads = Threads()
     # Quotes and line ends in a spec take two bytes in JSON.
@@ -89,7 +93,12 @@ def build_app(
         exception_handlers={404: _not_found, 405: _method_not_allowed},
     )
 
+    signed = SignedDoor(rest, signer)
+
     async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["raw_path"].startswith(BELOW):
+            await signed(scope, receive, send)
+            return
         # Past the framework, whose layers take longer than finding the operation.
         operation = scope["raw_path"].startswith(inner) and scope["path"] not in others
         await (rest if operation else application)(scope, receive, send)

@@ -2,7 +2,8 @@
 
 The private socket is guarded by the file system (mode 0600 in a directory of mode 0700) and by a
 look at who is at its other end; over it no token is needed. Everyone else comes over TCP and must
-bring the token, on every route but the two that tell whether the server is well. Requests that a
+bring the token, on every route but the two that tell whether the server is well, and those whose
+address is signed (`signed`). Requests that a
 web page could make a browser send (a foreign Host, by DNS rebinding; a foreign Origin) are refused
 even with the token.
 
@@ -21,6 +22,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.errors import InvalidInput, NotAllowed, TokenRefused, TrunklineError
+from trunkline.model.signed import PLACE
 from trunkline.server.answers import Answers
 from trunkline.server.rest.reports import report, send_json
 from trunkline.server.withholding import WithholdingProtocol
@@ -28,6 +30,7 @@ from trunkline.server.withholding import WithholdingProtocol
 SEND_BYTES = 1024 * 1024  # on their way through the private socket
 HEALTH = "/healthz"  # it runs
 READY = "/readyz"  # it can be given work: it does not stop, and its catalog answers
+BELOW = f"/{PLACE}/".encode()
 HEAD_S = 60.0  # within which the head of a request must have come
 
 _HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
@@ -118,7 +121,8 @@ class Guard:
         host = _only(scope, b"host")
         self._check_host(host)
         self._check_origin(_only(scope, b"origin"), host)
-        if scope["path"] not in (HEALTH, READY):
+        # An address below that place has to show by itself that it was given out (`signed`).
+        if scope["path"] not in (HEALTH, READY) and not scope["raw_path"].startswith(BELOW):
             self._check_token(_only(scope, b"authorization"))
 
     def _check_host(self, host: bytes | None) -> None:

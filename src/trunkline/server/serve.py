@@ -32,6 +32,8 @@ import uvicorn
 from trunkline.api.connection import Operations
 from trunkline.config import Config
 from trunkline.errors import InvalidInput, StoreInUse, Unavailable
+from trunkline.jobs.signing import stored_key
+from trunkline.model.signed import Signer
 from trunkline.server.app import App, build_app
 from trunkline.server.auth import Protocol
 from trunkline.server.rest.reports import report
@@ -181,6 +183,7 @@ def _run(
         token=token,
         hosts=hosts,
         shut_down=shut_down,
+        signer=Signer(key=stored_key(config.home)),
     )
     server = make_server(app, on_ready=lambda: announce("ready"))
     log.info("process %d serves %s", os.getpid(), config.home)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cluster_model import ClusterModel, Fault
 
-from trunkline.runtimes.kubernetes import cluster
+from trunkline.runtimes.kubernetes import cluster, connection
 from trunkline.runtimes.kubernetes.cluster import ClusterApi, Pods
 from trunkline.runtimes.kubernetes.pods import owned_labels
 from trunkline.runtimes.kubernetes.status import Outlook
@@ -28,8 +28,9 @@ def pod(name: str, **labels: str) -> dict[str, Any]:
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterModel]:
-    for name, value in (("LOOK_S", 0.02), ("IDLE_LOOK_S", 0.05), ("_RETRY_S", 0.01)):
+    for name, value in (("LOOK_S", 0.02), ("IDLE_LOOK_S", 0.05)):
         monkeypatch.setattr(cluster, name, value)
+    monkeypatch.setattr(connection, "_RETRY_S", 0.01)
     with ClusterModel() as running:
         monkeypatch.setenv("KUBECONFIG", str(running.kubeconfig(tmp_path)))
         yield running

@@ -1,4 +1,4 @@
-"""Keeps the pods of one server as they are wanted. The only place that speaks to a cluster.
+"""Keeps the pods of one server as they are wanted.
 
 One thread makes and deletes pods, and lists those that bear the server's labels from time to time:
 so it finds out what became of them, and deletes what nobody wants, left by an earlier server, say.
@@ -6,7 +6,6 @@ It looks at what there is rather than following changes, so there is nothing tha
 while the API server restarts or the network is away. Whatever fails is tried again.
 """
 
-import functools
 import logging
 import threading
 import time
@@ -15,25 +14,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from trunkline.errors import NotSupported, Unavailable
+from trunkline.runtimes.kubernetes.connection import (
+    REFUSED,
+    ApiFailed,
+    Connection,
+    kind_of,
+    pause_s,
+)
 from trunkline.runtimes.kubernetes.status import Outlook, outlook_of
 
 LOOK_S = 1.0  # between lists while a pod is on its way
 IDLE_LOOK_S = 15.0  # between them else
-_RETRY_S, _RETRY_MOST_S = 0.5, 15.0
 _CLOSE_S = 5.0
 _CHUNK = 500  # pods of one answer
-_REFUSED = (400, 403, 404, 413, 422)  # answers that the same question gets again
 
 _log = logging.getLogger("trunkline.kubernetes")
-
-
-class ApiFailed(Exception):
-    """The API server refused something, or can't be reached (`code` 0)."""
-
-    def __init__(self, code: int, message: str, retry_s: float = 0.0) -> None:
-        super().__init__(message)
-        self.code = code
-        self.retry_s = retry_s  # the server asked for so much patience
 
 
 class PodApi(Protocol):
@@ -146,7 +141,7 @@ class Pods:
                     self._say("")
                 except ApiFailed as error:
                     failures += 1
-                    until = self._clock() + _pause_s(failures, error.retry_s)
+                    until = self._clock() + pause_s(failures, error.retry_s)
                     self._say(f"the cluster does not take orders: {error}")
         finally:
             api.close()
@@ -161,7 +156,7 @@ class Pods:
                 self._say(f"the cluster can't be reached: {error}")
             with self._changed:
                 if self._stopping or self._changed.wait_for(
-                    lambda: self._stopping, _pause_s(failures, 0.0)
+                    lambda: self._stopping, pause_s(failures, 0.0)
                 ):
                     return None
 
@@ -202,7 +197,7 @@ class Pods:
                 api.create(wish.manifest)
         except ApiFailed as error:
             if not (deletes and error.code == 404) and not (not deletes and error.code == 409):
-                if error.code not in _REFUSED:
+                if error.code not in REFUSED:
                     raise
                 self._refused(name, wish, error)
                 return
@@ -217,7 +212,7 @@ class Pods:
     def _refused(self, name: str, wish: _Wish, error: ApiFailed) -> None:
         with self._changed:
             wish.failures += 1
-            wish.due = self._clock() + _pause_s(wish.failures, error.retry_s)
+            wish.due = self._clock() + pause_s(wish.failures, error.retry_s)
             verb = "deleted" if not wish.wanted else "made"
             reason = f"its pod can't be {verb}: {error}"
             wish.outlook = Outlook(status="Pending", reason=reason, crashing=True)
@@ -247,69 +242,27 @@ class Pods:
             self._look_at = self._clock() + (LOOK_S if hurry else IDLE_LOOK_S)
 
 
-def _pause_s(failures: int, asked_s: float) -> float:
-    return max(asked_s, min(_RETRY_MOST_S, _RETRY_S * float(1 << min(failures - 1, 10))))
-
-
-@functools.cache
-def _kind_of_pods() -> Any:
-    """Pods as plain documents: one that is not as a model of them expects it is no failure."""
-    from lightkube.generic_resource import create_namespaced_resource
-
-    return create_namespaced_resource("", "v1", "Pod", "pods")
-
-
 class ClusterApi:
-    """A cluster as lightkube reaches it: from inside of a pod, or as KUBECONFIG says."""
+    """The pods of a cluster."""
 
     def __init__(self, namespace: str, labels: Mapping[str, str]) -> None:
         """Raises NotSupported where lightkube is missing, Unavailable where nothing says where."""
-        try:
-            import httpx2
-            import lightkube
-            import msgspec
-            from lightkube.core.exceptions import ApiError, ConfigError
-        except ImportError as error:
-            raise NotSupported(
-                f"Kubernetes needs the extra `kubernetes` of trunkline: {error}"
-            ) from error
-        for name in ("httpx2", "httpcore2"):  # a line for each request is of no use to anybody
-            logging.getLogger(name).setLevel(logging.WARNING)
-        self._pod = _kind_of_pods()
-        self._failures: tuple[type[Exception], ...] = (
-            *(httpx2.HTTPError, OSError, ValueError),
-            msgspec.MsgspecError,
-        )
-        self._refusal = ApiError
+        self._line = Connection(namespace)
+        self._pod = kind_of("v1", "Pod")
         self._labels = dict(labels)
-        try:
-            self._client: Any = lightkube.Client(namespace=namespace, lazy=False)
-        except (ConfigError, OSError) as error:
-            raise Unavailable(f"nothing says where the cluster is: {error}") from error
 
     def create(self, manifest: Mapping[str, Any]) -> None:
-        self._ask(lambda: self._client.create(self._pod(manifest)))
+        self._line.ask(lambda client: client.create(self._pod(manifest)))
 
     def delete(self, name: str, *, grace_s: int) -> None:
-        self._ask(lambda: self._client.delete(self._pod, name, grace_period=grace_s))
+        self._line.ask(lambda client: client.delete(self._pod, name, grace_period=grace_s))
 
     def pods(self) -> Iterator[dict[str, Any]]:
-        def listed() -> list[dict[str, Any]]:
-            found = self._client.list(self._pod, labels=self._labels, chunk_size=_CHUNK)
+        def listed(client: Any) -> list[dict[str, Any]]:
+            found = client.list(self._pod, labels=self._labels, chunk_size=_CHUNK)
             return [dict(pod) for pod in found]
 
-        yield from self._ask(listed)
+        yield from self._line.ask(listed)
 
     def close(self) -> None:
-        self._client.close()
-
-    def _ask(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except self._failures as error:
-            if isinstance(error, self._refusal):
-                asked = error.response.headers.get("retry-after", "")
-                retry_s = float(asked) if asked.isdigit() else 0.0
-                code = int(error.status.code or error.response.status_code)
-                raise ApiFailed(code, error.status.message or str(error), retry_s) from error
-            raise ApiFailed(0, str(error) or type(error).__name__) from error
+        self._line.close()

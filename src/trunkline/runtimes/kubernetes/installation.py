@@ -15,6 +15,7 @@ from trunkline.runtimes.kubernetes.quantities import (
     check_image,
     check_label,
     check_object_name,
+    check_resource,
 )
 
 NAME = "trunkline"
@@ -44,6 +45,7 @@ class Installation:
     settings: tuple[tuple[str, str], ...] = ()  # variables TRUNKLINE_…
     token_secret: str = ""  # a Secret with the key `token`; empty: the server makes a token
     pull_secret: str = ""  # a Secret with the login of the image's registry
+    resources: tuple[str, ...] = ()  # what pipelines may make, such as pytorchjobs.kubeflow.org
 
 
 def check(wanted: Installation) -> None:
@@ -61,6 +63,8 @@ def check(wanted: Installation) -> None:
         raise InvalidInput(f"{wanted.node_port} is no node port; use one of {least} to {most}")
     for name in wanted.names:
         check_host(name)
+    for resource in wanted.resources:
+        check_resource(resource)
     for name, _ in wanted.settings:
         if not name.startswith("TRUNKLINE_") or name in _FORBIDDEN:
             raise InvalidInput(
@@ -97,13 +101,27 @@ def _has_pods(wanted: Installation) -> bool:
 
 
 def _role(wanted: Installation) -> Manifest:
-    """All that the server asks of the cluster (`cluster.PodApi`)."""
+    """All that the server asks of the cluster (`cluster.PodApi`, `objects.ObjectApi`)."""
+    groups: dict[str, list[str]] = {}
+    for resource in wanted.resources:
+        plural, _, group = resource.partition(".")
+        groups.setdefault(group, []).append(plural)
+    ordered = [
+        {
+            "apiGroups": [group],
+            "resources": sorted(set(plurals)),
+            "verbs": ["create", "delete", "get", "patch"],
+        }
+        for group, plurals in sorted(groups.items())
+    ]
+    logs = {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]}
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
         "metadata": _metadata(wanted),
         "rules": [
-            {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete", "list"]}
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete", "list"]},
+            *([*ordered, logs] if ordered else []),
         ],
     }
 
@@ -250,6 +268,7 @@ def _pod_settings(wanted: Installation) -> list[Manifest]:
         "TRUNKLINE_POD_IMAGE": wanted.image,
         "TRUNKLINE_POD_CLAIM": NAME,
         "TRUNKLINE_POD_OWNER": "$(SERVER_POD)/$(SERVER_UID)",
+        "TRUNKLINE_DATA_URL": f"http://{NAME}:{PORT}",
     }
     if "TRUNKLINE_RUNTIME" not in dict(wanted.settings):
         values = {"TRUNKLINE_RUNTIME": "kubernetes", **values}

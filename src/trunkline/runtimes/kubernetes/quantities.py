@@ -12,6 +12,7 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _QUANTITY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,3})?([KMGTPE]i|[kMGTPE])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_RESOURCE = re.compile(r"[a-z][a-z0-9]{0,62}\.[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 def check_label(what: str, name: str) -> str:
@@ -53,3 +54,12 @@ def check_host(name: str) -> str:
     if not _HOST.fullmatch(name):
         raise InvalidInput(f"{shown(name)} is no name of a host")
     return name
+
+
+def check_resource(name: str) -> None:
+    """Raises InvalidInput for what is no kind of object as rules name it."""
+    if not _RESOURCE.fullmatch(name):
+        raise InvalidInput(
+            f"{shown(name)} is no kind of object; write its plural and its group, such as "
+            "pytorchjobs.kubeflow.org"
+        )

@@ -1,0 +1,43 @@
+"""The key of signed addresses (`model.signed`): of one data directory, and kept."""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from trunkline.errors import Unavailable
+
+_NAME = "signing.key"
+_BYTES = 32
+
+
+def stored_key(home: Path) -> bytes:
+    """The key, made and stored (mode 0600) if there is none yet. Raises Unavailable.
+
+    Who removes it takes back all addresses that were given out.
+    """
+    path = home / _NAME
+    try:
+        if not path.exists():
+            _make(path)
+        found = bytes.fromhex(path.read_text("ascii").strip())
+        if len(found) != _BYTES:
+            raise ValueError("it has another length")
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"the key in {path} can't be used: {error}; remove it") from error
+    return found
+
+
+def _make(path: Path) -> None:
+    """Of several who make one at once, one does."""
+    aside = path.with_name(f".{_NAME}.{secrets.token_hex(4)}")
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "w", encoding="ascii") as file:
+            file.write(secrets.token_bytes(_BYTES).hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
