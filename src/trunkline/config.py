@@ -32,10 +32,13 @@ class Config:
     config_path: str  # contexts (TRUNKLINE_CONFIG, else in the XDG config directory)
     address: str | None  # where clients connect (TRUNKLINE_ADDRESS or PACHD_ADDRESS); None: local
     token: str | None  # for a remote server (TRUNKLINE_TOKEN)
+    ca_file: str | None  # who vouches for an https server (TRUNKLINE_CA_FILE); None: the machine
     project: str | None  # of commands that name none (TRUNKLINE_PROJECT); None: the context's
     path: str  # where stage commands of the process runtime are looked for (PATH)
     isolation: str  # auto, namespace or rewrite (TRUNKLINE_ISOLATION)
     runtime: str = "auto"  # TRUNKLINE_RUNTIME: auto, process or docker; kubernetes: all in pods
+    tls_cert: str = ""  # TRUNKLINE_TLS_CERT: PEM file for what listens on TCP; empty: no TLS
+    tls_key: str = ""  # TRUNKLINE_TLS_KEY: its key
     workers_listen: str = "0.0.0.0:30651"  # TRUNKLINE_WORKERS_LISTEN: for workers in pods
     workers_address: str = ""  # TRUNKLINE_WORKERS_ADDRESS: host:port that pods reach that at
     pod_namespace: str = "trunkline"  # TRUNKLINE_POD_NAMESPACE: of the pods of pipelines
@@ -140,10 +143,13 @@ def load(
         config_path=env.get("TRUNKLINE_CONFIG") or os.path.join(conf, "trunkline", "config.toml"),
         address=env.get("TRUNKLINE_ADDRESS") or env.get("PACHD_ADDRESS") or None,
         token=env.get("TRUNKLINE_TOKEN") or None,
+        ca_file=env.get("TRUNKLINE_CA_FILE") or None,
         project=env.get("TRUNKLINE_PROJECT") or None,
         path=env.get("PATH") or os.defpath,
         isolation=_choice(env, "TRUNKLINE_ISOLATION", "auto", "namespace", "rewrite"),
         runtime=_choice(env, "TRUNKLINE_RUNTIME", "auto", "process", "docker", "kubernetes"),
+        tls_cert=env.get("TRUNKLINE_TLS_CERT") or "",
+        tls_key=env.get("TRUNKLINE_TLS_KEY") or "",
         workers_listen=env.get("TRUNKLINE_WORKERS_LISTEN") or "0.0.0.0:30651",
         workers_address=env.get("TRUNKLINE_WORKERS_ADDRESS") or "",
         pod_namespace=env.get("TRUNKLINE_POD_NAMESPACE") or "trunkline",

@@ -40,6 +40,21 @@ def test_settings_that_the_server_would_refuse_are_refused_here(cli, setting, to
     assert told in printed.err
 
 
+def test_a_secret_with_a_certificate_makes_probes_and_server_speak_tls(cli):
+    printed = cli("deploy", "kubernetes", "--dry-run", "--tls-secret", "trunkline-tls")
+
+    pod = list(yaml.safe_load_all(printed.out))[-1]["spec"]["template"]["spec"]
+    [server] = pod["containers"]
+    [volume] = [one for one in pod["volumes"] if one["name"] == "tls"]
+    [place] = [one["mountPath"] for one in server["volumeMounts"] if one["name"] == "tls"]
+    assert volume["secret"] == {"secretName": "trunkline-tls"}
+    assert server["args"][-4:] == [
+        *("--tls-cert", f"{place}/tls.crt"),
+        *("--tls-key", f"{place}/tls.key"),
+    ]
+    assert server["readinessProbe"]["httpGet"]["scheme"] == "HTTPS"
+
+
 def test_the_overlay_beside_the_base_changes_objects_that_are_there():
     base = yaml.safe_load((BASE / "base" / "kustomization.yaml").read_text("utf-8"))
     [manifests] = [BASE / "base" / name for name in base["resources"]]

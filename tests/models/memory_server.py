@@ -15,6 +15,7 @@ from trunkline.client.remote import RemoteClient
 from trunkline.client.transport import Transport
 from trunkline.server.app import build_app
 from trunkline.server.serve import make_server
+from trunkline.server.tls import Certificate
 
 SPEC_BYTES_MAX = 64 * 1024
 
@@ -34,7 +35,13 @@ class MemoryServer:
     """Listens on a private socket and on TCP; use in a `with` statement."""
 
     def __init__(
-        self, operations: Any, directory: Path, *, heartbeat_s: float = 0.1, hosts: Any = ()
+        self,
+        operations: Any,
+        directory: Path,
+        *,
+        heartbeat_s: float = 0.1,
+        hosts: Any = (),
+        certificate: Certificate | None = None,
     ) -> None:
         self.operations = operations
         self.token: str = secrets.token_urlsafe(16)
@@ -52,7 +59,7 @@ class MemoryServer:
             heartbeat_s=heartbeat_s,
         )
         self._ready = threading.Event()
-        self._server = make_server(self.app, on_ready=self._ready.set)
+        self._server = make_server(self.app, on_ready=self._ready.set, certificate=certificate)
         self.thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": self._sockets}, daemon=True
         )

@@ -10,14 +10,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 
 from trunkline.client.address import HttpAddress, SocketAddress, parse_server_address
 from trunkline.client.remote import RemoteClient
 from trunkline.client.transport import Transport
 from trunkline.config import load
+from trunkline.connect.opening import open_client
 from trunkline.errors import InvalidInput, StoreInUse, TokenRefused
 from trunkline.server import serve
 from trunkline.server.serve import parse_listener, stored_token
@@ -96,6 +99,25 @@ def test_a_tcp_listener_wants_the_stored_token(home: Path, start: Start) -> None
         refused.repos.list_repos()
     allowed.close()
     refused.close()
+
+
+def test_a_certificate_of_the_settings_makes_it_https(
+    home: Path, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    issued = authority.issue()
+    monkeypatch.setenv("TRUNKLINE_TLS_CERT", str(issued.cert))
+    monkeypatch.setenv("TRUNKLINE_TLS_KEY", str(issued.key))
+    start("--listen", "127.0.0.1:0")
+    [address] = json.loads((home / "server.json").read_text())["addresses"]
+
+    monkeypatch.setenv("TRUNKLINE_ADDRESS", address)
+    monkeypatch.setenv("TRUNKLINE_TOKEN", stored_token(home))
+    monkeypatch.setenv("TRUNKLINE_CA_FILE", str(authority.file))
+
+    assert address.startswith("https://")
+    with closing(open_client(load())) as asked:
+        assert list(asked.repos.list_repos()) == []
 
 
 def test_the_token_stays_the_same(home: Path) -> None:

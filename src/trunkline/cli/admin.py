@@ -80,7 +80,10 @@ def down() -> None:
 
 
 @command(
-    examples=["serve --listen 127.0.0.1:30650 --token-file token", "serve --listen 0.0.0.0:30650"]
+    examples=[
+        "serve --listen 127.0.0.1:30650 --token-file token",
+        "serve --listen 0.0.0.0:30650 --tls-cert cert.pem --tls-key key.pem",
+    ]
 )
 @option(
     "--listen",
@@ -102,6 +105,8 @@ def down() -> None:
     metavar="FILE",
     help="Read the token there.",
 )
+@option("--tls-cert", default="", metavar="FILE", help="Speak TLS on TCP, with this certificate.")
+@option("--tls-key", default="", metavar="FILE", help="The key of the certificate.")
 @option(
     "--standby", is_flag=True, help="While another server has the data, pass requests on to it."
 )
@@ -111,6 +116,8 @@ def serve(
     names: tuple[str, ...],
     token: str | None,
     token_file: str | None,
+    tls_cert: str,
+    tls_key: str,
     standby: bool,
     ready_fd: int | None,
 ) -> None:
@@ -133,6 +140,8 @@ def serve(
         names=names,
         token=token,
         standby=standby,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
         ready_fd=ready_fd,
     )
 

@@ -1,5 +1,7 @@
 """Commands on contexts: the named addresses of servers."""
 
+import os
+
 import click
 
 from trunkline import config as settings
@@ -15,6 +17,7 @@ from trunkline.connect.contexts import (
     set_project,
     use_context,
 )
+from trunkline.connect.opening import check_ca_file
 from trunkline.errors import InvalidInput
 from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.values import dataclass
@@ -30,6 +33,7 @@ class NamedContext:
     active: bool
     address: str
     has_token: bool
+    ca_file: str  # empty: whom the machine trusts
     project: str
 
 
@@ -49,6 +53,7 @@ def _named_contexts() -> list[NamedContext]:
         active=contexts.active == LOCAL,
         address=f"unix://{loaded.socket}",
         has_token=False,
+        ca_file="",
         project=contexts.projects.get(LOCAL, DEFAULT_PROJECT),
     )
     return [
@@ -59,6 +64,7 @@ def _named_contexts() -> list[NamedContext]:
                 active=contexts.active == name,
                 address=context.address,
                 has_token=context.token is not None,
+                ca_file=context.ca_file or "",
                 project=contexts.projects.get(name, DEFAULT_PROJECT),
             )
             for name, context in sorted(contexts.named.items())
@@ -104,6 +110,7 @@ def _block(context: NamedContext) -> str:
             f"Active: {'yes' if context.active else 'no'}",
             f"Address: {context.address}",
             f"Token: {'set' if context.has_token else 'none'}",
+            *([f"CA file: {context.ca_file}"] if context.ca_file else []),
             f"Project: {context.project}",
         ]
     )
@@ -126,6 +133,7 @@ def delete_context(context: str) -> None:
 @command(
     examples=[
         "connect https://data.example.org --name team --token-file token",
+        "connect https://data.example.org:30650 --ca-file ca.pem --token-file token",
         "connect local",
     ]
 )
@@ -133,7 +141,14 @@ def delete_context(context: str) -> None:
 @option("--name", metavar="NAME", help="Name of the context; the host if not given.")
 @option("--token", metavar="TOKEN", help="What the server asks for (visible in `ps`).")
 @option("--token-file", metavar="FILE|-", help="Read the token there.")
-def connect(address: str, name: str | None, token: str | None, token_file: str | None) -> None:
+@option("--ca-file", metavar="FILE", help="Who vouches for the server, instead of public ones.")
+def connect(
+    address: str,
+    name: str | None,
+    token: str | None,
+    token_file: str | None,
+    ca_file: str | None,
+) -> None:
     """Use the server at ADDRESS from now on; `connect local` goes back to this machine's."""
     file = settings.load().config_file
     if address == LOCAL:
@@ -144,7 +159,10 @@ def connect(address: str, name: str | None, token: str | None, token_file: str |
     if token_file is not None:
         token = read_document(token_file, bytes_max=_TOKEN_BYTES_MAX).strip()
     chosen = name or _name_for(address)
-    add_context(file, chosen, address, token=token, replace=True)
+    if ca_file is not None:
+        ca_file = os.path.abspath(ca_file)  # commands run elsewhere too
+        check_ca_file(ca_file)
+    add_context(file, chosen, address, token=token, ca_file=ca_file, replace=True)
     use_context(file, chosen)
     note(f"context '{chosen}' is active; `connect local` goes back")
 

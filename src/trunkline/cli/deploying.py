@@ -34,6 +34,7 @@ from trunkline.errors import InvalidInput
     metavar="KINDS.GROUP",
     help="Kinds of objects that pipelines may make, such as pytorchjobs.kubeflow.org; repeatable.",
 )
+@option("--tls-secret", default="", metavar="NAME", help="Secret with the keys tls.crt, tls.key.")
 @option("--image-pull-secret", default="", metavar="NAME", help="Secret to pull the image with.")
 def deploy_kubernetes(
     dry_run: bool,
@@ -46,6 +47,7 @@ def deploy_kubernetes(
     given: tuple[str, ...],
     token_secret: str,
     resources: tuple[str, ...],
+    tls_secret: str,
     image_pull_secret: str,
 ) -> None:
     """Print the manifests of a server on a Kubernetes cluster, for `kubectl apply -f -`.
@@ -74,6 +76,7 @@ def deploy_kubernetes(
         names=names,
         settings=settings,
         token_secret=token_secret,
+        tls_secret=tls_secret,
         pull_secret=image_pull_secret,
         resources=resources,
     )

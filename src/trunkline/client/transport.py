@@ -8,7 +8,6 @@ noticed by its socket closing, by missing heartbeats in a stream of lines, or by
 import contextlib
 import json
 import os
-import select
 import socket
 import threading
 import time
@@ -56,7 +55,7 @@ class Request:
 
 
 class Transport:
-    """A way to one server.
+    """A way to one server; over https, `ca_file` says who vouches for it, else the machine does.
 
     `revive` is called when nobody listens at the address (once per connection attempt), to start
     the server anew.
@@ -67,10 +66,13 @@ class Transport:
         address: ServerAddress,
         *,
         token: str | None = None,
+        ca_file: str | None = None,
         revive: Callable[[], None] | None = None,
     ) -> None:
         self.address = address
         self._revive = revive
+        self._ca_file = ca_file
+        self._tls: ssl.SSLContext | None = None  # once it is needed
         self._begin()
         self._headers = {"User-Agent": "trunkline", "Accept-Encoding": "identity"}
         if token is not None:
@@ -165,10 +167,8 @@ class Transport:
         """Send head and body; False when the server answered before it had all of it."""
         headers = {**self._headers, "Content-Type": media_type, "Transfer-Encoding": "chunked"}
         wire.send(wire.head(request.method, request.target, headers))
-        answered = select.poll()
-        answered.register(wire.sock, select.POLLIN)
         for gathered in groups:
-            if answered.poll(0):
+            if wire.has_news():
                 return False
             try:
                 _send_chunk(wire, gathered)
@@ -242,7 +242,7 @@ class Transport:
                 if not self._kept:
                     break
                 since, wire = self._kept.pop()
-            if time.monotonic() - since < KEPT_FOR_S and not _is_readable(wire):
+            if time.monotonic() - since < KEPT_FOR_S and not wire.has_news():
                 return wire, True
             wire.close()
         return self._connect(), False
@@ -260,7 +260,7 @@ class Transport:
 
     def _connect(self) -> Wire:
         try:
-            return _open(self.address)
+            return _open(self.address, self._trusting())
         except (ConnectionRefusedError, FileNotFoundError) as error:
             if self._revive is None:
                 raise self._unreachable(error) from error
@@ -268,11 +268,27 @@ class Transport:
             raise self._unreachable(error) from error
         self._revive()
         try:
-            return _open(self.address)
+            return _open(self.address, self._trusting())
         except OSError as error:
             raise self._unreachable(error) from error
 
+    def _trusting(self) -> "ssl.SSLContext | None":
+        if isinstance(self.address, SocketAddress) or not self.address.secure:
+            return None
+        if self._tls is None:
+            from trunkline.client.tls import trusting
+
+            self._tls = trusting(self._ca_file)
+        return self._tls
+
     def _unreachable(self, error: OSError) -> Unavailable:
+        if isinstance(self.address, HttpAddress) and self.address.secure:
+            from trunkline.client.tls import refusal
+
+            if (told := refusal(error, self.address)) is not None:
+                return Unavailable(
+                    f"can't reach the server at {self.address}: {told[0]}; {told[1]}"
+                )
         if isinstance(error, socket.gaierror) and isinstance(self.address, HttpAddress):
             why, cure = f"there is no host '{self.address.host}'", "check the address"
         elif isinstance(error, TimeoutError):
@@ -285,6 +301,14 @@ class Transport:
         return Unavailable(f"can't reach the server at {self.address}: {why}; {cure}")
 
     def _lost(self, error: Exception) -> Unavailable:
+        if isinstance(self.address, HttpAddress) and not self.address.secure:
+            from trunkline.client.tls import speaks_tls
+
+            if speaks_tls(self.address):
+                there = HttpAddress(host=self.address.host, port=self.address.port, secure=True)
+                return Unavailable(
+                    f"the server at {self.address} wants TLS; its address is {there}"
+                )
         if isinstance(error, NotHttp):
             return Unavailable(f"what listens at {self.address} does not speak HTTP")
         return Unavailable(
@@ -308,7 +332,7 @@ class Transport:
         raise _reported(answer.status, body, str(self.address))
 
 
-def _open(address: ServerAddress) -> Wire:
+def _open(address: ServerAddress, tls: "ssl.SSLContext | None") -> Wire:
     if isinstance(address, SocketAddress):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     else:
@@ -322,20 +346,12 @@ def _open(address: ServerAddress) -> Wire:
             wire = Wire(sock, host="localhost")
         else:
             _keep_alive(sock)
-            wire = Wire(sock, host=_host_port(address), tls=_tls() if address.secure else None)
+            wire = Wire(sock, host=_host_port(address), tls=tls)
     except BaseException:
         sock.close()
         raise
     wire.sock.settimeout(None)
     return wire
-
-
-def _tls() -> "ssl.SSLContext":
-    import ssl  # few need it, and it takes as long as all the rest
-
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 def _keep_alive(tcp: socket.socket) -> None:
@@ -346,13 +362,6 @@ def _keep_alive(tcp: socket.socket) -> None:
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-
-
-def _is_readable(wire: Wire) -> bool:
-    """Whether an idle connection has something to say: that it was closed."""
-    poll = select.poll()
-    poll.register(wire.sock, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _gathered(pieces: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -7,6 +7,7 @@ takes, and sends head and body apart, which wakes the server twice for each smal
 Times out as its socket does. Not thread-safe.
 """
 
+import select
 import socket
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,7 @@ class Wire:
     ) -> None:
         """`host` is what is asked for, as in the Host header: with a port that is not the usual."""
         self._host = host
+        self._early = b""  # of the next answer, read already
         self.secure = tls is not None
         self.sock = (
             sock if tls is None else tls.wrap_socket(sock, server_hostname=_name_alone(host))
@@ -55,9 +57,34 @@ class Wire:
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
+    def has_news(self) -> bool:
+        """Whether the other side has said something that nobody read yet, or closed."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        if self._early or not poll.poll(0):
+            return bool(self._early)
+        return self._reads_news() if self.secure else True
+
+    def _reads_news(self) -> bool:
+        """The same, for TLS, in which there is more to be read than what the other side says."""
+        import ssl
+
+        timeout_s = self.sock.gettimeout()
+        self.sock.settimeout(0)
+        try:
+            self._early = self.sock.recv(_READ_BYTES)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True
+        finally:
+            self.sock.settimeout(timeout_s)
+        return True
+
     def answer(self) -> "Answer":
         """The next answer, as soon as its head is there; raises HungUp, NotHttp, CutShort."""
-        answer = Answer(self.sock)
+        early, self._early = self._early, b""
+        answer = Answer(self.sock, early)
         answer.read_head()
         return answer
 
@@ -68,8 +95,10 @@ class Wire:
 class Answer:
     """An answer; its body is to be read once, in order."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, early: bytes = b"") -> None:
+        """`early` is what of it was read already."""
         self._sock = sock
+        self._early = early
         self._found = _Found()
 
     @property
@@ -86,7 +115,8 @@ class Answer:
         """Raises HungUp, NotHttp, CutShort."""
         size = 0
         while not self._found.status:
-            data = self._sock.recv(_READ_BYTES)
+            data = self._early or self._sock.recv(_READ_BYTES)
+            self._early = b""
             if not data:
                 raise CutShort if size else HungUp
             size += len(data)

@@ -24,6 +24,7 @@ _BARE = frozenset(string.ascii_letters + string.digits + "-_")
 class Context:
     address: str
     token: str | None = field(default=None, repr=False)
+    ca_file: str | None = None  # who vouches for the server, if it is not who the machine trusts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,13 @@ def list_contexts(file: Path) -> Contexts:
 
 
 def add_context(
-    file: Path, name: str, address: str, *, token: str | None = None, replace: bool = False
+    file: Path,
+    name: str,
+    address: str,
+    *,
+    token: str | None = None,
+    ca_file: str | None = None,
+    replace: bool = False,
 ) -> None:
     """Name a server. Raises AlreadyExists unless `replace`, InvalidInput for a wrong address."""
     check_name("context", name)
@@ -93,7 +100,7 @@ def add_context(
     contexts = list_contexts(file)
     if name in contexts.named and not replace:
         raise AlreadyExists("context", name, "use another name, or remove it first")
-    context = Context(address=str(parse_server_address(address)), token=token)
+    context = Context(address=str(parse_server_address(address)), token=token, ca_file=ca_file)
     before = contexts.named.get(name)
     projects = dict(contexts.projects)
     if before is not None and before.address != context.address:
@@ -139,7 +146,10 @@ def _context(file: Path, name: str, entry: object) -> Context:
     token = entry.get("token")
     if not isinstance(token, str | None):
         raise InvalidInput(f"{file}: the token of the context '{name}' is not text")
-    return Context(address=entry["address"], token=token)
+    ca_file = entry.get("ca_file")
+    if not isinstance(ca_file, str | None):
+        raise InvalidInput(f"{file}: the ca_file of the context '{name}' is not text")
+    return Context(address=entry["address"], token=token, ca_file=ca_file)
 
 
 def _write(file: Path, contexts: Contexts) -> None:
@@ -151,6 +161,8 @@ def _write(file: Path, contexts: Contexts) -> None:
         lines += ["", f"[contexts.{_key(name)}]", f"address = {_quoted(context.address)}"]
         if context.token is not None:
             lines.append(f"token = {_quoted(context.token)}")
+        if context.ca_file is not None:
+            lines.append(f"ca_file = {_quoted(context.ca_file)}")
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

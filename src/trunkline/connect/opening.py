@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.client.address import SocketAddress, parse_server_address
 from trunkline.client.remote import RemoteClient
+from trunkline.client.tls import trusting
 from trunkline.client.transport import Transport
 from trunkline.config import Config, load
 from trunkline.errors import InvalidInput
@@ -23,12 +24,14 @@ def connect(
     home: str | os.PathLike[str] | None = None,
     context: str | None = None,
     token: str | None = None,
+    ca_file: str | os.PathLike[str] | None = None,
 ) -> Connection:
     """A connection to a server; without arguments, to the one that commands would use.
 
     `address` is `http://host:port`, `https://host:port` or `unix:///path`; `context` a name from
     the user's contexts; `home` the data directory of a local server, which is started when it is
-    first needed. At most one of the three. `token` is for servers reached over TCP.
+    first needed. At most one of the three. `token` is for servers reached over TCP, `ca_file` a
+    PEM file with who vouches for one over https, instead of whom this machine trusts.
 
     Nothing is sent until the first operation. Use it in a `with` statement, or close it.
     """
@@ -38,7 +41,11 @@ def connect(
 
     chosen = load(home=home)
     client = open_client(
-        chosen, address=address, context="local" if home is not None else context, token=token
+        chosen,
+        address=address,
+        context="local" if home is not None else context,
+        token=token,
+        ca_file=None if ca_file is None else os.fspath(ca_file),
     )
     return Connection(client)
 
@@ -49,16 +56,18 @@ def open_client(
     address: str | None = None,
     context: str | None = None,
     token: str | None = None,
+    ca_file: str | None = None,
 ) -> RemoteClient:
     """The operations of the server that is meant.
 
     In this order: the address, the named context, the address in the environment, the active
-    context, the local server. A token in the environment is for servers that no context names.
+    context, the local server. A token or a CA file in the environment is for servers of which no
+    context says that.
     """
     if address is None and context is None:
         address = config.address
     if address is not None:
-        return _client(address, token or config.token)
+        return _client(address, token or config.token, ca_file or config.ca_file)
     # Most users have one server and no file; reading TOML is for the others.
     if context is None and not os.path.exists(config.config_path):
         return local_client(config)
@@ -70,7 +79,11 @@ def open_client(
     found = contexts.get(context or contexts.active)
     if found is None:
         return local_client(config)
-    return _client(found.address, token or found.token or config.token)
+    return _client(
+        found.address,
+        token or found.token or config.token,
+        ca_file or found.ca_file or config.ca_file,
+    )
 
 
 def local_client(config: Config, *, command: Sequence[str] | None = None) -> RemoteClient:
@@ -102,6 +115,12 @@ def project_in_force(config: Config, *, context: str | None = None) -> str:
     return contexts.projects.get(context or contexts.active, DEFAULT_PROJECT)
 
 
-def _client(address: str, token: str | None) -> RemoteClient:
+def check_ca_file(path: str) -> None:
+    """Raises InvalidInput for a file that has no certificates in it."""
+    trusting(path)
+
+
+def _client(address: str, token: str | None, ca_file: str | None) -> RemoteClient:
     revive: Callable[[], None] | None = None  # who names an address starts the server there himself
-    return RemoteClient(Transport(parse_server_address(address), token=token, revive=revive))
+    place = parse_server_address(address)
+    return RemoteClient(Transport(place, token=token, ca_file=ca_file, revive=revive))

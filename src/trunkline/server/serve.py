@@ -10,6 +10,7 @@ is), `server.sock`, `token` (made for the first TCP listener), `log/server.log` 
 starts the server).
 """
 
+import asyncio
 import contextlib
 import fcntl
 import gc
@@ -38,6 +39,7 @@ from trunkline.server.app import App, build_app
 from trunkline.server.auth import Protocol
 from trunkline.server.rest.reports import report
 from trunkline.server.standby import PEERS, Standby, reachable
+from trunkline.server.tls import FAREWELL_S, HANDSHAKE_S, Certificate, certificate_of
 
 CONNECTIONS_MAX = 2000  # open at a time, idle ones included; more are answered 503
 HEADERS_BYTES_MAX = 64 * 1024  # request line and headers; a path may be 4 KiB, percent-encoded 12
@@ -73,17 +75,21 @@ def serve(
     token: str | None = None,
     ready_fd: int | None = None,
     standby: bool = False,
+    tls_cert: str = "",
+    tls_key: str = "",
     open_operations: Callable[[Config], Operations] = open_engine,
 ) -> None:
     """Serve the data directory until SIGTERM, SIGINT or a shutdown request.
 
     Always on the private socket; besides on each `listen` address (`host:port`), for callers with
-    the token, who may call the server by further `names`. When `ready_fd` is given, one line is
-    written there: `ready`, or the error as JSON. When another server has the directory, that raises
-    StoreInUse; with `standby`, requests are passed on to that one until it ends (`standby.py`).
+    the token, who may call the server by further `names`, over TLS if there is a certificate (of
+    the arguments or the settings). When `ready_fd` is given, one line is written there: `ready`, or
+    the error as JSON. When another server has the directory, that raises StoreInUse; with
+    `standby`, requests are passed on to that one until it ends (`standby.py`).
     """
     with _announcing(ready_fd) as announce:
         listeners = [parse_listener(text) for text in listen]
+        certificate = certificate_of(tls_cert or config.tls_cert, tls_key or config.tls_key)
         _set_up_process()
         with contextlib.ExitStack() as cleanup:
             if standby:
@@ -100,9 +106,9 @@ def serve(
             sockets += waiting or [_bind_tcp(listener) for listener in listeners]
             if listeners:
                 token = token or stored_token(config.home)
-            _publish(config, operations, sockets, cleanup)
+            _publish(config, operations, sockets, cleanup, secure=certificate is not None)
             hosts = [*(listener.host for listener in listeners), *names]
-            _run(config, operations, sockets, hosts, token, announce)
+            _run(config, operations, sockets, hosts, token, announce, certificate)
     log.info("stopped")
 
 
@@ -173,6 +179,7 @@ def _run(
     hosts: list[str],
     token: str | None,
     announce: Callable[[str], None],
+    certificate: Certificate | None,
 ) -> None:
     def shut_down() -> None:
         server.stop()
@@ -185,7 +192,7 @@ def _run(
         shut_down=shut_down,
         signer=Signer(key=stored_key(config.home)),
     )
-    server = make_server(app, on_ready=lambda: announce("ready"))
+    server = make_server(app, on_ready=lambda: announce("ready"), certificate=certificate)
     log.info("process %d serves %s", os.getpid(), config.home)
     gc.freeze()  # what was imported stays; the collector need not look at it again
     server.run(sockets=sockets)
@@ -194,20 +201,55 @@ def _run(
 class Server(uvicorn.Server):
     """Uvicorn, with an end that does not wait for followers and does not kill the process."""
 
-    def __init__(self, config: uvicorn.Config, app: App, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: App,
+        on_ready: Callable[[], None],
+        certificate: Certificate | None,
+    ) -> None:
         super().__init__(config)
         self._app = app
         self._on_ready = on_ready
+        self._certificate = certificate
+        self._following: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
         """Ask the server to end; may be called from any thread and any number of times."""
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        certificate, sockets = self._certificate, sockets or []
+        secured = [s for s in sockets if certificate is not None and s.family != socket.AF_UNIX]
+        await super().startup([s for s in sockets if s not in secured])
+        if certificate is not None:
+            await self._listen_securely(secured, certificate)
         self._on_ready()
 
+    async def _listen_securely(
+        self, sockets: list[socket.socket], certificate: Certificate
+    ) -> None:
+        """What uvicorn does at its start, which has one way for all sockets."""
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> Protocol:
+            return Protocol(self.config, self.server_state, self.lifespan.state)
+
+        for bound in sockets:
+            listening = await loop.create_server(
+                protocol,
+                sock=bound,
+                ssl=certificate.context,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_shutdown_timeout=FAREWELL_S,
+            )
+            self.servers.append(listening)
+        self._following = loop.create_task(certificate.follow())
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._following is not None:
+            self._following.cancel()
         self._app.threads.stop()
         await super().shutdown(sockets)
 
@@ -229,7 +271,12 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def make_server(app: App, *, on_ready: Callable[[], None] = lambda: None) -> Server:
+def make_server(
+    app: App,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+    certificate: Certificate | None = None,
+) -> Server:
     """The HTTP server for an application; `run(sockets=…)` serves until `stop()`."""
     settings = uvicorn.Config(
         app.asgi,
@@ -248,7 +295,7 @@ def make_server(app: App, *, on_ready: Callable[[], None] = lambda: None) -> Ser
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=HEADERS_BYTES_MAX,
     )
-    return Server(settings, app, on_ready)
+    return Server(settings, app, on_ready, certificate)
 
 
 @contextlib.contextmanager
@@ -353,12 +400,17 @@ def _publish(
     operations: Operations,
     sockets: list[socket.socket],
     cleanup: contextlib.ExitStack,
+    *,
+    secure: bool,
 ) -> None:
     """Say in `server.json` where this server is."""
     addresses = []
     for bound in sockets[1:]:
         host, port = bound.getsockname()[:2]
-        addresses.append(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        scheme = "https" if secure else "http"
+        addresses.append(
+            f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        )
     path = config.home / "server.json"
     record = {
         "pid": os.getpid(),

@@ -26,10 +26,14 @@ PLACE = "/var/lib/trunkline"  # of the volume; the data directory is below it, a
 HOME = f"{PLACE}/data"
 _TMP = "/tmp"  # noqa: S108 (its own)
 _DOOR = "/etc/trunkline/token"
+_TLS = "/etc/trunkline/tls"
 _NODE_PORTS = range(30000, 32768)
 _START_S, _START_TRIES = 2, 300  # ten minutes: a large index that is made anew takes a while
 _LEAVE_S = 60  # from SIGTERM to SIGKILL
-_FORBIDDEN = ("TRUNKLINE_HOME", "TRUNKLINE_TOKEN", "TRUNKLINE_ADDRESS")  # have places of their own
+_FORBIDDEN = (  # have places of their own
+    *("TRUNKLINE_HOME", "TRUNKLINE_TOKEN", "TRUNKLINE_ADDRESS"),
+    *("TRUNKLINE_TLS_CERT", "TRUNKLINE_TLS_KEY"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class Installation:
     names: tuple[str, ...] = ()  # by which callers know the server, besides those of its Service
     settings: tuple[tuple[str, str], ...] = ()  # variables TRUNKLINE_…
     token_secret: str = ""  # a Secret with the key `token`; empty: the server makes a token
+    tls_secret: str = ""  # a Secret of the type kubernetes.io/tls; empty: no TLS
     pull_secret: str = ""  # a Secret with the login of the image's registry
     resources: tuple[str, ...] = ()  # what pipelines may make, such as pytorchjobs.kubeflow.org
 
@@ -55,7 +60,7 @@ def check(wanted: Installation) -> None:
     check_amount("size of storage", wanted.storage_size)
     if wanted.storage_class:
         check_object_name("a class of storage", wanted.storage_class)
-    for secret in (wanted.token_secret, wanted.pull_secret):
+    for secret in (wanted.token_secret, wanted.tls_secret, wanted.pull_secret):
         if secret:
             check_object_name("a secret", secret)
     if wanted.node_port is not None and wanted.node_port not in _NODE_PORTS:
@@ -203,6 +208,8 @@ def _pod(wanted: Installation) -> Manifest:
     if wanted.token_secret:
         source = {"secretName": wanted.token_secret, "items": [{"key": "token", "path": "token"}]}
         volumes.append({"name": "token", "secret": source})
+    if wanted.tls_secret:
+        volumes.append({"name": "tls", "secret": {"secretName": wanted.tls_secret}})
     pod: Manifest = {
         "serviceAccountName": NAME,
         "automountServiceAccountToken": _has_pods(wanted),
@@ -227,6 +234,9 @@ def _container(wanted: Installation) -> Manifest:
     mounts = [{"name": "data", "mountPath": PLACE}, {"name": "tmp", "mountPath": _TMP}]
     if wanted.token_secret:
         mounts.append({"name": "token", "mountPath": _DOOR})
+    if wanted.tls_secret:  # a directory, not files, so that a renewed one shows there
+        mounts.append({"name": "tls", "mountPath": _TLS})
+    scheme = "HTTPS" if wanted.tls_secret else "HTTP"
     return {
         "name": "server",
         "image": wanted.image,
@@ -244,9 +254,9 @@ def _container(wanted: Installation) -> Manifest:
             *([{"name": "workers", "containerPort": WORKERS_PORT}] if _has_pods(wanted) else []),
         ],
         "volumeMounts": mounts,
-        "startupProbe": _probe("/readyz", period_s=_START_S, tries=_START_TRIES),
-        "readinessProbe": _probe("/readyz", period_s=5, tries=2),
-        "livenessProbe": _probe("/healthz", period_s=10, tries=6),
+        "startupProbe": _probe("/readyz", scheme, period_s=_START_S, tries=_START_TRIES),
+        "readinessProbe": _probe("/readyz", scheme, period_s=5, tries=2),
+        "livenessProbe": _probe("/healthz", scheme, period_s=10, tries=6),
         "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -288,12 +298,15 @@ def _arguments(wanted: Installation) -> list[str]:
         words += ["--name", name]
     if wanted.token_secret:
         words += ["--token-file", f"{_DOOR}/token"]
+    if wanted.tls_secret:
+        words += ["--tls-cert", f"{_TLS}/tls.crt", "--tls-key", f"{_TLS}/tls.key"]
     return words
 
 
-def _probe(path: str, *, period_s: int, tries: int) -> Manifest:
+def _probe(path: str, scheme: str, *, period_s: int, tries: int) -> Manifest:
+    where = {"path": path, "port": "api"}
     return {
-        "httpGet": {"path": path, "port": "api"},
+        "httpGet": where if scheme == "HTTP" else {**where, "scheme": scheme},
         "periodSeconds": period_s,
         "timeoutSeconds": 5,
         "failureThreshold": tries,
