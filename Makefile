@@ -5,7 +5,7 @@ STAMP := .venv/ready
 # CI and developers wait for them. On two cores: tests wait for processes nearly half of their time.
 TEST := $(BIN)/python -m pytest -n 3 --dist worksteal
 
-.PHONY: setup check quick test conformance coverage demo docs bench lock services test-kubernetes
+.PHONY: setup check quick test conformance coverage demo docs bench lock services test-kubernetes test-image
 
 setup: $(STAMP) ## the virtual environment with everything, from the lock file
 
@@ -50,6 +50,9 @@ bench: setup ## ratios against peers on this machine
 
 test-kubernetes: setup ## the tutorial on the cluster of KUBECONFIG: make test-kubernetes IMAGE=trunkline
 	$(BIN)/python deploy/check_cluster.py --image $(or $(IMAGE),trunkline) $(if $(STAGE_IMAGE),--stage-image $(STAGE_IMAGE))
+
+test-image: ## the image of the server as a container: make test-image IMAGE=trunkline PROGRAM=docker
+	$(PYTHON) deploy/check_image.py --image $(or $(IMAGE),trunkline) --program $(or $(PROGRAM),docker)
 
 services: .services/ready ## the servers that tests speak to, in an environment of their own
 

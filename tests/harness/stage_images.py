@@ -6,6 +6,7 @@ content; making one takes about a second.
 
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -96,9 +97,11 @@ def _imported(socket, what, words, fill, changes=()) -> str:  # type: ignore[no-
                 fill(archive)
             file.flush()
             repository = name.partition(":")[0]
-            client.import_image_from_file(
+            told = client.import_image_from_file(
                 file.name, repository=repository, tag=tag, changes=list(changes)
             )
+            made = json.loads(told.splitlines()[-1])["status"]
+            client.tag(made, repository, tag)  # Podman takes no tag with it
     finally:
         client.close()
     return name

@@ -278,7 +278,7 @@ def _pod_settings(wanted: Installation) -> list[Manifest]:
         "TRUNKLINE_POD_IMAGE": wanted.image,
         "TRUNKLINE_POD_CLAIM": NAME,
         "TRUNKLINE_POD_OWNER": "$(SERVER_POD)/$(SERVER_UID)",
-        "TRUNKLINE_DATA_URL": f"http://{NAME}:{PORT}",
+        "TRUNKLINE_DATA_URL": f"{'https' if wanted.tls_secret else 'http'}://{NAME}:{PORT}",
     }
     if "TRUNKLINE_RUNTIME" not in dict(wanted.settings):
         values = {"TRUNKLINE_RUNTIME": "kubernetes", **values}
