@@ -25,6 +25,7 @@ from trunkline.db.sqlite import SqliteDatabase
 from trunkline.jobs import tables as jobs
 from trunkline.model.jobs import DatumState
 from trunkline.versions import branches, commits, repos
+from trunkline.versions.counter import next_number
 
 NOW = datetime(2024, 5, 6, tzinfo=UTC)
 BATCH = 100  # datums
@@ -91,9 +92,14 @@ class Catalog:
 
     def lease(self) -> None:
         with self.database.write() as tx:
-            jobs.insert_lease(
-                tx, 1, first=self.position, until=self.position + BATCH, worker="w", state="active"
+            lease = jobs.LeaseRecord(
+                id=next_number(tx),
+                job=1,
+                first=self.position,
+                until=self.position + BATCH,
+                worker="w",
             )
+            jobs.record_leases(tx, [lease])
             jobs.advance_leased(tx, 1, self.position + BATCH)
         self.position += BATCH
 

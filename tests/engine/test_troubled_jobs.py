@@ -28,9 +28,9 @@ STEPS: dict[str, tuple[str, Callable[..., str]]] = {
     ),
     "planning": ("conductor.plan_job", lambda _database, _trees, job, **_: job.pipeline),
     "beginning with its datums": ("dispatch.active_of", lambda job, *_, **__: job.pipeline),
-    "handing out its datums": ("dispatch.make_lease", lambda _a, _b, job, **_: job.pipeline),
+    "handing out its datums": ("dispatch.make_leases", lambda _a, _b, job, *_, **__: job.pipeline),
     "recording what its datums came to": (
-        "dispatch.result_of",
+        "reports.result_of",
         lambda record, *_: record.worker.split("-")[1],
     ),
     "making its output": ("conductor.assemble", lambda _database, _trees, job: job.pipeline),

@@ -60,7 +60,7 @@ class Server:
     def listens(self) -> None:
         """As the scheduler's loop does between two turns."""
         for key, _ in self._selector.select(0):
-            self._conductor.receive(key.data)
+            self._conductor.receive([key.data])
 
     def turn(self, *, after_s: float = TICK_S) -> None:
         self.time += after_s

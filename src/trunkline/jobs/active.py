@@ -29,6 +29,11 @@ class Active:
     crashes: Counter[int] = field(default_factory=Counter)  # by position
     writers: Writers = field(default_factory=Writers)
 
+    def took(self, seconds: float) -> None:
+        """One more datum has ended, after so long."""
+        old = self.datum_s
+        self.datum_s = seconds if old is None else 0.8 * old + 0.2 * seconds
+
 
 def active_of(
     job: JobRecord, record: PipelineRecord, config: Config, *, workers: int, clocks: Clocks

@@ -110,8 +110,7 @@ class WorkAhead:
         with self._database.write() as tx:
             job = tables.job_by_number(tx, number)
             if job is not None and job.state is JobState.RUNNING:
-                for held in counts.values():
-                    tables.record_lease(tx, held.record)
+                tables.record_leases(tx, [held.record for held in counts.values()])
 
     def forget_said(self, number: int) -> None:
         """What was said of a job that runs does not count."""

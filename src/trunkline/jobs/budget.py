@@ -47,6 +47,8 @@ class Budget:
 
     def hold(self, worker: str, wanted: Resources) -> None:
         """Give a worker what it requests; `missing` has said that it fits."""
+        if wanted == Resources():  # of these there may be thousands
+            return
         taken = {gpu for _, gpus in self._held.values() for gpu in gpus}
         there = () if self._machine is None else self._machine.gpus
         free = [gpu for gpu in there if gpu not in taken]

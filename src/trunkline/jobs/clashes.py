@@ -29,6 +29,8 @@ class Writers:
 
     def clash(self, trees: Trees, output: Iterable[str]) -> str:
         """The sentence for a path in new outputs that another datum wrote before, or nothing."""
+        if self._paths >= _PATHS_REMEMBERED_MAX:  # so there is no use in reading them
+            return ""
         for delta in output:
             self._outputs.append(delta)
             for path, datum in delta_places(trees, DeltaId(delta), "", None):

@@ -8,7 +8,7 @@ say, and where plans and output trees are made. All of it is called by one threa
 import logging
 import selectors
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 
 from trunkline.config import Config
@@ -182,12 +182,15 @@ class Conductor:
         else:
             self.arrivals.expect(record)
 
-    def receive(self, worker: Worker) -> None:
-        """Take the messages that a worker sent."""
-        if self.residents.owns(worker):
-            self.residents.receive(worker)
-        else:
-            self.dispatcher.receive(worker)
+    def receive(self, workers: Iterable[Worker]) -> None:
+        """Take the messages that workers sent."""
+        of_datums = []
+        for worker in workers:
+            if self.residents.owns(worker):
+                self.residents.receive(worker)
+            else:
+                of_datums.append(worker)
+        self.dispatcher.receive(of_datums)
 
     def reset(self) -> None:
         """After a failure in a turn that is of no job: all workers go; `resume` is next."""

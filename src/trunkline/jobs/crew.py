@@ -18,6 +18,7 @@ from trunkline.model.pipelines import PipelineSpec, Resources
 from trunkline.pipelines.spec import worker_count
 
 _FALSE_STARTS_MAX = 3  # workers of one version, one after the other, that say why they end
+_FALSE_STARTS_SHARE = 0.1  # or so many of those that there are to be, where they are many
 _SILENT_STARTS_MAX = 30  # that end before they are ready without a word, as when killed
 
 _log = logging.getLogger("trunkline.scheduler")
@@ -32,6 +33,7 @@ class Crew:
         self._health = health
         self._selector: selectors.BaseSelector | None = None
         self._false_starts: Counter[tuple[str, int]] = Counter()  # by version
+        self._asked: dict[tuple[str, int], int] = {}  # how many workers there are to be, by version
         self._budget = Budget(machine_of(config))
         self.waiting: dict[str, str] = {}  # by pipeline: why it has fewer workers than it wants
 
@@ -54,6 +56,7 @@ class Crew:
         ours = [w for w in self._pool.workers(pipeline) if w.spec_commit == spec_commit]
         there = [worker for worker in ours if not worker.retiring]
         self.waiting.pop(pipeline, None)
+        self._asked[pipeline, version] = count
         for number in range(len(there), count):
             if missing := self._budget.missing(wanted):
                 self.waiting[pipeline] = (
@@ -128,4 +131,5 @@ class Crew:
         tell = self._health.crashing if worker.failure else self._health.lost
         tell(*version, reason)
         most = _FALSE_STARTS_MAX if worker.failure else _SILENT_STARTS_MAX
+        most = max(most, int(self._asked.get(version, 0) * _FALSE_STARTS_SHARE))
         return reason if self._false_starts[version] >= most else ""

@@ -9,7 +9,7 @@ out again.
 import selectors
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 from trunkline.config import Config
@@ -25,24 +25,19 @@ from trunkline.jobs.contexts import context_of
 from trunkline.jobs.crew import Crew
 from trunkline.jobs.health import Health, condition
 from trunkline.jobs.held import Held
-from trunkline.jobs.increments import befores, note_result
-from trunkline.jobs.leasing import make_lease
+from trunkline.jobs.increments import befores
+from trunkline.jobs.leasing import LEASES_AT_ONCE, Sizes, make_leases
 from trunkline.jobs.logs import LiveLogs
-from trunkline.jobs.outcomes import (
-    add_usage,
-    datum_record,
-    event_of,
-    failure_of,
-    lost_with,
-    result_of,
-)
+from trunkline.jobs.outcomes import failure_of, lost_with
+from trunkline.jobs.plan import report_s
 from trunkline.jobs.pool import Worker, WorkerPool
 from trunkline.jobs.records import apply_event
+from trunkline.jobs.reports import Report, portions, record_reports, report_of
 from trunkline.jobs.segments import encode_segment
-from trunkline.jobs.state import Action, Broken, DatumsEnded
+from trunkline.jobs.state import Action, DatumsEnded
 from trunkline.jobs.steps import Steps
 from trunkline.jobs.tables import DatumRecord, JobRecord
-from trunkline.model.jobs import DatumState, JobState
+from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import PipelineSpec, PipelineState
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.lifecycle import PipelineRecord
@@ -82,6 +77,7 @@ class Dispatcher:
         self._active: dict[int, Active] = {}
         self._held: dict[int, Held] = {}
         self._held_lock = threading.Lock()  # restart_datums comes from other threads
+        self._said: list[tuple[Worker, Message]] = []  # `ended` messages, not recorded yet
         self._checked_revision = -1
         self._newest: dict[str, str] = {}  # spec commit of each pipeline that may have workers
         self._idle_s: dict[str, float] = {}  # how long workers stay without work, where it is said
@@ -104,6 +100,7 @@ class Dispatcher:
                 self._end(held)
             self._held.clear()
         self._active.clear()
+        self._said.clear()
         self.ahead.forget_all()
         self._checked_revision = -1
 
@@ -245,13 +242,16 @@ class Dispatcher:
             if worker in self._pool.workers():
                 self._pool.retire(worker)
 
-    def receive(self, worker: Worker) -> None:
-        """Take the messages that a worker sent."""
-        try:
-            for message in worker.channel.poll():
-                self._take(worker, message)
-        except ChannelClosed:
-            self._worker_gone(worker)
+    def receive(self, workers: Iterable[Worker]) -> None:
+        """Take the messages that workers sent; what their datums came to is recorded together."""
+        for worker in workers:
+            try:
+                for message in worker.channel.poll():
+                    self._take(worker, message)
+            except ChannelClosed:
+                self._take_reports()  # what it said before counts
+                self._worker_gone(worker)
+        self._take_reports()
 
     def _look_at_catalog(self) -> None:
         """Notice jobs that were stopped or deleted, and pipelines that changed, by others."""
@@ -338,9 +338,9 @@ class Dispatcher:
         return max(current.fresh - current.leased, 0) + lost
 
     def _lease_to_idle(self, active: Active) -> None:
-        for worker in self.idle_workers(active.job):
-            if not self._lease_to(active, worker):
-                break
+        idle = self.idle_workers(active.job)
+        while idle and (count := self._lease_to(active, idle)):
+            del idle[:count]
 
     def _workers_wanted(self, workers: list[Worker]) -> bool:
         """Whether a running job has fewer workers than it asks for."""
@@ -350,32 +350,38 @@ class Dispatcher:
             for active in self._active.values()
         )
 
-    def _lease_to(self, active: Active, worker: Worker) -> bool:
-        """Record a lease and hand it to a worker; False when nothing is left."""
+    def _lease_to(self, active: Active, idle: list[Worker]) -> int:
+        """Record leases and hand them to some of these workers; to none when nothing is left."""
         job = active.job
+        sizes = Sizes(
+            workers=active.workers,
+            batches=active.pipeline.batches,
+            batching=active.context.batching,
+            datum_s=active.datum_s,
+        )
         with ExitStack() as unless_kept:
-            hold = self._trees.chunks.epochs.begin()
-            unless_kept.callback(hold.end)
-            made = make_lease(
-                self._database,
-                self._trees,
-                job,
-                worker=worker.name,
-                workers=active.workers,
-                batches=active.pipeline.batches,
-                batching=active.context.batching,
-                datum_s=active.datum_s,
-            )
-            if made is None:
-                return False
-            lease, datums = made
-            held = Held(record=lease, worker=worker, datums=datums, hold=hold)
-            self._hand_over(held, job, increments=active.increments)
+            holds = [self._trees.chunks.epochs.begin() for _ in idle[:LEASES_AT_ONCE]]
+            for hold in holds:
+                unless_kept.callback(hold.end)
+            names = [worker.name for worker in idle]
+            made = make_leases(self._database, self._trees, job, sizes, names=names)
+            given = [
+                Held(record=lease, worker=worker, datums=datums, hold=hold)
+                for (lease, datums), worker, hold in zip(made, idle, holds, strict=False)
+            ]
+            for held in given:
+                self._hand_over(
+                    held, job, increments=active.increments, report=report_s(active.workers)
+                )
             unless_kept.pop_all()
-        return True
+        for hold in holds[len(given) :]:
+            hold.end()
+        return len(given)
 
-    def _hand_over(self, held: Held, job: JobRecord, *, increments: str = "") -> None:
-        """Give a lease to its worker; see `Active` for `increments`."""
+    def _hand_over(
+        self, held: Held, job: JobRecord, *, increments: str = "", report: float = 0.0
+    ) -> None:
+        """Give a lease to its worker, which is to report each `report` seconds; see `Active`."""
         lease, worker, datums = held.record, held.worker, held.datums
         with self._held_lock:
             self._held[lease.id] = held
@@ -389,6 +395,7 @@ class Dispatcher:
             "job": job.id,
             "positions": list(datums),
             "datums": encode_segment(list(datums.values())).decode("utf-8"),
+            "report_s": report,
         }
         if increments:
             message["before"] = befores(
@@ -433,7 +440,7 @@ class Dispatcher:
                 )
         actions: tuple[Action, ...] = ()
         with self._database.write() as tx:
-            if tables.active_lease(tx, held.record.id) is None:
+            if not tables.active_among(tx, [held.record.id]):
                 return
             if died and crashed is None:
                 tables.split_lease(tx, held.record, sorted(held.datums))
@@ -443,7 +450,7 @@ class Dispatcher:
                 event = DatumsEnded(failed=1, failure=failure_of(failed))
                 actions = apply_event(tx, number, event, now=self._clocks.now())
             if len(held.datums) == (failed is not None):
-                tables.end_lease(tx, held.record.id)
+                tables.end_leases(tx, [held.record.id])
         self._act(number, actions)
 
     # --- work ahead of the turn of its job --------------------------------------------------------
@@ -453,7 +460,7 @@ class Dispatcher:
         for _ in range(min(len(self.ahead.said), _SAID_AT_ONCE)):
             held = self.ahead.said[0]
             assert held.said is not None
-            self._record(held, held.said)
+            self._record(held.record.job, [report_of(held, held.said)])
             if not held.with_worker:
                 self._release(held, died=False)
             self.ahead.said.popleft()  # not before: where that fails its hold has to be ended
@@ -479,7 +486,7 @@ class Dispatcher:
                     self._live.add(held.record.job, position, message["lines"])
                     self._database.notify()
             case "ended":
-                self._take_ended(worker, message)
+                self._said.append((worker, message))
             case "broken":
                 held = self._held_by(worker, message)
                 if held is not None and held.ahead:  # it fails in its turn, if it still has to
@@ -523,68 +530,54 @@ class Dispatcher:
         if not held.ahead:
             self._live.begin(held.record.job, position, key=message["key"], worker=worker.name)
 
-    def _take_ended(self, worker: Worker, message: Message) -> None:
-        held = self._held_by(worker, message)
-        if held is not None and held.ahead:
-            held.said = message if message["outcomes"] else held.said
-        elif held is not None:
-            self._record(held, message)
-        if not message["last"] or message["lease"] != worker.lease:
-            return
-        worker.lease, worker.position = None, None
-        worker.job = worker.datum = ""
-        worker.idle_since = self._clocks.monotonic()
-        if held is not None:
-            self._release(held, died=False)
+    def _take_reports(self) -> None:
+        """Record what workers said that datums came to, and take back the leases that are over."""
+        said, self._said = self._said, []
+        reports: dict[int, list[Report]] = {}  # by job
+        for worker, message in said:
+            held = self._held_by(worker, message)
+            if held is not None and message["outcomes"]:
+                if held.ahead:
+                    held.said = message
+                else:
+                    reports.setdefault(held.record.job, []).append(report_of(held, message))
+        for number, of_job in reports.items():
+            for portion in portions(of_job):
+                self._record(number, portion)
+        for worker, message in said:
+            if message["last"] and message["lease"] == worker.lease:
+                held = self._held_by(worker, message)
+                worker.lease, worker.position = None, None
+                worker.job = worker.datum = ""
+                worker.idle_since = self._clocks.monotonic()
+                if held is not None:
+                    self._release(held, died=False)
 
-    def _record(self, held: Held, message: Message) -> None:
+    def _record(self, number: int, reports: list[Report]) -> None:
         """Record outcomes, each once, in one transaction with what follows for the job."""
-        with self._steps.of_job(held.record.job, _RECORDING):
-            self._note(held, message)
+        with self._steps.of_job(number, _RECORDING):
+            self._note(number, reports)
 
-    def _note(self, held: Held, message: Message) -> None:
-        number = held.record.job
-        message = held.in_job(message)
+    def _note(self, number: int, reports: list[Report]) -> None:
         active = self._active.get(number)
-        records = [
-            datum_record(outcome, job=number, worker=held.worker.name)
-            for outcome in message["outcomes"]
-        ]
-        output = tuple(message["output"])
         clash = ""
         if active is not None and active.pipeline.output_merge == "error":
-            clash = active.writers.clash(self._trees, output)
-        actions: tuple[Action, ...] = ()
+            clashes = (active.writers.clash(self._trees, report.output) for report in reports)
+            clash = next(filter(None, clashes), "")
         with self._database.write() as tx:
-            if tables.active_lease(tx, held.record.id) is None:
-                records = []
-            fresh = tables.insert_datums(tx, number, records)
-            outcomes = {outcome["position"]: outcome for outcome in message["outcomes"]}
-            good = [record for record in fresh if record.state is DatumState.SUCCESS]
-            results = [result_of(record, outcomes[record.position], output) for record in good]
-            tables.insert_results(tx, results, job=number, now=self._clocks.now())
-            if active is not None and active.increments:
-                for at in (record.position for record in good):
-                    pipeline, planned = active.job.pipeline, held.datums[at]
-                    note_result(tx, pipeline, active.increments, planned, job=number, position=at)
-            for record in fresh:
-                if record.state is DatumState.RECOVERED:  # what it made before counts no more
-                    tables.delete_result(tx, record.key)
-            if fresh:
-                self.health.well(held.worker.pipeline, held.worker.version)
-                add_usage(tx, number, fresh)
-                last_words = {at: outcome["last_words"] for at, outcome in outcomes.items()}
-                event = Broken(reason=clash) if clash else event_of(fresh, last_words)
-                actions = apply_event(tx, number, event, now=self._clocks.now())
-            over = held.datums.keys() <= {record.position for record in records}
-            if over:
-                tables.end_lease(tx, held.record.id)
-        held.over = over
-        for record in records:
-            held.datums.pop(record.position, None)
+            recorded = record_reports(
+                tx, number, reports, active=active, clash=clash, clocks=self._clocks
+            )
+        if recorded.fresh:
+            for worker in {report.held.worker for report in reports}:
+                self.health.well(worker.pipeline, worker.version)
+        for held in recorded.over:
+            held.over = True
+        for report in reports:
+            for outcome in report.outcomes:
+                report.held.datums.pop(outcome["position"], None)
+        for record in recorded.counted:
             self._live.end(number, record.position)
             if active is not None:
-                spent = (record.finished - record.started).total_seconds()
-                old = active.datum_s
-                active.datum_s = spent if old is None else 0.8 * old + 0.2 * spent
-        self._act(number, actions)
+                active.took((record.finished - record.started).total_seconds())
+        self._act(number, recorded.actions)

@@ -14,6 +14,10 @@ from trunkline.pipelines.datums import Datum
 
 _BATCH_LEAST = 8  # datums for a process that is started for them
 _LEASE_LEAST_S = 0.02  # a lease of less work takes longer to make than to do
+_LEASE_S = 0.5  # of work in a lease
+_BATCH_S = 10.0  # in that of a process which is started for it
+_REPORT_S = 0.25  # between two reports of a worker
+_LEASES_PER_S, _REPORTS_PER_S = 200, 400  # of a job, however many its workers are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,16 +108,21 @@ def lease_size(
 ) -> int:
     """How many datums to hand to one worker at once: what the spec wishes, but at most `most`.
 
-    Without a wish about half a second of work, as far as the duration of a datum is known; and
-    never so many that the other workers run dry for longer than making a lease takes. `batching`: a
-    process is started for each lease and may take long to start, so more work, and a few even at
-    the end.
+    Without a wish about half a second of work, as far as the duration of a datum is known, or more
+    for very many workers; and never so many that the others run dry for longer than making a lease
+    takes. `batching`: a process is started for each lease and may take long to start, so more work,
+    and a few even at the end.
     """
     least = 1 if datum_s is None else int(_LEASE_LEAST_S / max(datum_s, 0.0005))
     fair = max(1, remaining // (2 * max(1, workers)), min(remaining, least))
-    seconds, unknown = 0.5, 4
+    seconds, unknown = max(_LEASE_S, workers / _LEASES_PER_S), 4
     if batching:
-        fair, seconds, unknown = max(fair, min(remaining, _BATCH_LEAST)), 10.0, _BATCH_LEAST
+        fair, seconds, unknown = max(fair, min(remaining, _BATCH_LEAST)), _BATCH_S, _BATCH_LEAST
     wanted = unknown if datum_s is None else int(seconds / max(datum_s, 0.0005))
     size = min(fair, wanted) if wish is None else wish
     return max(1, min(size, most or size, SEGMENT_DATUMS))
+
+
+def report_s(workers: int) -> float:
+    """How often each of so many workers is to report, in seconds between two reports."""
+    return max(_REPORT_S, workers / _REPORTS_PER_S)

@@ -220,11 +220,10 @@ class Scheduler:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._conductor.turn()
-            for key, _ in self._selector.select(_TICK_S):
-                if key.data is None:
-                    self._drain_wake()
-                else:
-                    self._conductor.receive(key.data)
+            ready = [key.data for key, _ in self._selector.select(_TICK_S)]
+            if None in ready:
+                self._drain_wake()
+            self._conductor.receive(worker for worker in ready if worker is not None)
 
     # --- waking up --------------------------------------------------------------------------------
 

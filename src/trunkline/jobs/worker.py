@@ -41,7 +41,6 @@ _HEARTBEAT_S = 2.0
 _AHEAD = 64  # datums whose inputs are read together
 _PATIENCE_S = 600.0  # for a container engine that does not answer
 _AGAIN_S = 0.5
-_REPORT_S = 0.25  # outcomes are made durable and reported at least this often
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +319,7 @@ class _Worker:
             if outcome is None:
                 break
             pending.append(outcome)
-            if time.monotonic() - reported > _REPORT_S:
+            if time.monotonic() - reported > message["report_s"]:
                 self._report(lease, pending, writer, last=False)
                 pending, reported = [], time.monotonic()
                 writer = DeltaWriter(self._runner.trees, by_datum=True)

@@ -13,6 +13,11 @@ def next_number(tx: Transaction) -> int:
     return tables.next_number(tx)
 
 
+def next_numbers(tx: Transaction, count: int) -> range:
+    """As many numbers, above all those given out before."""
+    return tables.next_numbers(tx, count)
+
+
 def last_number(tx: Transaction) -> int:
     """The number that was given out last; 0 if none was."""
     return tables.last_number(tx)

@@ -389,9 +389,9 @@ class World:
                 self._resumed = True
             keys = [key for key, _ in self._selector.select(0)]
             speakers = sorted((key.data for key in keys), key=lambda worker: worker.pid)
-            for speaker in self.rng.sample(speakers, min(most, len(speakers))):
+            if heard := self.rng.sample(speakers, min(most, len(speakers))):
                 verify = self.before_receive()
-                self.conductor.receive(speaker)
+                self.conductor.receive(heard)
                 verify()
             if most > 1 or not speakers or self.rng.random() < 0.3:
                 self.conductor.turn()

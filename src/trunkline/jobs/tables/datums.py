@@ -65,6 +65,14 @@ def ended_positions(tx: Transaction, job: int, first: int, until: int) -> set[in
     return {int(position) for (position,) in rows}
 
 
+def ended_from(tx: Transaction, job: int, first: int) -> list[int]:
+    """The positions of a job that have an outcome, from this one on."""
+    rows = tx.rows(
+        "SELECT position FROM datum WHERE job = :job AND position >= :first", job=job, first=first
+    )
+    return [int(position) for (position,) in rows]
+
+
 def insert_datums(tx: Transaction, job: int, datums: Sequence[DatumRecord]) -> list[DatumRecord]:
     """Record outcomes of datums of a job; returns those that had none already.
 

@@ -3,11 +3,11 @@
 One function is one statement.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from trunkline.db.database import Row, Transaction
-from trunkline.versions.counter import next_number
+from trunkline.db.database import Row, Transaction, among
+from trunkline.versions.counter import next_number, next_numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,66 +58,44 @@ def segments_between(tx: Transaction, job: int, first: int, until: int) -> list[
     return [_segment(row) for row in rows]
 
 
-def take_lost_lease(tx: Transaction, job: int) -> LeaseRecord | None:
-    """Remove and return the first lease of a job that has to be handed out again."""
-    row = tx.row(
-        """DELETE FROM lease WHERE id = (
-             SELECT MIN(id) FROM lease WHERE job = :job AND state = 'lost')
+def take_lost_leases(tx: Transaction, job: int, most: int) -> list[LeaseRecord]:
+    """Remove and return the first leases of a job that have to be handed out again."""
+    rows = tx.rows(
+        """DELETE FROM lease WHERE id IN (
+             SELECT id FROM lease WHERE job = :job AND state = 'lost' ORDER BY id LIMIT :most)
            RETURNING id, job, first, until, worker""",
         job=job,
+        most=most,
     )
-    return _lease(row) if row else None
+    return sorted(map(_lease, rows), key=lambda lease: lease.id)
 
 
-def insert_lease(
-    tx: Transaction, job: int, *, first: int, until: int, worker: str, state: str = "active"
-) -> LeaseRecord:
-    row = tx.row(
+def record_leases(tx: Transaction, leases: Iterable[LeaseRecord], *, state: str = "active") -> None:
+    """Insert leases whose numbers were given out before."""
+    tx.execute_many(
         """INSERT INTO lease (id, job, first, until, worker, state)
-           VALUES (:id, :job, :first, :until, :worker, :state)
-           RETURNING id, job, first, until, worker""",
-        id=next_number(tx),  # the fencing token: never one that was used before
-        job=job,
-        first=first,
-        until=until,
-        worker=worker,
-        state=state,
-    )
-    assert row is not None
-    return _lease(row)
-
-
-def record_lease(tx: Transaction, lease: LeaseRecord) -> None:
-    """Insert an active lease whose number was given out before."""
-    tx.execute(
-        """INSERT INTO lease (id, job, first, until, worker, state)
-           VALUES (:id, :job, :first, :until, :worker, 'active')""",
-        **asdict(lease),
+           VALUES (:id, :job, :first, :until, :worker, :state)""",
+        ({**asdict(lease), "state": state} for lease in leases),
     )
 
 
-def lease_from(tx: Transaction, job: int, first: int) -> LeaseRecord | None:
-    """The first lease of a job at this position or behind it."""
-    row = tx.row(
-        "SELECT id, job, first, until, worker FROM lease WHERE job = :job AND first >= :first"
-        " ORDER BY first LIMIT 1",
-        job=job,
-        first=first,
+def leases_from(tx: Transaction, job: int, first: int) -> list[tuple[int, int]]:
+    """The spans that leases of a job have at this position or behind it."""
+    rows = tx.rows(
+        "SELECT first, until FROM lease WHERE job = :job AND first >= :first", job=job, first=first
     )
-    return _lease(row) if row else None
+    return [(int(start), int(end)) for start, end in rows]
 
 
 def advance_leased(tx: Transaction, job: int, until: int) -> None:
     tx.execute("UPDATE job SET leased = :until WHERE number = :job", job=job, until=until)
 
 
-def active_lease(tx: Transaction, lease: int) -> LeaseRecord | None:
-    """The lease, if its holder may still report; None is the fence."""
-    row = tx.row(
-        "SELECT id, job, first, until, worker FROM lease WHERE id = :lease AND state = 'active'",
-        lease=lease,
-    )
-    return _lease(row) if row else None
+def active_among(tx: Transaction, leases: Collection[int]) -> set[int]:
+    """Those of some leases whose holders may still report: the fence."""
+    marks, names = among(leases)
+    rows = tx.rows(f"SELECT id FROM lease WHERE id IN {marks} AND state = 'active'", **names)
+    return {int(lease) for (lease,) in rows}
 
 
 def lose_lease(tx: Transaction, lease: int) -> None:
@@ -127,17 +105,21 @@ def lose_lease(tx: Transaction, lease: int) -> None:
 def shorten_lease(tx: Transaction, lease: LeaseRecord, until: int) -> LeaseRecord:
     """End a lease earlier; what it had behind that is handed out again."""
     tx.execute("UPDATE lease SET until = :until WHERE id = :id", id=lease.id, until=until)
-    insert_lease(tx, lease.job, first=until, until=lease.until, worker=lease.worker, state="lost")
+    record_leases(tx, [replace(lease, id=next_number(tx), first=until)], state="lost")
     return replace(lease, until=until)
 
 
 def split_lease(tx: Transaction, lease: LeaseRecord, positions: Sequence[int]) -> None:
     """Replace a lease by lost ones of one datum each."""
-    end_lease(tx, lease.id)
-    for position in positions:
-        insert_lease(
-            tx, lease.job, first=position, until=position + 1, worker=lease.worker, state="lost"
-        )
+    end_leases(tx, [lease.id])
+    record_leases(
+        tx,
+        [
+            replace(lease, id=number, first=position, until=position + 1)
+            for number, position in zip(next_numbers(tx, len(positions)), positions, strict=True)
+        ],
+        state="lost",
+    )
 
 
 def lose_all_leases(tx: Transaction) -> None:
@@ -150,8 +132,9 @@ def lose_leases_of(tx: Transaction, job: int) -> None:
     tx.execute("UPDATE lease SET state = 'lost' WHERE job = :job", job=job)
 
 
-def end_lease(tx: Transaction, lease: int) -> None:
-    tx.execute("DELETE FROM lease WHERE id = :lease", lease=lease)
+def end_leases(tx: Transaction, leases: Collection[int]) -> None:
+    marks, names = among(leases)
+    tx.execute(f"DELETE FROM lease WHERE id IN {marks}", **names)
 
 
 def end_leases_of(tx: Transaction, job: int) -> None:

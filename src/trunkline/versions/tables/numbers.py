@@ -9,6 +9,13 @@ def next_number(tx: Transaction) -> int:
     return int(rows[0][0])
 
 
+def next_numbers(tx: Transaction, count: int) -> range:
+    """As many numbers, above all those given out before."""
+    rows = tx.rows("UPDATE change_number SET value = value + :count RETURNING value", count=count)
+    last = int(rows[0][0])
+    return range(last - count + 1, last + 1)
+
+
 def installation(tx: Transaction) -> str | None:
     """The random id of this installation, once it has one."""
     row = tx.row("SELECT id FROM installation")
