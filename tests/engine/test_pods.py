@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +16,14 @@ import pytest
 from cluster_model import ClusterModel
 from kubelet import Kubelet
 
-from trunkline.api.changes import PutFile
+from trunkline.api.changes import DeleteFile, PutFile
 from trunkline.config import load
 from trunkline.engine.engine import Engine
 from trunkline.errors import NotSupported, TrunklineError
+from trunkline.jobs import residents
 from trunkline.model.jobs import JobInfo, JobState
 from trunkline.model.pipelines import PipelineState
+from trunkline.runtimes.kubernetes.pods import owned_labels
 
 
 @dataclass
@@ -182,6 +185,62 @@ def test_pods_leave_when_nobody_needs_them(world: World) -> None:
     world.model.wait_for(lambda model: not model.pods)
 
 
+SERVING = "cd /pfs/data; test -e bad || exec python3 -m http.server $PORT"
+
+
+def test_a_service_in_pods_is_behind_one_service_of_the_cluster_that_follows_the_data(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residents, "DRAIN_S", 0.2)
+    world.model.kinds.add("services")
+    left = {"app.kubernetes.io/component": "service", **owned_labels("trunkline")}
+    world.model.objects["services/old"] = {"metadata": {"name": "old", "labels": left}}
+    key = "services/pipeline-web"
+
+    def page() -> str:
+        [port] = world.model.objects[key]["spec"]["ports"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port['targetPort']}/a") as answer:
+            return str(answer.read().decode())
+
+    def behind() -> str:
+        return str(world.model.objects[key]["spec"]["selector"]["trunkline/worker"])
+
+    world.put({"a": "first"})
+    service = {"internal_port": 8765, "external_port": 30080, "annotations": {"who": "me"}}
+    world.pipeline(
+        "web", SERVING, input={"pfs": {"repo": "data", "glob": "/"}}, service=service, datum_tries=1
+    )
+    world.model.wait_for(lambda model: key in model.objects)
+    until(lambda: world.job("web").state is JobState.SUCCESS)
+    first = until(lambda: (found := behind()) in world.model.pods and found)
+
+    assert page() == "first"
+    made = world.model.objects[key]
+    assert made["spec"]["type"] == "NodePort"
+    assert made["spec"]["ports"][0].items() >= {"port": 30080, "nodePort": 30080}.items()
+    assert made["metadata"]["annotations"]["who"] == "me"
+    resident = world.engine.pipelines.inspect_pipeline("web").resident
+    assert resident is not None
+    assert resident.address == "pipeline-web.ml:30080"
+    world.model.wait_for(lambda model: "services/old" not in model.objects)
+
+    world.put({"a": "second"})
+    until(lambda: behind() != first)
+    assert page() == "second"
+    world.model.wait_for(lambda model: first not in model.pods)
+    second = behind()
+
+    world.put({"bad": ""})
+    assert world.job("web").state is JobState.FAILURE
+    assert (behind(), page()) == (second, "second")
+    world.engine.files.modify_files("data", "master", [DeleteFile(path="bad")])
+    until(lambda: behind() != second)
+    assert page() == "second"
+
+    world.engine.pipelines.delete_pipeline("web")
+    world.model.wait_for(lambda model: not model.objects and not model.pods)
+
+
 def test_a_server_with_a_bucket_says_that_pods_can_not_have_it(tmp_path: Path) -> None:
     settings = replace(load({}, home=tmp_path), runtime="kubernetes", store="s3://bucket/x")
 
@@ -196,7 +255,7 @@ def test_a_server_with_a_bucket_says_that_pods_can_not_have_it(tmp_path: Path) -
         ({"pod_patch": "[{"}, "pod_patch is no JSON"),
         ({"transform": {"requirements": "numpy"}}, "not installed in pods"),
         ({"transform": {"datum_batching": True}}, "datum_batching is not possible in pods"),
-        ({"service": {"internal_port": 80}}, "services and spouts are not run in pods yet"),
+        ({"spout": {}, "input": None}, "spouts are not run in pods yet"),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -20,7 +20,8 @@ import yaml
 
 TOKEN = "a token of the model"
 _OBJECT = re.compile(
-    r"/apis/(?P<group>[^/]+)/[^/]+/namespaces/[^/]+/(?P<plural>[^/]+)(/(?P<name>[^/]+))?"
+    r"/(apis/(?P<group>[^/]+)|api)/[^/]+/namespaces/[^/]+/"
+    r"(?P<plural>(?!pods)[^/]+)(/(?P<name>[^/]+))?"
 )
 _LOG = re.compile(r"/api/v1/namespaces/[^/]+/pods/([^/]+)/log")
 
@@ -176,6 +177,17 @@ class ClusterModel:
             del self.objects[key]
         return 200, there
 
+    def all_of_kind(self, kind: str, query: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
+        """A list of them."""
+        wanted = dict(one.split("=", 1) for one in query["labelSelector"][0].split(","))
+        items = [
+            one
+            for key, one in sorted(self.objects.items())
+            if key.startswith(f"{kind}/") and wanted.items() <= one["metadata"]["labels"].items()
+        ]
+        metadata = {"resourceVersion": "1"}
+        return 200, {"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": items}
+
     def _keep(self, key: str, made: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
         made["metadata"] |= {"uid": f"uid-{self._number}", "generation": 1}
@@ -242,8 +254,12 @@ class _Handler(BaseHTTPRequestHandler):
                 if found is None:
                     status, answer = act(body, parse_qs(parts.query))
                 else:
-                    kind = f"{found['plural']}.{found['group']}"
-                    status, answer = self.cluster.of_kind(verb, kind, found["name"] or "", body)
+                    kind = ".".join(filter(None, (found["plural"], found["group"])))
+                    name = found["name"] or ""
+                    if verb == "GET" and not name:
+                        status, answer = self.cluster.all_of_kind(kind, parse_qs(parts.query))
+                    else:
+                        status, answer = self.cluster.of_kind(verb, kind, name, body)
                 if fault is not None:
                     status, answer = fault.status, _status(fault.status, "the answer was lost")
             self.cluster.lock.notify_all()

@@ -77,11 +77,16 @@ def test_the_server_may_make_list_and_delete_pods_and_nothing_else() -> None:
     made: Any = manifests(wanted())
 
     assert only("Role", made)["rules"] == [
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete", "list"]}
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete", "list"]},
+        {
+            "apiGroups": [""],
+            "resources": ["services"],
+            "verbs": ["create", "delete", "list", "patch"],
+        },
     ]
     assert only("RoleBinding", made)["subjects"][0]["name"] == "trunkline"
     verbs = ["create", "delete", "get", "patch"]
-    assert only("Role", manifests(ALL))["rules"][1:] == [
+    assert only("Role", manifests(ALL))["rules"][2:] == [
         {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": verbs},
         {"apiGroups": ["kubeflow.org"], "resources": ["pytorchjobs", "tfjobs"], "verbs": verbs},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},

@@ -7,6 +7,7 @@ from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.errors import InvalidInput, NotSupported
 from trunkline.jobs.door import Door, make_key
+from trunkline.jobs.doors import ClusterDoors, Doors, MachineDoors
 from trunkline.jobs.elsewhere import PodLauncher
 from trunkline.jobs.launchers import EitherLauncher
 from trunkline.jobs.pool import Launcher
@@ -19,6 +20,7 @@ from trunkline.pipelines import lifecycle
 from trunkline.runtimes.kubernetes.cluster import ClusterApi, Pods
 from trunkline.runtimes.kubernetes.objects import ClusterObjects
 from trunkline.runtimes.kubernetes.pods import Ground, owned_labels, pod_manifest
+from trunkline.runtimes.kubernetes.services import Services
 
 _PORT_MAX = 65535
 SERVER = "trunkline"  # name of its StatefulSet
@@ -49,8 +51,8 @@ def check_for_pods(config: Config, spec: PipelineSpec) -> None:
             raise NotSupported(f"pipeline '{spec.name}' can't run here: {error}") from error
         return
     what = ""
-    if spec.resident:
-        what = "services and spouts are not run in pods yet"
+    if spec.spout:
+        what = "spouts are not run in pods yet"
     elif not transform.cmd:
         what = "in pods a cmd is needed; the entry point of an image is run by Docker only"
     elif transform.requirements:
@@ -96,6 +98,14 @@ def stage_keeper(config: Config, database: Database) -> StageKeeper | None:
     if config.runtime != Runtime.KUBERNETES:
         return None
     return StageKeeper(config, database, lambda: ClusterObjects(config.pod_namespace))
+
+
+def doors_of(config: Config) -> Doors:
+    """Where the services of a server are reached."""
+    if config.runtime != Runtime.KUBERNETES:
+        return MachineDoors()
+    services = Services(lambda: ClusterObjects(config.pod_namespace))
+    return ClusterDoors(services, config.pod_namespace)
 
 
 def pod_launcher(config: Config, database: Database, *, marker: str) -> PodLauncher:

@@ -22,6 +22,7 @@ from trunkline.files.tree import Trees
 from trunkline.jobs import resident_targets as targets
 from trunkline.jobs.channel import ChannelClosed, Message
 from trunkline.jobs.clocks import Clocks
+from trunkline.jobs.clusters import doors_of
 from trunkline.jobs.contexts import context_of
 from trunkline.jobs.crew import Crew
 from trunkline.jobs.logs import LiveLogs
@@ -51,10 +52,10 @@ from trunkline.jobs.residing import Port
 from trunkline.jobs.segments import encode_segment
 from trunkline.jobs.state import Action, DatumsEnded, Stopped
 from trunkline.jobs.steps import Steps
+from trunkline.model.images import Runtime
 from trunkline.model.jobs import WorkerInfo
 from trunkline.model.names import project_of
 from trunkline.model.pipelines import PipelineState, ResidentInfo, Service
-from trunkline.runtimes.forward import Forwarder
 
 DRAIN_S = 10.0  # for connections to one that was replaced
 _DRAIN_LEAST_S = 0.5  # what was accepted just before is counted by then
@@ -88,7 +89,7 @@ class _Home:
     targets: dict[str, Target] = field(default_factory=dict)
     living: dict[int, _Living] = field(default_factory=dict)
     words: str = ""  # the last ones of the resident that ended last
-    direct: str = ""  # address where its code listens itself
+    address: str = ""  # where it is reached, once it is
     ends: bool = False  # it is not asked for any more
 
 
@@ -118,11 +119,12 @@ class Residents:
         self._clocks = clocks
         self._steps = steps
         self._act = act
-        self._forwarder = Forwarder()
+        self._doors = doors_of(config)
         self._selector: selectors.BaseSelector | None = None
         self._homes: dict[str, _Home] = {}
         self._owners: dict[Worker, tuple[_Home, _Living]] = {}
         self._looked_at = -1
+        self._began = False  # looking at the catalog
         # Replaced as a whole, as other threads read them.
         self._infos: dict[str, ResidentInfo] = {}
         self._conditions: dict[str, tuple[PipelineState, str]] = {}
@@ -200,7 +202,7 @@ class Residents:
         for living in home.living.values():
             self._pool.kill(living.worker)
             self._forget(living.worker)
-        self._forwarder.shut(home.name)
+        self._doors.shut(home.name)
         del self._homes[home.name]
         self._looked_at = -1
 
@@ -218,7 +220,7 @@ class Residents:
         for worker, (home, living) in list(self._owners.items()):
             self._pool.kill(worker)
             self._gone(home, living)
-        self._forwarder.close()
+        self._doors.close()
 
     # --- what is to be ----------------------------------------------------------------------------
 
@@ -242,6 +244,9 @@ class Residents:
         for name in [name for name in self._homes if name not in found or name in lost]:
             self._homes[name].ends = True
             self._tell(self._homes[name], Unwanted(), Kept(target=""))
+        if not self._began:
+            self._began = True
+            self._doors.keep(found)
         for name, one in found.items():
             if name not in lost:  # what bears its name by now is looked at once that is gone
                 self._ask(one, stand.get(name))
@@ -324,7 +329,7 @@ class Residents:
             if job is not None:
                 keep_log(self._database, self._trees, self._live, job, self._now())
         if not house.target:
-            self._forwarder.shut(home.name)
+            self._doors.shut(home.name)
         if home.ends and house.empty:
             self._live.end(home.name, 0)
             self._homes.pop(home.name, None)
@@ -343,6 +348,8 @@ class Residents:
         if state is PipelineState.CRASHING and home.words:
             words = "\n".join(f"  {line}" for line in home.words.splitlines())
             reason = f"{reason}\nthe last lines of its stderr:\n{words}"
+        if house.serving and (trouble := self._doors.trouble(home.name)):
+            state, reason = PipelineState.CRASHING, trouble
         conditions = {
             name: found for name, found in self._conditions.items() if name in self._homes
         }
@@ -356,7 +363,7 @@ class Residents:
         service = living.target.spec.service
         address = ""
         if service is not None and serves:
-            address = home.direct or f"{service.ip}:{_public(service)}"
+            address = home.address
         return ResidentInfo(
             version=living.target.record.version,
             job="" if job is None else job.name,
@@ -434,7 +441,7 @@ class Residents:
             return
         gone_for = now - living.leaves
         drained = not living.port or (
-            gone_for >= _DRAIN_LEAST_S and not self._forwarder.connections(living.port)
+            gone_for >= _DRAIN_LEAST_S and not self._doors.connections(living.port)
         )
         if not living.told and (drained or gone_for >= DRAIN_S):
             living.told = True
@@ -465,27 +472,23 @@ class Residents:
         service = living.target.spec.service
         if service is not None and living.leaves is None:
             try:
-                self._open_door(home, service, living.port)
+                home.address = self._doors.open(home.name, service, living.port)
             except OSError as error:
-                where = f"{service.ip}:{_public(service)}"
+                where = f"{service.ip}:{service.external_port or service.internal_port}"
                 living.reason = f"{where} can't be listened on: {error.strerror or error}"
                 self._pool.kill(living.worker)
                 return
         living.since = self._now()
-        self._tell(home, Ready(number=living.number, alone=message["alone"]))
-
-    def _open_door(self, home: _Home, service: Service, port: int) -> None:
-        """Listen where the service is to be reached, unless its code does so itself."""
-        if port == _public(service):
-            home.direct = f"{service.ip}:{port}"
-            self._forwarder.shut(home.name)
-            return
-        home.direct = ""
-        self._forwarder.open(home.name, service.ip, _public(service))
+        # In a pod nobody else is on its ports.
+        alone = message["alone"] and living.worker.runtime != Runtime.KUBERNETES
+        self._tell(home, Ready(number=living.number, alone=alone))
 
     def _point(self, home: _Home, number: int | None) -> None:
         living = home.living.get(number) if number is not None else None
-        self._forwarder.point(home.name, None if living is None else living.port)
+        if living is None:
+            self._doors.point(home.name, "", 0)
+        else:
+            self._doors.point(home.name, living.worker.name, living.port)
 
     def _gone(self, home: _Home, living: _Living) -> None:
         self._forget(living.worker)
@@ -533,7 +536,3 @@ def _port_of(service: Service) -> Port:
         path=service.health_path,
         timeout_s=service.health_timeout_s,
     )
-
-
-def _public(service: Service) -> int:
-    return service.external_port or service.internal_port

@@ -179,6 +179,8 @@ class Service:
     ip: str  # address of this machine that it is reached at
     health_path: str  # of a URL that answers 2xx once the code can work; empty: it listens
     health_timeout_s: float  # for an instance to get there
+    kind: str = "NodePort"  # of its Service on a cluster
+    annotations: dict[str, str] = field(default_factory=dict)  # of that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

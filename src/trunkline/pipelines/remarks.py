@@ -11,6 +11,7 @@ _IN_PODS = (  # fields that do nothing but there
     *("tolerations", "pod_spec", "pod_patch", "transform.memory_volume"),
     *("resource_requests.disk", "resource_requests.gpu.type"),
     *("resource_limits.disk", "resource_limits.gpu.type"),
+    *("service.type", "service.annotations"),
 )
 
 

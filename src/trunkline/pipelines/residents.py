@@ -41,6 +41,8 @@ def read_service(document: Document) -> Service | None:
         ip=str(given.get("ip") or _HERE),
         health_path=str(health.get("path") or ""),
         health_timeout_s=(seconds(timeout) if timeout else 0.0) or HEALTH_TIMEOUT_S,
+        kind=str(given.get("type") or "NodePort"),
+        annotations=dict(cast(dict[str, str], given.get("annotations") or {})),
     )
 
 

@@ -13,6 +13,5 @@ del test_an_unknown_user_is_named  # noqa: F821
 del test_a_command_that_cannot_start_says_why  # noqa: F821
 # The first process of a container is the leader of the only session in it.
 del test_a_command_has_a_session_of_its_own  # noqa: F821
-# Nothing that is asked to end stays in a pod yet, and a shell counts files in blocks.
-del test_a_cancelled_command_with_a_grace_period_is_asked_first  # noqa: F821
+# A shell counts files in blocks.
 del test_one_file_cannot_grow_beyond_the_quota  # noqa: F821

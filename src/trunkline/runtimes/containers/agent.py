@@ -70,11 +70,19 @@ run() {{
   answer "ended $?"
 }}
 """
-# Beside the command somebody waits who kills it, and all the rest but himself, when he is asked.
+# Beside the command somebody waits who kills it, and all the rest but himself, when he is asked;
+# before that he may be asked to tell them.
 _STOPPABLE = f"""\
 exec 7< {PLACE}/{_STOP}
 run() {{
-  {{ read -r word <&7 && while kill -9 -1; do :; done; }} 3<&- 4>&- 5>&- 6>&- 2> /dev/null &
+  {{
+    while read -r word <&7; do
+      case $word in
+        term) kill -15 -1 ;;
+        *) while kill -9 -1; do :; done; break ;;
+      esac
+    done
+  }} 3<&- 4>&- 5>&- 6>&- 2> /dev/null &
   killer=$!
   ( . {PLACE}/run ) 3<&- 4>&- >&5 2>&6 5>&- 6>&- 7<&-
   code=$?
@@ -214,6 +222,10 @@ class Agent:
     def stop(self) -> None:
         """Have the command that runs killed, with all that it started; `wait` tells of its end."""
         os.write(self._pipes[_STOP], b"kill\n")
+
+    def terminate(self) -> None:
+        """Have the command and all that it started told to end, by SIGTERM."""
+        os.write(self._pipes[_STOP], b"term\n")
 
     def stopped(self) -> None:
         """A command has ended: if it was by itself, nobody has heard that it was to be stopped."""

@@ -126,6 +126,11 @@ def _role(wanted: Installation) -> Manifest:
         "metadata": _metadata(wanted),
         "rules": [
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete", "list"]},
+            {
+                "apiGroups": [""],
+                "resources": ["services"],
+                "verbs": ["create", "delete", "list", "patch"],
+            },
             *([*ordered, logs] if ordered else []),
         ],
     }

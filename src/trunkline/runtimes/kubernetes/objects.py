@@ -50,6 +50,10 @@ class ObjectApi(Protocol):
         """With all that it made; nothing to do if it is not there."""
         ...
 
+    def names(self, api_version: str, kind: str, labels: Mapping[str, str]) -> list[str]:
+        """Of all objects of a kind with these labels."""
+        ...
+
     def logs(self, one: Named) -> Iterator[tuple[str, str]]:
         """The names of its pods, where they are known, with the ends of their logs."""
         ...
@@ -96,6 +100,11 @@ class ClusterObjects:
         except ApiFailed as error:
             if error.code != 404:
                 raise
+
+    def names(self, api_version: str, kind: str, labels: Mapping[str, str]) -> list[str]:
+        wanted = kind_of(api_version, kind)
+        found = self._line.ask(lambda client: list(client.list(wanted, labels=dict(labels))))
+        return [str(one["metadata"]["name"]) for one in found]
 
     def logs(self, one: Named) -> Iterator[tuple[str, str]]:
         group = one.api_version.rpartition("/")[0]

@@ -5,6 +5,7 @@ there, and a `storage` container is our worker: it fills /pfs, has commands run 
 stores what is in /pfs/out. What both see are directories of the pod.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ PIPELINE, VERSION = "trunkline/pipeline", "trunkline/version"  # annotations
 USER, STORAGE, INIT = "user", "storage", "init"
 POD = "/pod"  # where the storage container has the directories that it shares with the user's
 GPU = "nvidia.com/gpu"
+WORKER = "trunkline/worker"  # label: which worker it is, for the Service before it
 _LABEL_MAX = 63
 _SHARED = {  # volume of the pod → where the user's container has it, and whether to be written to
     "control": (PLACE, False),  # its pipes can be written to all the same
@@ -120,11 +122,19 @@ def owned_labels(server: str) -> dict[str, str]:
     return {MANAGED: MANAGER, OF_SERVER: server}
 
 
+def worker_label(name: str) -> str:
+    """What stands for the name of a worker in a label; a pod's name may be longer than one."""
+    if len(name) <= _LABEL_MAX:
+        return name
+    return hashlib.sha256(name.encode()).hexdigest()[:_LABEL_MAX]
+
+
 def _metadata(workload: Workload, ground: Ground, name: str) -> dict[str, Any]:
     ours = {
         "app.kubernetes.io/name": "pipeline",
         "app.kubernetes.io/component": "worker",
         **owned_labels(ground.server),
+        WORKER: worker_label(name),
     }
     # The full name does not fit into a label, so it is one as far as it does.
     shown_name = workload.pipeline.replace("/", ".")[:_LABEL_MAX].strip("-_.")

@@ -171,6 +171,9 @@ class PodSlot:
         text = _limit(self._output_bytes_max) + script.of_command(command, env, bare=True)
         agent.begin(text, command.stdin, on_output)
         stop = follow(agent, deadline=deadline, quota=quota, cancelled=cancelled, tick=tick)
+        if stop is Stop.CANCELLED and command.grace_s and not agent.ended():
+            agent.terminate()
+            self._follow_to_end(agent, command.grace_s)
         if not agent.ended():
             self._stop(agent)
         agent.stopped()
