@@ -3,23 +3,27 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from backups import bring_back
 from fault_proxy import FaultProxy, Request
-from postgres_schemas import empty_schema, needs_postgres
+from postgres_schemas import KINDS, catalog_schema, empty_schema, needs_postgres
 from s3_objects import Objects, new_bucket
 
 from trunkline.config import load
-from trunkline.engine.engine import Engine
 from trunkline.engine.urls import chosen_place
 from trunkline.errors import Conflict, InvalidInput, Unavailable
 from trunkline.model.jobs import JobState
 from trunkline.store.claims import Place
 
 EVENTS = {"TRUNKLINE_GC_GRACE_S": "0", "TRUNKLINE_GC_INTERVAL_S": "0"}
+
+
+# Where the index is makes no difference to these.
+any_catalog = pytest.mark.parametrize("open_there", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -30,17 +34,19 @@ def objects(monkeypatch: pytest.MonkeyPatch) -> Objects:
     return made
 
 
-@pytest.fixture
+@pytest.fixture(params=KINDS)
 def open_there(
-    objects: Objects, open_engine: Callable[..., Any], tmp_path: Path
-) -> Callable[..., Any]:
-    """Opens engines whose packs are in the bucket."""
+    request: pytest.FixtureRequest, objects: Objects, open_engine: Callable[..., Any]
+) -> Iterator[Callable[..., Any]]:
+    """Opens engines whose packs are in the bucket; with PostgreSQL the index is in there, too."""
+    with catalog_schema() if request.param == "postgres" else nullcontext("") as url:
 
-    def open_it(home: Path | None = None, *, prefix: str = "first", **more: str) -> Any:
-        settings = {"TRUNKLINE_STORE": f"{objects.url}/{prefix}", **EVENTS, **more}
-        return open_engine(home, **settings, **objects.environment())
+        def open_it(home: Path | None = None, *, prefix: str = "first", **more: str) -> Any:
+            settings = {"TRUNKLINE_STORE": f"{objects.url}/{prefix}", "TRUNKLINE_DATABASE": url}
+            settings = {**settings, **EVENTS, **more}
+            return open_engine(home, **settings, **objects.environment())
 
-    return open_it
+        yield open_it
 
 
 def place_at(objects: Objects, prefix: str) -> Place:
@@ -85,7 +91,8 @@ def test_all_is_there_when_only_catalog_and_bucket_are_left(
     moved.mkdir()
     driver.engine.close()
     for name in ("catalog.db", "FORMAT"):
-        shutil.copy(driver.home / name, moved / name)
+        if (driver.home / name).exists():
+            shutil.copy(driver.home / name, moved / name)
     shutil.rmtree(driver.home)
 
     again = open_there(moved)
@@ -95,9 +102,9 @@ def test_all_is_there_when_only_catalog_and_bucket_are_left(
     again.put("data", {"f0": "changed"})
     assert again.job("copy").state is JobState.SUCCESS
     again.engine.close()
-    without_setting = Engine(load({"HOME": str(tmp_path), **os.environ}, home=moved))
-    assert without_setting.branches.inspect_branch("data", "master").head
-    without_setting.close()
+    without_setting = open_there(moved, TRUNKLINE_STORE="")
+    assert without_setting.engine.branches.inspect_branch("data", "master").head
+    without_setting.put("data", {"f0": "changed again"})
 
 
 def test_garbage_and_purged_files_leave_the_bucket(open_there: Any, objects: Objects) -> None:
@@ -177,6 +184,7 @@ def proxy(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultPr
     made.close()
 
 
+@any_catalog
 def test_a_job_waits_for_a_bucket_that_refuses_for_a_while(
     open_there: Any, proxy: FaultProxy
 ) -> None:
@@ -198,6 +206,7 @@ def test_a_job_waits_for_a_bucket_that_refuses_for_a_while(
     assert driver.tree("copy") == {"a": "1"}
 
 
+@any_catalog
 def test_a_put_that_the_bucket_refuses_is_told_and_changes_nothing(
     open_there: Any, proxy: FaultProxy
 ) -> None:
@@ -221,6 +230,7 @@ def test_a_setting_that_names_no_bucket_is_told(open_engine: Any, tmp_path: Path
     assert not (tmp_path / "none").exists()
 
 
+@any_catalog
 def test_a_directory_that_has_its_packs_stays_where_it_is(
     engine: Any, open_there: Any, objects: Objects
 ) -> None:
@@ -246,6 +256,7 @@ def test_a_catalog_does_not_begin_with_an_empty_bucket(open_there: Any, objects:
     assert open_there(driver.home).tree("data") == {"a": "1"}
 
 
+@any_catalog
 def test_the_output_of_a_job_does_not_go_among_the_packs(open_there: Any, objects: Objects) -> None:
     driver = open_there(TRUNKLINE_EGRESS_RETRY_S="0")
     driver.engine.repos.create_repo("data")
@@ -262,6 +273,7 @@ def test_the_output_of_a_job_does_not_go_among_the_packs(open_there: Any, object
     assert objects.get("firsts/owner.json") == b"mine"
 
 
+@any_catalog
 def test_a_restore_that_breaks_off_can_be_begun_again(
     engine: Any, objects: Objects, proxy: FaultProxy, open_there: Any, tmp_path: Path
 ) -> None:
@@ -286,6 +298,7 @@ def test_a_restore_that_breaks_off_can_be_begun_again(
 
 
 @needs_postgres
+@any_catalog
 def test_a_server_can_lose_its_machine_when_catalog_and_contents_are_elsewhere(
     open_there: Any, objects: Objects, tmp_path: Path
 ) -> None:

@@ -39,7 +39,7 @@ def empty_schema() -> Iterator[str]:
     try:
         yield within(SERVER, name)
     finally:
-        _run(f"DROP SCHEMA {name} CASCADE")
+        _run(f"DROP SCHEMA {name} CASCADE", f"DROP SCHEMA IF EXISTS {name}_store CASCADE")
 
 
 @contextmanager
@@ -81,11 +81,12 @@ def _clear(url: str) -> None:
         connection.execute("SET CONSTRAINTS ALL DEFERRED")
         connection.execute("SET lock_timeout TO '10s'")
         rows = connection.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+            "SELECT schemaname, tablename FROM pg_tables "
+            "WHERE schemaname IN (current_schema(), current_schema() || '_store')"
         ).fetchall()
-        for (table,) in rows:
+        for schema, table in rows:
             if table != "migration":
-                connection.execute(f'DELETE FROM "{table}"')  # type: ignore[arg-type]
+                connection.execute(f'DELETE FROM "{schema}"."{table}"')  # type: ignore[arg-type]
         connection.execute("INSERT INTO change_number (value) VALUES (0)")
         connection.execute(
             "INSERT INTO project (number, name, description, created_us, changed) "

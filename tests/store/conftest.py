@@ -4,11 +4,14 @@ import inspect
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from bucket_world import Bucket, bucket_world
+from postgres_schemas import empty_schema, needs_postgres
 from s3_objects import new_bucket
+from shared_stores import join
 
 from trunkline.store import claims, packs, recovery
 from trunkline.store.chunks import ChunkStore
@@ -21,7 +24,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "open_store" in metafunc.fixturenames:
         asked = set(inspect.signature(metafunc.function).parameters)
         files = asked & {"tmp_path", "pack_files", "faulty_disk"}
-        metafunc.parametrize("open_store", ["files", "bucket"][: 1 if files else 2], indirect=True)
+        kinds = ["files", "bucket", pytest.param("shared", marks=needs_postgres)]
+        metafunc.parametrize("open_store", kinds[: 1 if files else 3], indirect=True)
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def open_store(
 ) -> Iterator[OpenStore]:
     """Opens the store of the test, any number of times; all are closed at the end."""
     opened: list[ChunkStore] = []
-    if request.param == "bucket":
+    if request.param != "files":
         bucket = new_bucket()
         for name, value in bucket.environment().items():
             monkeypatch.setenv(name, value)
@@ -38,12 +42,14 @@ def open_store(
         claims.settle(tmp_path / "store", place, installation=lambda: "i" * 32, fresh=True)
 
     def open_it(*, writer: str = "test") -> ChunkStore:
-        opened.append(ChunkStore(tmp_path / "store", writer=writer))
+        joined = join(url) if url else None
+        opened.append(ChunkStore(tmp_path / "store", writer=writer, joined=joined))
         return opened[-1]
 
-    yield open_it
-    for store in opened:
-        store.close()
+    with empty_schema() if request.param == "shared" else nullcontext("") as url:
+        yield open_it
+        for store in opened:
+            store.close()
 
 
 @pytest.fixture

@@ -353,15 +353,11 @@ def _segment(value: object, *, slashes: bool) -> str:
 
 def _quoted(text: str, *, safe: str = "") -> str:
     """The text, percent-encoded for a URL."""
-    # Not by `urllib.parse`: to import it takes as long as a small request.
     if _UNRESERVED.issuperset(text):
         return text
-    kept = _UNRESERVED.union(safe)
-    return "".join([c if c in kept else _escaped(c) for c in text])
+    from urllib.parse import quote  # most names need none, and it takes as long as a small request
 
-
-def _escaped(character: str) -> str:
-    return "".join([f"%{byte:02X}" for byte in character.encode("utf-8")])
+    return quote(text, safe=safe)
 
 
 def _pairs(name: str, value: object) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What the rest of Trunkline may ask of a database."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -31,6 +31,9 @@ class Transaction(Protocol):
 
     def execute_many(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
         """Run a statement once per set of parameters."""
+
+    def hex(self, sql: str) -> str:
+        """The SQL of the hexadecimal digits of what a piece of SQL gives, which is bytes."""
 
     def stream(self, sql: str) -> Iterator[Row]:
         """The rows of a query, few of them in memory at once."""
@@ -111,6 +114,21 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Close all connections; open transactions are rolled back."""
+
+
+class ServerDatabase(Database, Protocol):
+    """A database that other processes change too, on other machines maybe."""
+
+    @property
+    def schema(self) -> str:
+        """The name of what its tables are in."""
+
+    def only_while(self, row: str, lost: Callable[[], None]) -> None:
+        """Refuse every change from now on for which a query gives no row; `lost` hears of it.
+
+        The query locks the row, which nobody can remove before such a change has ended: who has
+        removed it knows that nothing follows.
+        """
 
 
 def among(values: Iterable[Value]) -> tuple[str, dict[str, Value]]:

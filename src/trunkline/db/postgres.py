@@ -13,7 +13,7 @@ import select
 import threading
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -58,7 +58,15 @@ _SESSION = (
     f"SET lock_timeout TO {int(WAIT_S * 1000)}; "
     "SET tcp_keepalives_idle TO 30; SET tcp_keepalives_interval TO 10; "
     "SET tcp_keepalives_count TO 3; SET tcp_user_timeout TO 60000; "
-    "SELECT current_schema()::regnamespace::oid::bigint, current_setting('server_encoding')"
+    "SELECT current_schema()::regnamespace::oid::bigint, current_setting('server_encoding'),"
+    " current_schema()::text"
+)
+# The schema is made once; two that make it at the same time have both made it.
+_BESIDE = (
+    "DO $do$ BEGIN IF to_regnamespace(quote_ident(current_schema() || '_{word}')) IS NULL "
+    "THEN EXECUTE format('CREATE SCHEMA %I', current_schema() || '_{word}'); END IF; "
+    "EXCEPTION WHEN unique_violation OR duplicate_schema THEN NULL; END $do$; "
+    "SELECT set_config('search_path', quote_ident(current_schema() || '_{word}'), false); "
 )
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -94,6 +102,9 @@ class PostgresTransaction:
         text, names = numbered(sql)
         with self._translated:
             return self._cursor.execute(text, [parameters[name] for name in names])
+
+    def hex(self, sql: str) -> str:
+        return f"encode({sql}, 'hex')"
 
     def stream(self, sql: str) -> Iterator[Row]:
         stream = f"stream_{next(self._streams)}"
@@ -155,8 +166,9 @@ class PostgresDatabase:
     else may have it open like that: raises StoreInUse.
     """
 
-    def __init__(self, url: str, *, alone: bool = False) -> None:
+    def __init__(self, url: str, *, alone: bool = False, beside: str = "") -> None:
         self._parameters = _parameters(url)
+        self._session = (_BESIDE.format(word=beside) if beside else "") + _SESSION
         self._name = _name(self._parameters)
         self._alone = alone
         self._own = uuid.uuid4().hex
@@ -166,6 +178,8 @@ class PostgresDatabase:
         self._places = threading.BoundedSemaphore(READERS_MAX)
         self._closed = False
         self._schema = 0
+        self.schema = ""
+        self._condition: tuple[str, Callable[[], None]] | None = None
         self._opened = False  # once, with `alone`: who has it since then is us
         self._writer: _Connection | None = None
         with translated(self.name):
@@ -253,15 +267,24 @@ class PostgresDatabase:
 
         What is read afterwards is what was committed last: each statement sees that by itself.
         """
+        condition, lost = self._condition or ("", None)
         cursor = connection.execute(
             "BEGIN ISOLATION LEVEL READ COMMITTED; "
-            f"SELECT pg_advisory_xact_lock({_LOCKS}, {self._schema}), pg_current_xact_id()::text",
+            f"SELECT pg_advisory_xact_lock({_LOCKS}, {self._schema}), pg_current_xact_id()::text; "
+            + condition,
             prepare=False,
         )
-        while cursor.nextset():
-            pass
+        cursor.nextset()
         row = cursor.fetchone()
-        assert row is not None, "the last statement gives a row"
+        assert row is not None, "the statement gives a row"
+        if lost is not None:
+            cursor.nextset()
+            if cursor.fetchone() is None:
+                self._rolled_back(connection)
+                lost()
+                raise Unavailable(
+                    "this server was not heard of for too long, and counts as gone; it begins anew"
+                )
         return str(row[1])
 
     def _commit(self, connection: _Connection, number: str) -> None:
@@ -311,6 +334,10 @@ class PostgresDatabase:
             raise Unavailable(
                 f"the connection to {self.name} was lost, and the change was not made"
             ) from error
+
+    def only_while(self, row: str, lost: Callable[[], None]) -> None:
+        with self._write_lock:
+            self._condition = (row, lost)
 
     # --- the whole --------------------------------------------------------------------------------
 
@@ -419,17 +446,17 @@ class PostgresDatabase:
                 )
             connection.prepared_max = _PREPARED
             adapt(connection)
-            cursor = connection.execute(_SESSION, prepare=False)
+            cursor = connection.execute(self._session, prepare=False)
             while cursor.nextset():
                 pass
-            schema, encoding = cursor.fetchone() or (None, "")
+            schema, encoding, name = cursor.fetchone() or (None, "", "")
             if schema is None:
                 raise InvalidInput(f"{self.name} has no schema that the search path names")
             if encoding != "UTF8":
                 raise NotSupported(
                     f"{self.name} has the encoding {encoding}; make it with ENCODING 'UTF8'"
                 )
-            self._schema = int(schema) & 0x7FFFFFFF
+            self._schema, self.schema = int(schema) & 0x7FFFFFFF, str(name)
         except BaseException:
             connection.close()
             raise

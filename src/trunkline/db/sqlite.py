@@ -53,6 +53,9 @@ class SqliteTransaction:
         with self._translated:
             self._connection.executemany(sql, parameters)
 
+    def hex(self, sql: str) -> str:
+        return f"hex({sql})"
+
     def stream(self, sql: str) -> Iterator[Row]:
         with self._translated:
             yield from self._connection.execute(sql)

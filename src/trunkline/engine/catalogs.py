@@ -10,19 +10,20 @@ back is a backup, which always has the catalog as a file.
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from trunkline.config import Config
-from trunkline.db.database import Database, Transaction
+from trunkline.db.database import Database, ServerDatabase, Transaction
 from trunkline.db.migrate import migrate, migrations, missing, numbers
 from trunkline.db.opening import open_database
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.db.transfer import move_into
 from trunkline.engine import archive, home
 from trunkline.engine.upgrade import bring_up_to_date
-from trunkline.errors import Conflict, Corrupt, StoreTooOld
+from trunkline.errors import Conflict, Corrupt, StoreTooOld, Unavailable
 from trunkline.store.packs import pack_paths, sync_directory
 from trunkline.versions import counter, invariants, unfinished
 
@@ -37,35 +38,68 @@ def open_catalog(config: Config, *, now: datetime, new_id: Callable[[], str]) ->
     Raises Conflict for a directory and a database that don't belong together, StoreTooNew,
     StoreTooOld, StoreInUse, Unavailable, and what `open_database` does.
     """
-    mark = home.database_of(config.home)
-    if not config.database and mark:
+    if config.database:
+        return open_on_server(config, leads=True, now=now, new_id=new_id)
+    if home.database_of(config.home):
         raise Conflict(
             f"the catalog of {config.home} is in a PostgreSQL database; say which in "
             "TRUNKLINE_DATABASE"
         )
     bring_up_to_date(config.home, now=now, automatic=config.upgrade == "auto")
-    if not config.database:
-        database: Database = SqliteDatabase(config.home / home.CATALOG)
-    else:
-        database = open_database(config.database, alone=True)
-    try:
-        if config.database:
-            _refuse_to_upgrade(database, automatic=config.upgrade == "auto")
-        migrate(database, "catalog", where=_place(config, database))
-        if config.database:
-            _bind(config, database, mark, new_id=new_id)
-        invariants.guard(database)
-        with database.read() as tx:
-            for remark in tx.blind_spots:
-                _log.warning("%s", remark)
-    except BaseException:
-        database.close()
-        raise
+    database = SqliteDatabase(config.home / home.CATALOG)
+    with closed_on_errors(database):
+        migrate(database, "catalog", where=str(config.home))
+        _begin(database)
     return database
 
 
-def _place(config: Config, database: Database) -> str:
-    return database.name if config.database else str(config.home)
+def open_on_server(
+    config: Config, *, leads: bool, now: datetime, new_id: Callable[[], str]
+) -> ServerDatabase:
+    """The catalog in a PostgreSQL database; see `open_catalog`.
+
+    Who `leads` has it alone, makes it if need be, and brings it to the present format. Another
+    server takes it as it is; raises Unavailable while it is not so far.
+    """
+    mark = home.database_of(config.home)
+    bring_up_to_date(config.home, now=now, automatic=config.upgrade == "auto")
+    database = open_database(config.database, alone=leads)
+    with closed_on_errors(database):
+        if leads:
+            _refuse_to_upgrade(database, automatic=config.upgrade == "auto")
+            migrate(database, "catalog", where=database.name)
+        else:
+            _refuse_unmade(database)
+        _bind(config, database, mark, new_id=new_id)
+        _begin(database)
+    return database
+
+
+@contextmanager
+def closed_on_errors(database: Database) -> Iterator[None]:
+    """Close a database that is not handed on."""
+    try:
+        yield
+    except BaseException:
+        database.close()
+        raise
+
+
+def _begin(database: Database) -> None:
+    invariants.guard(database)
+    with database.read() as tx:
+        for remark in tx.blind_spots:
+            _log.warning("%s", remark)
+
+
+def _refuse_unmade(database: Database) -> None:
+    with database.read() as tx:
+        done = numbers(tx, where=database.name)
+        left = missing(migrations("catalog"), done, where=database.name)
+        if left or (unfinished.is_pristine(tx) and counter.installation_of(tx) is None):
+            raise Unavailable(
+                f"{database.name} has no catalog of this version yet; who leads makes it"
+            )
 
 
 def _refuse_to_upgrade(database: Database, *, automatic: bool) -> None:

@@ -8,11 +8,9 @@ import time
 from pathlib import Path
 
 from trunkline.config import Config
-from trunkline.db.database import Database
 from trunkline.engine import home, kept_catalog
 from trunkline.engine.admin import EngineAdmin
 from trunkline.engine.branches import EngineBranches
-from trunkline.engine.catalogs import open_catalog
 from trunkline.engine.clockwork import Clockwork, TriggerTicks
 from trunkline.engine.collector import Collector
 from trunkline.engine.commits import EngineCommits
@@ -32,7 +30,8 @@ from trunkline.engine.release import RELEASE
 from trunkline.engine.repos import EngineRepos
 from trunkline.engine.retention import EngineRetention, RetentionDuty
 from trunkline.engine.secrets import EngineSecrets
-from trunkline.engine.services import Clock, Services, random_id, wall_clock
+from trunkline.engine.services import Clock, Services, wall_clock
+from trunkline.engine.stores import Installation, open_installation
 from trunkline.engine.tags import EngineTags
 from trunkline.engine.transactions import EngineTransactions
 from trunkline.engine.trash import EngineTrash
@@ -47,9 +46,6 @@ from trunkline.jobs.stages import server_fetcher
 from trunkline.runtimes import sessions
 from trunkline.runtimes.cleanup import kill_leftovers
 from trunkline.runtimes.containers import leftovers
-from trunkline.store import claims
-from trunkline.store.chunks import ChunkStore
-from trunkline.versions import counter, unfinished
 
 
 class Engine:
@@ -58,30 +54,35 @@ class Engine:
     Everything that a crash left half-done is taken up or cleared on opening. Raises StoreInUse,
     StoreTooNew or StoreTooOld (nothing is changed then), Unavailable. The clock says when things
     were made and deleted, and what schedules and grace periods make of it; jobs have their own.
+
+    Where servers share the store (`engine.stores`), one `leads` and does all that goes on by
+    itself. Another one has no jobs, collects nothing and follows nothing.
     """
 
-    def __init__(self, config: Config, *, clock: Clock = wall_clock) -> None:
+    def __init__(self, config: Config, *, clock: Clock = wall_clock, leads: bool = True) -> None:
         server_fetcher(config)  # settings that can't be read are told before anything else
         wanted(config)
         check_settings(config)
         place = chosen_place(config)
         self._lock = home.lock(config.home)
-        database: Database | None = None
+        opened: Installation | None = None
         try:
-            database = open_catalog(config, now=clock(), new_id=random_id)
             marker = home.marker(config.home)
-            _clear_up(config.home, marker)
-            _settle_store(config, place, database)
-            chunks = ChunkStore(config.home / "store")
-            chunks.recover()
+            opened = open_installation(
+                *(config, place),
+                now=clock(),
+                leads=leads,
+                clear_up=lambda: _clear_up(config.home, marker),
+            )
+            database, chunks, servers = opened
             trees = Trees(chunks)
             live = LiveLogs()
             self._notices = Notices(config, database, program=f"trunkline/{RELEASE}", clock=clock)
             scheduler = Scheduler(config, database, trees, live, marker=marker)
             collector = Collector(config, database, chunks, scheduler.plans, clock=clock)
         except BaseException:
-            if database is not None:
-                database.close()
+            if opened is not None:
+                opened.close()
             os.close(self._lock)
             raise
         self._services = Services(
@@ -93,6 +94,7 @@ class Engine:
             scheduler=scheduler,
             collector=collector,
             closing=threading.Event(),
+            servers=servers,
             started=time.monotonic(),
             clock=clock,
         )
@@ -116,17 +118,11 @@ class Engine:
         self.trash = EngineTrash(self._services)
         self.purges = EnginePurges(self._services)
         self.admin = EngineAdmin(self._services)
-        self._clockwork = Clockwork(
-            [
-                TriggerTicks(database, self._services.new_id),
-                CronTicks(self._services),
-                self._gits,
-                RetentionDuty(self._services),
-            ],
-            clock=clock,
-        )
+        self._clockwork = _clockwork_of(self._services, self._gits)
+        self._leads = leads
         try:
-            self._start()
+            if leads:
+                self._start()
         except BaseException:
             self.close()
             raise
@@ -145,16 +141,26 @@ class Engine:
             return
         self._services.closing.set()
         self._services.database.notify()
-        self._services.collector.close()
-        self.purges.close()
-        self._clockwork.close()
+        if self._leads:
+            self._services.collector.close()
+            self.purges.close()
+            self._clockwork.close()
         self._gits.close()
         self._services.scheduler.close()
-        self._notices.close()
+        if self._leads:
+            self._notices.close()
         with contextlib.suppress(TrunklineError):  # on a full disk the next opening seals the pack
             self._services.chunks.close()
         self._services.database.close()
         os.close(self._lock)
+
+
+def _clockwork_of(services: Services, gits: GitLooks) -> Clockwork:
+    """All that is due at some time or other."""
+    triggers = TriggerTicks(services.database, services.new_id)
+    return Clockwork(
+        [triggers, CronTicks(services), gits, RetentionDuty(services)], clock=services.clock
+    )
 
 
 def _clear_up(place: Path, marker: str) -> None:
@@ -163,18 +169,6 @@ def _clear_up(place: Path, marker: str) -> None:
     _clear_scratch(place)
     leftovers.clear_all(place)
     kept_catalog.clear_leftovers(place)
-
-
-def _settle_store(config: Config, place: claims.Place | None, database: Database) -> None:
-    """The packs are where the setting says, and nobody else has them."""
-    with database.read() as tx:
-        fresh = unfinished.is_pristine(tx)
-
-    def installation() -> str:
-        with database.write() as tx:
-            return counter.installation(tx, new=random_id())
-
-    claims.settle(config.home / "store", place, installation=installation, fresh=fresh)
 
 
 def _clear_scratch(directory: Path) -> None:

@@ -4,9 +4,9 @@ import base64
 import binascii
 
 from trunkline.config import Config
-from trunkline.engine.services import Services
+from trunkline.engine.services import SECRETS, Services
 from trunkline.errors import AlreadyExists, InUse, InvalidInput, NotSupported
-from trunkline.jobs.secrets import Secret, SecretStore
+from trunkline.jobs.secrets import Secret, SecretStore, document_of
 from trunkline.model.pipelines import PipelineSpec, SecretUse
 from trunkline.model.secrets import SecretInfo, check_secret_name, check_values
 from trunkline.pipelines import lifecycle
@@ -33,8 +33,15 @@ class EngineSecrets:
             info = SecretInfo(
                 name=name, type=kind, created=self._services.now(), keys=tuple(sorted(values))
             )
-            self._store.write(Secret(info=info, values=values))
+            secret = Secret(info=info, values=values)
+            self._keep(name, document_of(secret))
+            self._store.write(secret)
         return info
+
+    def _keep(self, name: str, document: str | None) -> None:
+        """Where several servers share a store, one that follows this one needs it."""
+        if self._services.servers is not None:
+            self._services.servers.keep(SECRETS, name, document)
 
     def inspect_secret(self, name: str) -> SecretInfo:
         return self._store.read(name).info
@@ -56,6 +63,8 @@ class EngineSecrets:
                 "change it with `update secret`, or add --force"
             )
         with self._services.turn("secrets"):
+            self._store.read(name)
+            self._keep(name, None)
             self._store.delete(name)
 
 

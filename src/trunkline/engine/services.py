@@ -21,7 +21,9 @@ from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.scheduler import Scheduler
 from trunkline.model.names import RunId
 from trunkline.store.chunks import ChunkStore
+from trunkline.store.servers import Servers
 
+SECRETS = "secret"  # kind of what servers that share a store keep
 _WAIT_S = 0.5  # a waiter looks at least this often whether its caller still wants it
 
 Clock = Callable[[], datetime]
@@ -48,6 +50,7 @@ class Services:
     collector: Collector
     closing: threading.Event
     started: float  # monotonic seconds
+    servers: Servers | None = None  # among which this one is, where they share a store
     heads: Heads = field(default_factory=Heads)
     remotes: Remotes = field(default_factory=Remotes)
     clock: Clock = wall_clock

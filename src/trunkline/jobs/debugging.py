@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from trunkline.errors import TrunklineError
+from trunkline.errors import NotSupported, TrunklineError
 from trunkline.files.tree import Trees
 from trunkline.jobs.datum_run import Context, DatumRun
 from trunkline.jobs.secrets import SecretStore
@@ -26,6 +26,7 @@ from trunkline.runtimes.environments import Environments, environments_below
 from trunkline.runtimes.process import REWRITE
 from trunkline.runtimes.spawn import DEFAULT_PATH
 from trunkline.store.chunks import ChunkStore
+from trunkline.store.claims import bucket_of
 
 COMMAND_VARIABLE = "TRUNKLINE_DATUM_COMMAND"  # a script that runs what the pipeline runs
 RUN = "run"  # its name, in PATH
@@ -55,6 +56,11 @@ class Request:
 def run(request: Request) -> int:
     """Run the command to its end; gives its exit status as a shell would."""
     home, scratch = Path(request.home), Path(request.scratch)
+    if bucket_of(home / "store") and not (home / "store" / "index.db").exists():
+        raise NotSupported(
+            "a datum's surroundings can't be opened where servers share a store: its index is in "
+            "their database; run the pipeline's code on a checkout of its inputs instead"
+        )
     context = Context.parse(request.context, home=scratch)
     ground = Ground(
         home=home,

@@ -16,7 +16,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,15 @@ _PR_SET_CHILD_SUBREAPER = 36
 _REQUEST_BYTES_MAX = 64 * 1024
 
 
-def spawn_request(control: socket.socket, settings: WorkerSettings, channel: socket.socket) -> int:
-    """Ask the host for a worker that talks over `channel`; returns its process id."""
+def spawn_request(
+    control: socket.socket, settings: WorkerSettings, lines: Sequence[socket.socket]
+) -> int:
+    """Ask the host for a worker; returns its process id.
+
+    Its lines are that to the scheduler, and one for places if it is to ask for those.
+    """
     request = json.dumps({name: str(getattr(settings, name)) for name in WorkerSettings.names()})
-    socket.send_fds(control, [request.encode("utf-8")], [channel.fileno()])
+    socket.send_fds(control, [request.encode("utf-8")], [line.fileno() for line in lines])
     answer = control.recv(64)
     if not answer:
         raise ConnectionError("the worker host is gone")
@@ -52,28 +57,30 @@ def host(control: socket.socket) -> None:
         if not ready:
             continue
         try:
-            data, fds, _, _ = socket.recv_fds(control, _REQUEST_BYTES_MAX, 1)
+            data, fds, _, _ = socket.recv_fds(control, _REQUEST_BYTES_MAX, 2)
         except OSError:
             data, fds = b"", []
         if not data:
             break
         settings = WorkerSettings.parse(json.loads(data))
-        workers[_fork_worker(control, settings, fds[0])] = settings
+        workers[_fork_worker(control, settings, fds)] = settings
     _kill_all_children()
     _clear_up(filter(None, workers.values()))
 
 
-def _fork_worker(control: socket.socket, settings: WorkerSettings, fd: int) -> int:
+def _fork_worker(control: socket.socket, settings: WorkerSettings, fds: list[int]) -> int:
     pid = os.fork()
     if pid:
-        os.close(fd)
+        for fd in fds:
+            os.close(fd)
         control.sendall(str(pid).encode())
         return pid
     status = 1
     try:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         control.close()
-        work(Channel(socket.socket(fileno=fd)), settings)
+        line, *others = (socket.socket(fileno=fd) for fd in fds)
+        work(Channel(line), settings, places=others[0] if others else None)
         status = 0
     except BaseException as error:
         print(f"worker {settings.name}: {error!r}", file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from trunkline.jobs.channel import Channel
@@ -26,7 +27,10 @@ class ProcessLauncher:
         marker: str,
         container_host: str,
         output_bytes_max: int | None,
+        serve_places: Callable[[socket.socket], None] | None = None,
     ) -> None:
+        """`serve_places` answers workers at our end of a line, where they have no index."""
+        self._serve_places = serve_places
         self._home = home
         self._isolation = isolation
         self._marker = marker
@@ -66,17 +70,23 @@ class ProcessLauncher:
         self.start()
         assert self._control is not None
         ours, theirs = socket.socketpair()
+        lines = [theirs]
+        if self._serve_places is not None:
+            near, far = socket.socketpair()
+            self._serve_places(near)
+            lines.append(far)
         try:
-            pid = spawn_request(self._control, settings, theirs)
+            pid = spawn_request(self._control, settings, lines)
         except OSError:
             # The host died since; a new one takes over.
             assert self._host is not None
             self._host.kill()
             self._host.wait()
             self.start()
-            pid = spawn_request(self._control, settings, theirs)
+            pid = spawn_request(self._control, settings, lines)
         finally:
-            theirs.close()
+            for line in lines:
+                line.close()
         return pid, Channel(ours)
 
     def kill(self, pid: int) -> None:

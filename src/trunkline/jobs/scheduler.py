@@ -8,6 +8,7 @@ copied elsewhere in another. After a crash a new scheduler finds everything in t
 import logging
 import os
 import selectors
+import socket
 import threading
 import time
 from collections.abc import Collection
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.files.tree import Trees
+from trunkline.jobs import places
 from trunkline.jobs.arrivals import Pulls
 from trunkline.jobs.clocks import MACHINE
 from trunkline.jobs.clusters import cluster_launcher, stage_keeper
@@ -32,6 +34,7 @@ from trunkline.model.images import Runtime
 from trunkline.model.jobs import WorkerInfo
 from trunkline.model.pipelines import PipelineSpec, PipelineState, ResidentInfo
 from trunkline.pipelines.lifecycle import PipelineRecord
+from trunkline.store.chunks import ChunkStore
 
 _THREADS = 2
 _COPYING_THREADS = 4
@@ -43,13 +46,17 @@ _BURST_S = 0.01  # after a change in the catalog, those that follow within this 
 _log = logging.getLogger("trunkline.scheduler")
 
 
-def _launcher_of(config: Config, database: Database, marker: str) -> Launcher:
+def _launcher_of(config: Config, database: Database, chunks: ChunkStore, marker: str) -> Launcher:
+    def serve_places(line: socket.socket) -> None:
+        places.serve(line, chunks.joined)
+
     processes = ProcessLauncher(
         home=config.home,
         isolation=config.isolation,
         marker=marker,
         container_host=config.container_host,
         output_bytes_max=config.output_bytes_max,
+        serve_places=serve_places if chunks.joined.shared else None,
     )
     if config.runtime != Runtime.KUBERNETES:
         return processes
@@ -63,7 +70,7 @@ class Scheduler:
         self, config: Config, database: Database, trees: Trees, live: LiveLogs, *, marker: str
     ) -> None:
         self._database = database
-        self._launcher = _launcher_of(config, database, marker)
+        self._launcher = _launcher_of(config, database, trees.chunks, marker)
         self._pool = WorkerPool(self._launcher, MACHINE)
         self._stages = stage_keeper(config, database)
         self._selector = selectors.DefaultSelector()

@@ -47,6 +47,20 @@ class Given:
         return f"<secrets in {sorted(self.files)} and {sorted(self.env)}>"
 
 
+def document_of(secret: Secret) -> str:
+    """A secret as it is kept."""
+    data = {key: base64.b64encode(value).decode() for key, value in secret.values.items()}
+    return json.dumps(
+        {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "type": secret.info.type,
+            "created": secret.info.created.isoformat(),
+            "data": data,
+        }
+    )
+
+
 class SecretStore:
     """The secrets of a data directory; any process may read while one writes."""
 
@@ -55,22 +69,18 @@ class SecretStore:
 
     def write(self, secret: Secret) -> None:
         """Make or replace a secret, durably and at once."""
-        data = {key: base64.b64encode(value).decode() for key, value in secret.values.items()}
-        document = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "type": secret.info.type,
-            "created": secret.info.created.isoformat(),
-            "data": data,
-        }
+        self.put_document(secret.info.name, document_of(secret))
+
+    def put_document(self, name: str, document: str) -> None:
+        """The same, for what `document_of` gave."""
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
-            place = self._place(secret.info.name)
+            place = self._place(name)
             aside = place.with_name(f".{place.name}.new")
             aside.unlink(missing_ok=True)
             fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "w", encoding="utf-8") as file:
-                json.dump(document, file)
+                file.write(document)
                 file.flush()
                 os.fsync(file.fileno())
             aside.rename(place)
@@ -78,8 +88,12 @@ class SecretStore:
             sync_directory(self._directory.parent)
         except OSError as error:
             raise OperationFailed(
-                f"secret '{secret.info.name}' could not be stored: {error.strerror}"
+                f"secret '{name}' could not be stored: {error.strerror}"
             ) from error
+
+    def document(self, name: str) -> str:
+        """A secret as it is kept. Raises as `read`."""
+        return document_of(self.read(name))
 
     def read(self, name: str) -> Secret:
         """Raises NotFound, InvalidName, and Corrupt without any part of the content."""

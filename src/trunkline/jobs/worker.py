@@ -7,6 +7,7 @@ when all that they name is durable.
 
 import os
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from trunkline.jobs.channel import Channel, ChannelClosed, Message
 from trunkline.jobs.datum_run import Context, DatumRun, Outcome
 from trunkline.jobs.increments import Before
 from trunkline.jobs.orders import orders_for
+from trunkline.jobs.places import joined
 from trunkline.jobs.residing import Port, Residence, left
 from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.segments import decode_segment
@@ -34,6 +36,7 @@ from trunkline.pipelines import requirements
 from trunkline.runtimes.base import SlotLost
 from trunkline.runtimes.environments import Cancelled, Environments, environments_below, variables
 from trunkline.store.chunks import ChunkId, ChunkStore
+from trunkline.store.opening import Joined
 
 T = TypeVar("T")
 
@@ -67,10 +70,13 @@ class WorkerSettings:
         return WorkerSettings(**texts)
 
 
-def work(channel: Channel, settings: WorkerSettings) -> None:
+def work(
+    channel: Channel, settings: WorkerSettings, *, places: socket.socket | None = None
+) -> None:
     """Serve leases until told to exit, or until the scheduler is gone.
 
-    The first message says of which version of a pipeline.
+    The first message says of which version of a pipeline. Without a line for `places`, the index is
+    beside the packs.
     """
     pulse = _Pulse(channel)
     with ExitStack() as ending:
@@ -79,7 +85,8 @@ def work(channel: Channel, settings: WorkerSettings) -> None:
             if first["type"] != "context":  # it is not wanted any more
                 return
             context = Context.parse(first, home=Path(settings.home))
-            _open(context, settings, channel, pulse, ending).serve()
+            store = joined(places) if places is not None else None
+            _open(context, settings, channel, pulse, ending, store).serve()
         except (ChannelClosed, NotWanted):
             pass
         except SlotLost as error:
@@ -95,6 +102,7 @@ def _open(
     channel: Channel,
     pulse: "_Pulse",
     ending: ExitStack,
+    store: Joined | None,
 ) -> "_Worker":
     """A worker that can take leases; what is left to do at its end is added to `ending`.
 
@@ -122,7 +130,7 @@ def _open(
         lambda: open_slot(context, ground, on_delay=pulse.say_delay, cancelled=pulse.unwanted),
     )
     ending.callback(slot.close)
-    chunks = ChunkStore(home / "store", writer=settings.name, rebuild=False)
+    chunks = ChunkStore(home / "store", writer=settings.name, rebuild=False, joined=store)
     ending.callback(_close, chunks)
     runner = DatumRun(slot, Trees(chunks), orders_for(context, home))
     if contained:

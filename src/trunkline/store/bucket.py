@@ -16,12 +16,12 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Conflict, Unavailable
 from trunkline.fetch.buckets import Bucket, Taken
 from trunkline.store import packs, tables
 from trunkline.store.blocks import BlockReader, Blocks, kept_whole
 from trunkline.store.depot import ASIDE_SUFFIX, Reader, new_pack
+from trunkline.store.index import TableIndex
 from trunkline.store.packs import RECORD_BYTES, SUFFIX, Location, PackContent, PackWriter
 
 FOLDER = "packs"
@@ -166,13 +166,13 @@ class BucketDepot:
 
     # --- after crashes ----------------------------------------------------------------------------
 
-    def recover(self, index: SqliteDatabase, *, rebuild: bool) -> None:
+    def recover(self, index: TableIndex, *, rebuild: bool) -> None:
         """What the bucket has and the index does not is read from the footers; see `recovery`.
 
         A pack that a listing leaves out is asked for before anybody believes it: the index may be
         newer than the listing.
         """
-        self._clear_writing()
+        self.tidy()
         with index.read() as tx:
             known = tables.packs(tx)
         sizes = self.sizes()
@@ -189,7 +189,7 @@ class BucketDepot:
                     tables.add(tx, content.places)
                     tables.set_sealed(tx, content.name)
 
-    def _clear_writing(self) -> None:
+    def tidy(self) -> None:
         """Packs of writers that died were not acknowledged, unless they are in the bucket."""
         for path in packs.pack_paths(self._writing):
             try:

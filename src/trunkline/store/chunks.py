@@ -13,18 +13,17 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, NewType
 
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
-from trunkline.store import bulk, opening, packs, recovery, tables
+from trunkline.store import bulk, opening, packs, recovery
 from trunkline.store.cache import ChunkCache
 from trunkline.store.claims import depot_of
 from trunkline.store.collect import Collection
 from trunkline.store.depot import Reader
 from trunkline.store.digests import Digest, raw
-from trunkline.store.epochs import Epochs
 from trunkline.store.live import LiveSet
 from trunkline.store.packs import Encoded, Location, PackWriter, Piece
 from trunkline.store.verify import Verifier, VerifyStats
@@ -58,10 +57,18 @@ class ChunkStore:
     disk: the store then refuses all puts and flushes until it is opened again; reads go on.
 
     Only who owns the directory may `rebuild` an index that can't be used; to others it is
-    Unavailable. See `store.opening`.
+    Unavailable. See `store.opening`. Where several directories have one store, index and epochs
+    are what they have `joined`, and are closed with this.
     """
 
-    def __init__(self, directory: Path, *, writer: str = "server", rebuild: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        writer: str = "server",
+        rebuild: bool = True,
+        joined: opening.Joined | None = None,
+    ) -> None:
         self._directory = directory
         self._writer = writer
         self._flush_lock = threading.Lock()  # taken before _lock
@@ -81,8 +88,8 @@ class ChunkStore:
         self._verifier: Verifier | None = None
         with packs.disk_errors(directory):
             self.depot = depot_of(directory)
-            self._index = opening.open_index(directory, self.depot, rebuild=rebuild)
-            self.epochs = Epochs(directory)
+            self.joined = joined or opening.joined(directory, self.depot, rebuild=rebuild)
+            self._index, self.epochs = self.joined.places, self.joined.holds
 
     def put(self, data: bytes) -> ChunkId:
         """Store one chunk; it is durable after the next flush."""
@@ -221,8 +228,7 @@ class ChunkStore:
             there = digests.keys() & self._pending.keys()
         rest = [digest for digest in digests if digest not in there]
         if rest:
-            with self._index.read() as tx:
-                there |= tables.known(tx, rest).keys()
+            there |= self._index.known(rest)
         return {digests[digest] for digest in there}
 
     def claim_many(self, chunks: Sequence[ChunkId]) -> set[ChunkId]:
@@ -233,15 +239,18 @@ class ChunkStore:
         there |= self._claim([digest for digest in digests if digest not in there])
         return {digests[digest] for digest in there}
 
-    def hold(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def hold(self) -> Iterator[None]:
         """While inside, what was found stored stays stored; see `store.epochs`."""
-        return self.epochs.hold()
+        held = self.epochs.begin()
+        try:
+            yield
+        finally:
+            held.end()
 
     def collection(self) -> Collection:
         """What removes chunks that nobody needs, and packs that hold few others."""
-        return Collection(
-            self._directory, self.depot, self._index, self.epochs, writer=self._writer
-        )
+        return Collection(self._directory, self.depot, *self._whole, writer=self._writer)
 
     def let_go(self, *, cached: bool = False) -> None:
         """Close packs that are gone, to free their bytes; `cached`: chunks in memory too."""
@@ -256,19 +265,22 @@ class ChunkStore:
         self._seal()
         if abandoned:
             with packs.disk_errors(self._directory), opening.exclusive(self._directory):
-                self.depot.recover(self._index, rebuild=False)
+                self.depot.recover(self._whole.table, rebuild=False)
 
-    def recover(self) -> None:
+    def recover(self, *, here: bool = False) -> None:
         """Settle what died processes left: call once at the start of a server.
 
-        Raises StorageFull, Unavailable.
+        Only what they left `here`, where other servers have the store too. Raises StorageFull,
+        Unavailable.
         """
         with packs.disk_errors(self._directory), opening.exclusive(self._directory):
             # Syncing a pack makes its own name durable, not those of the directories above.
             packs.sync_directory(self._directory)
             packs.sync_directory(self._directory.parent)
             recovery.remove_scratch(self._directory)
-            self.depot.recover(self._index, rebuild=False)
+            self.depot.tidy()
+            if not here:
+                self.depot.recover(self._whole.table, rebuild=False)
 
     def verify(
         self, *, read_data: bool, share: float = 1.0, needed: LiveSet | None = None
@@ -280,7 +292,7 @@ class ChunkStore:
         from the index. `stats` tells what was seen, while and after the problems are read.
         """
         self._verifier = Verifier(
-            self.depot, self._index, share=share if read_data else 0.0, needed=needed
+            self.depot, self._whole.table, share=share if read_data else 0.0, needed=needed
         )
         for chunk, problem in self._verifier.run():
             yield ChunkId(chunk), problem
@@ -316,22 +328,17 @@ class ChunkStore:
             self._flusher.shutdown()
             self._encoders.shutdown()
             self.depot.close()
-            self._index.close()
             self.epochs.close()
+            self._index.close()
+
+    @property
+    def _whole(self) -> opening.Whole:
+        assert self.joined.whole is not None, "who asks others for places does no such work"
+        return self.joined.whole
 
     def _claim(self, digests: list[bytes]) -> set[bytes]:
         """Which chunks the index has; those that were condemned are wanted again from now on."""
-        if not digests:
-            return set()
-        with self._index.read() as tx:
-            there = tables.known(tx, digests)
-        condemned = [digest for digest, is_condemned in there.items() if is_condemned]
-        if not condemned:
-            return set(there)
-        with self._index.write() as tx:
-            tables.revive(tx, condemned)
-            still = tables.known(tx, condemned)
-        return {digest for digest, was in there.items() if not was or digest in still}
+        return self._index.claim(digests) if digests else set()
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -481,10 +488,7 @@ class ChunkStore:
             with self._lock:
                 self._fail(FileNotFoundError(errno.ENOENT, f"pack {batch.pack.name} is gone"))
             raise self._unavailable()
-        with self._index.write() as tx:
-            tables.add(tx, batch.places)
-            if batch.sealed:
-                tables.set_sealed(tx, batch.pack.name)
+        self._index.publish(batch.places, sealed=batch.pack.name if batch.sealed else None)
         if batch.sealed:
             self.depot.done(batch.pack)
         with self._lock:
@@ -525,8 +529,7 @@ class ChunkStore:
             places = {d: self._pending[d] for d in digests if d in self._pending}
         rest = [digest for digest in digests if digest not in places]
         if rest:
-            with self._index.read() as tx:
-                places.update(tables.find(tx, rest))
+            places.update(self._index.find(rest))
         return places
 
     def _read_anywhere(self, place: Location) -> bytes:

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from trunkline.errors import Conflict, Corrupt, InvalidInput, Unavailable, shown
@@ -93,11 +93,17 @@ def bucket_of(directory: Path) -> str | None:
 
 
 def settle(
-    directory: Path, place: Place | None, *, installation: Callable[[], str], fresh: bool
+    directory: Path,
+    place: Place | None,
+    *,
+    installation: Callable[[], str],
+    fresh: bool,
+    shared: str = "",
 ) -> None:
     """See to it that a store is where the setting says; its owner calls it before it opens it.
 
-    Without a setting, it is where it was. Raises Conflict if that is elsewhere, the bucket is
+    Without a setting, it is where it was. A store that several directories have is `shared`: they
+    all go by that id. Raises Conflict if that is elsewhere, the bucket is
     another store's, or it has nothing and the catalog is not `fresh`, so that it names packs;
     Unavailable if the bucket can't be reached.
     """
@@ -106,7 +112,7 @@ def settle(
         return
     if record is None:
         assert place is not None
-        record = _claim_for(directory, place, installation(), fresh=fresh)
+        record = _claim_for(directory, place, installation(), fresh=fresh, shared=shared)
     elif place is not None:
         if place.url != record.url:
             raise Conflict(
@@ -116,6 +122,11 @@ def settle(
             )
         record = _record_of(place, record.directory)
     bucket = _bucket(record)
+    if shared and record.directory != shared:  # it was of this directory alone
+        _check_ours(bucket, record)
+        record = replace(record, directory=shared)
+        _set_owner(bucket, installation(), shared)
+        _remove_index(directory)
     _check_ours(bucket, record)
     _write_record(directory, record)
 
@@ -141,7 +152,9 @@ def free_bucket(place: Place) -> Bucket:
     return Bucket(_parsed(place.url), plain_http=place.plain_http)
 
 
-def _claim_for(directory: Path, place: Place, installation: str, *, fresh: bool) -> _Record:
+def _claim_for(
+    directory: Path, place: Place, installation: str, *, fresh: bool, shared: str
+) -> _Record:
     """A store that has no record takes a bucket: a new one, or one that has lost its directory."""
     packs = directory / FOLDER
     if packs.is_dir() and any(packs.iterdir()):
@@ -149,7 +162,7 @@ def _claim_for(directory: Path, place: Place, installation: str, *, fresh: bool)
             f"the packs of {directory} are files there, and TRUNKLINE_STORE says {place.url}: to "
             "move them, take a backup and restore it into another data directory with that setting"
         )
-    record = _record_of(place, secrets.token_hex(16))
+    record = _record_of(place, shared or secrets.token_hex(16))
     bucket = _bucket(place)
     owner = _read_owner(bucket)
     if owner is None:
@@ -162,11 +175,15 @@ def _claim_for(directory: Path, place: Place, installation: str, *, fresh: bool)
     if owner is not None:
         if owner.installation != installation:
             raise _another(bucket)
-        mine = _Owner(format=_FORMAT, installation=installation, directory=record.directory)
-        bucket.replace(OWNER, _text(mine))
-    for name in ("index.db", "index.db-wal", "index.db-shm"):  # of packs that were files once
-        (directory / name).unlink(missing_ok=True)
+        if owner.directory != record.directory:
+            _set_owner(bucket, installation, record.directory)
+    _remove_index(directory)  # of packs that were files once
     return record
+
+
+def _remove_index(directory: Path) -> None:
+    for name in ("index.db", "index.db-wal", "index.db-shm"):
+        (directory / name).unlink(missing_ok=True)
 
 
 def _check_ours(bucket: Bucket, record: _Record) -> None:
@@ -198,6 +215,11 @@ def _put_owner(bucket: Bucket, installation: str, directory: str) -> _Owner | No
     except Taken:
         return _read_owner(bucket)
     return None
+
+
+def _set_owner(bucket: Bucket, installation: str, directory: str) -> None:
+    owner = _Owner(format=_FORMAT, installation=installation, directory=directory)
+    bucket.replace(OWNER, _text(owner))
 
 
 def _read_owner(bucket: Bucket) -> _Owner | None:

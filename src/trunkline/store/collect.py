@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from trunkline.db.sqlite import SqliteDatabase
 from trunkline.store import repair, tables
 from trunkline.store.compact import Compacted, Compactor
 from trunkline.store.depot import Depot
 from trunkline.store.epochs import Epochs
+from trunkline.store.index import TableIndex
 from trunkline.store.live import LiveSet
 from trunkline.store.packs import disk_errors
 from trunkline.store.uses import Uses
@@ -61,7 +61,7 @@ class Collection:
         self,
         directory: Path,
         depot: Depot,
-        index: SqliteDatabase,
+        index: TableIndex,
         epochs: Epochs,
         *,
         writer: str,

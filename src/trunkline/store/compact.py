@@ -17,10 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, StorageFull
 from trunkline.store import packs, tables
 from trunkline.store.depot import Depot
+from trunkline.store.index import TableIndex
 from trunkline.store.live import LiveSet
 from trunkline.store.packs import Encoded, Location, PackContent, PackWriter
 
@@ -47,7 +47,7 @@ class Compacted:
 class Compactor:
     """One compaction of the packs of a store. Holds at most one pack in memory, and a new one."""
 
-    def __init__(self, depot: Depot, index: SqliteDatabase, live: LiveSet, *, writer: str) -> None:
+    def __init__(self, depot: Depot, index: TableIndex, live: LiveSet, *, writer: str) -> None:
         self._depot = depot
         self._index = index
         self._live = live

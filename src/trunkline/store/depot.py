@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from trunkline.db.sqlite import SqliteDatabase
 from trunkline.store import packs, recovery
+from trunkline.store.index import TableIndex
 from trunkline.store.packs import SUFFIX, Location, PackReader, PackWriter
 
 ASIDE_SUFFIX = ".pack.damaged"
@@ -97,7 +97,10 @@ class Depot(Protocol):
     def give_way(self) -> None:
         """The disk is full: remove what can be had again."""
 
-    def recover(self, index: SqliteDatabase, *, rebuild: bool) -> None:
+    def tidy(self) -> None:
+        """Remove what died processes left on this machine, and nobody was told of."""
+
+    def recover(self, index: TableIndex, *, rebuild: bool) -> None:
         """Bring packs and index back together; see `store.recovery`."""
 
     def close(self) -> None: ...
@@ -194,7 +197,10 @@ class LocalDepot:
     def close(self) -> None:
         """Nothing is held."""
 
-    def recover(self, index: SqliteDatabase, *, rebuild: bool) -> None:
+    def tidy(self) -> None:
+        """Some of it may have been told: see `recover`."""
+
+    def recover(self, index: TableIndex, *, rebuild: bool) -> None:
         recovery.recover(self._directory, index, rebuild=rebuild)
 
     def _path(self, name: str) -> Path:

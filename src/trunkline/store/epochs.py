@@ -16,8 +16,9 @@ import os
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from trunkline.errors import Conflict
 from trunkline.store.locks import alone
@@ -25,8 +26,38 @@ from trunkline.store.locks import alone
 _NUMBER = struct.Struct("<Q")
 
 
-class Epochs:
+class Holds(Protocol):
+    """Who is at work in this process. Thread-safe."""
+
+    def begin(self) -> "Hold":
+        """A hold that ends when it is told to, by any thread."""
+
+    def close(self) -> None:
+        """Holds that are still open end."""
+
+
+class Epochs(Holds, Protocol):
     """The epochs of one store as one process sees them. Thread-safe."""
+
+    def current(self) -> int:
+        """The number of this epoch. It only grows, but for a power cut, which ends all holds."""
+
+    def collecting(self, wait: Callable[[], None] | None = None) -> AbstractContextManager[None]:
+        """Only one collector at a time, over all processes; raises Conflict.
+
+        With `wait`, which is called between two looks, it is waited for instead. Who waits holds
+        the turn, without which nobody begins: who comes again and again does not get ahead.
+        """
+
+    def drained(self) -> bool:
+        """Whether all holds belong to the current epoch."""
+
+    def advance(self, *, above: int) -> None:
+        """Begin the next epoch, with a number above the given one. Only when `drained`."""
+
+
+class LockedEpochs:
+    """Epochs of a directory that all processes share. See `Epochs`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -37,21 +68,10 @@ class Epochs:
         self._files = [os.open(self._path(parity), flags, 0o644) for parity in (0, 1)]
 
     def current(self) -> int:
-        """The number of this epoch. It only grows, but for a power cut, which ends all holds."""
         data = os.pread(self._number, _NUMBER.size, 0)
         return int(_NUMBER.unpack(data)[0]) if len(data) == _NUMBER.size else 0
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """While inside, whatever was found stored stays stored."""
-        release = self.begin()
-        try:
-            yield
-        finally:
-            release.end()
-
     def begin(self) -> "Hold":
-        """A hold that ends when it is told to, by any thread."""
         with self._lock:
             while True:
                 epoch = self.current()
@@ -61,12 +81,11 @@ class Epochs:
                 # The epoch may have ended before we had the lock: then nobody would wait for us.
                 if self.current() == epoch:
                     self._counts[parity] += 1
-                    return Hold(self, parity)
+                    return Hold(self._end, parity)
                 if not self._counts[parity]:
                     fcntl.flock(self._files[parity], fcntl.LOCK_UN)
 
-    def end(self, parity: int) -> None:
-        """For `Hold` alone."""
+    def _end(self, parity: int) -> None:
         with self._lock:
             self._counts[parity] -= 1
             if not self._counts[parity] and self._files:
@@ -76,18 +95,12 @@ class Epochs:
 
     @contextmanager
     def collecting(self, wait: Callable[[], None] | None = None) -> Iterator[None]:
-        """Only one collector at a time, over all processes; raises Conflict.
-
-        With `wait`, which is called between two looks, it is waited for instead. Who waits holds
-        the turn, without which nobody begins: who comes again and again does not get ahead.
-        """
         with ExitStack() as held:
             with _taken(self._directory / "collect-next.lock", wait):
                 held.enter_context(_taken(self._directory / "collect.lock", wait))
             yield
 
     def drained(self) -> bool:
-        """Whether all holds belong to the current epoch."""
         fd = os.open(self._path((self.current() + 1) & 1), os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,14 +111,12 @@ class Epochs:
         return True
 
     def advance(self, *, above: int) -> None:
-        """Begin the next epoch, with a number above the given one. Only when `drained`."""
         number = max(self.current(), above) + 1
         if (number ^ self.current()) & 1 == 0:
             number += 1  # the other file's turn
         os.pwrite(self._number, _NUMBER.pack(number), 0)
 
     def close(self) -> None:
-        """Let go of the files; holds that are still open end with them."""
         with self._lock:
             open_files, self._files = self._files, []
             for fd in [self._number, *open_files] if open_files else []:
@@ -118,15 +129,15 @@ class Epochs:
 class Hold:
     """One use of the store, from before its first look-up until what it made has a name."""
 
-    def __init__(self, epochs: Epochs, parity: int) -> None:
-        self._epochs = epochs
-        self._parity: int | None = parity
+    def __init__(self, end: Callable[[int], None], epoch: int) -> None:
+        self._end = end
+        self._epoch: int | None = epoch
 
     def end(self) -> None:
         """May be called twice."""
-        parity, self._parity = self._parity, None
-        if parity is not None:
-            self._epochs.end(parity)
+        epoch, self._epoch = self._epoch, None
+        if epoch is not None:
+            self._end(epoch)
 
 
 @contextmanager
@@ -134,7 +145,7 @@ def _taken(path: Path, wait: Callable[[], None] | None) -> Iterator[None]:
     with ExitStack() as held:
         while True:
             try:
-                held.enter_context(alone(path, _collecting_already, mode=0o644))
+                held.enter_context(alone(path, collecting_already, mode=0o644))
                 break
             except Conflict:
                 if wait is None:
@@ -143,5 +154,6 @@ def _taken(path: Path, wait: Callable[[], None] | None) -> Iterator[None]:
         yield
 
 
-def _collecting_already() -> Conflict:
+def collecting_already() -> Conflict:
+    """Why somebody has no turn."""
     return Conflict("garbage is being collected, or a backup made; try again when that has ended")

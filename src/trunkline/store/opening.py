@@ -9,14 +9,38 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import Corrupt, Unavailable
-from trunkline.store import repair, tables
+from trunkline.store import repair
 from trunkline.store.depot import Depot
+from trunkline.store.epochs import Epochs, Holds, LockedEpochs
+from trunkline.store.index import Index, TableIndex, open_file
 
 
-def open_index(directory: Path, depot: Depot, *, rebuild: bool) -> SqliteDatabase:
+class Whole(NamedTuple):
+    """What work on all of a store needs, such as a collection."""
+
+    table: TableIndex
+    epochs: Epochs
+
+
+class Joined(NamedTuple):
+    """What a store has beside its packs."""
+
+    places: Index
+    holds: Holds
+    whole: Whole | None = None  # None for a worker, which asks for the rest
+    shared: bool = False  # by servers with other directories: workers have to ask for places
+
+
+def joined(directory: Path, depot: Depot, *, rebuild: bool) -> Joined:
+    """What is in the directory of a store."""
+    whole = Whole(open_index(directory, depot, rebuild=rebuild), LockedEpochs(directory))
+    return Joined(*whole, whole)
+
+
+def open_index(directory: Path, depot: Depot, *, rebuild: bool) -> TableIndex:
     """The index of a store; with `rebuild` one that is missing or can't be read is made anew.
 
     Otherwise that raises Unavailable, and an index of which a repair said that it is to be made
@@ -30,11 +54,11 @@ def open_index(directory: Path, depot: Depot, *, rebuild: bool) -> SqliteDatabas
         try:
             if anew and path.exists():
                 raise Corrupt(f"the index {path}", "a whole database", "one to be made anew")
-            index = tables.open_index(path)
+            index = TableIndex(open_file(path))
         except Corrupt:
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
-            index = tables.open_index(path)
+            index = TableIndex(open_file(path))
             anew = True
         if anew:
             depot.recover(index, rebuild=True)
@@ -42,11 +66,11 @@ def open_index(directory: Path, depot: Depot, *, rebuild: bool) -> SqliteDatabas
     return index
 
 
-def _open_shared(path: Path) -> SqliteDatabase:
+def _open_shared(path: Path) -> TableIndex:
     """The index that the owner of the store has made."""
     try:
         if path.exists():
-            return tables.open_index(path)
+            return TableIndex(open_file(path))
         problem = "it is not there"
     except Corrupt as error:
         problem = str(error)

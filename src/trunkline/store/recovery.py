@@ -8,12 +8,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from trunkline.db.sqlite import SqliteDatabase
 from trunkline.store import packs, tables
+from trunkline.store.index import TableIndex
 from trunkline.store.packs import PackContent
 
 
-def recover(directory: Path, index: SqliteDatabase, *, rebuild: bool) -> None:
+def recover(directory: Path, index: TableIndex, *, rebuild: bool) -> None:
     """Seal the packs of dead writers, drop their torn tails, and index what was not indexed.
 
     What was flushed before a crash is readable afterwards. With `rebuild`, the packs of living
@@ -47,7 +47,7 @@ def remove_scratch(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _settle(fd: int, path: Path, index: SqliteDatabase, *, rebuild: bool) -> None:
+def _settle(fd: int, path: Path, index: TableIndex, *, rebuild: bool) -> None:
     """Make a pack without an owner whole, durable and indexed; remove it when it holds nothing.
 
     A footer alone proves nothing here: a power cut may have kept it and lost records before it,
@@ -96,7 +96,7 @@ def _seal(fd: int, content: PackContent) -> bool:
     return True
 
 
-def _index_living(path: Path, index: SqliteDatabase) -> None:
+def _index_living(path: Path, index: TableIndex) -> None:
     content = packs.read_content(path.read_bytes(), path.name.removesuffix(packs.SUFFIX))
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

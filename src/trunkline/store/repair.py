@@ -9,12 +9,11 @@ read in full first, also where the check has not done so: what is not good in it
 from collections.abc import Iterable
 from pathlib import Path
 
-from trunkline.db.sqlite import SqliteDatabase
-from trunkline.db.sqlite_checks import file_problems
 from trunkline.errors import Corrupt
 from trunkline.store import packs, tables
 from trunkline.store.compact import Compactor
 from trunkline.store.depot import Depot
+from trunkline.store.index import TableIndex
 from trunkline.store.live import LiveSet
 from trunkline.store.packs import Location
 
@@ -34,7 +33,7 @@ def rebuilt(directory: Path) -> None:
 def repair(
     directory: Path,
     depot: Depot,
-    index: SqliteDatabase,
+    index: TableIndex,
     needed: LiveSet,
     *,
     damaged: Iterable[bytes],
@@ -50,7 +49,7 @@ def repair(
     aside = list(damaged_packs)
     try:
         with index.read() as tx:
-            broken = file_problems(tx)
+            broken = index.problems(tx)
         if broken:
             raise Corrupt("the index", "a whole database", broken[0])
         depot.recover(index, rebuild=False)
@@ -65,7 +64,7 @@ def repair(
     return outcome
 
 
-def _not_whole(depot: Depot, index: SqliteDatabase, names: Iterable[str]) -> set[bytes]:
+def _not_whole(depot: Depot, index: TableIndex, names: Iterable[str]) -> set[bytes]:
     """The chunks that the index has in these packs, and that can't be read there."""
     found: set[bytes] = set()
     for name in names:
@@ -79,7 +78,7 @@ def _not_whole(depot: Depot, index: SqliteDatabase, names: Iterable[str]) -> set
     return found
 
 
-def _repoint(depot: Depot, index: SqliteDatabase, damaged: set[bytes]) -> dict[bytes, str]:
+def _repoint(depot: Depot, index: TableIndex, damaged: set[bytes]) -> dict[bytes, str]:
     good: dict[bytes, Location] = {}
     if damaged:
         for name in depot.names():

@@ -15,6 +15,7 @@ from trunkline.errors import Corrupt
 from trunkline.store import packs, tables
 from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.digests import raw
+from trunkline.store.index import open_file
 from trunkline.store.packs import Encoded, PackReader, PackWriter
 
 _PAGE = 1_000  # chunks asked for at a time
@@ -44,7 +45,7 @@ class SparePacks:
 
     def _read(self) -> SqliteDatabase:
         scratch = self._held.enter_context(tempfile.TemporaryDirectory(prefix="trunkline-"))
-        self._index = index = tables.open_index(Path(scratch) / "index.db")
+        self._index = index = open_file(Path(scratch) / "index.db")
         self._held.callback(index.close)
         for name, path in self._paths.items():
             self._pace()

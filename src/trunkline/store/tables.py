@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from trunkline.db.database import Row, Transaction
-from trunkline.db.migrate import migrate
-from trunkline.db.sqlite import SqliteDatabase
 from trunkline.db.times import to_microseconds
-from trunkline.errors import Corrupt, StorageFull, StoreTooNew, Unavailable
+from trunkline.errors import Corrupt
 from trunkline.store.packs import CHUNK_BYTES_MAX, Location
 
 _BATCH = 1000  # digests in one statement
@@ -21,49 +18,36 @@ _EACH = (
 )
 _FIND = (
     f"{_EACH} SELECT c.digest, p.name, c.start_bytes, c.stored_bytes, c.size_bytes"
-    " FROM each CROSS JOIN chunk c ON c.digest = substr(:digests, each.start, 32)"
-    " JOIN pack p ON p.number = c.pack"
+    " FROM each CROSS JOIN chunk c JOIN pack p ON p.number = c.pack"
+    " WHERE c.digest = substr(:digests, each.start, 32)"
 )
 _KNOWN = (
     f"{_EACH} SELECT c.digest, c.condemned IS NOT NULL"
-    " FROM each CROSS JOIN chunk c ON c.digest = substr(:digests, each.start, 32)"
-    " JOIN pack p ON p.number = c.pack"
+    " FROM each CROSS JOIN chunk c JOIN pack p ON p.number = c.pack"
+    " WHERE c.digest = substr(:digests, each.start, 32)"
 )
 _IN_A_PACK = "EXISTS (SELECT 1 FROM pack p WHERE p.number = chunk.pack)"
 _PLACE = ("pack", "start_bytes", "stored_bytes", "size_bytes")
-# All in one statement, so that other threads run meanwhile. Numbers as digits: SQL reads no others.
+# All in one statement, so that other threads run meanwhile. Numbers as decimal digits, two in a
+# byte: SQL reads no others.
 _ADD = (
     "WITH RECURSIVE each (n) AS ("
     " SELECT 0 UNION ALL SELECT n + 1 FROM each WHERE (n + 1) * 32 < length(:digests))"
     " INSERT INTO chunk (digest, pack, start_bytes, stored_bytes, size_bytes)"
     " SELECT substr(:digests, n * 32 + 1, 32), (SELECT number FROM pack WHERE name = :pack),"
-    " CAST(CAST(substr(:numbers, n * 40 + 1, 20) AS TEXT) AS INTEGER),"
-    " CAST(CAST(substr(:numbers, n * 40 + 21, 10) AS TEXT) AS INTEGER),"
-    " CAST(CAST(substr(:numbers, n * 40 + 31, 10) AS TEXT) AS INTEGER)"
+    " CAST({start} AS BIGINT), CAST({stored} AS BIGINT), CAST({size} AS BIGINT)"
     " FROM each WHERE true ON CONFLICT (digest)"
     " DO UPDATE SET condemned = NULL,"
-    + ", ".join(f"{c} = CASE WHEN {_IN_A_PACK} THEN {c} ELSE excluded.{c} END" for c in _PLACE)
-    + f" WHERE condemned IS NOT NULL OR NOT {_IN_A_PACK}"
+    + ", ".join(
+        f" {c} = CASE WHEN {_IN_A_PACK} THEN chunk.{c} ELSE excluded.{c} END" for c in _PLACE
+    )
+    + f" WHERE chunk.condemned IS NOT NULL OR NOT {_IN_A_PACK}"
 )
-
-
-def open_index(path: Path) -> SqliteDatabase:
-    """The index, with the newest schema; raises Corrupt for a file that can't be used."""
-    # Losing the last transactions in a power cut is harmless: the packs tell them again.
-    database = SqliteDatabase(path, durable=False)
-    try:
-        migrate(database, "index", where=str(path.parent))
-        with database.read() as tx:
-            find(tx, [bytes(32)])
-            packs(tx)
-    except (StoreTooNew, StorageFull, Unavailable, OSError, MemoryError):
-        database.close()
-        raise
-    except Exception as error:
-        # A damaged schema shows itself in many ways, and all of them end in making it anew.
-        database.close()
-        raise Corrupt(f"the index {path}", "a whole database", str(error)) from error
-    return database
+_DIGITS = {  # where the bytes of a number are
+    "start": "substr(:numbers, n * 20 + 1, 10)",
+    "stored": "substr(:numbers, n * 20 + 11, 5)",
+    "size": "substr(:numbers, n * 20 + 16, 5)",
+}
 
 
 def find(tx: Transaction, digests: Sequence[bytes]) -> dict[bytes, Location]:
@@ -114,6 +98,7 @@ def add(tx: Transaction, places: Iterable[Location]) -> None:
     One in a pack that is not known counts as not known.
     """
     by_pack: dict[str, list[Location]] = {}
+    statement = _ADD.format(**{name: tx.hex(bytes_) for name, bytes_ in _DIGITS.items()})
     # In the order of the tree that holds them: neighbours share its pages.
     for place in sorted(places):
         by_pack.setdefault(place.pack, []).append(place)
@@ -125,9 +110,9 @@ def add(tx: Transaction, places: Iterable[Location]) -> None:
                 [f"{place.offset:020}{place.stored:010}{place.size:010}" for place in batch]
             )
             tx.execute(
-                _ADD,
+                statement,
                 digests=b"".join([place.digest for place in batch]),
-                numbers=numbers.encode("ascii"),
+                numbers=bytes.fromhex(numbers),
                 pack=pack,
             )
 
@@ -242,6 +227,14 @@ def states(tx: Transaction, after: bytes, most: int) -> list[ChunkState]:
     return [ChunkState(*row) for row in rows]
 
 
+# The sign keeps SQLite from going through all that is condemned.
+_GIVE_UP = (
+    f"{_EACH} DELETE FROM chunk WHERE +condemned <= :epoch"
+    " AND digest IN (SELECT substr(:digests, each.start, 32) FROM each)"
+    " RETURNING digest, pack, stored_bytes"
+)
+
+
 def condemn(tx: Transaction, digests: Iterable[bytes], epoch: int) -> None:
     """Mark chunks that nothing refers to; those that are marked keep their epoch."""
     tx.execute_many(
@@ -265,13 +258,8 @@ def give_up(tx: Transaction, digests: Iterable[bytes], epoch: int) -> list[tuple
     """
     gone: list[tuple[bytes, int]] = []
     by_pack: dict[int, int] = {}
-    for digest in digests:
-        for pack, stored in tx.rows(
-            "DELETE FROM chunk WHERE digest = :d AND condemned <= :epoch"
-            " RETURNING pack, stored_bytes",
-            d=digest,
-            epoch=epoch,
-        ):
+    for batch in _batches(list(digests)):
+        for digest, pack, stored in tx.rows(_GIVE_UP, digests=batch, epoch=epoch):
             gone.append((digest, stored))
             by_pack[pack] = by_pack.get(pack, 0) + 1
     tx.execute_many(
@@ -327,7 +315,7 @@ def usage(tx: Transaction) -> list[PackUse]:
     used = {
         pack: (chunks, stored)
         for pack, chunks, stored in tx.rows(
-            "SELECT pack, COUNT(*), SUM(stored_bytes) FROM chunk GROUP BY pack"
+            "SELECT pack, COUNT(*), CAST(SUM(stored_bytes) AS BIGINT) FROM chunk GROUP BY pack"
         )
     }
     return [

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.store import packs, tables
+from trunkline.store.index import TableIndex
 
 _BATCH = 100_000
 _PAGE = 10_000
@@ -23,7 +24,7 @@ class Use(NamedTuple):
 class Uses:
     """A scratch database that lives as long as one survey. For one thread."""
 
-    def __init__(self, path: Path, index: SqliteDatabase) -> None:
+    def __init__(self, path: Path, index: TableIndex) -> None:
         self._path = path
         self._index = index
         self._remove()

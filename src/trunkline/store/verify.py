@@ -7,11 +7,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trunkline.db.sqlite import SqliteDatabase
-from trunkline.db.sqlite_checks import file_problems
 from trunkline.errors import Corrupt
 from trunkline.store import packs, tables
 from trunkline.store.depot import Depot
+from trunkline.store.index import TableIndex
 from trunkline.store.live import LiveSet
 from trunkline.store.packs import Location, PackContent
 
@@ -35,7 +34,7 @@ class Verifier:
     def __init__(
         self,
         depot: Depot,
-        index: SqliteDatabase,
+        index: TableIndex,
         *,
         share: float,
         needed: LiveSet | None = None,
@@ -64,7 +63,7 @@ class Verifier:
         known: dict[str, bool] = {}
         try:
             with self._index.read() as tx:
-                broken = file_problems(tx)
+                broken = self._index.problems(tx)
                 known = tables.packs(tx)
                 self._dead = tables.dead_records(tx)
         except Corrupt as error:
