@@ -134,8 +134,13 @@ def serve(
         raise InvalidInput("--token and --token-file exclude each other; use one of them")
     if token_file is not None:
         token = Path(token_file).read_text("utf-8").strip()
+    settings, among = config.load(), None
+    if standby:
+        from trunkline.connect.replica import among_others
+
+        among = among_others(settings)
     serve_until_the_end(
-        config.load(),
+        settings,
         listen=listen,
         names=names,
         token=token,
@@ -143,6 +148,7 @@ def serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
         ready_fd=ready_fd,
+        among=among,
     )
 
 

@@ -123,6 +123,12 @@ class ServerDatabase(Database, Protocol):
     def schema(self) -> str:
         """The name of what its tables are in."""
 
+    def is_alone(self) -> bool:
+        """Whether somebody has it open alone."""
+
+    def end_alone(self) -> None:
+        """Have nobody any more who has it open alone: end that connection."""
+
     def only_while(self, row: str, lost: Callable[[], None]) -> None:
         """Refuse every change from now on for which a query gives no row; `lost` hears of it.
 

@@ -335,6 +335,24 @@ class PostgresDatabase:
                 f"the connection to {self.name} was lost, and the change was not made"
             ) from error
 
+    def is_alone(self) -> bool:
+        return bool(self._of_holder("pid"))
+
+    def end_alone(self) -> None:
+        self._of_holder("pg_terminate_backend(pid)")
+
+    def _of_holder(self, what: str) -> list[Row]:
+        """Something about the session that has the lock which no two have."""
+        with self.read() as tx:
+            return tx.rows(
+                f"SELECT {what} FROM pg_locks "  # noqa: S608 a column or a function
+                "WHERE locktype = 'advisory' AND granted AND objsubid = 2 "
+                "AND classid::bigint = :lock AND objid::bigint = :schema AND database = "
+                "(SELECT oid FROM pg_database WHERE datname = current_database())",
+                lock=_LOCKS + 1,
+                schema=self._schema,
+            )
+
     def only_while(self, row: str, lost: Callable[[], None]) -> None:
         with self._write_lock:
             self._condition = (row, lost)

@@ -46,6 +46,7 @@ from trunkline.jobs.stages import server_fetcher
 from trunkline.runtimes import sessions
 from trunkline.runtimes.cleanup import kill_leftovers
 from trunkline.runtimes.containers import leftovers
+from trunkline.store.servers import Servers
 
 
 class Engine:
@@ -134,6 +135,11 @@ class Engine:
         self._services.collector.start()
         self._clockwork.start()
         self.purges.resume()
+
+    @property
+    def servers(self) -> Servers | None:
+        """Those among which this one is, where they share the store."""
+        return self._services.servers
 
     def close(self) -> None:
         """Stop workers and the scheduler, and close; running jobs go on at the next opening."""

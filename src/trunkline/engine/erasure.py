@@ -28,6 +28,7 @@ _LEAVE_S = 5.0  # for workers, before they are ended
 _SCRATCH_TRIES = 50
 _TICK_S = 0.05
 _KEPT_MAX = 1000
+_NOTICE_S = 10.0
 
 
 def elsewhere(services: Services) -> tuple[str, ...]:
@@ -83,6 +84,9 @@ def forget_traces(services: Services) -> list[str]:
         remarks.append(
             f"the caches of {in_use} directories that are being put now were not cleared"
         )
+    servers = services.servers
+    if servers is not None and not servers.have_noticed(_NOTICE_S):
+        remarks.append("other servers of this store may have it in their caches for a while longer")
     for name in collection.set_aside():
         remarks.append(f"{name}, which `fsck --repair` has set aside, was not changed")
     depot = services.chunks.depot

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from trunkline.engine.catalogs import closed_on_errors, open_catalog, open_on_se
 from trunkline.engine.services import SECRETS, random_id
 from trunkline.errors import StorageFull, TrunklineError, Unavailable
 from trunkline.jobs.secrets import SecretStore
+from trunkline.jobs.signing import KEY_FILE, new_key
 from trunkline.store import claims
 from trunkline.store.chunks import ChunkStore
 from trunkline.store.index import TableIndex, open_shared, problems_told
@@ -26,7 +28,8 @@ from trunkline.store.opening import Joined, Whole
 from trunkline.store.servers import Servers
 from trunkline.versions import counter, unfinished
 
-_STORE, _TOKEN = "store", "token"
+_BEATS = 5  # of a server while a worker may be silent
+_STORE, _FILE = "store", "file"
 
 
 class Installation(NamedTuple):
@@ -85,7 +88,7 @@ def _join_store(
     """
     index = open_shared(config.database)
     with closed_on_errors(index):
-        servers = Servers(index)
+        servers = Servers(index, beat_s=config.lease_s / _BEATS)
     with ExitStack() as unless_joined:
         unless_joined.callback(index.close)
         unless_joined.callback(servers.close)
@@ -94,16 +97,24 @@ def _join_store(
             servers.lead()
         shared = servers.kept_or_made(_STORE, "id", lambda: secrets.token_hex(16))
         _settle(config, place, database, shared=shared)
-        _write_token(config.home, servers)
+        _share_file(config.home / "token", servers, lambda: secrets.token_urlsafe(32))
+        _share_file(config.home / KEY_FILE, servers, new_key)
         table = TableIndex(index, problems=problems_told)
         chunks = ChunkStore(
             config.home / "store", joined=Joined(table, servers, Whole(table, servers), shared=True)
         )
+        servers.on_epoch = partial(_forget_what_is_gone, chunks)
         _settle_packs(chunks, servers, leads=leads)
         if leads:
             _take_secrets(SecretStore(config.home), servers)
         unless_joined.pop_all()
     return Installation(database, chunks, servers)
+
+
+def _forget_what_is_gone(chunks: ChunkStore) -> None:
+    """Another epoch: what was removed in the one before may be in caches of this machine."""
+    chunks.let_go(cached=True)
+    chunks.depot.settle()
 
 
 def _settle_packs(chunks: ChunkStore, servers: Servers, *, leads: bool) -> None:
@@ -133,22 +144,21 @@ def _settle(
     )
 
 
-def _write_token(home: Path, servers: Servers) -> None:
-    """All servers have one token: that of the first."""
-    path = home / "token"
+def _share_file(path: Path, servers: Servers, make: Callable[[], str]) -> None:
+    """Have a small file be the same for all servers: that of the first."""
 
     def own() -> str:
-        return path.read_text("ascii").strip() if path.exists() else secrets.token_urlsafe(32)
+        return path.read_text("ascii").strip() if path.exists() else make()
 
-    token = servers.kept_or_made(_TOKEN, "server", own)
+    kept = servers.kept_or_made(_FILE, path.name, own)
     try:
-        if not path.exists() or path.read_text("ascii", "replace").strip() != token:
+        if not path.exists() or path.read_text("ascii", "replace").strip() != kept:
             path.unlink(missing_ok=True)
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "w", encoding="ascii") as file:
-                file.write(token + "\n")
+                file.write(kept + "\n")
     except OSError as error:
-        raise StorageFull(str(home)) from error
+        raise StorageFull(str(path.parent)) from error
 
 
 def _take_secrets(store: SecretStore, servers: Servers) -> None:

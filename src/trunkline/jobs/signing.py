@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trunkline.errors import Unavailable
 
-_NAME = "signing.key"
+KEY_FILE = "signing.key"
 _BYTES = 32
 
 
@@ -16,7 +16,7 @@ def stored_key(home: Path) -> bytes:
 
     Who removes it takes back all addresses that were given out.
     """
-    path = home / _NAME
+    path = home / KEY_FILE
     try:
         if not path.exists():
             _make(path)
@@ -28,13 +28,18 @@ def stored_key(home: Path) -> bytes:
     return found
 
 
+def new_key() -> str:
+    """As the file has it."""
+    return secrets.token_bytes(_BYTES).hex()
+
+
 def _make(path: Path) -> None:
     """Of several who make one at once, one does."""
-    aside = path.with_name(f".{_NAME}.{secrets.token_hex(4)}")
+    aside = path.with_name(f".{KEY_FILE}.{secrets.token_hex(4)}")
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "w", encoding="ascii") as file:
-            file.write(secrets.token_bytes(_BYTES).hex() + "\n")
+            file.write(new_key() + "\n")
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):

@@ -32,6 +32,7 @@ import uvicorn
 
 from trunkline.api.connection import Operations
 from trunkline.config import Config
+from trunkline.engine.release import RELEASE
 from trunkline.errors import InvalidInput, StoreInUse, Unavailable
 from trunkline.jobs.signing import stored_key
 from trunkline.model.signed import Signer
@@ -40,11 +41,13 @@ from trunkline.server.auth import Protocol
 from trunkline.server.rest.reports import report
 from trunkline.server.standby import PEERS, Standby, reachable
 from trunkline.server.tls import FAREWELL_S, HANDSHAKE_S, Certificate, certificate_of
+from trunkline.server.turns import Among, Turns
 
 CONNECTIONS_MAX = 2000  # open at a time, idle ones included; more are answered 503
 HEADERS_BYTES_MAX = 64 * 1024  # request line and headers; a path may be 4 KiB, percent-encoded 12
 KEEP_ALIVE_S = 75  # an idle connection is closed after this
 GRACE_S = 10  # for requests in work when the server is told to stop
+HURRIED_GRACE_S = 1  # when it is to lead, or may not any more
 BACKLOG = 1024
 OPEN_FILES = 8192
 LOCK_WAIT_S = 0.3  # somebody who only looks whether there is a server holds the lock for a moment
@@ -78,6 +81,7 @@ def serve(
     tls_cert: str = "",
     tls_key: str = "",
     open_operations: Callable[[Config], Operations] = open_engine,
+    among: Among | None = None,
 ) -> None:
     """Serve the data directory until SIGTERM, SIGINT or a shutdown request.
 
@@ -85,13 +89,18 @@ def serve(
     the token, who may call the server by further `names`, over TLS if there is a certificate (of
     the arguments or the settings). When `ready_fd` is given, one line is written there: `ready`, or
     the error as JSON. When another server has the directory, that raises StoreInUse; with
-    `standby`, requests are passed on to that one until it ends (`standby.py`).
+    `standby`, requests are passed on to that one until it ends (`standby.py`). Where servers share
+    the store, it takes its turns `among` them.
     """
     with _announcing(ready_fd) as announce:
         listeners = [parse_listener(text) for text in listen]
         certificate = certificate_of(tls_cert or config.tls_cert, tls_key or config.tls_key)
         _set_up_process()
         with contextlib.ExitStack() as cleanup:
+            if among is not None:
+                turns = Turns(among)
+                _take_turns(config, turns, listeners, names, token, certificate, cleanup, announce)
+                return
             if standby:
                 waiting = [_bind_tcp(listener) for listener in listeners]
                 operations = _await_turn(config, waiting, cleanup, open_operations, announce)
@@ -106,7 +115,8 @@ def serve(
             sockets += waiting or [_bind_tcp(listener) for listener in listeners]
             if listeners:
                 token = token or stored_token(config.home)
-            _publish(config, operations, sockets, cleanup, secure=certificate is not None)
+            version = operations.admin.version().version
+            _publish(config, version, sockets, cleanup, secure=certificate is not None)
             hosts = [*(listener.host for listener in listeners), *names]
             _run(config, operations, sockets, hosts, token, announce, certificate)
     log.info("stopped")
@@ -141,6 +151,43 @@ def _await_turn(
                     return operations
             if not standby.pause():
                 return None
+
+
+def _take_turns(
+    config: Config,
+    turns: Turns,
+    listeners: Sequence[Listener],
+    names: Sequence[str],
+    token: str | None,
+    certificate: Certificate | None,
+    cleanup: contextlib.ExitStack,
+    announce: Callable[[str], None],
+) -> None:
+    """Lead, or answer while another server leads, until told to end.
+
+    The sockets stay open from one turn to the next: who connects in between waits.
+    """
+    cleanup.enter_context(_locked(config.home))
+    sockets = [_bind_private(config.socket, cleanup), *(_bind_tcp(each) for each in listeners)]
+    for bound in sockets:
+        cleanup.callback(bound.close)
+        bound.listen(BACKLOG)
+    hosts = [*(listener.host for listener in listeners), *names]
+    secure = certificate is not None
+
+    def shown() -> str:
+        return token or stored_token(config.home)
+
+    cleanup.enter_context(turns.signals())
+    while (turn := turns.next(shown)) is not None:
+        with contextlib.ExitStack() as ending:
+            ending.callback(turn.operations.close)
+            _publish(config, RELEASE, sockets, ending, secure=secure)
+            if sockets[1:]:
+                scheme = "https" if secure else "http"
+                turn.servers.set_address(f"{scheme}://{reachable(sockets[1])}")
+            doubles = [bound.dup() for bound in sockets]  # which are closed with the turn
+            _run(config, turn.operations, doubles, hosts, shown(), announce, certificate, turns)
 
 
 def parse_listener(text: str) -> Listener:
@@ -180,8 +227,14 @@ def _run(
     token: str | None,
     announce: Callable[[str], None],
     certificate: Certificate | None,
+    turns: Turns | None = None,
 ) -> None:
+    def end() -> None:
+        if turns is not None:
+            turns.end()
+
     def shut_down() -> None:
+        end()
         server.stop()
 
     app = build_app(
@@ -192,10 +245,13 @@ def _run(
         shut_down=shut_down,
         signer=Signer(key=stored_key(config.home)),
     )
-    server = make_server(app, on_ready=lambda: announce("ready"), certificate=certificate)
+    server = make_server(
+        app, on_ready=lambda: announce("ready"), on_signal=end, certificate=certificate
+    )
     log.info("process %d serves %s", os.getpid(), config.home)
     gc.freeze()  # what was imported stays; the collector need not look at it again
-    server.run(sockets=sockets)
+    with turns.watched(server.stop_soon) if turns is not None else contextlib.nullcontext():
+        server.run(sockets=sockets)
 
 
 class Server(uvicorn.Server):
@@ -206,17 +262,24 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         app: App,
         on_ready: Callable[[], None],
+        on_signal: Callable[[], None],
         certificate: Certificate | None,
     ) -> None:
         super().__init__(config)
         self._app = app
         self._on_ready = on_ready
+        self._on_signal = on_signal
         self._certificate = certificate
         self._following: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
         """Ask the server to end; may be called from any thread and any number of times."""
         self.should_exit = True
+
+    def stop_soon(self) -> None:
+        """The same, with little patience: what is asked may wait for a server that is gone."""
+        self.config.timeout_graceful_shutdown = HURRIED_GRACE_S
+        self.stop()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         certificate, sockets = self._certificate, sockets or []
@@ -258,6 +321,7 @@ class Server(uvicorn.Server):
         # Uvicorn would raise the signal anew at the end, before the engine is closed.
         def handle(number: int, _: object) -> None:
             log.info("received %s", signal.Signals(number).name)
+            self._on_signal()
             self.should_exit = True
 
         try:
@@ -275,6 +339,7 @@ def make_server(
     app: App,
     *,
     on_ready: Callable[[], None] = lambda: None,
+    on_signal: Callable[[], None] = lambda: None,
     certificate: Certificate | None = None,
 ) -> Server:
     """The HTTP server for an application; `run(sockets=…)` serves until `stop()`."""
@@ -295,7 +360,7 @@ def make_server(
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=HEADERS_BYTES_MAX,
     )
-    return Server(settings, app, on_ready, certificate)
+    return Server(settings, app, on_ready, on_signal, certificate)
 
 
 @contextlib.contextmanager
@@ -397,7 +462,7 @@ def _bind_tcp(listener: Listener) -> socket.socket:
 
 def _publish(
     config: Config,
-    operations: Operations,
+    version: str,
     sockets: list[socket.socket],
     cleanup: contextlib.ExitStack,
     *,
@@ -417,7 +482,7 @@ def _publish(
         "socket": str(config.socket),
         "addresses": addresses,
         PEERS: [reachable(bound) for bound in sockets[1:]],
-        "version": operations.admin.version().version,
+        "version": version,
     }
     try:
         _write_whole(path, json.dumps(record) + "\n")

@@ -51,10 +51,16 @@ class Servers:
             tables.enter(tx, self.id)
             epoch = tables.epoch(tx)
             tables.hold(tx, self.id, epoch)
+        self._catalog: ServerDatabase | None = None
+        self.on_epoch: Callable[[], None] | None = None  # called before an older one is let go of
         self._counts = {epoch: 0}  # holds by epoch; new ones belong to the newest
-        self.guard(database)
-        self._thread = threading.Thread(target=self._run, name="trunkline-beat", daemon=True)
-        self._thread.start()
+        database.only_while(self._row, self._lose)
+        self._threads = [
+            threading.Thread(target=work, name="trunkline-beat", daemon=True)
+            for work in (self._go_on_beating, self._go_on_moving)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def _row(self) -> str:
@@ -70,14 +76,26 @@ class Servers:
         with self._database.write() as tx:
             tables.lead(tx, self.id)
 
+    def leader(self) -> str:
+        """Where others reach who leads; empty if nobody does, or it can't be reached."""
+        with self._database.read() as tx:
+            found = tables.leaders(tx)
+        return found[0][1] if found and self.is_led() else ""
+
+    def is_led(self) -> bool:
+        """Whether somebody has the catalog alone."""
+        assert self._catalog is not None, "it was guarded first"
+        return self._catalog.is_alone()
+
     def set_address(self, address: str) -> None:
         """Others reach us there."""
         with self._database.write() as tx:
             tables.set_address(tx, self.id, address)
 
     def guard(self, database: ServerDatabase) -> None:
-        """Have another database changed only while we do not count as gone."""
+        """Have the catalog changed only while we do not count as gone."""
         database.only_while(self._row, self._lose)
+        self._catalog = database
 
     # --- what is kept for all ---------------------------------------------------------------------
 
@@ -142,6 +160,17 @@ class Servers:
                 return False
             self._closing.wait(_LOOK_S / 2)
 
+    def have_noticed(self, timeout_s: float) -> bool:
+        """Whether all servers have begun another epoch since now, which empties their caches."""
+        deadline = time.monotonic() + timeout_s
+        for last in (False, True):
+            while not self.drained():
+                if time.monotonic() > deadline or self._closing.wait(_LOOK_S):
+                    return False
+            if not last:
+                self.advance(above=0)
+        return True
+
     def advance(self, *, above: int) -> None:
         with self._database.write() as tx:
             tables.set_epoch(tx, max(tables.epoch(tx), above) + 1)
@@ -156,6 +185,8 @@ class Servers:
                 with self._database.write() as tx:
                     newest = tables.epoch(tx)
                     tables.hold(tx, self.id, newest)
+                if self.on_epoch is not None:
+                    self.on_epoch()
                 with self._lock:
                     self._counts.setdefault(newest, 0)
             with self._lock:
@@ -189,7 +220,8 @@ class Servers:
         """Leave; holds that are still open end."""
         self._closing.set()
         self._database.notify()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         with suppress(TrunklineError), self._database.write() as tx:
             tables.leave(tx, [self.id])
 
@@ -198,19 +230,18 @@ class Servers:
             log.warning("process %d counts as gone among the servers of its store", os.getpid())
         self.lost.set()
 
-    def _run(self) -> None:
-        due = time.monotonic()
+    def _go_on_beating(self) -> None:
+        while not (self._closing.wait(self._beat_s) or self.lost.is_set()):
+            with suppress(TrunklineError):  # where the database is away, nobody else beats either
+                self._beat()
+
+    def _go_on_moving(self) -> None:
+        """Apart from the beats, as caches may take long to empty."""
         seen = self._database.revision
-        while not (self._closing.is_set() or self.lost.is_set()):
-            try:
-                if time.monotonic() >= due:
-                    due = time.monotonic() + self._beat_s
-                    self._beat()
+        while not (self._closing.wait(_LOOK_S) or self.lost.is_set()):
+            with suppress(TrunklineError):
                 self._move_on()
-            except TrunklineError as error:  # the database is away: nobody else can beat either
-                log.debug("not heard of: %s", error)
-            self._closing.wait(_LOOK_S)
-            seen = self._database.wait_for_change(seen, max(0.0, due - time.monotonic()))
+            seen = self._database.wait_for_change(seen, self._beat_s)
 
     def _beat(self) -> None:
         """Show that we are there, and take away who has not done so for long."""
@@ -223,8 +254,11 @@ class Servers:
                 if other != self.id
             }
             gone = [other for other, (_, count) in looks.items() if count >= LOOKS]
+            led = {leader for leader, _ in tables.leaders(tx)}
             tables.leave(tx, gone)
         self._seen = looks
+        if led.intersection(gone) and self._catalog is not None:
+            self._catalog.end_alone()  # it may be frozen, and its connection is not
         if gone:
             log.warning("%d servers of the store were not heard of and count as gone", len(gone))
 
