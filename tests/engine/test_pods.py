@@ -4,10 +4,13 @@ import os
 import re
 import shutil
 import socket
+import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +24,13 @@ from trunkline.config import load
 from trunkline.engine.engine import Engine
 from trunkline.errors import NotSupported, TrunklineError
 from trunkline.jobs import residents
+from trunkline.jobs.signing import stored_key
 from trunkline.model.jobs import JobInfo, JobState
 from trunkline.model.pipelines import PipelineState
+from trunkline.model.signed import Signer
 from trunkline.runtimes.kubernetes.pods import owned_labels
+from trunkline.server.app import build_app
+from trunkline.server.serve import make_server
 
 
 @dataclass
@@ -35,9 +42,10 @@ class World:
     kubelet: Kubelet
     engine: Engine
     port: int
+    url: str
 
     def open(self) -> Engine:
-        self.engine = open_engine(self.home, self.port)
+        self.engine = open_engine(self.home, self.port, self.url)
         return self.engine
 
     def put(self, files: dict[str, str]) -> None:
@@ -65,7 +73,7 @@ class World:
         return {f.path: b"".join(read(repo, "master", f.path)).decode() for f in found}
 
 
-def open_engine(home: Path, port: int) -> Engine:
+def open_engine(home: Path, port: int, url: str) -> Engine:
     settings = load(os.environ, home=home)
     return Engine(
         replace(
@@ -74,6 +82,7 @@ def open_engine(home: Path, port: int) -> Engine:
             workers_listen=f"127.0.0.1:{port}",
             workers_address=f"127.0.0.1:{port}",
             pod_namespace="ml",
+            data_url=url,
             lease_s=5.0,
         )
     )
@@ -90,10 +99,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     if os.geteuid() != 0:
         pytest.skip("needs root")
     pods = Path(tempfile.mkdtemp(prefix="trunkline-pods-"))
-    home, port = tmp_path / "home", free_port()
+    home, port, url = tmp_path / "home", free_port(), f"http://127.0.0.1:{free_port()}"
     with ClusterModel() as model, Kubelet(model, pods, home) as kubelet:
         monkeypatch.setenv("KUBECONFIG", str(model.kubeconfig(tmp_path)))
-        made = World(home, model, kubelet, open_engine(home, port), port)
+        made = World(home, model, kubelet, open_engine(home, port, url), port, url)
         made.engine.repos.create_repo("data")
         yield made
         made.engine.close()
@@ -241,6 +250,48 @@ def test_a_service_in_pods_is_behind_one_service_of_the_cluster_that_follows_the
     world.model.wait_for(lambda model: not model.objects and not model.pods)
 
 
+@contextmanager
+def served(world: World) -> Iterator[None]:
+    """The engine behind a server, where pods are told that it is."""
+    signer, ready = Signer(key=stored_key(world.home)), threading.Event()
+    app = build_app(world.engine, spec_bytes_max=1 << 20, token="secret", signer=signer)
+    server = make_server(app, on_ready=ready.set)
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", int(world.url.rpartition(":")[2])))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    assert ready.wait(60)
+    yield
+    server.stop()
+    thread.join()
+
+
+def test_a_spout_in_a_pod_puts_into_its_own_repo_and_no_other(world: World) -> None:
+    put = f"{sys.executable} -m trunkline put file"
+    script = f"""
+        cd /pfs/out
+        echo hello | {put} feed@master:/now -f -
+        echo hello | {put} data@master:/now -f - 2>&1
+        {sys.executable} -m trunkline copy file data@master:/secret feed@master:/secret 2>&1
+        {sys.executable} -m trunkline list repo 2>&1
+        sleep 90
+    """
+    world.put({"secret": "s"})
+    transform = {"cmd": ["sh"], "stdin": [script], "env": {"HOME": "/pfs/out"}}
+    spec = {"pipeline": {"name": "feed"}, "transform": transform, "spout": {}}
+
+    def logs() -> list[str]:
+        return [line.message for line in world.engine.datums.get_logs(pipeline="feed")]
+
+    with served(world):
+        world.engine.pipelines.create_pipeline(spec)
+        until(lambda: sum("alone" in line for line in logs()) == 3)
+
+    assert world.tree("feed") == {"now": "hello\n"}
+    assert world.tree("data") == {"secret": "s"}
+    assert "this token is good for the files and commits of repo 'feed' alone" in "".join(logs())
+
+
 def test_a_server_with_a_bucket_says_that_pods_can_not_have_it(tmp_path: Path) -> None:
     settings = replace(load({}, home=tmp_path), runtime="kubernetes", store="s3://bucket/x")
 
@@ -255,7 +306,6 @@ def test_a_server_with_a_bucket_says_that_pods_can_not_have_it(tmp_path: Path) -
         ({"pod_patch": "[{"}, "pod_patch is no JSON"),
         ({"transform": {"requirements": "numpy"}}, "not installed in pods"),
         ({"transform": {"datum_batching": True}}, "datum_batching is not possible in pods"),
-        ({"spout": {}, "input": None}, "spouts are not run in pods yet"),
     ],
     ids=lambda value: str(value)[:30],
 )

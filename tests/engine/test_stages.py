@@ -379,6 +379,31 @@ def test_an_address_opens_what_it_was_given_out_for_and_nothing_else(world: Worl
         get(f"{world.url}/api/v1/repos/data/content/{commit}/other")
 
 
+def test_the_token_of_a_repo_opens_its_files_and_commits_and_nothing_else(world: World) -> None:
+    commit = world.put({"a": "1"})
+    world.engine.repos.create_repo("other")
+    signer = Signer(key=stored_key(world.home))
+
+    def status(path: str, *, method: str = "GET", token: str = signer.repo_token("data")) -> int:
+        headers = {"authorization": f"Bearer {token}"}
+        asked = urllib.request.Request(f"{world.url}/api/v1/{path}", method=method, headers=headers)
+        try:
+            with urllib.request.urlopen(asked) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert status(f"repos/data/content/{commit}/a") == 200
+    assert status("repos/data/commits") == 200
+    for path in ("repos/other/commits", "repos", "repos/data", "repos/data/diff/master/a", "jobs"):
+        assert status(path) == 403, path
+    assert status(f"repos/data/commits/{commit}", method="DELETE") == 403
+    assert status("repos/data%2F..%2Fother/commits") == 403
+    forged = Signer(key=b"x" * 32).repo_token("data")
+    for token in (forged, signer.repo_token("data")[:-1], "repo..", "repo"):
+        assert status("repos/data/commits", token=token) == 401, token
+
+
 def test_a_server_that_does_not_know_its_own_address_refuses_what_needs_it(world: World) -> None:
     world.close()
     world.url, url = "", world.url

@@ -51,8 +51,10 @@ def check_for_pods(config: Config, spec: PipelineSpec) -> None:
             raise NotSupported(f"pipeline '{spec.name}' can't run here: {error}") from error
         return
     what = ""
-    if spec.spout:
-        what = "spouts are not run in pods yet"
+    if spec.spout and not config.data_url:
+        what = (
+            "its code has to reach this server, whose address nobody said: set TRUNKLINE_DATA_URL"
+        )
     elif not transform.cmd:
         what = "in pods a cmd is needed; the entry point of an image is run by Docker only"
     elif transform.requirements:

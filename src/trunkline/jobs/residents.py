@@ -50,12 +50,14 @@ from trunkline.jobs.resident_state import (
 from trunkline.jobs.resident_targets import Asked, Target
 from trunkline.jobs.residing import Port
 from trunkline.jobs.segments import encode_segment
+from trunkline.jobs.signing import stored_key
 from trunkline.jobs.state import Action, DatumsEnded, Stopped
 from trunkline.jobs.steps import Steps
 from trunkline.model.images import Runtime
 from trunkline.model.jobs import WorkerInfo
 from trunkline.model.names import project_of
 from trunkline.model.pipelines import PipelineState, ResidentInfo, Service
+from trunkline.model.signed import Signer
 
 DRAIN_S = 10.0  # for connections to one that was replaced
 _DRAIN_LEAST_S = 0.5  # what was accepted just before is counted by then
@@ -405,7 +407,8 @@ class Residents:
             worker.job, worker.datum = job.name, planned.key
         self._live.begin_again(target.log, key=planned.key, worker=worker.name)
         context = context_of(target.spec, record, self._config)
-        if target.spec.spout and "PATH" not in target.spec.transform.env:
+        here = self._config.runtime != Runtime.KUBERNETES
+        if here and target.spec.spout and "PATH" not in target.spec.transform.env:
             # First, so that `trunkline`, `pachctl` and a Python that has the client are found.
             path = f"{Path(sys.executable).parent}:{self._config.path}"
             context = replace(context, env={**context.env, "PATH": path})
@@ -429,6 +432,13 @@ class Residents:
         """What a spout needs so that commands and Python clients put into its repo."""
         if not target.spec.spout:
             return {}
+        if self._config.runtime == Runtime.KUBERNETES:
+            name = target.record.name
+            return {
+                "TRUNKLINE_ADDRESS": self._config.data_url,
+                "TRUNKLINE_TOKEN": Signer(key=stored_key(self._config.home)).repo_token(name),
+                "TRUNKLINE_PROJECT": project_of(name),
+            }
         return {
             "TRUNKLINE_ADDRESS": f"unix://{self._config.socket_path}",
             "TRUNKLINE_PROJECT": project_of(target.record.name),

@@ -1,4 +1,5 @@
-"""Addresses of single files for who has no token: each says by a signature that it was given out.
+"""Addresses of single files, and tokens of single repos, for who has no token of the server: each
+says by a signature that it was given out.
 
     <server>/signed/<signature>/files/<repo>/<commit>/<path as one segment>[/<path below it>]
     <server>/signed/<signature>/tar/<repo>/<commit>/<path as one segment>/<any name>.tar
@@ -10,12 +11,13 @@ address of the first two kinds; the third takes what a datum puts out, while it 
 
 import hashlib
 import hmac
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from trunkline.values import dataclass
 
 PLACE = "signed"
 READ, TAR, OUT = "files", "tar", "out"
+_REPO = "repo"  # what the token of one begins with
 _DIGITS = 32
 
 
@@ -37,6 +39,17 @@ class Signer:
     def output_url(self, job: str, datum: str) -> str:
         """To which the paths of output files can be added."""
         return self._url(OUT, job, datum)
+
+    def repo_token(self, repo: str) -> str:
+        """A token that is good for the files and commits of one repo."""
+        return f"{_REPO}.{quote(repo, safe='')}.{self._signature(_REPO, (repo,))}"
+
+    def repo_of(self, token: str) -> str | None:
+        """The repo that such a token is good for; None for any other token."""
+        kind, _, rest = token.partition(".")
+        name, _, signature = rest.rpartition(".")
+        repo = unquote(name)
+        return repo if kind == _REPO and self.knows(signature, _REPO, repo) else None
 
     def knows(self, signature: str, what: str, *words: str) -> bool:
         """Whether it gave out an address with these words."""

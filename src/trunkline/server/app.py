@@ -103,7 +103,7 @@ def build_app(
         operation = scope["raw_path"].startswith(inner) and scope["path"] not in others
         await (rest if operation else application)(scope, receive, send)
 
-    guarded = Guard(inside, token, hosts)
+    guarded = Guard(inside, token, hosts, signer)
     return App(asgi=guarded, rest=rest, others=tuple(others), threads=threads)
 
 

@@ -3,7 +3,7 @@
 The private socket is guarded by the file system (mode 0600 in a directory of mode 0700) and by a
 look at who is at its other end; over it no token is needed. Everyone else comes over TCP and must
 bring the token, on every route but the two that tell whether the server is well, and those whose
-address is signed (`signed`). Requests that a
+address is signed (`signed`). The token of a repo opens its files and commits alone. Requests that a
 web page could make a browser send (a foreign Host, by DNS rebinding; a foreign Origin) are refused
 even with the token.
 
@@ -18,11 +18,12 @@ import re
 import socket
 import struct
 from collections.abc import Iterable
+from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.errors import InvalidInput, NotAllowed, TokenRefused, TrunklineError
-from trunkline.model.signed import PLACE
+from trunkline.model.signed import PLACE, Signer
 from trunkline.server.answers import Answers
 from trunkline.server.rest.reports import report, send_json
 from trunkline.server.withholding import WithholdingProtocol
@@ -31,6 +32,18 @@ SEND_BYTES = 1024 * 1024  # on their way through the private socket
 HEALTH = "/healthz"  # it runs
 READY = "/readyz"  # it can be given work: it does not stop, and its catalog answers
 BELOW = f"/{PLACE}/".encode()
+_OPERATIONS = [b"", b"api", b"v1"]
+_OF_A_REPO = (
+    b"files",
+    b"content",
+    b"tree",
+    b"tar",
+    b"paths",
+    b"file",
+    b"list",
+    b"glob",
+    b"commits",
+)
 HEAD_S = 60.0  # within which the head of a request must have come
 
 _HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
@@ -89,8 +102,15 @@ class Protocol(WithholdingProtocol):
 class Guard:
     """Lets a request through to the app, or answers it with the reason why not."""
 
-    def __init__(self, app: ASGIApp, token: str | None, hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str | None,
+        hosts: Iterable[str] = (),
+        signer: Signer | None = None,
+    ) -> None:
         self._app = app
+        self._signer = signer
         self._token = token.encode("utf-8") if token else None
         self._hosts = {"localhost", *(host.lower() for host in hosts)}
 
@@ -123,7 +143,7 @@ class Guard:
         self._check_origin(_only(scope, b"origin"), host)
         # An address below that place has to show by itself that it was given out (`signed`).
         if scope["path"] not in (HEALTH, READY) and not scope["raw_path"].startswith(BELOW):
-            self._check_token(_only(scope, b"authorization"))
+            self._check_token(_only(scope, b"authorization"), scope)
 
     def _check_host(self, host: bytes | None) -> None:
         match = _HOST.fullmatch(host or b"")
@@ -146,15 +166,33 @@ class Guard:
         if scheme not in (b"http", b"https") or rest.lower() != (host or b"").lower():
             raise NotAllowed("requests from pages of other sites are refused")
 
-    def _check_token(self, header: bytes | None) -> None:
+    def _check_token(self, header: bytes | None, scope: Scope) -> None:
         scheme, _, given = (header or b"").partition(b" ")
         if scheme.lower() != b"bearer" or not given.strip():
             raise TokenRefused(
                 "this server needs a token: add it to the context with `--token`, "
                 "or set TRUNKLINE_TOKEN"
             )
-        if self._token is None or not hmac.compare_digest(given.strip(), self._token):
+        if self._token is not None and hmac.compare_digest(given.strip(), self._token):
+            return
+        text = given.strip().decode("ascii", "replace")
+        repo = None if self._signer is None else self._signer.repo_of(text)
+        if repo is None:
             raise TokenRefused("the server does not accept this token")
+        if not _is_of(repo, scope):
+            raise NotAllowed(f"this token is good for the files and commits of repo '{repo}' alone")
+        scope["state"] = {**scope.get("state", {}), "repo": repo}
+
+
+def _is_of(repo: str, scope: Scope) -> bool:
+    """Whether a request is about the files or commits of a repo, and nothing else."""
+    parts = scope["raw_path"].split(b"/")
+    if scope["method"] not in ("GET", "POST") or parts[:3] != _OPERATIONS:
+        return False
+    if parts[3:4] in ([b"puts"], [b"version"]):
+        return True
+    named = len(parts) > 5 and parts[3] == b"repos" and unquote_to_bytes(parts[4])
+    return named == repo.encode() and parts[5] in _OF_A_REPO
 
 
 def _only(scope: Scope, name: bytes) -> bytes | None:

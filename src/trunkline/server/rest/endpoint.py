@@ -109,8 +109,7 @@ class Endpoint:
             if direct is None:
                 await self._serve_upload(receive, send, arguments, state)
             else:
-                private = bool(state.get("private"))
-                await self._serve_direct(direct, receive, send, arguments, private=private)
+                await self._serve_direct(direct, receive, send, arguments, state)
         elif operation.streams_bytes or operation.streams_values:
             # Older callers get no chunks.
             state = scope.get("state", {}) if scope.get("http_version") == "1.1" else {}
@@ -145,7 +144,9 @@ class Endpoint:
                 await send_json(send, 200, answer)
                 return
         inflow = Inflow(asyncio.get_running_loop())
-        changes = received_changes(inflow, private=bool(state.get("private")))
+        changes = received_changes(
+            inflow, private=bool(state.get("private")), repo=state.get("repo")
+        )
         outflow = self._threads.start(
             lambda out: out.put(self._answer({**arguments, upload: changes})), patient=False
         )
@@ -162,14 +163,14 @@ class Endpoint:
         receive: Receive,
         send: Send,
         arguments: dict[str, Any],
-        *,
-        private: bool,
+        state: dict[str, Any],
     ) -> None:
         upload = self._operation.upload
         assert upload is not None
 
         def changes() -> Iterator[FileChange]:
-            yield from received_changes(body, private=private)
+            private, repo = bool(state.get("private")), state.get("repo")
+            yield from received_changes(body, private=private, repo=repo)
             body.finish()
 
         def work(outflow: Outflow) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from trunkline.api.changes import (
+    CopyFile,
     DeleteFile,
     FileChange,
     PutFile,
@@ -16,13 +17,20 @@ from trunkline.errors import InvalidInput, LocalPathDiffers, NotAllowed, shown
 from trunkline.fetch.urls import SCHEMES, scheme_of
 
 
-def received_changes(body: Iterable[bytes], *, private: bool) -> Iterator[FileChange]:
-    """The changes in a body, each checked; `private` says that it came over the own socket."""
+def received_changes(
+    body: Iterable[bytes], *, private: bool, repo: str | None = None
+) -> Iterator[FileChange]:
+    """The changes in a body, each checked; `private` says that it came over the own socket.
+
+    Who has the token of one `repo` copies out of no other one.
+    """
     for change in read_changes(body):
         if isinstance(change, PutLocal):
             _check_local(change, private=private)
         elif isinstance(change, PutUrl):
             _check_url(change.url)
+        elif isinstance(change, CopyFile) and repo not in (None, change.source_repo):
+            raise NotAllowed(f"this token is good for the files and commits of repo '{repo}' alone")
         yield change
 
 
