@@ -2,8 +2,8 @@
 
 `dataclass` of the standard library compiles six functions for every class when it is defined, about
 a millisecond, and to import it takes as long as to start half an interpreter. A command defines
-fifty such classes and makes values of ten. Here a class gets its slots when it is defined; its
-`__init__` is compiled when the first value is made, and what `dataclasses` needs in order to
+fifty such classes and makes a few values of ten. Here a class gets its slots when it is defined;
+its `__init__` is compiled once some values were made, and what `dataclasses` needs in order to
 `replace` or to list fields is there once it is asked for. Values can be told from those of the
 standard library by nothing but that; type checkers see the standard library's own decorator.
 
@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 _REQUIRED: Any = object()  # in place of a default: there is none
+_BEFORE_COMPILING = 16  # values of a class: about what compiling takes
 
 
 class _Field:
@@ -34,6 +35,10 @@ class _Field:
         self.default = default
         self.default_factory = default_factory
         self.repr = repr
+
+    def made(self) -> Any:
+        """What it is in a value that was not given it."""
+        return self.default if self.default_factory is None else self.default_factory()
 
 
 class _Later:
@@ -109,7 +114,7 @@ def _dress(
         said = ", ".join([f"{name}={getattr(self, name)!r}" for name in shown])
         return f"{self.__class__.__qualname__}({said})"
 
-    made.__init__ = _Later(lambda: (made, "__init__", _initialiser(names, fields, frozen=frozen)))
+    made.__init__ = _First(made, names, fields, frozen=frozen)
     made.__eq__ = equals
     made.__hash__ = (lambda self: hash(values_of(self))) if frozen else None
     if made.__repr__ is object.__repr__:
@@ -140,6 +145,51 @@ def _reader(names: tuple[str, ...]) -> Callable[[object], tuple[Any, ...]]:
     return lambda value: tuple([getattr(value, name) for name in names])
 
 
+class _First:
+    """The `__init__` of the first values, which goes through the fields.
+
+    The compiled one takes its place after some, when somebody looks at it, or as soon as something
+    is wrong: it says what.
+    """
+
+    def __init__(
+        self, made: Any, names: tuple[str, ...], fields: Mapping[str, _Field], *, frozen: bool
+    ) -> None:
+        self._made = made
+        self._names = names
+        self._fields = fields
+        self._frozen = frozen
+        self._count = 0
+
+    def __get__(self, instance: object, owner: type) -> Callable[..., None]:
+        self._count += 1
+        if instance is None or self._count > _BEFORE_COMPILING:
+            return self._compiled(instance, owner)
+
+        def initialise(*args: Any, **given: Any) -> None:
+            fields = self._fields
+            lacking = [n for n in self._names if n not in given and _is_required(fields.get(n))]
+            if args or lacking or not given.keys() <= set(self._names):
+                self._compiled(instance, owner)(*args, **given)
+                return
+            for name in self._names:
+                value = given[name] if name in given else fields[name].made()
+                object.__setattr__(instance, name, value)
+
+        return initialise
+
+    def _compiled(self, instance: object, owner: type) -> Callable[..., None]:
+        made = _initialiser(self._names, self._fields, frozen=self._frozen)
+        self._made.__init__ = made
+        bound: Callable[..., None] = made.__get__(instance, owner)
+        return bound
+
+
+def _is_required(field: _Field | None) -> bool:
+    """Whether each value has to be given it; None stands for a field of which nothing was said."""
+    return field is None or (field.default is _REQUIRED and field.default_factory is None)
+
+
 def _initialiser(
     names: tuple[str, ...], fields: Mapping[str, _Field], *, frozen: bool
 ) -> Callable[..., None]:
@@ -149,7 +199,7 @@ def _initialiser(
     for name in names:
         value = name
         one = fields.get(name)
-        if one is None or (one.default is _REQUIRED and one.default_factory is None):
+        if one is None or _is_required(one):
             arguments.append(name)
         elif one.default_factory is not None:
             known[f"_factory_{name}"] = one.default_factory
@@ -181,7 +231,15 @@ def _as_known_to_dataclasses(made: type, fields: Mapping[str, _Field]) -> dict[s
         (name, kind, told(fields.get(name) or _Field()))
         for name, kind in made.__annotations__.items()
     ]
-    twin: Any = dataclasses.make_dataclass(made.__name__, columns, kw_only=True)
+    twin: Any = dataclasses.make_dataclass(
+        made.__name__,
+        columns,
+        kw_only=True,
+        init=False,  # nobody makes any
+        repr=False,
+        eq=False,
+        namespace={"__doc__": made.__doc__ or made.__name__},  # else `inspect` is loaded for it
+    )
     found: dict[str, Any] = twin.__dataclass_fields__
     return found
 

@@ -123,6 +123,7 @@ assert main.run() == 0
         *("msgspec", "secrets", "hashlib", "dataclasses", "pathlib", "urllib.parse", "copy"),
         *("fcntl", "signal", "tempfile", "shutil", "concurrent.futures"),
         *("ast", "dis", "tokenize"),  # of `inspect`, in whose place another module may stand
+        *("_uuid", "difflib", "locale"),  # of `uuid`, of suggestions, of `gettext`
         *("trunkline.cli.classic", "trunkline.client.local_files", "trunkline.connect.local"),
         *("trunkline.connect.connection", "trunkline.connect.contexts", "trunkline.fetch"),
     }
@@ -144,11 +145,16 @@ from trunkline.cli.start import prepare
 prepare()
 import inspect
 import sys
+import msgspec
+assert msgspec.json.decode(b"[1]") == [1]
 assert "ast" not in sys.modules and inspect.__name__ == "inspect"
 assert inspect.cleandoc("  a") == "a"
 from inspect import signature
 import inspect as again
 assert again.signature is inspect.signature is signature and isinstance(signature(len), object)
+import click, gettext, platform, typing_extensions, uuid
+assert click.UUID(str(uuid.UUID(int=1))) == uuid.UUID(int=1)
+assert gettext.gettext("a") == "a" and platform.system() and typing_extensions.Self
 """
     )
 

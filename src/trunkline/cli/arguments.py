@@ -23,7 +23,7 @@ from trunkline.model.names import (
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SPAN = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _FETCH_TIMEOUT_S = 60.0
 WILD = frozenset("*?[{(")
@@ -123,9 +123,9 @@ def commit_name(text: str) -> str:
 
 def seconds(text: str) -> float:
     """A length of time: `10s`, `5m`, `1h30m`, or a plain number of seconds."""
-    total, rest = 0.0, text if _SPAN.match(text) else f"{text}s"
+    total, rest = 0.0, text if re.match(_SPAN, text) else f"{text}s"
     while rest:
-        match = _SPAN.match(rest)
+        match = re.match(_SPAN, rest)
         if match is None:
             raise InvalidInput(f"{text!r} is not a length of time; write 30s, 5m or 1h30m")
         total += float(match[1]) * _SECONDS[match[2]]

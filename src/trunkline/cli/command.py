@@ -28,6 +28,13 @@ class Option(click.Option):
         super().__init__(*args, **attributes)
         self.help = taken
 
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        super().add_to_parser(parser, ctx)
+        # Short options stand among the long ones, too. Click looks there first, and makes
+        # an error with suggestions for what it does not find.
+        long, short = getattr(parser, "_long_opt", {}), getattr(parser, "_short_opt", {})
+        long.update((name, short[name]) for name in self.opts if name in short)
+
 
 _HELP = "trunkline.help"  # in what all contexts of a command line share
 
@@ -151,6 +158,7 @@ def session_of(ctx: click.Context) -> Session:
     return session
 
 
+@functools.cache
 def global_options(*, hidden: bool) -> list[click.Parameter]:
     """The flags that every command takes, before or behind its words."""
     return [
@@ -176,6 +184,7 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
     ]
 
 
+@functools.cache
 def _printing_options() -> list[click.Parameter]:
     return [
         Option(

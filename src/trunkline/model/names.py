@@ -24,10 +24,11 @@ PATH_BYTES_MAX = 4096
 CHECKOUT_RECORD = ".trunkline-checkout"  # in a checked-out directory; never put with its files
 PATH_PART_BYTES_MAX = 255
 
-_NAME = re.compile(r"[a-zA-Z0-9_-]+")
-_ID = re.compile(r"[0-9a-f]{12}4[0-9a-f]{19}")
-_STEP = re.compile(r"\^(\d*)|~(\d*)|\.(\d+)")
-_CONTROL = r"[\x00-\x1f\x7f\u2028\u2029\x80-\x9f]"  # compiled when a path may have one
+# Patterns are compiled when a text may have what they look for: most commands name no such thing.
+_STEP = r"\^(\d*)|~(\d*)|\.(\d+)"
+_CONTROL = r"[\x00-\x1f\x7f\u2028\u2029\x80-\x9f]"
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_HEX = frozenset("0123456789abcdef")
 
 
 def check_name(kind: str, name: str) -> str:
@@ -37,7 +38,7 @@ def check_name(kind: str, name: str) -> str:
     """
     if len(name) > NAME_LENGTH_MAX:
         raise InvalidName(kind, name, f"it is longer than {NAME_LENGTH_MAX} characters")
-    if not _NAME.fullmatch(name):
+    if not _is_word(name):
         raise InvalidName(kind, name, "use letters, digits, '_' and '-' only")
     return name
 
@@ -90,7 +91,12 @@ def check_branch(name: str, *, kind: str = "branch") -> str:
 
 def is_commit_id(text: str) -> bool:
     """Whether the text has the shape of a commit (and run) id."""
-    return _ID.fullmatch(text) is not None
+    return len(text) == 32 and text[12] == "4" and _HEX.issuperset(text)
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text is made of the letters of names alone."""
+    return text != "" and _LETTERS.issuperset(text)
 
 
 def check_path(path: str, *, root_allowed: bool = False) -> str:
@@ -142,11 +148,11 @@ def parse_reference(text: str) -> Reference:
     base, rest = text[:cut], text[cut:]
     if not base:
         raise InvalidReference(text, "it must begin with a branch or commit id")
-    if not _NAME.fullmatch(base) or len(base) > NAME_LENGTH_MAX:
+    if not _is_word(base) or len(base) > NAME_LENGTH_MAX:
         raise InvalidReference(text, "use a branch or commit id, then ^, ~n or .n")
     steps: list[Ancestry] = []
     while rest:
-        match = _STEP.match(rest)
+        match = re.match(_STEP, rest)
         if match is None:
             raise InvalidReference(text, "behind the name only ^, ^n, ~, ~n and .n are known")
         caret, tilde, nth = match.groups()
