@@ -44,6 +44,8 @@ class Config:
     pod_namespace: str = "trunkline"  # TRUNKLINE_POD_NAMESPACE: of the pods of pipelines
     pod_image: str = "trunkline"  # TRUNKLINE_POD_IMAGE: of the server, for what is ours in pods
     pod_claim: str = "trunkline"  # TRUNKLINE_POD_CLAIM: of the volume with the data directory
+    pod_secret: str = ""  # TRUNKLINE_POD_SECRET: variables of pods that are on any node; else: ours
+    workers_key: str = ""  # TRUNKLINE_WORKERS_KEY: what such pods show, 64 hexadecimal digits
     pod_owner: str = ""  # TRUNKLINE_POD_OWNER: name/uid of the server's own pod
     data_url: str = ""  # TRUNKLINE_DATA_URL: where objects of a cluster reach this server
     container_host: str = ""  # TRUNKLINE_CONTAINER_HOST, DOCKER_HOST: its socket; empty: as usual
@@ -135,11 +137,9 @@ def load(
     """The settings in force; raises InvalidInput for a variable that can't be read."""
     env = os.environ if environment is None else environment
     user = env.get("HOME") or os.path.expanduser("~")
-    data = env.get("XDG_DATA_HOME") or os.path.join(user, ".local", "share")
     conf = env.get("XDG_CONFIG_HOME") or os.path.join(user, ".config")
-    chosen = (os.fspath(home) or ".") if home is not None else env.get("TRUNKLINE_HOME")
     return Config(
-        home_path=os.path.abspath(chosen or os.path.join(data, "trunkline")),
+        home_path=_home_path(env, user, home),
         config_path=env.get("TRUNKLINE_CONFIG") or os.path.join(conf, "trunkline", "config.toml"),
         address=env.get("TRUNKLINE_ADDRESS") or env.get("PACHD_ADDRESS") or None,
         token=env.get("TRUNKLINE_TOKEN") or None,
@@ -155,6 +155,8 @@ def load(
         pod_namespace=env.get("TRUNKLINE_POD_NAMESPACE") or "trunkline",
         pod_image=env.get("TRUNKLINE_POD_IMAGE") or "trunkline",
         pod_claim=env.get("TRUNKLINE_POD_CLAIM") or "trunkline",
+        pod_secret=env.get("TRUNKLINE_POD_SECRET") or "",
+        workers_key=workers_key(env),
         pod_owner=env.get("TRUNKLINE_POD_OWNER") or "",
         data_url=env.get("TRUNKLINE_DATA_URL") or "",
         container_host=env.get("TRUNKLINE_CONTAINER_HOST") or env.get("DOCKER_HOST") or "",
@@ -200,6 +202,13 @@ def load(
     )
 
 
+def _home_path(env: Mapping[str, str], user: str, home: str | os.PathLike[str] | None) -> str:
+    """The data directory: the one that is given, or that of the environment."""
+    data = env.get("XDG_DATA_HOME") or os.path.join(user, ".local", "share")
+    chosen = (os.fspath(home) or ".") if home is not None else env.get("TRUNKLINE_HOME")
+    return os.path.abspath(chosen or os.path.join(data, "trunkline"))
+
+
 def _either(env: Mapping[str, str], name: str) -> str:
     """A variable that other programs read too, in small letters or in capitals.
 
@@ -239,6 +248,11 @@ def _whole(env: Mapping[str, str], name: str, of: str = " of bytes") -> int | No
     if not text.isdecimal() or int(text) == 0:
         raise InvalidInput(f"{name} is {text!r}; it must be a whole number{of}")
     return int(text)
+
+
+def workers_key(environment: Mapping[str, str] | None = None) -> str:
+    """What workers show that come from elsewhere; empty where it is in a file."""
+    return (os.environ if environment is None else environment).get("TRUNKLINE_WORKERS_KEY") or ""
 
 
 def datum_door() -> str:

@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 from cluster_model import ClusterModel
 from kubelet import Kubelet
+from postgres_schemas import catalog_schema, needs_postgres
+from s3_objects import needs_s3, new_bucket
 
 from trunkline.api.changes import DeleteFile, PutFile
 from trunkline.config import load
 from trunkline.engine.engine import Engine
-from trunkline.errors import NotSupported, TrunklineError
+from trunkline.errors import TrunklineError
 from trunkline.jobs import residents
 from trunkline.jobs.signing import stored_key
 from trunkline.model.jobs import JobInfo, JobState
@@ -292,11 +294,69 @@ def test_a_spout_in_a_pod_puts_into_its_own_repo_and_no_other(world: World) -> N
     assert "this token is good for the files and commits of repo 'feed' alone" in "".join(logs())
 
 
-def test_a_server_with_a_bucket_says_that_pods_can_not_have_it(tmp_path: Path) -> None:
-    settings = replace(load({}, home=tmp_path), runtime="kubernetes", store="s3://bucket/x")
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"store": "s3://bucket/x"}, "set both TRUNKLINE_STORE and TRUNKLINE_DATABASE"),
+        ({"store": "s3://bucket/x", "database": "postgresql://"}, "TRUNKLINE_POD_SECRET must name"),
+        (
+            {"store": "s3://b/x", "database": "postgresql://", "pod_secret": "s"},
+            "TRUNKLINE_WORKERS_KEY must be 64 hexadecimal digits",
+        ),
+    ],
+)
+def test_what_pods_on_any_node_lack_is_told(
+    tmp_path: Path, settings: dict[str, str], told: str
+) -> None:
+    with pytest.raises(TrunklineError, match=told):
+        Engine(replace(load({}, home=tmp_path), runtime="kubernetes", **settings))
 
-    with pytest.raises(NotSupported, match="in pods of a cluster while the packs are in a bucket"):
-        Engine(settings)
+
+@needs_postgres
+@needs_s3
+def test_pods_on_any_node_need_nothing_of_the_disk_of_their_server(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket, key = new_bucket(), os.urandom(32).hex()
+    with catalog_schema() as url:
+        settings = {
+            "TRUNKLINE_DATABASE": url,
+            "TRUNKLINE_STORE": bucket.url,
+            "TRUNKLINE_POD_SECRET": "bucket",
+            "TRUNKLINE_WORKERS_KEY": key,
+        }
+        for name, value in {**settings, **bucket.environment()}.items():
+            monkeypatch.setenv(name, value)
+        world: World = request.getfixturevalue("world")
+        world.kubelet.secrets["bucket"] = {"TRUNKLINE_WORKERS_KEY": key, **bucket.environment()}
+        world.put({f"f{number}": str(number) * 100 for number in range(12)})
+        world.engine.secrets.create_secret("word", data={"value": "c2VjcmV0"})
+
+        world.pipeline(
+            "copy",
+            'cp /pfs/data/* /pfs/out; echo "$W" > "/pfs/out/w$data_COMMIT"; sleep 0.1',
+            parallelism_spec={"constant": 2},
+            datum_set_spec={"number": 1},
+            transform={"secrets": [{"name": "word", "env_var": "W", "key": "value"}]},
+            input={"pfs": {"repo": "data", "glob": "/"}},
+        )
+        job = world.job("copy")
+
+        assert (job.state, job.reason) == (JobState.SUCCESS, "")
+        found = world.tree("copy")
+        assert {text for name, text in found.items() if name.startswith("w")} == {"secret\n"}
+        assert {n: t for n, t in found.items() if n[0] == "f"} == world.tree("data")
+        [pod, *_] = world.model.pods.values()
+        assert "affinity" not in pod["spec"]
+        assert not any("persistentVolumeClaim" in volume for volume in pod["spec"]["volumes"])
+        assert not (world.home / "door").exists()
+        world.model.remove(next(iter(world.model.pods)))
+        world.put({"f0": "changed"})
+        assert world.job("copy").state is JobState.SUCCESS
+        assert world.tree("copy")["f0"] == "changed"
+        assert world.engine.admin.gc(grace_s=0).needed_objects
+        assert world.engine.admin.fsck().damages == ()
+        world.engine.close()
 
 
 @pytest.mark.parametrize(

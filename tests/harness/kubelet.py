@@ -1,9 +1,11 @@
 """What a node does with the pods of a `ClusterModel`, by processes of this machine. Needs root.
 
 The init container is a call, the user's container is `pod_containers.UserContainer`, the storage
-container is the worker that the manifest names, with the data directory of the server itself.
+container is the worker that the manifest names, with the data directory of the server itself, or
+with an empty one and the variables of a Secret where the manifest says so.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -33,6 +35,7 @@ class Kubelet:
     directory: Path
     home: Path
     missing: set[str] = field(default_factory=set)
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)  # variables, by name
     pods: dict[str, _Pod] = field(default_factory=dict)
     ends: bool = False
 
@@ -83,8 +86,17 @@ class Kubelet:
         prepare(pod)
         container = UserContainer(pod, places)
         container.__enter__()
-        words = [self._here(word, pod) for word in storage["command"]]
-        process = subprocess.Popen(words)
+        home = self.home
+        if any(mount["name"] == "home" for mount in storage["volumeMounts"]):
+            home = pod / "home"
+            home.mkdir()
+        words = [self._here(word, pod, home) for word in storage["command"]]
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("AWS_")
+        }
+        for source in storage.get("envFrom", ()):
+            environment |= self.secrets[source["secretRef"]["name"]]
+        process = subprocess.Popen(words, env=environment)
         self.pods[name] = _Pod(pod, container, process)
         running = [
             {"name": one, "image": "i", "ready": True, "restartCount": 0, "state": {"running": {}}}
@@ -92,8 +104,8 @@ class Kubelet:
         ]
         self._say(name, phase="Running", containerStatuses=running)
 
-    def _here(self, word: str, pod: Path) -> str:
-        given = {"python3": sys.executable, "/pod": str(pod), "/var/lib/trunkline/data": self.home}
+    def _here(self, word: str, pod: Path, home: Path) -> str:
+        given = {"python3": sys.executable, "/pod": str(pod), "/var/lib/trunkline/data": home}
         return str(given.get(word, word))
 
     def _say(self, name: str, **status: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,18 @@ def test_pods_are_as_they_were_and_as_an_api_server_takes_them(
 
     golden = GOLDEN / f"{name}.yaml"
     assert made == yaml.safe_load(golden.read_text("utf-8")), "see tests/golden/pods"
+    assert_valid([made], tmp_path)
+
+
+def test_a_pod_for_any_node_has_nothing_of_its_server_but_a_secret(tmp_path: Path) -> None:
+    ground = replace(GROUND, secret="bucket")
+    made = pod_manifest(workload_of(spec_from_document(ALL), 3), ground, NAME)
+
+    assert "affinity" not in made["spec"]
+    assert all(volume.keys() == {"name", "emptyDir"} for volume in made["spec"]["volumes"])
+    user, storage = made["spec"]["containers"]
+    assert storage["envFrom"] == [{"secretRef": {"name": "bucket"}}]
+    assert "envFrom" not in user
     assert_valid([made], tmp_path)
 
 

@@ -1,5 +1,6 @@
 """The manifests of a server on a cluster."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,13 @@ from cluster_schema import assert_valid
 
 from trunkline.config import load
 from trunkline.errors import InvalidInput
-from trunkline.runtimes.kubernetes.installation import HOME, PLACE, Installation, manifests
+from trunkline.runtimes.kubernetes.installation import (
+    HOME,
+    PLACE,
+    Elsewhere,
+    Installation,
+    manifests,
+)
 
 
 def wanted(**chosen: Any) -> Installation:
@@ -29,6 +36,16 @@ ALL = wanted(
 )
 
 
+NODES = wanted(
+    elsewhere=Elsewhere(
+        store="s3://bucket/trunkline",
+        store_secret="bucket",
+        database_secret="database",
+        replicas=3,
+    )
+)
+
+
 def only(kind: str, made: list[dict[str, Any]]) -> dict[str, Any]:
     [found] = [one for one in made if one["kind"] == kind]
     return found
@@ -39,7 +56,7 @@ def server_pod(chosen: Installation) -> dict[str, Any]:
     return only("StatefulSet", made)["spec"]["template"]["spec"]
 
 
-@pytest.mark.parametrize("chosen", [wanted(), ALL], ids=["plain", "all"])
+@pytest.mark.parametrize("chosen", [wanted(), ALL, NODES], ids=["plain", "all", "nodes"])
 def test_an_api_server_takes_all_manifests(chosen: Installation, tmp_path: Path) -> None:
     assert_valid(manifests(chosen), tmp_path)
 
@@ -101,6 +118,26 @@ def test_a_server_that_runs_all_code_itself_has_no_access_to_the_cluster() -> No
     assert {one["kind"] for one in made}.isdisjoint({"Role", "RoleBinding"})
     assert pod["automountServiceAccountToken"] is False
     assert len(only("Service", made)["spec"]["ports"]) == 1
+
+
+def test_several_servers_have_no_volume_and_workers_come_to_the_one_that_leads() -> None:
+    made: Any = manifests(NODES)
+    pod = server_pod(NODES)
+    [container] = pod["containers"]
+
+    assert "PersistentVolumeClaim" not in {one["kind"] for one in made}
+    assert only("StatefulSet", made)["spec"]["replicas"] == 3
+    assert pod["volumes"][0] == {"name": "data", "emptyDir": {"sizeLimit": "5Gi"}}
+    assert [source["secretRef"]["name"] for source in container["envFrom"]] == [
+        "bucket",
+        "database",
+    ]
+    config = load({one["name"]: one.get("value", "") for one in container["env"]})
+    assert (config.store, config.pod_secret) == ("s3://bucket/trunkline", "bucket")
+    assert config.workers_address == "$(SERVER_ADDRESS):30651"
+    assert "--standby" in container["args"]
+    with pytest.raises(InvalidInput, match="which no certificate is for"):
+        manifests(replace(NODES, tls_secret="tls"))
 
 
 def test_the_server_knows_what_its_pods_need() -> None:

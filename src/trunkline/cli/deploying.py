@@ -1,9 +1,15 @@
 """The commands that print how Trunkline is set up elsewhere."""
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
 
 from trunkline.cli.command import command, option
 from trunkline.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from trunkline.runtimes.kubernetes.installation import Elsewhere
 
 
 @command(
@@ -12,6 +18,7 @@ from trunkline.errors import InvalidInput
         "deploy kubernetes --dry-run --namespace ml --storage-size 200Gi --node-port 30650",
         "deploy kubernetes --dry-run --resource pytorchjobs.kubeflow.org",
         "deploy kubernetes --dry-run --set TRUNKLINE_GC_GRACE_S=86400",
+        "deploy kubernetes --dry-run --store s3://b/x --store-secret s --database-secret d",
     ]
 )
 @option("--dry-run", is_flag=True, help="Print the manifests; the only thing it does so far.")
@@ -36,6 +43,10 @@ from trunkline.errors import InvalidInput
 )
 @option("--tls-secret", default="", metavar="NAME", help="Secret with the keys tls.crt, tls.key.")
 @option("--image-pull-secret", default="", metavar="NAME", help="Secret to pull the image with.")
+@option("--store", default="", metavar="URL", help="Bucket for contents, instead of a volume.")
+@option("--store-secret", default="", metavar="NAME", help="Secret with variables for the bucket.")
+@option("--database-secret", default="", metavar="NAME", help="Secret with TRUNKLINE_DATABASE.")
+@option("--replicas", default=1, metavar="N", help="Servers of that store (1).")
 def deploy_kubernetes(
     dry_run: bool,
     namespace: str,
@@ -49,6 +60,10 @@ def deploy_kubernetes(
     resources: tuple[str, ...],
     tls_secret: str,
     image_pull_secret: str,
+    store: str,
+    store_secret: str,
+    database_secret: str,
+    replicas: int,
 ) -> None:
     """Print the manifests of a server on a Kubernetes cluster, for `kubectl apply -f -`.
 
@@ -79,8 +94,29 @@ def deploy_kubernetes(
         tls_secret=tls_secret,
         pull_secret=image_pull_secret,
         resources=resources,
+        elsewhere=_elsewhere(store, store_secret, database_secret, replicas),
     )
     sys.stdout.write(yaml.safe_dump_all(manifests(wanted), sort_keys=False))
+
+
+def _elsewhere(
+    store: str, store_secret: str, database_secret: str, replicas: int
+) -> Elsewhere | None:
+    from trunkline.runtimes.kubernetes.installation import Elsewhere
+
+    if not (store and store_secret and database_secret):
+        if store or store_secret or database_secret or replicas != 1:
+            raise InvalidInput(
+                "servers without a volume need all of --store, --store-secret and "
+                "--database-secret; --replicas is for those"
+            )
+        return None
+    return Elsewhere(
+        store=store,
+        store_secret=store_secret,
+        database_secret=database_secret,
+        replicas=replicas,
+    )
 
 
 def _setting(text: str) -> tuple[str, str]:

@@ -1,12 +1,13 @@
 """What stands behind a scheduler whose workers are in pods of a cluster."""
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from trunkline.config import Config
 from trunkline.db.database import Database
 from trunkline.errors import InvalidInput, NotSupported
-from trunkline.jobs.door import Door, make_key
+from trunkline.jobs.door import Door, given_key, make_key
 from trunkline.jobs.doors import ClusterDoors, Doors, MachineDoors
 from trunkline.jobs.elsewhere import PodLauncher
 from trunkline.jobs.launchers import EitherLauncher
@@ -21,6 +22,7 @@ from trunkline.runtimes.kubernetes.cluster import ClusterApi, Pods
 from trunkline.runtimes.kubernetes.objects import ClusterObjects
 from trunkline.runtimes.kubernetes.pods import Ground, owned_labels, pod_manifest
 from trunkline.runtimes.kubernetes.services import Services
+from trunkline.store.claims import record_of
 
 _PORT_MAX = 65535
 SERVER = "trunkline"  # name of its StatefulSet
@@ -28,12 +30,20 @@ _SHARED = ("store", "cache", "secrets")  # directories that pods mount; whoever 
 
 
 def check_settings(config: Config) -> None:
-    """Raises NotSupported for what can't be together."""
-    if config.runtime == Runtime.KUBERNETES and config.store:
+    """Raises NotSupported and InvalidInput for what can't be together."""
+    if config.runtime != Runtime.KUBERNETES or not (config.store or config.pod_secret):
+        return
+    if not (config.store and config.database):
         raise NotSupported(
-            "code can't run in pods of a cluster while the packs are in a bucket: pods do not have "
-            "its credentials yet; leave out TRUNKLINE_STORE, or set TRUNKLINE_RUNTIME to process"
+            "pods on any node need a store that is not on one: set both TRUNKLINE_STORE and "
+            "TRUNKLINE_DATABASE, or neither of them and no TRUNKLINE_POD_SECRET"
         )
+    if not config.pod_secret:
+        raise InvalidInput(
+            "code runs in pods and the packs are in a bucket: TRUNKLINE_POD_SECRET must name a "
+            "Secret with the credentials of the bucket and TRUNKLINE_WORKERS_KEY"
+        )
+    given_key(config.workers_key)
 
 
 def runs_here(config: Config, spec: PipelineSpec) -> bool:
@@ -80,19 +90,29 @@ def ground_of(config: Config) -> Ground:
         server=SERVER,
         owner=(name, uid) if uid else None,
         door=config.workers_address,
+        secret=config.pod_secret,
     )
 
 
 def cluster_launcher(
-    config: Config, database: Database, processes: Launcher, *, marker: str
+    config: Config,
+    database: Database,
+    processes: Launcher,
+    *,
+    marker: str,
+    serve_places: Callable[[socket.socket], None] | None,
 ) -> EitherLauncher:
-    """Starts the workers of a server in pods, but for those that have nothing to run there."""
+    """Starts the workers of a server in pods, but for those that have nothing to run there.
+
+    See `ProcessLauncher` for `serve_places`.
+    """
 
     def orders_only(pipeline: str, version: int) -> bool:
         with database.read() as tx:
             return lifecycle.spec_of(lifecycle.get(tx, pipeline, version=version)).stage is not None
 
-    return EitherLauncher(pod_launcher(config, database, marker=marker), processes, orders_only)
+    pods = pod_launcher(config, database, marker=marker, serve_places=serve_places)
+    return EitherLauncher(pods, processes, orders_only)
 
 
 def stage_keeper(config: Config, database: Database) -> StageKeeper | None:
@@ -110,7 +130,13 @@ def doors_of(config: Config) -> Doors:
     return ClusterDoors(services, config.pod_namespace)
 
 
-def pod_launcher(config: Config, database: Database, *, marker: str) -> PodLauncher:
+def pod_launcher(
+    config: Config,
+    database: Database,
+    *,
+    marker: str,
+    serve_places: Callable[[socket.socket], None] | None,
+) -> PodLauncher:
     """Starts workers in pods."""
 
     def open_door() -> Door:
@@ -119,9 +145,13 @@ def pod_launcher(config: Config, database: Database, *, marker: str) -> PodLaunc
             raise InvalidInput(
                 f"TRUNKLINE_WORKERS_LISTEN is {config.workers_listen!r}; it must be host:port"
             )
-        for name in _SHARED:
-            (config.home / name).mkdir(mode=0o700, exist_ok=True)
-        door = Door(make_key(config.home / "door"))
+        if config.workers_key:
+            key = given_key(config.workers_key)
+        else:
+            for name in _SHARED:
+                (config.home / name).mkdir(mode=0o700, exist_ok=True)
+            key = make_key(config.home / "door")
+        door = Door(key)
         door.open(host, int(port))
         return door
 
@@ -138,6 +168,7 @@ def pod_launcher(config: Config, database: Database, *, marker: str) -> PodLaunc
         "marker": marker,
         "container_host": "",
         "output_bytes_max": str(config.output_bytes_max or 0),
+        "store": "" if serve_places is None else record_of(config.home / "store"),
     }
     places = Pods(lambda: ClusterApi(config.pod_namespace, labels))
-    return PodLauncher(open_door, places, manifest_of, settings)
+    return PodLauncher(open_door, places, manifest_of, settings, serve_places)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trunkline.errors import Unavailable
+from trunkline.errors import InvalidInput, Unavailable
 
 KEY_BYTES = 32
 HELLO_S = 10.0  # to say who one is
@@ -43,15 +43,35 @@ def proof(key: bytes, name: str, nonce: str) -> str:
     return hmac.new(key, _PURPOSE + f"{nonce}\n{name}".encode(), hashlib.sha256).hexdigest()
 
 
+def places_of(name: str) -> str:
+    """By what name a worker comes a second time, to ask for places (`jobs.places`)."""
+    return f"{name}/places"
+
+
 def read_key(directory: Path) -> bytes:
     """The key of the door that has this directory. Raises Unavailable."""
     path = directory / "key"
     try:
-        found = bytes.fromhex(path.read_text("ascii").strip())
-        if len(found) != KEY_BYTES:
-            raise ValueError("it has another length")
+        return _key_of(path.read_text("ascii").strip())
     except (OSError, ValueError) as error:
         raise Unavailable(f"the key of workers in {path} can't be used: {error}") from error
+
+
+def given_key(text: str) -> bytes:
+    """The key out of the settings. Raises InvalidInput, which does not show it."""
+    try:
+        return _key_of(text)
+    except ValueError:
+        raise InvalidInput(
+            f"TRUNKLINE_WORKERS_KEY must be {2 * KEY_BYTES} hexadecimal digits, as "
+            "`openssl rand -hex 32` makes them"
+        ) from None
+
+
+def _key_of(text: str) -> bytes:
+    found = bytes.fromhex(text)
+    if len(found) != KEY_BYTES:
+        raise ValueError("it has another length")
     return found
 
 

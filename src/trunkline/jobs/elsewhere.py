@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from trunkline.errors import TrunklineError
 from trunkline.jobs.channel import Channel
-from trunkline.jobs.door import Door
+from trunkline.jobs.door import Door, places_of
 from trunkline.jobs.pool import SUFFIX_LETTERS
 from trunkline.runtimes.kubernetes.status import Outlook
 
@@ -40,8 +40,14 @@ class PodLauncher:
         places: Places,
         manifest_of: Callable[[str, str, int], Mapping[str, Any]],
         settings: Mapping[str, str],
+        serve_places: Callable[[socket.socket], None] | None = None,
     ) -> None:
-        """`manifest_of` gives the pod of a worker, by its name and a version of a pipeline."""
+        """`manifest_of` gives the pod of a worker, by its name and a version of a pipeline.
+
+        `serve_places` answers a worker at our end of a second line, which it has where it does not
+        share the disk of the server.
+        """
+        self._serve_places = serve_places
         self._open_door = open_door
         self._door: Door | None = None
         self._places = places
@@ -65,6 +71,10 @@ class PodLauncher:
             manifest = self._manifest_of(name, pipeline, version)
             ours, theirs = socket.socketpair()
             self._door.expect(name, theirs, {**self._settings, "name": name})
+            if self._serve_places is not None:
+                near, far = socket.socketpair()
+                self._serve_places(near)
+                self._door.expect(places_of(name), far, {})
         except TrunklineError as error:
             raise OSError(str(error)) from error
         self._places.want(name, manifest)
@@ -98,4 +108,5 @@ class PodLauncher:
     def _end(self, name: str, *, grace_s: int) -> None:
         if self._door is not None and name:
             self._door.drop(name)
+            self._door.drop(places_of(name))
         self._places.drop(name, grace_s=grace_s)

@@ -5,8 +5,9 @@ worker has a line of its own to a thread of the server for that, beside the one 
 one request and one answer at a time. A hold of the worker is one of the server, which ends with the
 line at the latest.
 
-worker → server: `find`, `known`, `claim` (digests), `publish` (places, sealed), `hold`, `end`.
-server → worker: `found`, `hold`, or `unavailable` with a sentence.
+worker → server: `find`, `known`, `claim` (digests), `publish` (places, sealed), `hold`, `end`, and
+`secret` from a worker without the server's disk.
+server → worker: `found`, `hold`, `secret`, or `unavailable` with a sentence.
 """
 
 import itertools
@@ -14,10 +15,11 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
-from trunkline.errors import TrunklineError, Unavailable
+from trunkline.errors import NotFound, TrunklineError, Unavailable
 from trunkline.jobs.channel import Channel, ChannelClosed, Message
+from trunkline.jobs.secrets import SecretStore
 from trunkline.store.epochs import Hold
 from trunkline.store.opening import Joined
 from trunkline.store.packs import Location
@@ -25,17 +27,19 @@ from trunkline.store.packs import Location
 _BATCH = 20_000  # digests in a message
 
 
-def joined(line: socket.socket) -> Joined:
-    """What a worker has of a store beside its packs, at its end of such a line."""
-    asked = AskedPlaces(Channel(line))
-    return Joined(asked, asked)
-
-
-def serve(line: socket.socket, store: Joined) -> None:
+def serve(line: socket.socket, store: Joined, secrets: SecretStore) -> None:
     """Answer one worker, in a thread that ends with its line."""
+    lent = Lent(store, secrets)
     threading.Thread(
-        target=_serve, args=(Channel(line), store), name="trunkline-places", daemon=True
+        target=_serve, args=(Channel(line), lent), name="trunkline-places", daemon=True
     ).start()
+
+
+class Lent(NamedTuple):
+    """What a server answers out of."""
+
+    store: Joined
+    secrets: SecretStore
 
 
 class AskedPlaces:
@@ -64,6 +68,10 @@ class AskedPlaces:
     def _end(self, number: int) -> None:
         self._ask({"ask": "end", "hold": number})
 
+    def secret(self, name: str) -> str:
+        """A secret as it is kept; empty if there is none."""
+        return str(self._ask({"ask": "secret", "name": name})["secret"])
+
     def close(self) -> None:
         self._channel.close()
 
@@ -84,7 +92,7 @@ class AskedPlaces:
         return answer
 
 
-def _serve(channel: Channel, store: Joined) -> None:
+def _serve(channel: Channel, lent: Lent) -> None:
     with ExitStack() as ending:
         ending.callback(channel.close)
         held: dict[int, Hold] = {}
@@ -93,7 +101,7 @@ def _serve(channel: Channel, store: Joined) -> None:
             for number in itertools.count():
                 request = channel.receive()
                 try:
-                    answer = _answer(store, request, held, number)
+                    answer = _answer(lent, request, held, number)
                 except TrunklineError as error:
                     answer = {"unavailable": str(error)}
                 channel.send(answer)
@@ -106,8 +114,14 @@ def _end_all(held: dict[int, Hold]) -> None:
         hold.end()
 
 
-def _answer(store: Joined, request: Message, held: dict[int, Hold], number: int) -> Message:
+def _answer(lent: Lent, request: Message, held: dict[int, Hold], number: int) -> Message:
+    store = lent.store
     match request["ask"]:
+        case "secret":
+            try:
+                return {"secret": lent.secrets.document(request["name"])}
+            except NotFound:
+                return {"secret": ""}
         case "hold":
             held[number] = store.holds.begin()
             return {"hold": number}

@@ -1,7 +1,8 @@
 """A worker that is no process of the server's machine: it connects to the server's door.
 
 Run as `python -m trunkline.jobs.remote --door HOST:PORT --name NAME --home DIRECTORY`. The
-directory is as the server has it, as far as a worker needs it: `store`, `cache`, `secrets`, `door`.
+directory is as the server has it, as far as a worker needs it: `store`, `cache`, `secrets`, `door`;
+or it is empty, and the worker asks for places and secrets, and reads and writes packs in a bucket.
 """
 
 import argparse
@@ -14,10 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from trunkline.config import workers_key
 from trunkline.errors import TrunklineError
 from trunkline.jobs.channel import Channel
-from trunkline.jobs.door import keep_alive, proof, read_key
+from trunkline.jobs.door import given_key, keep_alive, places_of, proof, read_key
 from trunkline.jobs.worker import WorkerSettings, work
+from trunkline.store.claims import take_record
 
 PATIENCE_S = 60.0  # for the server to be there
 _PAUSE_S = 0.5
@@ -81,8 +84,14 @@ def main() -> int:
     given = _arguments()
     home = Path(given.home)
     try:
-        key = read_key(home / "door")
+        told = workers_key()
+        key = given_key(told) if told else read_key(home / "door")
         connection, settings = connect(given.door, given.name, key, patience_s=PATIENCE_S)
+        places: socket.socket | None = None
+        if settings.get("store"):
+            take_record(home / "store", settings["store"])
+            name = places_of(given.name)
+            places, _ = connect(given.door, name, key, patience_s=PATIENCE_S)
     except NotLetIn as error:
         _log.error("worker %s was not let in: %s", given.name, error)
         return 3
@@ -97,7 +106,7 @@ def main() -> int:
         pod=given.pod,
         secret_places="\n".join(given.secret),
     )
-    work(Channel(connection), own)
+    work(Channel(connection), own, places=places)
     return 0
 
 

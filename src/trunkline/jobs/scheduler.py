@@ -28,6 +28,7 @@ from trunkline.jobs.liveness import Plans
 from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.mishaps import is_defect
 from trunkline.jobs.pool import Launcher, WorkerPool
+from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.tables import JobRecord
 from trunkline.jobs.threads import Threads
 from trunkline.model.images import Runtime
@@ -48,19 +49,20 @@ _log = logging.getLogger("trunkline.scheduler")
 
 def _launcher_of(config: Config, database: Database, chunks: ChunkStore, marker: str) -> Launcher:
     def serve_places(line: socket.socket) -> None:
-        places.serve(line, chunks.joined)
+        places.serve(line, chunks.joined, SecretStore(config.home))
 
+    asked = serve_places if chunks.joined.shared else None
     processes = ProcessLauncher(
         home=config.home,
         isolation=config.isolation,
         marker=marker,
         container_host=config.container_host,
         output_bytes_max=config.output_bytes_max,
-        serve_places=serve_places if chunks.joined.shared else None,
+        serve_places=asked,
     )
     if config.runtime != Runtime.KUBERNETES:
         return processes
-    return cluster_launcher(config, database, processes, marker=marker)
+    return cluster_launcher(config, database, processes, marker=marker, serve_places=asked)
 
 
 class Scheduler:

@@ -9,7 +9,7 @@ a changed value counts from the next lease on.
 import base64
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -62,10 +62,14 @@ def document_of(secret: Secret) -> str:
 
 
 class SecretStore:
-    """The secrets of a data directory; any process may read while one writes."""
+    """The secrets of a data directory; any process may read while one writes.
 
-    def __init__(self, home: Path) -> None:
+    Where the directory is on another machine, each is asked for by its name; "" means none.
+    """
+
+    def __init__(self, home: Path, ask: Callable[[str], str] | None = None) -> None:
         self._directory = home / "secrets"
+        self._ask = ask
 
     def write(self, secret: Secret) -> None:
         """Make or replace a secret, durably and at once."""
@@ -98,7 +102,7 @@ class SecretStore:
     def read(self, name: str) -> Secret:
         """Raises NotFound, InvalidName, and Corrupt without any part of the content."""
         try:
-            text = self._place(name).read_text("utf-8")
+            text = self._text(name)
         except FileNotFoundError:
             raise NotFound(f"there is no secret '{name}'{meant(name, self.names())}") from None
         except (OSError, UnicodeDecodeError):
@@ -170,6 +174,15 @@ class SecretStore:
                 )
             found.append(secret.values[_LOGINS])
         return found
+
+    def _text(self, name: str) -> str:
+        """Raises FileNotFoundError."""
+        place = self._place(name)
+        if self._ask is None:
+            return place.read_text("utf-8")
+        if not (text := self._ask(name)):
+            raise FileNotFoundError(name)
+        return text
 
     def _place(self, name: str) -> Path:
         return self._directory / f"{check_secret_name(name)}{_SUFFIX}"

@@ -26,7 +26,7 @@ from trunkline.jobs.channel import Channel, ChannelClosed, Message
 from trunkline.jobs.datum_run import Context, DatumRun, Outcome
 from trunkline.jobs.increments import Before
 from trunkline.jobs.orders import orders_for
-from trunkline.jobs.places import joined
+from trunkline.jobs.places import AskedPlaces
 from trunkline.jobs.residing import Port, Residence, left
 from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.segments import decode_segment
@@ -58,6 +58,7 @@ class WorkerSettings:
     output_bytes_max: int  # 0: no limit
     pod: str = ""  # where the pod of this worker has what its containers share
     secret_places: str = ""  # of that pod, a line each
+    store: str = ""  # where packs are, for one that has nothing of the server's disk
 
     @staticmethod
     def names() -> tuple[str, ...]:
@@ -85,8 +86,8 @@ def work(
             if first["type"] != "context":  # it is not wanted any more
                 return
             context = Context.parse(first, home=Path(settings.home))
-            store = joined(places) if places is not None else None
-            _open(context, settings, channel, pulse, ending, store).serve()
+            asked = AskedPlaces(Channel(places)) if places is not None else None
+            _open(context, settings, channel, pulse, ending, asked).serve()
         except (ChannelClosed, NotWanted):
             pass
         except SlotLost as error:
@@ -102,7 +103,7 @@ def _open(
     channel: Channel,
     pulse: "_Pulse",
     ending: ExitStack,
-    store: Joined | None,
+    asked: AskedPlaces | None,
 ) -> "_Worker":
     """A worker that can take leases; what is left to do at its end is added to `ending`.
 
@@ -130,14 +131,16 @@ def _open(
         lambda: open_slot(context, ground, on_delay=pulse.say_delay, cancelled=pulse.unwanted),
     )
     ending.callback(slot.close)
+    store = Joined(asked, asked) if asked is not None else None
+    secrets = SecretStore(home, asked.secret if asked is not None and settings.store else None)
     chunks = ChunkStore(home / "store", writer=settings.name, rebuild=False, joined=store)
     ending.callback(_close, chunks)
     runner = DatumRun(slot, Trees(chunks), orders_for(context, home))
     if contained:
         with suppress(TrunklineError):  # the first lease tells what is missing
-            with_secrets(context, SecretStore(home), runner)
+            with_secrets(context, secrets, runner)
         _patiently(pulse, lambda: runner.get_ready(context))
-    worker = _Worker(channel, settings, context, runner, chunks, pulse)
+    worker = _Worker(channel, settings, context, runner, chunks, secrets, pulse)
     pulse.begin()
     channel.send({"type": "ready", "isolation": slot.isolation})
     return worker
@@ -242,6 +245,7 @@ class _Worker:
         context: Context,
         runner: DatumRun,
         chunks: ChunkStore,
+        secrets: SecretStore,
         pulse: _Pulse,
     ) -> None:
         self._channel = channel
@@ -249,7 +253,7 @@ class _Worker:
         self._runner = runner
         self._chunks = chunks
         self._pulse = pulse
-        self._secrets = SecretStore(Path(settings.home))
+        self._secrets = secrets
         self._environments = Environments(environments_below(Path(settings.home)))
         self._environment: int | None = None  # descriptor that keeps the one in use from removal
         self._waiting: list[Message] = []

@@ -92,6 +92,17 @@ def bucket_of(directory: Path) -> str | None:
     return None if record is None else record.url
 
 
+def record_of(directory: Path) -> str:
+    """What a worker on another machine is told of where packs are; see `take_record`."""
+    return (directory / RECORD).read_text("utf-8")
+
+
+def take_record(directory: Path, text: str) -> None:
+    """Have a directory in which nothing was read and write the packs of another one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / RECORD).write_text(text, "utf-8")
+
+
 def settle(
     directory: Path,
     place: Place | None,

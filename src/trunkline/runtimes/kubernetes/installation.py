@@ -1,8 +1,10 @@
 """The server on a cluster, as manifests: what `trunkline deploy kubernetes` prints.
 
-Pure. One server with one volume: the catalog and the store are files, and have one owner. Code of
-pipelines runs in pods (`pods`) that the server makes; with `TRUNKLINE_RUNTIME=process` among the
-settings it runs in the pod of the server, which then gets no access to the cluster.
+Pure. One server with one volume: the catalog and the store are files, and have one owner. Or any
+number of servers without volumes, where those are in PostgreSQL and in a bucket (`Elsewhere`), and
+one of them leads. Code of pipelines runs in pods (`pods`) that the server makes; with
+`TRUNKLINE_RUNTIME=process` among the settings it runs in the pod of the server, which then gets no
+access to the cluster.
 """
 
 from dataclasses import dataclass
@@ -29,11 +31,22 @@ _DOOR = "/etc/trunkline/token"
 _TLS = "/etc/trunkline/tls"
 _NODE_PORTS = range(30000, 32768)
 _START_S, _START_TRIES = 2, 300  # ten minutes: a large index that is made anew takes a while
+_REPLICAS_MAX = 32
 _LEAVE_S = 60  # from SIGTERM to SIGKILL
 _FORBIDDEN = (  # have places of their own
     *("TRUNKLINE_HOME", "TRUNKLINE_TOKEN", "TRUNKLINE_ADDRESS"),
     *("TRUNKLINE_TLS_CERT", "TRUNKLINE_TLS_KEY"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """Where servers have what lasts; the Secrets have variables."""
+
+    store: str  # URL of the bucket
+    store_secret: str  # its credentials, and TRUNKLINE_WORKERS_KEY; workers have it too
+    database_secret: str  # TRUNKLINE_DATABASE; for servers alone
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +64,7 @@ class Installation:
     tls_secret: str = ""  # a Secret of the type kubernetes.io/tls; empty: no TLS
     pull_secret: str = ""  # a Secret with the login of the image's registry
     resources: tuple[str, ...] = ()  # what pipelines may make, such as pytorchjobs.kubeflow.org
+    elsewhere: Elsewhere | None = None  # None: catalog and store are in a volume
 
 
 def check(wanted: Installation) -> None:
@@ -63,6 +77,19 @@ def check(wanted: Installation) -> None:
     for secret in (wanted.token_secret, wanted.tls_secret, wanted.pull_secret):
         if secret:
             check_object_name("a secret", secret)
+    if wanted.elsewhere is not None:
+        check_object_name("a secret", wanted.elsewhere.store_secret)
+        check_object_name("a secret", wanted.elsewhere.database_secret)
+        if not 1 <= wanted.elsewhere.replicas <= _REPLICAS_MAX:
+            raise InvalidInput(
+                f"{wanted.elsewhere.replicas} is no number of servers; use one of 1 to "
+                f"{_REPLICAS_MAX}"
+            )
+        if wanted.tls_secret and wanted.elsewhere.replicas > 1:
+            raise InvalidInput(
+                "several servers ask each other at addresses of pods, which no certificate is for: "
+                "leave out --tls-secret, and have TLS at an ingress in front of them"
+            )
     if wanted.node_port is not None and wanted.node_port not in _NODE_PORTS:
         least, most = _NODE_PORTS[0], _NODE_PORTS[-1]
         raise InvalidInput(f"{wanted.node_port} is no node port; use one of {least} to {most}")
@@ -95,7 +122,7 @@ def manifests(wanted: Installation) -> list[Manifest]:
             "automountServiceAccountToken": False,
         },
         *access,
-        _volume_claim(wanted),
+        *([_volume_claim(wanted)] if wanted.elsewhere is None else []),
         _service(wanted),
         _stateful_set(wanted),
     ]
@@ -198,7 +225,8 @@ def _stateful_set(wanted: Installation) -> Manifest:
         "metadata": _metadata(wanted),
         "spec": {
             "serviceName": NAME,
-            "replicas": 1,
+            "replicas": 1 if wanted.elsewhere is None else wanted.elsewhere.replicas,
+            **({} if wanted.elsewhere is None else {"podManagementPolicy": "Parallel"}),
             "selector": {"matchLabels": _labels()},
             "template": {"metadata": {"labels": _labels()}, "spec": _pod(wanted)},
         },
@@ -206,8 +234,11 @@ def _stateful_set(wanted: Installation) -> Manifest:
 
 
 def _pod(wanted: Installation) -> Manifest:
+    kept: Manifest = {"persistentVolumeClaim": {"claimName": NAME}}
+    if wanted.elsewhere is not None:  # a cache, and what can be made again
+        kept = {"emptyDir": {"sizeLimit": wanted.storage_size}}
     volumes: list[Manifest] = [
-        {"name": "data", "persistentVolumeClaim": {"claimName": NAME}},
+        {"name": "data", **kept},
         {"name": "tmp", "emptyDir": {}},
     ]
     if wanted.token_secret:
@@ -252,8 +283,10 @@ def _container(wanted: Installation) -> Manifest:
             {"name": "TRUNKLINE_HOME", "value": HOME},
             {"name": "HOME", "value": _TMP},
             *(_pod_settings(wanted) if _has_pods(wanted) else []),
+            *_where(wanted),
             *({"name": name, "value": value} for name, value in wanted.settings),
         ],
+        **_variables(wanted),
         "ports": [
             {"name": "api", "containerPort": PORT},
             *([{"name": "workers", "containerPort": WORKERS_PORT}] if _has_pods(wanted) else []),
@@ -271,11 +304,27 @@ def _container(wanted: Installation) -> Manifest:
     }
 
 
+def _where(wanted: Installation) -> list[Manifest]:
+    if wanted.elsewhere is None:
+        return []
+    values = {"TRUNKLINE_STORE": wanted.elsewhere.store}
+    if _has_pods(wanted):
+        values["TRUNKLINE_POD_SECRET"] = wanted.elsewhere.store_secret
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _variables(wanted: Installation) -> Manifest:
+    if wanted.elsewhere is None:
+        return {}
+    names = (wanted.elsewhere.store_secret, wanted.elsewhere.database_secret)
+    return {"envFrom": [{"secretRef": {"name": name}} for name in dict.fromkeys(names)]}
+
+
 def _pod_settings(wanted: Installation) -> list[Manifest]:
     """What the server has to know of where it is, to make pods that find it."""
 
     def told(name: str, field: str) -> Manifest:
-        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{field}"}}}
+        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": field}}}
 
     values = {
         "TRUNKLINE_WORKERS_LISTEN": f"0.0.0.0:{WORKERS_PORT}",
@@ -285,13 +334,17 @@ def _pod_settings(wanted: Installation) -> list[Manifest]:
         "TRUNKLINE_POD_OWNER": "$(SERVER_POD)/$(SERVER_UID)",
         "TRUNKLINE_DATA_URL": f"{'https' if wanted.tls_secret else 'http'}://{NAME}:{PORT}",
     }
+    if wanted.elsewhere is not None:  # workers come to the one that leads, not to any of them
+        del values["TRUNKLINE_POD_CLAIM"]
+        values["TRUNKLINE_WORKERS_ADDRESS"] = f"$(SERVER_ADDRESS):{WORKERS_PORT}"
     if "TRUNKLINE_RUNTIME" not in dict(wanted.settings):
         values = {"TRUNKLINE_RUNTIME": "kubernetes", **values}
     plain: list[Manifest] = [{"name": name, "value": value} for name, value in values.items()]
     return [
-        told("SERVER_POD", "name"),
-        told("SERVER_UID", "uid"),
-        told("TRUNKLINE_POD_NAMESPACE", "namespace"),
+        told("SERVER_POD", "metadata.name"),
+        told("SERVER_UID", "metadata.uid"),
+        *([] if wanted.elsewhere is None else [told("SERVER_ADDRESS", "status.podIP")]),
+        told("TRUNKLINE_POD_NAMESPACE", "metadata.namespace"),
         *plain,
     ]
 
@@ -299,6 +352,8 @@ def _pod_settings(wanted: Installation) -> list[Manifest]:
 def _arguments(wanted: Installation) -> list[str]:
     inside = [NAME, f"{NAME}.{wanted.namespace}", f"{NAME}.{wanted.namespace}.svc"]
     words = ["serve", "--listen", f"0.0.0.0:{PORT}"]
+    if wanted.elsewhere is not None:
+        words.append("--standby")
     for name in (*inside, f"{inside[-1]}.cluster.local", *wanted.names):
         words += ["--name", name]
     if wanted.token_secret:

@@ -81,6 +81,7 @@ class Ground:
     server: str  # name of its StatefulSet
     owner: tuple[str, str] | None  # name and uid of the server's pod: pods go when that goes
     door: str  # host:port that workers connect to
+    secret: str = ""  # a Secret with the variables of a store that is reached from any node
 
 
 def pod_manifest(workload: Workload, ground: Ground, name: str) -> dict[str, Any]:
@@ -94,8 +95,9 @@ def pod_manifest(workload: Workload, ground: Ground, name: str) -> dict[str, Any
         "initContainers": [_init(workload, ground)],
         "containers": [_user(workload, ground), _storage(workload, ground, name)],
         "volumes": _volumes(workload, ground),
-        "affinity": _beside(ground),
     }
+    if not ground.secret:
+        spec["affinity"] = _beside(ground)
     if workload.pull_secrets:
         spec["imagePullSecrets"] = [{"name": secret} for secret in workload.pull_secrets]
     if workload.node_selector:
@@ -203,17 +205,24 @@ def _storage(workload: Workload, ground: Ground, name: str) -> dict[str, Any]:
     for number, place in enumerate(workload.secret_places):
         mounts.append(_mount(f"secret-{number}", f"{POD}/secret-{number}"))
         words += ["--secret", place]
-    mounts += [
-        {**_mount("data", f"{HOME}/{part}", read_only=read_only), "subPath": f"data/{part}"}
-        for part, read_only in _KEPT.items()
-    ]
+    own = [_mount("tmp", _TMP)]
+    if ground.secret:
+        own.append(_mount("home", HOME))
+    else:
+        own.append(_mount("scratch", f"{HOME}/scratch"))
+        mounts += [
+            {**_mount("data", f"{HOME}/{part}", read_only=read_only), "subPath": f"data/{part}"}
+            for part, read_only in _KEPT.items()
+        ]
+    apart = {"envFrom": [{"secretRef": {"name": ground.secret}}]} if ground.secret else {}
     return {
         "name": STORAGE,
         "image": ground.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-m", "trunkline.jobs.remote", *words],
         "env": [{"name": "HOME", "value": _TMP}],
-        "volumeMounts": [*mounts, _mount("tmp", _TMP), _mount("scratch", f"{HOME}/scratch")],
+        **apart,
+        "volumeMounts": [*mounts, *own],
         "resources": _resources(workload.storage_requests, workload.storage_limits),
         "securityContext": _as_server(),
     }
@@ -239,7 +248,10 @@ def _volumes(workload: Workload, ground: Ground) -> list[dict[str, Any]]:
     found += [
         directory(f"secret-{number}", memory=True) for number in range(len(workload.secret_places))
     ]
-    found += [directory("tmp", memory=False), directory("scratch", memory=False)]
+    found.append(directory("tmp", memory=False))
+    if ground.secret:
+        return [*found, directory("home", memory=False)]
+    found.append(directory("scratch", memory=False))
     return [*found, {"name": "data", "persistentVolumeClaim": {"claimName": ground.claim}}]
 
 
