@@ -146,10 +146,19 @@ def reachable(bound: socket.socket) -> str:
     """Where another machine reaches a listening socket, as host:port."""
     host, port = bound.getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 what it is compared with
-        host = socket.gethostname()
-        with contextlib.suppress(OSError):
-            host = socket.gethostbyname(host)
+        host = _own_address()
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _own_address() -> str:
+    """The address of this machine on the way to others; its name, where there is no way.
+
+    Nothing is looked up or sent: where nobody answers for names that would hold up each start.
+    """
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        door.connect(("192.0.2.1", 9))  # that is nobody's
+        return str(door.getsockname()[0])
+    return socket.gethostname()
 
 
 def _peers(home: Path, *, but: set[str]) -> list[tuple[str, int]]:

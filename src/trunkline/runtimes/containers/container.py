@@ -8,6 +8,7 @@ capabilities, no new privileges, no network unless it is given one, so many proc
 import contextlib
 import itertools
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from trunkline.runtimes.containers.engine import ContainerEngine
 HOME_LABEL, WORKER_LABEL = "trunkline.home", "trunkline.worker"
 NO_NETWORK = "none"
 MEMORY = Path("/dev/shm")  # noqa: S108 (directories of our own are made there)
+_USER_PROCESSES = 32768  # of one user on the whole machine; what a container may have is PIDS_MAX
 PIDS_MAX = 4096  # processes and threads
 _CGROUPS = Path("/sys/fs/cgroup")
 _MEMORY_SHARE = 2  # of the limit of a container, or of the machine: /dev/shm may take a half
@@ -113,7 +115,7 @@ class Container:
         """Send it from inside, where the first process is not among all."""
         with self._engine.calls("its container"):
             words = [SHELL, "-c", f"kill -s {name} -- -1"]
-            made = self._engine.api.exec_create(self._id, words, stdout=False, stderr=False)
+            made = self._engine.api.exec_create(self._id, words)  # Podman wants to be listened to
             self._engine.api.exec_start(made["Id"])
 
     def interact(
@@ -157,7 +159,9 @@ def make(engine: ContainerEngine, box: Box, owner: Owner) -> Container:
     """A new container, which does not run yet. Raises as `ContainerEngine.calls` does."""
     with engine.calls(f"a container of image {box.image_name} can't be made"):
         name = f"{owner.worker}-{os.getpid()}-{next(_numbers)}"
-        made = engine.api.create_container_from_config(_config(box, owner), name)
+        made = engine.api.create_container_from_config(
+            _config(box, owner, podman=engine.podman), name
+        )
     return Container(engine, box, str(made["Id"]))
 
 
@@ -170,7 +174,7 @@ def remove_of(engine: ContainerEngine, owner: Owner) -> None:
         Container(engine, _NOTHING, str(one["Id"])).remove()
 
 
-def _config(box: Box, owner: Owner) -> dict[str, object]:
+def _config(box: Box, owner: Owner, *, podman: bool) -> dict[str, object]:
     host: dict[str, object] = {
         "Mounts": [
             {
@@ -197,7 +201,10 @@ def _config(box: Box, owner: Owner) -> dict[str, object]:
         host["NanoCpus"] = int(box.cpu_cores * 1e9)
     if box.file_bytes_max is not None:
         most = box.file_bytes_max
-        host["Ulimits"] = [{"Name": "fsize", "Soft": most, "Hard": most}]
+        host["Ulimits"] = [
+            {"Name": "fsize", "Soft": most, "Hard": most},
+            *(_own_limits() if podman else []),
+        ]
     if box.gpus:
         host["DeviceRequests"] = [{"DeviceIDs": list(box.gpus), "Capabilities": [["gpu"]]}]
     return {
@@ -211,6 +218,15 @@ def _config(box: Box, owner: Owner) -> dict[str, object]:
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": host,
     }
+
+
+def _own_limits() -> list[dict[str, object]]:
+    """Where one limit is given, Podman takes a million for these two, which not every root may."""
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return [
+        {"Name": "nofile", "Soft": files, "Hard": files},
+        {"Name": "nproc", "Soft": _USER_PROCESSES, "Hard": _USER_PROCESSES},
+    ]
 
 
 def _memory_of_machine() -> int:

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trunkline.config import Config
 from trunkline.errors import (
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 CONNECT_S = 5.0  # for the socket to be answered at all
 CALL_S = 60.0  # for one answer; engines are slow where disks are
 _API_MIN = (1, 40)  # Docker 19.03, Podman 3.0
-_API_ASKED = "1.40"  # by whoever asks for the version, which has an address of its own
+_API_ASKED = "1.40"  # by who does not know yet which it speaks
+_NO_ENGINE = "what listens at {path} is no container engine"
 _UNIX = "unix://"
 _REASON_MAX = 1000
 
@@ -167,16 +168,20 @@ def _opened(path: str) -> ContainerEngine:
     url = f"{_UNIX}{path}"
     asking = docker.APIClient(base_url=url, version=_API_ASKED, timeout=CONNECT_S)
     try:
-        told: dict[str, Any] = asking.version(api_version=False)
+        # Podman looks its version up among the packages of the machine, which takes seconds.
+        told = asking.get(f"{asking.base_url}/_ping", timeout=CONNECT_S).headers
     except requests.exceptions.Timeout as error:
         raise Unavailable(f"the container engine at {path} does not answer; is it well?") from error
     except (requests.exceptions.RequestException, docker.errors.DockerException) as error:
-        raise Unavailable(f"what listens at {path} is no container engine: {error}") from error
+        raise Unavailable(f"{_NO_ENGINE.format(path=path)}: {error}") from error
     finally:
         asking.close()
-    podman = any(part.get("Name") == "Podman Engine" for part in told.get("Components") or [])
-    name = f"{'Podman' if podman else 'Docker'} {told.get('Version', '')}".strip()
-    speaks = str(told.get("ApiVersion", "0"))
+    speaks = told.get("Api-Version", "")
+    if not speaks:
+        raise Unavailable(_NO_ENGINE.format(path=path))
+    podman = "Libpod-Api-Version" in told
+    version = told.get("Server", "").partition("/")[2].partition(" ")[0]  # Docker/26.1.5 (linux)
+    name = f"{'Podman' if podman else 'Docker'} {version}".strip()
     if _numbers(speaks) < _API_MIN:
         raise NotSupported(
             f"{name} at {path} is too old: it speaks version {speaks} of the engine API, and "
