@@ -7,6 +7,7 @@ from trunkline.store.servers import Servers
 
 def join(url: str, *, beat_s: float = 3.0) -> Joined:
     """Another server of the store whose index is beside a catalog."""
-    database = open_shared(url)
-    table, servers = TableIndex(database, problems=problems_told), Servers(database, beat_s=beat_s)
+    database, servers = open_shared(url), Servers(open_shared(url), beat_s=beat_s)
+    servers.guard(database)
+    table = TableIndex(database, problems=problems_told)
     return Joined(table, servers, Whole(table, servers), shared=True)

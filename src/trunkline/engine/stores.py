@@ -86,13 +86,15 @@ def _join_store(
     From now on the catalog is changed by this server only while it does not count as gone. Who
     `leads` is the only one that has the catalog alone; it makes up for what died servers left.
     """
-    index = open_shared(config.database)
-    with closed_on_errors(index):
-        servers = Servers(index, beat_s=config.lease_s / _BEATS)
     with ExitStack() as unless_joined:
+        index = open_shared(config.database)
         unless_joined.callback(index.close)
+        own = open_shared(config.database)
+        with closed_on_errors(own):
+            servers = Servers(own, beat_s=config.lease_s / _BEATS)
         unless_joined.callback(servers.close)
-        servers.guard(database)
+        servers.guard(index)
+        servers.work_on(database)
         if leads:
             servers.lead()
         shared = servers.kept_or_made(_STORE, "id", lambda: secrets.token_hex(16))

@@ -35,7 +35,9 @@ log = logging.getLogger("trunkline.server")
 class Servers:
     """This server among those of a store, from its making to `close`. Thread-safe.
 
-    It is `Epochs` of the store, too. `lost` is set once it counts as gone.
+    It has connections of its own to the database of the index, which `close` closes: nothing that
+    is done there keeps it from beating. It is `Epochs` of the store, too. `lost` is set once it
+    counts as gone.
     """
 
     def __init__(self, database: ServerDatabase, *, beat_s: float = BEAT_S) -> None:
@@ -54,7 +56,7 @@ class Servers:
         self._catalog: ServerDatabase | None = None
         self.on_epoch: Callable[[], None] | None = None  # called before an older one is let go of
         self._counts = {epoch: 0}  # holds by epoch; new ones belong to the newest
-        database.only_while(self._row, self._lose)
+        self.guard(database)
         self._threads = [
             threading.Thread(target=work, name="trunkline-beat", daemon=True)
             for work in (self._go_on_beating, self._go_on_moving)
@@ -84,7 +86,7 @@ class Servers:
 
     def is_led(self) -> bool:
         """Whether somebody has the catalog alone."""
-        assert self._catalog is not None, "it was guarded first"
+        assert self._catalog is not None, "it was told first"
         return self._catalog.is_alone()
 
     def set_address(self, address: str) -> None:
@@ -93,9 +95,13 @@ class Servers:
             tables.set_address(tx, self.id, address)
 
     def guard(self, database: ServerDatabase) -> None:
-        """Have the catalog changed only while we do not count as gone."""
+        """Have a database changed only while we do not count as gone."""
         database.only_while(self._row, self._lose)
-        self._catalog = database
+
+    def work_on(self, catalog: ServerDatabase) -> None:
+        """The same for the catalog, whose only owner is who leads."""
+        self.guard(catalog)
+        self._catalog = catalog
 
     # --- what is kept for all ---------------------------------------------------------------------
 
@@ -224,6 +230,7 @@ class Servers:
             thread.join()
         with suppress(TrunklineError), self._database.write() as tx:
             tables.leave(tx, [self.id])
+        self._database.close()
 
     def _lose(self) -> None:
         if not self.lost.is_set():
