@@ -14,6 +14,7 @@ from trunkline.errors import NotAllowed, TrunklineError, Unavailable
 from trunkline.model.signed import Signer
 from trunkline.server.auth import BELOW, HEALTH, READY, Guard
 from trunkline.server.rest.endpoint import HEARTBEAT_S, Limits
+from trunkline.server.rest.lane import Lane
 from trunkline.server.rest.openapi import document
 from trunkline.server.rest.reports import JSON, encode, method_not_allowed, no_such_route, report
 from trunkline.server.rest.routes import PREFIX, RestDoor
@@ -33,6 +34,10 @@ class App:
     rest: RestDoor  # every path below its prefix
     others: tuple[str, ...]  # paths
     threads: Threads
+
+    def lane(self) -> Lane:
+        """The way for small uploads, for the connections of one server."""
+        return Lane(self.rest, self.threads)
 
 
 def build_app(

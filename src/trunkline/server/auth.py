@@ -25,8 +25,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from trunkline.errors import InvalidInput, NotAllowed, TokenRefused, TrunklineError
 from trunkline.model.signed import PLACE, Signer
 from trunkline.server.answers import Answers
+from trunkline.server.lending import LendingProtocol
 from trunkline.server.rest.reports import report, send_json
-from trunkline.server.withholding import WithholdingProtocol
 
 SEND_BYTES = 1024 * 1024  # on their way through the private socket
 HEALTH = "/healthz"  # it runs
@@ -49,7 +49,7 @@ HEAD_S = 60.0  # within which the head of a request must have come
 _HOST = re.compile(rb"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 
 
-class Protocol(WithholdingProtocol):
+class Protocol(LendingProtocol):
     """Marks requests from the private socket, and hangs up on other users there.
 
     Requests know their transport too, for bodies that are worth a way of their own. Connections
@@ -84,7 +84,7 @@ class Protocol(WithholdingProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.lent or (self.cycle is not None and not self.cycle.response_complete):
             self._wait_no_more()
         elif self._waiting is None:  # each byte more gives no more time
             self._waiting = self.loop.call_later(HEAD_S, self.transport.abort)

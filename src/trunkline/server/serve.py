@@ -343,9 +343,13 @@ def make_server(
     certificate: Certificate | None = None,
 ) -> Server:
     """The HTTP server for an application; `run(sockets=…)` serves until `stop()`."""
+
+    class Served(Protocol):
+        lane = app.lane()
+
     settings = uvicorn.Config(
         app.asgi,
-        http=Protocol,
+        http=Served,
         loop="asyncio",
         ws="none",
         lifespan="off",

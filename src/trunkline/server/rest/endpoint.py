@@ -124,6 +124,19 @@ class Endpoint:
             answer = await self._threads.short(lambda: self._answer(arguments))
             await send_json(send, 200, answer)
 
+    def brief_upload(
+        self, in_path: dict[str, str], query: bytes, body: bytes
+    ) -> Callable[[], bytes] | None:
+        """A small upload, ready to be carried out; None for all else. Raises InvalidInput."""
+        upload = self._operation.upload
+        if upload is None or len(body) > BRIEF_BYTES_MAX:
+            return None
+        changes = brief_changes(body)
+        if changes is None:
+            return None
+        arguments = in_path | read_query(self._operation, self._names, query, self._shapes)
+        return lambda: self._answer({**arguments, upload: changes})
+
     def _answer(self, arguments: dict[str, Any]) -> bytes:
         return encode(self._call(**arguments))
 

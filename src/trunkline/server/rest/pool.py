@@ -17,8 +17,10 @@ Result = TypeVar("Result")
 
 class _Task(NamedTuple):
     work: Callable[[], Any]
-    future: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
+    settle: Callable[
+        [Any, BaseException | None], None
+    ]  # called by the thread, with what came of it
+    given_up: Callable[[], bool]  # whether nobody wants it any more
 
 
 class Pool:
@@ -37,7 +39,18 @@ class Pool:
         """What the work gives, or raises. Who stops waiting for it before its turn cancels it."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        task = _Task(work, future, loop)
+
+        def settle(result: Any, error: BaseException | None) -> None:
+            call_in_loop(loop, partial(_settle, future, result, error))
+
+        self._add(_Task(work, settle, future.cancelled))
+        return await future
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Have work done of which nobody is told the end, nor what it raises."""
+        self._add(_Task(work, lambda *_: None, lambda: False))
+
+    def _add(self, task: _Task) -> None:
         with self._lock:
             if self._idle:
                 self._idle.pop().put(task)
@@ -50,7 +63,11 @@ class Pool:
                 self._threads += 1
             else:
                 self._waiting.append(task)
-        return await future
+
+    @property
+    def crowded(self) -> bool:
+        """Whether work waits for a thread."""
+        return bool(self._waiting)
 
     def close(self) -> None:
         """Threads end as soon as they have nothing to do."""
@@ -71,13 +88,13 @@ class Pool:
             return False
         result, error = None, None
         try:
-            if not task.future.cancelled():
+            if not task.given_up():
                 result = task.work()
         except BaseException as raised:
             error = raised
         # Before the result is out: that brings the next task.
         goes_on = self._is_free(mine)
-        call_in_loop(task.loop, partial(_settle, task.future, result, error))
+        task.settle(result, error)
         return goes_on
 
     def _is_free(self, thread: "SimpleQueue[_Task | None]") -> bool:

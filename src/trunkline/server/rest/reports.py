@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from http import HTTPStatus
 
 import msgspec
 from starlette.types import Send
@@ -53,6 +54,13 @@ def encode(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
+def whole_answer(status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """An answer in HTTP/1.1, as `send_json` has the HTTP library make it; with further headers."""
+    lines = [b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode("ascii"))]
+    lines += [b"%s: %s" % header for header in headers + _headers_of(body)]
+    return b"\r\n".join([*lines, b"", body])
+
+
 async def send_json(
     send: Send, status: int, body: bytes, *, headers: list[tuple[bytes, bytes]] | None = None
 ) -> None:
@@ -61,15 +69,18 @@ async def send_json(
         {
             "type": "http.response.start",
             "status": status,
-            "headers": [
-                (b"content-type", JSON.encode()),
-                (b"content-length", str(len(body)).encode()),
-                (b"cache-control", b"no-store"),
-                *(headers or []),
-            ],
+            "headers": [*_headers_of(body), *(headers or [])],
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+def _headers_of(body: bytes) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-type", JSON.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
 
 
 def _body(code: str, message: str, exit_status: int, http_status: int) -> bytes:

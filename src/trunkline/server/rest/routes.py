@@ -5,13 +5,14 @@ any character: `%2F` is a slash inside a job's name, `%25` a percent sign in a f
 called `path` at the end of a route takes all the rest, slashes included.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
 from trunkline.api.connection import NOUNS, Operations
 from trunkline.api.operation import Operation, operations_of
+from trunkline.errors import TrunklineError
 from trunkline.server.rest.arguments import decode_segment
 from trunkline.server.rest.endpoint import Endpoint, Limits
 from trunkline.server.rest.reports import method_not_allowed, no_such_route, report, send_json
@@ -95,6 +96,19 @@ class RestDoor:
             await send_json(send, *refused, headers=headers)
         else:
             await send_json(send, *no_such_route(scope["method"], shown_path))
+
+    def brief_upload(self, path: bytes, query: bytes, body: bytes) -> Callable[[], bytes] | None:
+        """What a POST asks for, ready to be carried out; None if that can last, or is wrong."""
+        below = path[len(PREFIX) + 1 :]
+        for method, pattern, endpoint in self.table.get(below.partition(b"/")[0], ()):
+            found = pattern.match(below) if method == "POST" else None
+            if found is not None:
+                try:
+                    arguments = {name: decode_segment(part) for name, part in found.items()}
+                    return endpoint.brief_upload(arguments, query, body)
+                except TrunklineError:
+                    return None
+        return None
 
 
 def _raw_path(scope: Scope) -> bytes:

@@ -171,6 +171,15 @@ class Threads:
 
         return await self._brief.run(run)
 
+    def begin_brief(self, work: Callable[[], None]) -> None:
+        """Have work done in the same turns as `brief`; nobody is told of its end."""
+        self._brief.begin(work)
+
+    @property
+    def brief_is_wanted(self) -> bool:
+        """Whether somebody waits for a thread that does brief work, or for all of them."""
+        return self._stopping or self._brief.crowded
+
     def start(self, work: Callable[[Outflow], None], *, patient: bool) -> Outflow:
         """Run work that can last; what it puts is taken from the result.
 
