@@ -59,7 +59,7 @@ def cost(engine: Operations, counted: Counter[str], name: str = "/new") -> Count
 
 
 @pytest.fixture
-def filled(engine: Any) -> Operations:
+def filled(counted: Counter[str], engine: Any) -> Operations:  # an index keeps what it calls
     operations: Operations = engine.engine
     operations.repos.create_repo("r")
     for n in range(3):

@@ -14,6 +14,7 @@ from trunkline.engine.file_history import file_info, file_versions, row_info
 from trunkline.engine.intakes import counted, is_directory, taken_in
 from trunkline.engine.puts import Stored, Storing
 from trunkline.engine.services import Services
+from trunkline.engine.together import Together
 from trunkline.errors import (
     CommitNotFound,
     FileNotFoundInCommit,
@@ -51,6 +52,7 @@ _PIECE_BYTES = 256 * 1024
 class EngineFiles:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._together = Together(services)
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -121,8 +123,13 @@ class EngineFiles:
             branch = commit if names_branch(commit) else None
             with suppress(HeadMoved), services.turn(repo) if stored.numbered else nullcontext():
                 return self._add(repo, target, stored, branch=branch)
-        with services.turn(repo):
-            return self._commit_stored(repo, commit, stored, description, if_changed=if_changed)
+        if if_changed or stored.numbered:  # what they become depends on the tree that is there
+            with services.turn(repo):
+                return self._commit_stored(repo, commit, stored, description, if_changed=if_changed)
+        return self._together.commit(
+            *(repo, commit, stored, description),
+            alone=lambda: self._commit_stored(repo, commit, stored, description, if_changed=False),
+        )
 
     def _add(
         self, repo: str, target: CommitRecord, stored: Stored, *, branch: str | None

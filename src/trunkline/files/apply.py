@@ -52,19 +52,19 @@ class _Gathered:
         if self._size_bytes > _LOOSE_BYTES_MAX:
             self.store()
 
-    def take(self, other: "_Gathered") -> None:
-        """Everything that another one has; it has nothing any more."""
-        self._pieces.update(other._pieces)
-        other._pieces = {}
+    def store(self, more: "_Gathered | None" = None) -> None:
+        """Durable after the next flush of the store; `more` is stored with it.
 
-    def store(self) -> None:
-        """Durable after the next flush of the store."""
-        pieces, soon = self._pieces, self._soon
-        self._pieces, self._soon, self._size_bytes = {}, [], 0
+        If that fails all are kept: who tries again may name them.
+        """
+        pieces = self._pieces if more is None else {**self._pieces, **more._pieces}
         if pieces:
             self._chunks.put_hashed(list(pieces), list(pieces.values()))
-        for digest in soon:
+        for digest in self._soon:
             self._chunks.remember(ChunkId(digest.hex()), pieces[digest])
+        for stored in (self, more):
+            if stored is not None:
+                stored._pieces, stored._soon, stored._size_bytes = {}, [], 0
 
 
 class LooseParts:
@@ -152,9 +152,7 @@ class _Application:
                 heapreplace(heap, (head, n))
         self._basis.copy_until(None)
         root = self._writer.finish()
-        if self._loose is not None:
-            self._nodes.take(self._loose.contents)
-        self._nodes.store()
+        self._nodes.store(None if self._loose is None else self._loose.contents)
         self._loader.keep(self._writer.made)
         return root
 
