@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from psycopg.pq import TransactionStatus
 
 from trunkline.db.database import FileProblem, Row, Transaction, Value, replace_rows
 from trunkline.db.postgres_errors import translated
+from trunkline.db.postgres_rows import for_rows, inserts, portions
 from trunkline.db.postgres_schema import translated as as_postgres_reads_it
 from trunkline.db.postgres_values import adapt, numbered
 from trunkline.db.wakeups import Wakeups
@@ -58,6 +59,7 @@ _SESSION = (
     f"SET lock_timeout TO {int(WAIT_S * 1000)}; "
     "SET tcp_keepalives_idle TO 30; SET tcp_keepalives_interval TO 10; "
     "SET tcp_keepalives_count TO 3; SET tcp_user_timeout TO 60000; "
+    "SET idle_in_transaction_session_timeout TO 0; "  # readers that wait have begun
     "SELECT current_schema()::regnamespace::oid::bigint, current_setting('server_encoding'),"
     " current_schema()::text"
 )
@@ -71,6 +73,8 @@ _BESIDE = (
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _Connection = psycopg.Connection[Row]
+IDLE, INTRANS = TransactionStatus.IDLE, TransactionStatus.INTRANS
+INERROR = TransactionStatus.INERROR
 
 
 class PostgresTransaction:
@@ -84,19 +88,25 @@ class PostgresTransaction:
 
     def rows(self, sql: str, **parameters: Value) -> list[Row]:
         cursor = self._run(sql, parameters)
-        return cursor.fetchall() if cursor.description is not None else []
+        return cursor.fetchall() if _has_rows(cursor) else []
 
     def row(self, sql: str, **parameters: Value) -> Row | None:
         cursor = self._run(sql, parameters)
-        return cursor.fetchone() if cursor.description is not None else None
+        return cursor.fetchone() if _has_rows(cursor) else None
 
     def execute(self, sql: str, **parameters: Value) -> int:
         return self._run(sql, parameters).rowcount
 
     def execute_many(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
-        text, names = numbered(sql)
+        names = inserts(sql)
         with self._translated:
-            self._cursor.executemany(text, ([each[name] for name in names] for each in parameters))
+            if names is None:
+                text, names = numbered(sql)
+                values = ([each[name] for name in names] for each in parameters)
+                self._cursor.executemany(text, values)
+                return
+            for rows in portions(sql, names, parameters):
+                self._cursor.execute(for_rows(sql, len(rows)), list(chain.from_iterable(rows)))
 
     def _run(self, sql: str, parameters: Mapping[str, Value]) -> RawCursor[Row]:
         text, names = numbered(sql)
@@ -218,9 +228,10 @@ class PostgresDatabase:
                 kept = self._readers.pop() if self._readers else None
             connection = kept or self._connect()
             try:
-                if kept is not None:
-                    _await_end(connection)
-                connection.execute(_READ)
+                if kept is None:
+                    connection.execute(_READ)
+                elif not _has_begun(connection):
+                    raise psycopg.OperationalError("it was lost")
             except psycopg.OperationalError:
                 connection.close()
                 if kept is None:
@@ -229,7 +240,7 @@ class PostgresDatabase:
                 return connection
 
     def _give_back(self, connection: _Connection) -> None:
-        if _begin_end(connection):
+        if _begin_anew(connection):
             with self._readers_lock:
                 if len(self._readers) < READERS_KEPT and not self._closed:
                     self._readers.append(connection)
@@ -304,7 +315,7 @@ class PostgresDatabase:
         """
         with suppress(psycopg.Error):
             connection.execute("ROLLBACK")
-            if connection.info.transaction_status == TransactionStatus.IDLE:
+            if connection.info.transaction_status == IDLE:
                 return True
         connection.close()
         self._writer = None
@@ -506,21 +517,28 @@ class PostgresDatabase:
         return connection
 
 
-def _begin_end(connection: _Connection) -> bool:
-    """End a read without waiting for that: it takes as long as a question. False if it is lost."""
-    if connection.info.transaction_status != TransactionStatus.INTRANS:
-        with suppress(psycopg.Error):
-            connection.execute("ROLLBACK")
-        return connection.info.transaction_status == TransactionStatus.IDLE
+def _has_rows(cursor: RawCursor[Row]) -> bool:
+    """Whether a statement gave any; its `description` says so too, at the cost of the statement."""
+    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
+
+
+def _begin_anew(connection: _Connection) -> bool:
+    """End a read and begin the next one, without waiting for that: it takes as long as a question.
+
+    One that has begun sees what was committed when it asks for the first time, and costs the server
+    nothing until then. False if the connection is lost.
+    """
+    if connection.info.transaction_status not in (INTRANS, INERROR):
+        return False
     try:
-        connection.pgconn.send_query(b"ROLLBACK")
+        connection.pgconn.send_query(f"ROLLBACK; {_READ}".encode())
         return connection.pgconn.flush() == 0
     except psycopg.Error:
         return False
 
 
-def _await_end(connection: _Connection) -> None:
-    """Wait for the end that was begun; raises OperationalError if the connection is lost.
+def _has_begun(connection: _Connection) -> bool:
+    """Wait for what `_begin_anew` began; False if the connection is lost since, as far as seen.
 
     libpq itself would wait without letting other threads run.
     """
@@ -529,10 +547,12 @@ def _await_end(connection: _Connection) -> None:
     while True:
         while connection.pgconn.is_busy():
             if not answer.poll(WAIT_S * 1000):
-                raise psycopg.OperationalError("the server does not answer")
+                return False
             connection.pgconn.consume_input()
         if connection.pgconn.get_result() is None:
-            return
+            break
+    # What the server says of its own accord then is that it ends the connection.
+    return not answer.poll(0) and connection.info.transaction_status == INTRANS
 
 
 def _parameters(url: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Commits: start, write, finish, find, list. How they are removed is in `removal`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import dropwhile
 
@@ -21,7 +21,6 @@ from trunkline.versions import purges, tables, triggers
 from trunkline.versions.branches import ensure_branch, require_branch
 from trunkline.versions.provenance import (
     OpenedCommit,
-    add_commit,
     provenance_of,
     refuse_second,
     second_of_run,
@@ -63,8 +62,9 @@ class Finished:
 
 def get_commit(tx: Transaction, repo: str, commit_id: str) -> CommitRecord:
     """The commit with this id; raises CommitNotFound, RepoNotFound."""
-    found = tables.find_commit(tx, require_repo(tx, repo), commit_id)
+    found = tables.commit_named(tx, repo, commit_id)
     if found is None:
+        require_repo(tx, repo)
         raise CommitNotFound(repo, commit_id)
     return found
 
@@ -127,54 +127,51 @@ def start_commit(
     commits downstream are opened in the same run (or `later`, see `provenance.settle`), and wait.
     Raises OutputBranch, and CommitOpen when the parent is not finished.
     """
-    target = None if branch is None else _writable(tx, repo, branch, now)
-    base = None
-    if parent is not None:
-        base = resolve(tx, repo, parent)
-    elif target is not None and target.head is not None:
-        base = tables.commit_numbered(tx, target.head)
-    return _start(
-        tx,
-        target or require_repo(tx, repo, now=now),
-        base,
-        branch=branch,
-        description=description,
-        now=now,
-        run_id=run_id,
-        later=later,
-    )
-
-
-def _start(
-    tx: Transaction,
-    place: BranchRow | RepoRow,
-    base: CommitRecord | None,
-    *,
-    branch: str | None,
-    description: str,
-    now: datetime,
-    run_id: str,
-    later: list[BranchName] | None,
-) -> Started:
-    """Open a commit on a branch, or in a repo without one, behind a finished `base`."""
-    _refuse_open(base)
-    made_from = sources_by_hand(tx, place) if isinstance(place, BranchRow) else ()
     new = NewCommit(
-        id=run_id,
-        branch=branch,
-        origin=Origin.USER,
-        parent=None if base is None else base.number,
-        description=description,
-        sources=made_from or (),
+        id=run_id, branch=branch, origin=Origin.USER, parent=None, description=description
     )
-    if isinstance(place, BranchRow):
-        commit = add_commit(tx, place, new, now=now)
-        opened = settle(tx, [place.name], now=now, run_id=run_id, later=later)
-        return Started(commit=commit, opened=tuple(opened))
-    refuse_second(tx, place, run_id)
-    commit = tables.insert_commit(tx, place, new, now)
-    tables.touch_repos(tx, [place.number])
-    return Started(commit=commit, opened=())
+    if branch is None:
+        place = require_repo(tx, repo, now=now)
+        base = None if parent is None else resolve(tx, repo, parent)
+        _refuse_open(base)
+        refuse_second(tx, place, run_id)
+        commit = _insert(tx, place, new, base, now)
+        tables.touch_repos(tx, [place.number])
+        return Started(commit=commit, opened=())
+    target = _target(tx, repo, branch, run_id, now)
+    sources = sources_by_hand(tx, target.branch) if target.derived else ()
+    if sources is None:
+        raise OutputBranch(repo, branch)
+    base = target.head if parent is None else resolve(tx, repo, parent)
+    _refuse_open(base)
+    if target.taken:
+        raise second_of_run(target.branch.repo, run_id)
+    commit = _insert(tx, target.branch.repo, replace(new, sources=sources), base, now)
+    _move(tx, target.branch, commit)
+    opened: list[OpenedCommit] = []
+    if target.feeds or later is not None:  # what is derived from it may still come, until `later`
+        opened += settle(tx, [target.branch.name], now=now, run_id=run_id, later=later)
+    return Started(commit=commit, opened=tuple(opened))
+
+
+def _insert(
+    tx: Transaction,
+    repo: RepoRow,
+    new: NewCommit,
+    base: CommitRecord | None,
+    now: datetime,
+    *,
+    tree: NewTree | None = None,
+) -> CommitRecord:
+    """A commit behind another one, if `base` is one."""
+    new = replace(new, parent=None if base is None else base.number)
+    return tables.insert_child(tx, repo, new, base, tree, now)
+
+
+def _move(tx: Transaction, branch: BranchRow, head: CommitRecord) -> None:
+    """Have a branch end in a commit that was just made."""
+    tables.move_branch(tx, branch.number, head.number, changed=head.number)
+    tables.touch_repos(tx, [branch.repo.number], changed=head.number)
 
 
 def _refuse_open(base: CommitRecord | None) -> None:
@@ -259,14 +256,13 @@ def put_commit(
         id=run_id,
         branch=branch,
         origin=Origin.USER,
-        parent=place.head,
+        parent=None,
         description=description,
         sources=sources,
     )
     tree = NewTree(root=root, files=files, size_bytes=size_bytes)
-    commit = tables.insert_finished(tx, place.repo, new, head, tree, now)
-    tables.move_branch(tx, place.number, commit.number, changed=commit.number)
-    tables.touch_repos(tx, [place.repo.number], changed=commit.number)
+    commit = _insert(tx, place.repo, new, head, now, tree=tree)
+    _move(tx, place, commit)
     opened: list[OpenedCommit] = []
     if target.feeds or later is not None:  # what is derived from it may still come, until `later`
         opened += settle(tx, [place.name], now=now, run_id=run_id, later=later)
@@ -303,13 +299,6 @@ def deltas_of(tx: Transaction, repo: str, commit_id: str) -> list[str]:
     return tables.deltas_of(tx, get_commit(tx, repo, commit_id).number)
 
 
-def _writable(tx: Transaction, repo: str, branch: str, now: datetime) -> BranchRow:
-    row = ensure_branch(tx, repo, branch, now=now)
-    if sources_by_hand(tx, row) is None:
-        raise OutputBranch(repo, branch)
-    return row
-
-
 def _open_commit(
     tx: Transaction, repo: str, commit_id: str, *, output: bool, action: str
 ) -> CommitRecord:
@@ -337,7 +326,7 @@ def _close(
     assert error is None or (root, files, size_bytes) == (EMPTY, 0, 0), "a failed commit is empty"
     closed = tables.close_commit(
         tx,
-        commit.number,
+        commit,
         root=root,
         files=files,
         size_bytes=size_bytes,
@@ -345,7 +334,6 @@ def _close(
         error=error,
         now=now,
     )
-    tables.touch_repos(tx, [require_repo(tx, commit.repo).number])
     names = {branch.name for branch in tables.branches_at(tx, commit.number)}
     if commit.branch is not None:  # a later commit may be its head already
         names.add(BranchName(repo=commit.repo, branch=commit.branch))
@@ -424,7 +412,9 @@ def _cut(found: Iterator[CommitRecord], last: int | None, number: int) -> Iterat
 
 def commit_info(tx: Transaction, record: CommitRecord) -> CommitInfo:
     """A commit with its full provenance."""
-    return _info(record, provenance_of(tx, record), purges.marks_of(tx, record.number))
+    provenance = provenance_of(tx, record) if record.derived else ()
+    marks = purges.marks_of(tx, record.number) if record.purged else ()
+    return _info(record, provenance, marks)
 
 
 def info_of_put(record: CommitRecord) -> CommitInfo:

@@ -28,6 +28,8 @@ class CommitRecord:
     files: int
     error: str | None
     number: int  # grows with every commit of the installation, and is never used twice
+    derived: bool  # from other commits
+    purged: bool  # of files
 
     @property
     def name(self) -> CommitName:

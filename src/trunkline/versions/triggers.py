@@ -298,4 +298,7 @@ def _commits_between(
 
 
 def _find(tx: Transaction, name: BranchName) -> BranchRow | None:
-    return tables.find_branch(tx, require_repo(tx, name.repo), name.branch)
+    found = tables.branch_named(tx, name)
+    if found is None:
+        require_repo(tx, name.repo)
+    return found

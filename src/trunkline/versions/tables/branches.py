@@ -46,6 +46,16 @@ def find_branch(tx: Transaction, repo: RepoRow, name: str) -> BranchRow | None:
     return None if row is None else _branch(row)
 
 
+def branch_named(tx: Transaction, name: BranchName) -> BranchRow | None:
+    row = tx.row(
+        f"{_BRANCH} WHERE r.project = :project AND r.name = :repo AND b.name = :branch",
+        project=project_of(name.repo),
+        repo=name.repo,
+        branch=name.branch,
+    )
+    return None if row is None else _branch(row)
+
+
 def find_target(tx: Transaction, repo: str, branch: str, *, run: str = "") -> Target | None:
     """A branch, its head and what else a put into it depends on; None if it or its repo is missing.
 

@@ -2,20 +2,25 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from trunkline.db.database import Row, Transaction
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.errors import Corrupt
+from trunkline.model.names import project_of
 from trunkline.model.versions import Origin
 from trunkline.versions.records import CommitRecord, NewCommit, NewTree, RepoRow
 from trunkline.versions.tables.numbers import next_number
-from trunkline.versions.tables.seals import seal_of, seal_row
+from trunkline.versions.tables.seals import seal_of
 
 PAGES = (16, 64, 256, 500)  # rows held at once while a long list is walked: few are often enough
 FIELDS = (
     "c.number, r.name, c.id, c.branch, c.origin, p.id, c.description, c.started_us, c.finished_us, "
-    "c.root, c.size_bytes, c.files, c.error, c.seal"
+    "c.root, c.size_bytes, c.files, c.error, c.seal, "
+    # So that nothing is asked about the many commits for which there is no answer.
+    "EXISTS (SELECT 1 FROM commit_provenance d WHERE d.derived = c.number), "
+    "EXISTS (SELECT 1 FROM tombstone d WHERE d.commit_number = c.number)"
 )
 JOINS = "JOIN repo r ON r.number = c.repo LEFT JOIN commit_record p ON p.number = c.parent"
 # The line that a new child of :parent goes on with; nothing if it has to begin one.
@@ -37,16 +42,18 @@ def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime)
     return commit_numbered(tx, _insert(tx, repo, new, None, now))
 
 
-def insert_finished(
+def insert_child(
     tx: Transaction,
     repo: RepoRow,
     new: NewCommit,
     parent: CommitRecord | None,
-    tree: NewTree,
+    tree: NewTree | None,
     now: datetime,
 ) -> CommitRecord:
-    """A commit that has its tree from the beginning; `parent` is the one that `new` names."""
+    """A commit that has its tree from the beginning, or an open one; `new` names its parent."""
     assert new.parent == (None if parent is None else parent.number), "the record of its parent"
+    number = _insert(tx, repo, new, tree, now)
+    root, size_bytes, files = _facts(tree)
     return CommitRecord(
         repo=repo.name,
         id=new.id,
@@ -55,12 +62,14 @@ def insert_finished(
         parent=None if parent is None else parent.id,
         description=new.description,
         started=now,
-        finished=now,
-        root=tree.root,
-        size_bytes=tree.size_bytes,
-        files=tree.files,
+        finished=None if tree is None else now,
+        root=root,
+        size_bytes=size_bytes,
+        files=files,
         error=None,
-        number=_insert(tx, repo, new, tree, now),
+        number=number,
+        derived=bool(new.sources),
+        purged=False,
     )
 
 
@@ -77,7 +86,7 @@ def _insert(
         id=new.id,
         now=at,
     )
-    root, size_bytes, files = ("", 0, 0) if tree is None else _facts(tree)
+    root, size_bytes, files = _facts(tree)
     origin, finished_us = new.origin.value, None if tree is None else at
     tx.execute(
         _INSERT,
@@ -110,13 +119,13 @@ def _insert(
     return number
 
 
-def _facts(tree: NewTree) -> tuple[str, int, int]:
-    return tree.root, tree.size_bytes, tree.files
+def _facts(tree: NewTree | None) -> tuple[str, int, int]:
+    return ("", 0, 0) if tree is None else (tree.root, tree.size_bytes, tree.files)
 
 
 def close_commit(
     tx: Transaction,
-    number: int,
+    commit: CommitRecord,
     *,
     root: str,
     files: int,
@@ -125,23 +134,40 @@ def close_commit(
     error: str | None,
     now: datetime,
 ) -> CommitRecord:
-    """Finish a commit and forget its deltas."""
-    changed = tx.execute(
+    """Finish an open commit, as it was just read, and forget its deltas; its repo has changed."""
+    tx.execute(
         "UPDATE commit_record SET finished_us = :finished_us, root = :root, files = :files, "
-        "size_bytes = :size_bytes, description = :description, error = :error "
+        "size_bytes = :size_bytes, description = :description, error = :error, seal = :seal "
         "WHERE number = :number AND finished_us IS NULL",
-        number=number,
+        number=commit.number,
         finished_us=to_microseconds(now),
         root=root,
         files=files,
         size_bytes=size_bytes,
         description=description,
         error=error,
+        seal=seal_of(
+            *(commit.number, root, size_bytes, files, commit.id, commit.branch),
+            *(commit.origin.value, description, to_microseconds(commit.started)),
+            *(to_microseconds(now), error),
+        ),
     )
-    if changed:
-        seal_row(tx, number)
-    tx.execute("DELETE FROM commit_delta WHERE commit_number = :number", number=number)
-    return commit_numbered(tx, number)
+    tx.execute("DELETE FROM commit_delta WHERE commit_number = :number", number=commit.number)
+    tx.execute(
+        "UPDATE repo SET changed = :changed "
+        "WHERE number = (SELECT repo FROM commit_record WHERE number = :number)",
+        changed=next_number(tx),
+        number=commit.number,
+    )
+    return replace(
+        commit,
+        finished=now,
+        root=root,
+        files=files,
+        size_bytes=size_bytes,
+        description=description,
+        error=error,
+    )
 
 
 def remove_commit(tx: Transaction, commit: CommitRecord, parent: int | None) -> None:
@@ -169,6 +195,16 @@ def commit_numbered(tx: Transaction, number: int) -> CommitRecord:
 
 def commit_exists(tx: Transaction, number: int) -> bool:
     return tx.row("SELECT 1 FROM commit_record WHERE number = :number", number=number) is not None
+
+
+def commit_named(tx: Transaction, repo: str, commit: str) -> CommitRecord | None:
+    row = tx.row(
+        f"{COMMIT_ROW} WHERE r.project = :project AND r.name = :repo AND c.id = :id",
+        project=project_of(repo),
+        repo=repo,
+        id=commit,
+    )
+    return None if row is None else commit_record(row)
 
 
 def find_commit(tx: Transaction, repo: RepoRow, commit: str) -> CommitRecord | None:
@@ -255,7 +291,7 @@ def commits_as_they_lie(
 def commit_record(row: Row) -> CommitRecord:
     """The record in a row; raises Corrupt where the row is not as it was written."""
     number, repo, commit_id, branch, origin, _, description, started_us, finished_us = row[:9]
-    root, size_bytes, files, error, seal = row[9:]
+    root, size_bytes, files, error, seal = row[9:14]
     tree = (number, root, size_bytes, files)
     rest = (commit_id, branch, origin, description, started_us, finished_us, error)
     if seal_of(*tree, *rest) != seal:
@@ -283,4 +319,6 @@ def _commit_record(row: Row) -> CommitRecord:
         files=files,
         error=error,
         number=number,
+        derived=bool(row[14]),
+        purged=bool(row[15]),
     )
