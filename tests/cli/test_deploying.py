@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from trunkline.config import load
+from trunkline.engine.urls import chosen_place
+
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "deploy" / "kubernetes"
 
@@ -66,6 +69,28 @@ def test_the_overlay_beside_the_base_changes_objects_that_are_there():
     targets = {(patch["target"]["kind"], patch["target"]["name"]) for patch in overlay["patches"]}
     assert overlay["resources"] == ["../base"]
     assert targets <= there
+
+
+class _Compose(yaml.SafeLoader):
+    """Reads what compose adds to YAML."""
+
+
+_Compose.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+
+
+def test_the_compose_file_of_several_servers_gives_them_one_store():
+    text = (ROOT / "deploy" / "compose.nodes.yaml").read_text("utf-8")
+    services = yaml.load(text, _Compose)["services"]
+
+    servers = [services["server"], services["second"]]
+    assert servers[0]["environment"] == servers[1]["environment"]
+    settings = load(servers[0]["environment"])
+    assert settings.object_store_http
+    assert chosen_place(settings) is not None
+    assert settings.database.startswith("postgresql://")
+    assert all(server["command"][:2] == ["serve", "--standby"] for server in servers)
+    for server in servers:
+        assert set(server["depends_on"]) <= services.keys()
 
 
 def test_the_compose_file_says_what_the_image_and_the_server_expect():
