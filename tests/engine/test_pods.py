@@ -188,10 +188,21 @@ def test_a_server_that_begins_again_deletes_old_pods_and_goes_on(world: World) -
     assert not before & set(world.model.pods)
 
 
-def test_pods_leave_when_nobody_needs_them(world: World) -> None:
-    world.put({"a": "1"})
-    world.pipeline("short", "cp /pfs/data/* /pfs/out", scale_down_threshold="0.1s")
+def test_one_process_may_have_all_datums_and_its_pod_leaves_when_nobody_needs_it(
+    world: World,
+) -> None:
+    world.put({"a": "1", "b": "2"})
+    script = f"""
+        while {sys.executable} -m trunkline next datum; do
+            cp /pfs/data/* /pfs/out; echo $$ > /pfs/out/$(ls /pfs/data)-process
+        done
+    """
+    batching = {"datum_batching": True, "env": {"HOME": "/pfs/out"}}
+    world.pipeline("short", script, scale_down_threshold="0.1s", transform=batching)
     assert world.job("short").state is JobState.SUCCESS
+    found = world.tree("short")
+    assert (found["a"], found["b"]) == ("1", "2")
+    assert found["a-process"] == found["b-process"]
 
     world.model.wait_for(lambda model: not model.pods)
 
@@ -365,7 +376,6 @@ def test_pods_on_any_node_need_nothing_of_the_disk_of_their_server(
         ({"transform": {"user": "nobody"}}, "Kubernetes takes a number"),
         ({"pod_patch": "[{"}, "pod_patch is no JSON"),
         ({"transform": {"requirements": "numpy"}}, "not installed in pods"),
-        ({"transform": {"datum_batching": True}}, "datum_batching is not possible in pods"),
     ],
     ids=lambda value: str(value)[:30],
 )

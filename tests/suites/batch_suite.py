@@ -33,7 +33,7 @@ class Asking:
     def __init__(self, slot: Slot, script: str, **options: Any) -> None:
         self.slot = slot
         self.script = CLIENT + script
-        self.options = {"env": {"SHARED": "yes"}, **options}
+        self.options = {"env": {"SHARED": "yes"}, "working_dir": ".", **options}
 
     def give(self, name: str, **more: Any) -> tuple[Any, str, list[str]]:
         """The report, the output and the files in out of a datum whose one input is its name."""

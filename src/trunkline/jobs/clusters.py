@@ -69,8 +69,6 @@ def check_for_pods(config: Config, spec: PipelineSpec) -> None:
         what = "in pods a cmd is needed; the entry point of an image is run by Docker only"
     elif transform.requirements:
         what = "packages (transform.requirements) are not installed in pods; put them in the image"
-    elif transform.datum_batching:
-        what = "datum_batching is not possible in pods yet"
     elif transform.runtime not in (None, Runtime.AUTO):
         what = (
             f"this server runs all code in pods, so transform.runtime can't be {transform.runtime}"

@@ -8,6 +8,7 @@ refuses to let it grow.
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol
@@ -100,6 +101,32 @@ def follow(
         wake = next_tick if deadline is None else min(next_tick, deadline)
         running.wait(wake - now)
     return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """Follows one command, or one datum of a batch, in a place that keeps it within its memory."""
+
+    running: Running
+    deadline: float | None
+    quota: Quota
+
+    def until_end(
+        self,
+        *,
+        cancelled: Callable[[], bool],
+        tick: Callable[[], None],
+        asked: Callable[[], bool] = lambda: False,
+    ) -> Stop | None:
+        """See `follow`."""
+        return follow(
+            self.running,
+            deadline=self.deadline,
+            quota=self.quota,
+            cancelled=cancelled,
+            tick=tick,
+            asked=asked,
+        )
 
 
 class Watch:

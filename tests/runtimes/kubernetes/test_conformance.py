@@ -1,5 +1,6 @@
 """The slot of a worker in a pod keeps the promises of a slot, but for what its image decides."""
 
+from batch_suite import *  # noqa: F403
 from runtime_suite import *  # noqa: F403
 
 # An image says where commands begin and which variables and users there are: `test_slot`.
@@ -13,5 +14,7 @@ del test_an_unknown_user_is_named  # noqa: F821
 del test_a_command_that_cannot_start_says_why  # noqa: F821
 # The first process of a container is the leader of the only session in it.
 del test_a_command_has_a_session_of_its_own  # noqa: F821
+# What a command with datum_batching leaves to run by itself ends with its lease, not each datum.
+del test_what_runs_by_itself_does_not_reach_into_the_next_datum  # noqa: F821
 # A shell counts files in blocks.
 del test_one_file_cannot_grow_beyond_the_quota  # noqa: F821

@@ -36,7 +36,7 @@ from trunkline.runtimes.containers.agent import PLACE, SHELL, Agent, Gone, lay_o
 from trunkline.runtimes.containers.container import MEMORY, Box, Container, Mount, Owner
 from trunkline.runtimes.containers.engine import ContainerEngine
 from trunkline.runtimes.door import Door
-from trunkline.runtimes.watch import GRACE_S, GRACE_STEP_S, Quota, Stop, follow, stopped
+from trunkline.runtimes.watch import GRACE_S, GRACE_STEP_S, Following, Quota, Stop, follow, stopped
 
 SMALL_BYTES_MAX = 32 * 1024 * 1024  # inputs up to this size are staged in memory
 _MEMORY_BYTES_MIN = 8 * SMALL_BYTES_MAX  # that are free there, else it is left alone
@@ -285,11 +285,11 @@ class ContainerSlot:
         """A door for whoever the command runs as: nobody else sees it."""
         return Door(path, None, mode=_DOOR_MODE)
 
-    def watch(self, launched: "_Launched", command: Command) -> "_Watch":
+    def watch(self, launched: "_Launched", command: Command) -> Following:
         """What follows a command from now on, within the limits of one run."""
         timeout_s = command.timeout_s
-        return _Watch(
-            agent=launched.streams,
+        return Following(
+            running=launched.streams,
             deadline=None if timeout_s is None else time.monotonic() + timeout_s,
             quota=Quota(self._out, self._output_bytes_max),
         )
@@ -528,32 +528,6 @@ class _Launched:
 
     def close(self) -> None:
         self.room.agent.sleep_soundly()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Watch:
-    """Follows one command, or one datum of a batch."""
-
-    agent: Agent
-    deadline: float | None
-    quota: Quota
-
-    def until_end(
-        self,
-        *,
-        cancelled: Callable[[], bool],
-        tick: Callable[[], None],
-        asked: Callable[[], bool],
-    ) -> Stop | None:
-        """See `follow`. Raises Gone."""
-        return follow(
-            self.agent,
-            deadline=self.deadline,
-            quota=self.quota,
-            cancelled=cancelled,
-            tick=tick,
-            asked=asked,
-        )
 
 
 def _nobody(_: str, __: bytes) -> None:

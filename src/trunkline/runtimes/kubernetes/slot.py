@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trunkline.errors import NotSupported, OperationFailed, Unavailable
@@ -23,10 +23,12 @@ from trunkline.runtimes.base import (
     OnOutput,
     SlotLost,
 )
+from trunkline.runtimes.batch import Batch, with_door
 from trunkline.runtimes.bounds import amount
 from trunkline.runtimes.containers import script
 from trunkline.runtimes.containers.agent import Agent, Gone
-from trunkline.runtimes.watch import GRACE_S, GRACE_STEP_S, Quota, Stop, follow, stopped
+from trunkline.runtimes.door import Door
+from trunkline.runtimes.watch import GRACE_S, GRACE_STEP_S, Following, Quota, Stop, follow, stopped
 
 _LOOK_S = 2.0  # for the loop to answer, before whoever waits is told
 _BACK_S = 120.0  # for a container that ended to be started again
@@ -34,6 +36,7 @@ _END_S = 20.0  # for a command that was killed to be gone
 _OPENING_S = 600.0
 _BLOCK_BYTES = 512  # in which a shell counts the size of files
 _OUT_MODE = 0o777  # whoever the user's container is, it may write there
+_DOOR_MODE = 0o666  # whoever the user's container is, it may ask there
 _NOT_STARTED = "its container is not started yet"
 
 
@@ -69,6 +72,7 @@ class PodSlot:
         self._agent: Agent | None = None
         self._ready = False
         self._used = True
+        self._batch: Batch[_Launched] = Batch(self)
         self.clear()
 
     @property
@@ -113,8 +117,6 @@ class PodSlot:
             return stopped(Stop.CANCELLED, command, self._output_bytes_max)
         if command.terminal:
             raise NotSupported("a terminal can't be given to a command in a pod yet")
-        if reason := script.refusal(command):
-            return ExitReport(code=spawn.NOT_STARTED, reason=reason)
         began = time.monotonic()
         agent = self._reached(cancelled, tick)
         if agent is None:
@@ -138,23 +140,90 @@ class PodSlot:
         cancelled: Callable[[], bool],
         tick: Callable[[], None],
     ) -> ExitReport:
-        raise NotSupported("datum_batching is not possible in pods yet")
+        if not self._batch.alive and self._reached(cancelled, tick) is None:
+            return stopped(Stop.CANCELLED, command, self._output_bytes_max)
+        try:
+            return self._batch.run(
+                with_door(command),
+                told,
+                self._pfs,
+                on_output=on_output,
+                cancelled=cancelled,
+                tick=tick,
+            )
+        except Gone:
+            self._discard()
+            return _killed(command)
 
     def end_batch(self) -> None:
-        """There is none."""
+        with suppress(Gone):
+            self._batch.end()
 
     def clear(self) -> None:
-        scratch.empty(self._pfs, keep=("out",))
+        scratch.empty(self._pfs, keep=self._batch.kept)
         scratch.empty(self._out)
         with suppress(PermissionError):  # it is root's, and open to all as Kubernetes makes it
             self._out.chmod(_OUT_MODE)
         self._used = False
 
     def close(self) -> None:
+        self.end_batch()
         self._discard()
         self.clear()
 
-    # --- one command ------------------------------------------------------------------------------
+    # --- one command; for `Batch` too -------------------------------------------------------------
+
+    def launch(self, command: Command, on_output: OnOutput) -> "_Launched | ExitReport":
+        """Start the command in the loop that was reached. Raises Gone."""
+        if reason := script.refusal(command):
+            return ExitReport(code=spawn.NOT_STARTED, reason=reason)
+        assert self._agent is not None, "it has been reached"
+        env = {SLOT_VARIABLE: self._marker, **command.env}
+        text = _limit(self._output_bytes_max) + script.of_command(command, env, bare=True)
+        self._agent.begin(text, command.stdin, on_output)
+        return _Launched(slot=self, streams=self._agent, command=command, env=env)
+
+    def open_door(self, path: Path, command: Command) -> Door | ExitReport:
+        """A door for whoever the user's container is: nobody else sees it."""
+        return Door(path, None, mode=_DOOR_MODE)
+
+    def watch(self, launched: "_Launched", command: Command) -> Following:
+        """What follows a command from now on, within the limits of one run."""
+        timeout_s = command.timeout_s
+        return Following(
+            running=launched.streams,
+            deadline=None if timeout_s is None else time.monotonic() + timeout_s,
+            quota=Quota(self._out, self._output_bytes_max),
+        )
+
+    def kills(self) -> int:
+        """The kernel kills the whole container, which is noticed as such."""
+        return 0
+
+    def ended(self, launched: "_Launched", kills_before: int) -> ExitReport:
+        """The report of a command that ended by itself."""
+        report, command = launched.report, launched.command
+        if report.code is None or not script.may_not_have_started(report.code):
+            return report
+        question = script.of_question(command, launched.env, bare=True)
+        answer = self._ask(launched.streams, question, _LOOK_S)
+        why = script.answered(answer, command, launched.env, "of the pipeline")
+        return replace(report, reason=why or report.reason)
+
+    def stopped(
+        self, stop: Stop, command: Command, launched: "_Launched | None" = None
+    ) -> ExitReport:
+        """The report of a command that was stopped."""
+        return stopped(stop, command, self._output_bytes_max)
+
+    def end(self, launched: "_Launched") -> None:
+        """End a command, with all that it started. Raises Gone and SlotLost."""
+        agent = launched.streams
+        if not agent.ended():
+            self._stop(agent)
+        agent.stopped()
+        launched.report = _report(agent)
+        self._settle(agent)
 
     def _run(
         self,
@@ -164,30 +233,18 @@ class PodSlot:
         cancelled: Callable[[], bool],
         tick: Callable[[], None],
     ) -> ExitReport:
-        quota = Quota(self._out, self._output_bytes_max)
-        env = {SLOT_VARIABLE: self._marker, **command.env}
-        timeout_s = command.timeout_s
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        text = _limit(self._output_bytes_max) + script.of_command(command, env, bare=True)
-        agent.begin(text, command.stdin, on_output)
-        stop = follow(agent, deadline=deadline, quota=quota, cancelled=cancelled, tick=tick)
+        launched = self.launch(command, on_output)
+        if isinstance(launched, ExitReport):
+            return launched
+        watch = self.watch(launched, command)
+        stop = watch.until_end(cancelled=cancelled, tick=tick)
         if stop is Stop.CANCELLED and command.grace_s and not agent.ended():
             agent.terminate()
             self._follow_to_end(agent, command.grace_s)
-        if not agent.ended():
-            self._stop(agent)
-        agent.stopped()
-        report = _report(agent)
-        self._settle(agent)
-        if stop is None and quota.exceeded():
+        launched.end()
+        if stop is None and watch.quota.exceeded():
             stop = Stop.OVER_QUOTA
-        if stop is not None:
-            return stopped(stop, command, self._output_bytes_max)
-        if report.code is not None and script.may_not_have_started(report.code):
-            answer = self._ask(agent, script.of_question(command, env, bare=True), _LOOK_S)
-            why = script.answered(answer, command, env, "of the pipeline")
-            report = replace(report, reason=why or report.reason)
-        return report
+        return self.ended(launched, 0) if stop is None else self.stopped(stop, command)
 
     def _stop(self, agent: Agent) -> None:
         """Have a command killed. Raises SlotLost where that does not work, and Gone."""
@@ -272,6 +329,27 @@ class PodSlot:
         agent, self._agent, self._ready = self._agent, None, False
         if agent is not None:
             agent.close()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Launched:
+    """A command that was started; see `batch.Process`."""
+
+    slot: PodSlot
+    streams: Agent
+    command: Command
+    env: Mapping[str, str]
+    report: ExitReport = field(default_factory=lambda: ExitReport(code=None))  # once it has ended
+
+    def end(self) -> None:
+        """See there. Raises Gone and SlotLost."""
+        self.slot.end(self)
+
+    def end_orphans(self) -> None:
+        """They can't be told from the rest, and end with the batch."""
+
+    def close(self) -> None:
+        self.streams.sleep_soundly()
 
 
 def _closed(out: Path) -> bool:
