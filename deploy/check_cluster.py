@@ -27,6 +27,12 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "iris"
 TRUNKLINE = str(Path(sys.executable).parent / "trunkline")
 PATIENCE_S = 300.0
 DATUMS = 1000
+SHOUT = """
+import sys, urllib.request as u
+loud = u.urlopen(sys.argv[1]).read().upper()
+print(loud.decode())
+u.urlopen(u.Request(sys.argv[2] + "/word", loud, method="PUT"))
+"""
 
 
 @dataclass
@@ -73,7 +79,8 @@ class Check:
         return [(row[0], row[1], row[2]) for row in rows if row[0].startswith(begin)]
 
     def create(self, name: str, spec: dict[str, Any], verb: str = "create") -> None:
-        spec["transform"].update({"image": self.stage_image})
+        if "kubernetes" not in spec["transform"]:
+            spec["transform"].update({"image": self.stage_image})
         with tempfile.NamedTemporaryFile("w", suffix=".json", dir=EXAMPLE) as file:
             json.dump(spec, file)
             file.flush()
@@ -116,7 +123,8 @@ def forwarded(check: Check) -> Iterator[None]:
 
 def install(check: Check) -> None:
     """Have a server in a namespace of its own."""
-    chosen = ("--namespace", check.namespace, "--image", check.image, "--storage-size", "2Gi")
+    chosen = ["--namespace", check.namespace, "--image", check.image, "--storage-size", "2Gi"]
+    chosen += ["--resource", "jobs.batch", "--resource", "deployments.apps"]
     printed = run([TRUNKLINE, "deploy", "kubernetes", "--dry-run", *chosen], dict(os.environ))
     run(["kubectl", "apply", "-f", "-"], dict(os.environ), printed)
 
@@ -128,6 +136,8 @@ def install(check: Check) -> None:
     account = f"system:serviceaccount:{check.namespace}:trunkline"
     for verb, what, wanted in (
         ("create", "pods", "yes"),
+        ("patch", "services", "yes"),
+        ("create", "jobs.batch", "yes"),
         ("get", "secrets", "no"),
         ("create", "pods/exec", "no"),
     ):
@@ -241,6 +251,69 @@ def trouble(check: Check) -> None:
     check.until("no pod is left of deleted pipelines", lambda: not check.pods(""))
 
 
+def objects(check: Check) -> None:
+    """Stages that are objects of the cluster, and a service that is a pod behind a Service."""
+    check.trunkline("create", "repo", "words")
+    check.trunkline("put", "file", "words@master:/word", "-f", "-", given="hello")
+    container = {
+        "name": "main",
+        "image": check.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-c", SHOUT, "{{input.words.url}}", "{{output.url}}"],
+    }
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    inside = {"backoffLimit": 0, "template": template}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "spec": inside}
+    labels = {"app": "holds"}
+    waits = {**container, "command": ["sleep", "86400"]}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"annotations": {"commit": "{{input.words.commit}}"}},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [waits]}},
+        },
+    }
+    source = {"pfs": {"repo": "words", "glob": "/word"}}
+    for name, manifest in (("shouts", job), ("holds", deployment)):
+        transform = {"kubernetes": {"manifest": manifest}}
+        check.create(name, {"pipeline": {"name": name}, "transform": transform, "input": source})
+    done = ("success", "failure")
+    check.until("a Job of the cluster ends", lambda: check.job("shouts").get("state") in done)
+    check.check("it succeeded", check.job("shouts").get("state") == "success", check.job("shouts"))
+    said = check.trunkline("get", "file", "shouts@master:/word")
+    check.check("it read its datum and put its output", said == "HELLO", said)
+    check.check(
+        "its log has what its pod printed", "HELLO" in check.trunkline("logs", "-p", "shouts")
+    )
+    check.until(
+        "it is deleted", lambda: "shouts" not in check.kubectl("get", "jobs.batch", "-o", "name")
+    )
+    check.until("a Deployment gets healthy", lambda: check.job("holds").get("state") in done)
+    check.check("it succeeded", check.job("holds").get("state") == "success", check.job("holds"))
+    serve = "exec python3 -m http.server $PORT --directory /pfs/words"
+    service = {"internal_port": 8000, "type": "ClusterIP"}
+    whole = {"pfs": {"repo": "words", "glob": "/"}}
+    spec = {"pipeline": {"name": "web"}, "input": whole, "service": service}
+    check.create("web", {**spec, "transform": {"cmd": ["sh"], "stdin": [serve]}})
+    raw = f"/api/v1/namespaces/{check.namespace}/services/pipeline-web:8000/proxy/word"
+
+    def served() -> str:
+        words = ["kubectl", "get", "--raw", raw]
+        return subprocess.run(words, capture_output=True, text=True).stdout
+
+    check.until("a service is reached through its Service", lambda: served() == "hello")
+    check.trunkline("put", "file", "words@master:/word", "-f", "-", given="bye")
+    check.until("it follows a new commit", lambda: served() == "bye")
+    for name in ("web", "holds", "shouts"):
+        check.trunkline("delete", "pipeline", name)
+    check.until(
+        "nothing is left of them",
+        lambda: not check.pods("") and not check.kubectl("get", "deployments", "-o", "name"),
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--image", default="trunkline", help="of the server")
@@ -257,6 +330,7 @@ def main() -> int:
             tutorial(check)
             many(check)
             trouble(check)
+            objects(check)
     finally:
         if not given.keep:
             run(

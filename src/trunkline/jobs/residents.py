@@ -434,9 +434,10 @@ class Residents:
             return {}
         if self._config.runtime == Runtime.KUBERNETES:
             name = target.record.name
+            key = stored_key(self._config.home, self._config.workers_key)
             return {
                 "TRUNKLINE_ADDRESS": self._config.data_url,
-                "TRUNKLINE_TOKEN": Signer(key=stored_key(self._config.home)).repo_token(name),
+                "TRUNKLINE_TOKEN": Signer(key=key).repo_token(name),
                 "TRUNKLINE_PROJECT": project_of(name),
             }
         return {

@@ -1,5 +1,6 @@
 """The key of signed addresses (`model.signed`): of one data directory, and kept."""
 
+import hmac
 import os
 import secrets
 from contextlib import suppress
@@ -9,13 +10,17 @@ from trunkline.errors import Unavailable
 
 KEY_FILE = "signing.key"
 _BYTES = 32
+_PURPOSE = b"trunkline addresses 1"
 
 
-def stored_key(home: Path) -> bytes:
+def stored_key(home: Path, workers_key: str = "") -> bytes:
     """The key, made and stored (mode 0600) if there is none yet. Raises Unavailable.
 
-    Who removes it takes back all addresses that were given out.
+    Who removes it takes back all addresses that were given out. Servers that have a `workers_key`
+    in common have one that follows from that, whichever of them is asked.
     """
+    if workers_key:
+        return hmac.digest(bytes.fromhex(workers_key), _PURPOSE, "sha256")
     path = home / KEY_FILE
     try:
         if not path.exists():

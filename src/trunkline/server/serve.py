@@ -243,7 +243,7 @@ def _run(
         token=token,
         hosts=hosts,
         shut_down=shut_down,
-        signer=Signer(key=stored_key(config.home)),
+        signer=Signer(key=stored_key(config.home, config.workers_key)),
     )
     server = make_server(
         app, on_ready=lambda: announce("ready"), on_signal=end, certificate=certificate

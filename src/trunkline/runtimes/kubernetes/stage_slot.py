@@ -18,6 +18,8 @@ from typing import Any
 
 from trunkline.errors import NotSupported, OperationFailed, TrunklineError
 from trunkline.fetch.fetcher import Fetcher
+from trunkline.fetch.objects import key_prefix
+from trunkline.fetch.urls import StoreUrl, parse_url
 from trunkline.model.conditions import found_at, parse_place, parse_question, spelled
 from trunkline.runtimes.base import Command, ExitReport, OnOutput
 from trunkline.runtimes.kubernetes.connection import ApiFailed
@@ -277,7 +279,10 @@ class StageSlot:
         if not url.endswith("/"):
             _write(target, fetcher.read(url))
             return
-        prefix = url.split("/", 3)[3] if url.count("/") > 3 else ""
+        parsed = parse_url(url)
+        if not isinstance(parsed, StoreUrl):
+            raise OperationFailed(f"{url} is no object store: a web server can't be listed")
+        prefix = key_prefix(parsed)
         for key, content in fetcher.read_all(url):
             path = target / key.removeprefix(prefix).lstrip("/")
             if not path.resolve().is_relative_to(target.resolve()):
