@@ -29,16 +29,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Callable[[Issued], MemoryServer]]:
-    """Starts a server with a certificate; it follows copies of the files in `certificate/`."""
+    """Starts a server with a certificate; it follows copies of the files in its directory."""
     running: list[MemoryServer] = []
-    place = tmp_path / "certificate"
-    place.mkdir()
 
     def start(issued: Issued) -> MemoryServer:
-        copies = Issued(place / "cert", place / "key")
-        put_in_place(issued, copies)
         home = tmp_path / f"s{len(running)}"
         home.mkdir()
+        copies = Issued(home / "cert", home / "key")
+        put_in_place(issued, copies)
         server = MemoryServer(
             MemoryOperations(), home, certificate=Certificate(copies.cert, copies.key)
         )
@@ -119,7 +117,7 @@ def test_tls_with_a_server_that_has_none_is_told(server: MemoryServer, authority
 def test_a_certificate_that_is_renewed_is_taken_over(served, authority, tmp_path) -> None:
     server = served(authority.issue())
     renewed = authority.issue()
-    copies = Issued(tmp_path / "certificate" / "cert", tmp_path / "certificate" / "key")
+    copies = Issued(tmp_path / "s0" / "cert", tmp_path / "s0" / "key")
     kept = client(server, authority.file)
     kept.repos.create_repo("data")
 
