@@ -56,7 +56,7 @@ class Config:
     lease_s: float = 15.0  # TRUNKLINE_LEASE_S: a silent worker is given up after this
     job_patience_s: float = 600.0  # TRUNKLINE_JOB_PATIENCE_S: it waits so long for a full disk etc.
     upgrade: str = "auto"  # TRUNKLINE_UPGRADE: auto, or never: only `trunkline upgrade` does it
-    workers_max: int = 64  # per pipeline on one machine
+    workers_max: int = 64  # TRUNKLINE_WORKERS_MAX: workers that a pipeline has at most
     cpus: float | None = None  # TRUNKLINE_CPUS: cores that workers may request; None: all
     memory_bytes: int | None = None  # TRUNKLINE_MEMORY_BYTES: that they may request; None: all
     gpus: str | None = None  # TRUNKLINE_GPUS: their numbers, such as 0,1; None: those in /dev
@@ -180,6 +180,7 @@ def load(
         notify_retry_s=_number(env, "TRUNKLINE_NOTIFY_RETRY_S", 5.0),
         egress_retry_s=_number(env, "TRUNKLINE_EGRESS_RETRY_S", 5.0, zero=True),
         output_bytes_max=_whole(env, "TRUNKLINE_OUTPUT_BYTES_MAX"),
+        workers_max=_whole(env, "TRUNKLINE_WORKERS_MAX", of=" of workers") or 64,
         cpus=_number(env, "TRUNKLINE_CPUS", 0.0, of="of cores") or None,
         memory_bytes=_whole(env, "TRUNKLINE_MEMORY_BYTES"),
         gpus=env.get("TRUNKLINE_GPUS"),

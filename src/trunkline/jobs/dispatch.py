@@ -44,6 +44,7 @@ from trunkline.pipelines.lifecycle import PipelineRecord
 
 _HANDING_OUT = "handing out its datums"
 _RECORDING = "recording what its datums came to"
+_TEND_EVERY_S = 0.25  # turns may be due each millisecond
 _SAID_AT_ONCE = 16  # outcomes of work ahead that are recorded in one turn
 _CRASHES_MAX = 8  # workers that may be lost with one datum, which needn't be its fault
 
@@ -79,6 +80,7 @@ class Dispatcher:
         self._held_lock = threading.Lock()  # restart_datums comes from other threads
         self._said: list[tuple[Worker, Message]] = []  # `ended` messages, not recorded yet
         self._checked_revision = -1
+        self._tend_at = self._listened_s = 0.0
         self._newest: dict[str, str] = {}  # spec commit of each pipeline that may have workers
         self._idle_s: dict[str, float] = {}  # how long workers stay without work, where it is said
 
@@ -217,12 +219,18 @@ class Dispatcher:
             self._idle_s[name] = pipeline.idle_s
 
     def tend_workers(self, listened_s: float) -> None:
-        """Kill the silent, let the superfluous go.
+        """Kill the silent, let the superfluous go, from time to time.
 
         In `listened_s` seconds since the last time they would have been heard.
         """
-        now = self._clocks.monotonic()
         self._look_at_catalog()
+        self._crew.watch()
+        self._listened_s += listened_s
+        now = self._clocks.monotonic()
+        if now < self._tend_at:  # each look costs as much as there are workers
+            return
+        self._tend_at = now + _TEND_EVERY_S
+        listened_s, self._listened_s = self._listened_s, 0.0
         needed = {(a.job.pipeline, a.job.spec_commit) for a in self._active.values()}
         for worker in self._pool.workers():
             if self._pool.listened(worker, listened_s, most_s=self._config.lease_s):
@@ -233,7 +241,6 @@ class Dispatcher:
                 unused = now - worker.idle_since > stays_s
                 if (outdated or unused) and (worker.pipeline, worker.spec_commit) not in needed:
                     self._pool.retire(worker)
-        self._crew.watch()
 
     def dismiss(self, workers: list[Worker]) -> None:
         """Let workers go: what the catalog has no job for any more is cancelled first."""

@@ -117,6 +117,7 @@ class WorkerPool:
         self._clocks = clocks
         self._lock = threading.Lock()  # the list is read by other threads
         self._workers: list[Worker] = []
+        self._owed: set[Worker] = set()  # who have not taken all that they were sent, or had not
 
     def apart(self) -> "WorkerPool":
         """An empty pool beside this one, whose workers are started in the same way."""
@@ -153,17 +154,21 @@ class WorkerPool:
         """
         try:
             worker.channel.offer(message)
+            if worker.channel.owes:
+                self._owed.add(worker)
         except ChannelClosed:
             self.kill(worker)
 
     def watch(self, selector: selectors.BaseSelector) -> None:
         """Have a selector that has the channels tell who can take more of what was sent."""
-        for worker in self.workers():
+        for worker in list(self._owed):
             more = selectors.EVENT_WRITE if worker.channel.owes else 0
             events = selectors.EVENT_READ | more
             if events != worker.watched:
                 selector.modify(worker.channel, events, worker)
                 worker.watched = events
+            if not more:
+                self._owed.discard(worker)
 
     def retire(self, worker: Worker) -> None:
         """Ask a worker to leave once it is idle."""
@@ -193,6 +198,7 @@ class WorkerPool:
         """Forget a worker whose channel is closed; its host has reaped or will reap it."""
         worker.channel.close()
         self._launcher.forget(worker.pid)
+        self._owed.discard(worker)
         with self._lock:
             if worker in self._workers:
                 self._workers.remove(worker)

@@ -147,7 +147,7 @@ class Checks:
         self.ahead |= {held.record.id for held in self._world.leases() if held.ahead}
         kept = [held for prospect in ahead.prospects.values() for held in prospect.held.values()]
         require(
-            all(h.hold._parity is not None for h in kept),
+            all(h.hold._epoch is not None for h in kept),
             "what is to count later may be collected",
             kept,
         )
