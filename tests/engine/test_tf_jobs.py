@@ -31,11 +31,11 @@ def test_it_is_made_gets_no_job_and_says_why(engine: Any) -> None:
 
     found = engine.engine.pipelines.inspect_pipeline("train")
     assert (found.state, found.spec["tf_job"]) == (PipelineState.FAILURE, {"tf_job": MANIFEST})
-    assert found.reason.startswith("its `tf_job` is a job of Kubeflow, which needs Kubernetes")
+    assert found.reason.startswith("it is an object of a cluster, which needs Kubernetes")
     assert list(engine.engine.jobs.list_jobs()) == []
     said = engine.engine.lineage.explain_pipeline("train").sentences
     assert any("which needs Kubernetes" in sentence for sentence in said)
-    with pytest.raises(Conflict, match="'train' gets no job: its `tf_job` is a job of Kubeflow"):
+    with pytest.raises(Conflict, match="'train' gets no job: it is an object of a cluster"):
         engine.engine.pipelines.rerun_pipeline("train")
 
 
