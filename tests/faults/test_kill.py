@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = int(os.environ.get("TRUNKLINE_KILLS", "60"))
+KILLS = int(os.environ.get("TRUNKLINE_KILLS", "30"))
 SEED = int(os.environ.get("TRUNKLINE_KILL_SEED", "20261123"))
 REPOS = ("training", "attributes", "pre_process", "train", "inference")
 UNAVAILABLE, CONFLICT = 6, 4
