@@ -39,6 +39,7 @@ def test_connecting_makes_a_context_and_uses_it(cli, home):
         "address": "https://data.example.org:8443",
         "has_token": True,
         "project": "default",
+        "ca_file": "",
     }
     assert "secret" not in listed.out + connected.err
 

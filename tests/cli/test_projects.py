@@ -109,6 +109,7 @@ COMMANDS = [
     ("why x@master:/f", "why_file", ("p/x", "master", "/f"), {"depth": 0}),
     (f"explain job x@{RUN}", "explain_job", (f"p/x@{RUN}",), {}),
     (f"explain datum x@{RUN} 0101", "explain_datum", (f"p/x@{RUN}", "0101"), {}),
+    (f"put output x@{RUN} 0101 f -f -", "hand_in", (f"p/x@{RUN}", "0101"), {}),
     ("explain file x@master:/f", "explain_file", ("p/x", "master", "/f"), {}),
     ("explain pipeline x", "explain_pipeline", ("p/x",), {}),
     ("impact x@master:/f --files", "impact_of_file", ("p/x", "master", "/f"), {"files": True}),
