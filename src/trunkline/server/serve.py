@@ -19,7 +19,6 @@ import logging
 import os
 import resource
 import secrets
-import signal
 import socket
 import stat
 import sys
@@ -39,6 +38,7 @@ from trunkline.model.signed import Signer
 from trunkline.server.app import App, build_app
 from trunkline.server.auth import Protocol
 from trunkline.server.rest.reports import report
+from trunkline.server.signals import ended_by_signals
 from trunkline.server.standby import PEERS, Standby, reachable
 from trunkline.server.tls import FAREWELL_S, HANDSHAKE_S, Certificate, certificate_of
 from trunkline.server.turns import Among, Turns
@@ -319,20 +319,12 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         # Uvicorn would raise the signal anew at the end, before the engine is closed.
-        def handle(number: int, _: object) -> None:
-            log.info("received %s", signal.Signals(number).name)
+        def end() -> None:
             self._on_signal()
             self.should_exit = True
 
-        try:
-            before = {n: signal.signal(n, handle) for n in (signal.SIGTERM, signal.SIGINT)}
-        except ValueError:  # not in the main thread (an embedding program): its own affair
-            before = {}
-        try:
+        with ended_by_signals(end):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def make_server(

@@ -9,15 +9,14 @@ that are listened on stay open meanwhile: who connects while one takes over wait
 import asyncio
 import contextlib
 import json
-import logging
-import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from trunkline.errors import Unavailable
 from trunkline.server.rest.reports import report
+from trunkline.server.signals import ended_by_signals
 
 PEERS = "peers"  # in server.json: where other servers reach this one
 _CONNECT_S = 5.0
@@ -25,8 +24,6 @@ _PIECE_BYTES = 64 * 1024
 _BACKLOG = 1024
 _TURNS = 10  # of the loop, within which a connection that is being closed is
 _LOOK_S = 0.2  # whether the data directory is free
-
-log = logging.getLogger("trunkline.server")
 
 
 class Standby:
@@ -55,23 +52,9 @@ class Standby:
         """Wait for a moment; False once the process was told to end."""
         return not self._ended.wait(_LOOK_S)
 
-    @contextlib.contextmanager
-    def signals(self) -> Iterator[None]:
+    def signals(self) -> contextlib.AbstractContextManager[None]:
         """SIGTERM and SIGINT end the standing by."""
-
-        def end(number: int, _: object) -> None:
-            log.info("received %s", signal.Signals(number).name)
-            self._ended.set()
-
-        try:
-            before = {n: signal.signal(n, end) for n in (signal.SIGTERM, signal.SIGINT)}
-        except ValueError:  # not in the main thread
-            before = {}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return ended_by_signals(self._ended.set)
 
     def _run(self) -> None:
         try:

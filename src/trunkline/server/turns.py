@@ -8,13 +8,13 @@ gone, or whose leader is gone, closes all that it has and takes its next turn.
 import contextlib
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from trunkline.api.connection import Operations
 from trunkline.errors import StoreInUse, TrunklineError, Unavailable
+from trunkline.server.signals import ended_by_signals
 from trunkline.store.servers import Servers
 
 _LOOK_S = 0.3  # whether somebody leads
@@ -117,20 +117,6 @@ class Turns:
         assert self._servers is not None, "a turn has begun"
         return self._servers.lost.is_set() or (not self._leads and not self._servers.is_led())
 
-    @contextlib.contextmanager
-    def signals(self) -> Iterator[None]:
+    def signals(self) -> contextlib.AbstractContextManager[None]:
         """SIGTERM and SIGINT end the turns, also between two of them."""
-
-        def end(number: int, _: object) -> None:
-            log.info("received %s", signal.Signals(number).name)
-            self.end()
-
-        try:
-            before = {n: signal.signal(n, end) for n in (signal.SIGTERM, signal.SIGINT)}
-        except ValueError:  # not in the main thread
-            before = {}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return ended_by_signals(self.end)
