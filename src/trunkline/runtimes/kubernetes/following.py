@@ -91,13 +91,8 @@ class Follower:
         Raises StageFailed, StageCancelled.
         """
         while True:
-            there = self._ask(lambda: self.api.get(one), refused_s=REFUSED_S)
-            if there is None:
-                raise StageFailed(f"{one} was deleted by somebody else")
-            self._tell(there)
-            if failed := next((asked for asked in failure if asked.holds(there)), None):
-                raise StageFailed(f"{one} failed: {_reason(there, failed)}")
-            if all(asked.holds(there) for asked in success):
+            there = self._still_there(one)
+            if self._succeeded(one, there, success, failure):
                 return there
             self._wait_longer()
 
@@ -122,19 +117,32 @@ class Follower:
         self.say(f"{one} was applied")
         since = self.clock()
         while True:
-            there = self._ask(lambda: self.api.get(one), refused_s=REFUSED_S)
-            if there is None:
-                raise StageFailed(f"{one} was deleted by somebody else")
+            there = self._still_there(one)
             observed = (there.get("status") or {}).get("observedGeneration")
             told = isinstance(observed, int) and isinstance(generation, int)
             current = observed >= generation if told else self.clock() - since >= SETTLE_S
-            if current:
-                self._tell(there)
-                if failed := next((asked for asked in failure if asked.holds(there)), None):
-                    raise StageFailed(f"{one} failed: {_reason(there, failed)}")
-                if all(asked.holds(there) for asked in success):
-                    return there
+            if current and self._succeeded(one, there, success, failure):
+                return there
             self._wait_longer()
+
+    def _still_there(self, one: Named) -> dict[str, Any]:
+        there = self._ask(lambda: self.api.get(one), refused_s=REFUSED_S)
+        if there is None:
+            raise StageFailed(f"{one} was deleted by somebody else")
+        return there
+
+    def _succeeded(
+        self,
+        one: Named,
+        there: dict[str, Any],
+        success: tuple[Question, ...],
+        failure: tuple[Question, ...],
+    ) -> bool:
+        """Tell what its status says; raises StageFailed if that it failed."""
+        self._tell(there)
+        if failed := next((asked for asked in failure if asked.holds(there)), None):
+            raise StageFailed(f"{one} failed: {_reason(there, failed)}")
+        return all(asked.holds(there) for asked in success)
 
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Have an object as a manifest says, whatever becomes of it."""
