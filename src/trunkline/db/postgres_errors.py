@@ -1,7 +1,10 @@
 """What PostgreSQL and its driver say, as our errors."""
 
+from functools import partial
+
 import psycopg
 
+from trunkline.db.translation import Translation
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable, plain
 
 _FULL = ("53100",)  # disk_full
@@ -12,25 +15,14 @@ _PASSES = ("08", "28", "3D", "40", "53", "57", "58")
 _PASSES_TOO = ("25006", "25P03", "55P03", "42501")
 
 
-class translated:  # noqa: N801, used as a function is
-    """Turns the driver's errors into ours, so that no caller needs to know the driver."""
+def translated(name: str) -> Translation:
+    """Around what the driver does with the database of a name."""
+    return Translation(partial(_ours, name))
 
-    __slots__ = ("_name",)
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
+def _ours(name: str, error: BaseException) -> TrunklineError | None:
+    if not isinstance(error, psycopg.Error):
         return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: object
-    ) -> None:
-        if isinstance(error, psycopg.Error) and (ours := _ours(self._name, error)) is not None:
-            raise ours from error
-
-
-def _ours(name: str, error: psycopg.Error) -> TrunklineError | None:
     state = error.sqlstate or ""
     said = plain(str(error).strip().split("\n")[0]) or type(error).__name__
     if state in _FULL:

@@ -9,12 +9,14 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from trunkline.db import guards
 from trunkline.db.database import FileProblem, Row, Transaction, Value, replace_rows
 from trunkline.db.seals import FUNCTION, row_seal
+from trunkline.db.translation import Translation
 from trunkline.db.wakeups import Revision
 from trunkline.errors import Corrupt, StorageFull, TrunklineError, Unavailable
 
@@ -298,27 +300,16 @@ def _read_only_uri(path: Path) -> str:
     return f"file:{quote(str(path))}?mode=ro"
 
 
-class translated:  # noqa: N801, used as a function is
-    """Turns the driver's errors into ours, so that no caller needs to know the driver."""
+def translated(path: Path) -> Translation:
+    """Around what the driver does with a file."""
+    return Translation(partial(_ours, path))
 
-    __slots__ = ("_path",)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
+def _ours(path: Path, error: BaseException) -> TrunklineError | None:
+    if isinstance(error, UnicodeDecodeError):  # the driver can't read its own words about damage
+        return Corrupt(f"the database {path}", "a whole SQLite file", "a damaged one")
+    if not isinstance(error, sqlite3.DatabaseError):
         return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: object
-    ) -> None:
-        if isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError)):
-            ours = _ours(self._path, error)
-            if ours is not None:
-                raise ours from error
-
-
-def _ours(path: Path, error: Exception) -> TrunklineError | None:
     text = str(error)
     if isinstance(error, sqlite3.OperationalError):
         if any(mark in text for mark in _DAMAGED):
@@ -327,8 +318,6 @@ def _ours(path: Path, error: Exception) -> TrunklineError | None:
             return StorageFull(str(path))
         if any(word in text for word in ("locked", "busy", "unable to open", "readonly")):
             return Unavailable(f"the database {path} can't be used now: {text}")
-    elif isinstance(error, UnicodeDecodeError):  # the driver can't read its own words about damage
-        return Corrupt(f"the database {path}", "a whole SQLite file", "a damaged one")
     elif "malformed" in text or "not a database" in text:
         return Corrupt(f"the database {path}", "a whole SQLite file", text)
     return None
