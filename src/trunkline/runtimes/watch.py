@@ -111,6 +111,13 @@ class Following:
     deadline: float | None
     quota: Quota
 
+    @classmethod
+    def within(cls, running: Running, command: Command, quota: Quota) -> "Following":
+        """From now on, for as long as the command may run once."""
+        timeout_s = command.timeout_s
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        return cls(running=running, deadline=deadline, quota=quota)
+
     def until_end(
         self,
         *,

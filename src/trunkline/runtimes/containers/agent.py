@@ -13,10 +13,12 @@ import math
 import os
 import select
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from trunkline.runtimes.base import OnOutput
+from trunkline.runtimes.watch import GRACE_S, GRACE_STEP_S, Quota, follow
 
 PLACE = "/.trunkline"
 SHELL = "/bin/sh"
@@ -251,6 +253,30 @@ class Agent:
         """Kill all that a command left; False if that does not work. Raises Gone."""
         assert self._ended is not None, "the loop waits for the command"
         return not self._ended[1] or self._ask_who_is_left("kill")
+
+    def clear_away(self) -> bool:
+        """After a command: wait a moment for what it left, and then kill that; False if that does
+        not work. Raises Gone.
+        """
+        patience = time.monotonic() + GRACE_S
+        while not self.alone() and time.monotonic() < patience:
+            self.wait(GRACE_STEP_S)
+        return self.kill_others()
+
+    def until_end(self, timeout_s: float, tick: Callable[[], None] = lambda: None) -> None:
+        """Wait for the end of a command at most so long. Raises Gone."""
+        deadline = time.monotonic() + timeout_s
+        quota = Quota(Path(), None)
+        follow(self, deadline=deadline, quota=quota, cancelled=lambda: False, tick=tick)
+
+    def answer_to(self, text: bytes, timeout_s: float) -> bytes:
+        """What a script of ours prints in that time; `ended` tells if it is all. Raises Gone."""
+        said = bytearray()
+        self.begin(text, None, lambda stream, data: said.extend(data))
+        self.until_end(timeout_s)
+        if self.ended():
+            self.drain()
+        return bytes(said)
 
     # --- talking ----------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ from trunkline.runtimes.containers.agent import PLACE, SHELL, Agent, Gone, lay_o
 from trunkline.runtimes.containers.container import MEMORY, Box, Container, Mount, Owner
 from trunkline.runtimes.containers.engine import ContainerEngine
 from trunkline.runtimes.door import Door
-from trunkline.runtimes.watch import GRACE_S, GRACE_STEP_S, Following, Quota, Stop, follow, stopped
+from trunkline.runtimes.watch import Following, Quota, Stop, stopped
 
 SMALL_BYTES_MAX = 32 * 1024 * 1024  # inputs up to this size are staged in memory
 _MEMORY_BYTES_MIN = 8 * SMALL_BYTES_MAX  # that are free there, else it is left alone
@@ -287,12 +287,8 @@ class ContainerSlot:
 
     def watch(self, launched: "_Launched", command: Command) -> Following:
         """What follows a command from now on, within the limits of one run."""
-        timeout_s = command.timeout_s
-        return Following(
-            running=launched.streams,
-            deadline=None if timeout_s is None else time.monotonic() + timeout_s,
-            quota=Quota(self._out, self._output_bytes_max),
-        )
+        quota = Quota(self._out, self._output_bytes_max)
+        return Following.within(launched.streams, command, quota)
 
     def kills(self) -> int:
         """How often the kernel has killed in the container for lack of memory so far."""
@@ -323,7 +319,7 @@ class ContainerSlot:
         if not agent.ended():
             with suppress(TrunklineError):
                 room.container.kill_inside()
-                _until_end(agent, _ENDING_S)
+                agent.until_end(_ENDING_S)
         if agent.ended():
             launched.code, launched.signalled = agent.code, agent.signalled
             self._settle(room)
@@ -341,7 +337,7 @@ class ContainerSlot:
         if stop is Stop.CANCELLED and command.grace_s:
             with suppress(TrunklineError):  # it is killed then
                 launched.room.container.terminate()
-            _until_end(launched.streams, command.grace_s, tick)
+            launched.streams.until_end(command.grace_s, tick)
         launched.end()
         if stop is None and watch.quota.exceeded():
             stop = Stop.OVER_QUOTA
@@ -362,10 +358,7 @@ class ContainerSlot:
 
     def _tidied(self, room: _Room) -> bool:
         agent = room.agent
-        patience = time.monotonic() + GRACE_S
-        while not agent.alone() and time.monotonic() < patience:
-            agent.wait(GRACE_STEP_S)
-        alone = agent.kill_others()
+        alone = agent.clear_away()
         agent.drain()
         if not alone or room.container.counters.processes() > 1:  # something spoke for the loop
             return False
@@ -392,14 +385,10 @@ class ContainerSlot:
 
     def _ask(self, agent: Agent, text: bytes, timeout_s: float) -> bytes:
         """What a script of ours prints in the container. Raises Gone."""
-        said = bytearray()
-        agent.begin(text, None, lambda stream, data: said.extend(data))
-        _until_end(agent, timeout_s)
+        said = agent.answer_to(text, timeout_s)
         if not agent.ended():
             self._discard()
-        else:
-            agent.drain()
-        return bytes(said)
+        return said
 
     def _report(self, launched: "_Launched", kills_before: int) -> ExitReport:
         code, counters = launched.code, launched.room.container.counters
@@ -532,13 +521,6 @@ class _Launched:
 
 def _nobody(_: str, __: bytes) -> None:
     """Takes output that nobody wants."""
-
-
-def _until_end(agent: Agent, timeout_s: float, tick: Callable[[], None] = lambda: None) -> None:
-    """Wait for the end of a command at most so long. Raises Gone."""
-    deadline = time.monotonic() + timeout_s
-    quota = Quota(Path(), None)
-    follow(agent, deadline=deadline, quota=quota, cancelled=lambda: False, tick=tick)
 
 
 def _await(agent: Agent, made: Container) -> None:

@@ -28,7 +28,7 @@ from trunkline.runtimes.bounds import amount
 from trunkline.runtimes.containers import script
 from trunkline.runtimes.containers.agent import Agent, Gone
 from trunkline.runtimes.door import Door
-from trunkline.runtimes.watch import GRACE_S, GRACE_STEP_S, Following, Quota, Stop, follow, stopped
+from trunkline.runtimes.watch import Following, Quota, Stop, stopped
 
 _LOOK_S = 2.0  # for the loop to answer, before whoever waits is told
 _BACK_S = 120.0  # for a container that ended to be started again
@@ -189,12 +189,8 @@ class PodSlot:
 
     def watch(self, launched: "_Launched", command: Command) -> Following:
         """What follows a command from now on, within the limits of one run."""
-        timeout_s = command.timeout_s
-        return Following(
-            running=launched.streams,
-            deadline=None if timeout_s is None else time.monotonic() + timeout_s,
-            quota=Quota(self._out, self._output_bytes_max),
-        )
+        quota = Quota(self._out, self._output_bytes_max)
+        return Following.within(launched.streams, command, quota)
 
     def kills(self) -> int:
         """The kernel kills the whole container, which is noticed as such."""
@@ -240,7 +236,7 @@ class PodSlot:
         stop = watch.until_end(cancelled=cancelled, tick=tick)
         if stop is Stop.CANCELLED and command.grace_s and not agent.ended():
             agent.terminate()
-            self._follow_to_end(agent, command.grace_s)
+            agent.until_end(command.grace_s)
         launched.end()
         if stop is None and watch.quota.exceeded():
             stop = Stop.OVER_QUOTA
@@ -249,7 +245,7 @@ class PodSlot:
     def _stop(self, agent: Agent) -> None:
         """Have a command killed. Raises SlotLost where that does not work, and Gone."""
         agent.stop()
-        self._follow_to_end(agent, _END_S)
+        agent.until_end(_END_S)
         if not agent.ended():
             raise SlotLost("a command that was to end can't be killed")
 
@@ -263,10 +259,7 @@ class PodSlot:
 
     def _settle(self, agent: Agent) -> None:
         """After the end of a command: all that it left ends, and what it wrote is opened."""
-        patience = time.monotonic() + GRACE_S
-        while not agent.alone() and time.monotonic() < patience:
-            agent.wait(GRACE_STEP_S)
-        if not agent.kill_others():
+        if not agent.clear_away():
             raise SlotLost("processes that the command left behind can't be killed")
         agent.drain()
         if _closed(self._out):
@@ -274,22 +267,10 @@ class PodSlot:
 
     def _ask(self, agent: Agent, text: bytes, timeout_s: float) -> bytes:
         """What a script of ours prints in the container. Raises Gone."""
-        said = bytearray()
-        agent.begin(text, None, lambda stream, data: said.extend(data))
-        self._follow_to_end(agent, timeout_s)
+        said = agent.answer_to(text, timeout_s)
         if not agent.ended():
             raise SlotLost("its container does not answer")
-        agent.drain()
-        return bytes(said)
-
-    def _follow_to_end(self, agent: Agent, timeout_s: float) -> None:
-        follow(
-            agent,
-            deadline=time.monotonic() + timeout_s,
-            quota=Quota(self._out, None),
-            cancelled=lambda: False,
-            tick=lambda: None,
-        )
+        return said
 
     # --- the loop ---------------------------------------------------------------------------------
 
