@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -166,4 +167,28 @@ def test_after_a_full_disk_each_is_tried_alone_with_its_content(
         future.result(30)
 
     assert failed.is_set()
+    assert engine.tree("data") == {"a": "1", "b": "b", "c": "c"}
+
+
+def test_after_a_catalog_that_was_lost_nothing_is_done_twice_and_each_is_told(
+    engine: Any, gathered: Gathered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, lost = SqliteDatabase.write, threading.Event()
+
+    @contextmanager
+    def once_lost(database: SqliteDatabase) -> Iterator[Any]:
+        with real(database) as tx:
+            yield tx
+        if database._path.name == "catalog.db" and not lost.is_set():
+            lost.set()
+            raise Unavailable("the catalog can't be used now: it went away")
+
+    begun = gathered(
+        "b", "c", meanwhile=lambda: monkeypatch.setattr(SqliteDatabase, "write", once_lost)
+    )
+
+    for future in begun:
+        with pytest.raises(Unavailable, match="it went away"):
+            future.result(30)
+    assert [commit.files for commit in history(engine)] == [1, 2, 3]
     assert engine.tree("data") == {"a": "1", "b": "b", "c": "c"}

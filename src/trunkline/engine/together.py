@@ -4,7 +4,8 @@ Each changes the tree that the one before it has made, so they have to be made o
 But while the disk works for one, others gather behind it: these share one flush of the store and
 one transaction of the catalog, and each is still a commit, a run and an answer of its own.
 
-Whatever goes wrong with several is nobody's error yet: each is then tried alone.
+Whatever goes wrong with several is nobody's error yet: each is then tried alone. But where it is
+open whether they were made, as the catalog was lost, nothing is tried twice, and each is told.
 """
 
 import threading
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from trunkline.api.waiting import check_wanted
 from trunkline.engine.puts import Stored
 from trunkline.engine.services import Services
-from trunkline.errors import TrunklineError
+from trunkline.errors import StorageFull, TrunklineError, Unavailable
 from trunkline.files.manifest import RootId
 from trunkline.jobs.records import open_jobs
 from trunkline.model.versions import CommitInfo
@@ -35,6 +36,7 @@ class _Put:
     context: Context = field(default_factory=copy_context)  # of the thread that waits
     made: CommitRecord | None = None
     apart: bool = False  # it is to be tried alone
+    lost: Unavailable | None = None  # why nobody knows whether it was made
 
     @property
     def wanted(self) -> bool:
@@ -72,6 +74,8 @@ class Together:
         with self._services.turn(repo):
             while put.made is None and not put.apart:
                 self._make(repo, branch, self._taken(repo, branch))
+            if put.lost is not None:
+                raise Unavailable(str(put.lost)) from put.lost
             if put.made is None:
                 return alone()
         return commits.info_of_put(put.made)
@@ -95,6 +99,12 @@ class Together:
             return
         try:
             made = self._commit(repo, branch, wanted, head)
+        except StorageFull:  # then nothing was changed
+            return
+        except Unavailable as error:
+            for put in wanted:
+                put.lost = error
+            return
         except TrunklineError:
             return
         for put, commit in zip(wanted, made, strict=True):
