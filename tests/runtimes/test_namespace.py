@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batch_suite import Asking
 
 from trunkline.errors import InvalidInput, NotSupported, OperationFailed
 from trunkline.runtimes import namespace, process, scratch
@@ -147,6 +148,23 @@ def test_mounts_that_root_made_in_out_are_taken_away_before_clearing(root_place:
     assert (reason, stdout) == ("", b"in")
     assert b"Read-only file system" in stderr
     assert (precious / "file").read_text() == "kept"
+
+
+def test_mounts_elsewhere_end_no_process(root_place: Place) -> None:
+    elsewhere = root_place.scratch.parent / "elsewhere"
+    elsewhere.mkdir()
+
+    def work(slot: Slot) -> list[str]:
+        asking = Asking(slot, "while True:\n ask(); say(os.getpid())")
+        said = [asking.give("one")[1]]
+        namespace.mount_memory(str(elsewhere), size_bytes=4096)
+        said.append(asking.give("two")[1])
+        namespace.unmount(str(elsewhere))
+        return [*said, asking.give("three")[1]]
+
+    first, second, third = root_place(work)
+
+    assert first == second == third
 
 
 def test_mounts_that_root_made_are_taken_away_without_a_namespace_too(root_place: Place) -> None:

@@ -161,34 +161,50 @@ def unmount(target: str) -> None:
 
 
 class MountTable:
-    """The mounts that this process sees, and whether they changed since the last look.
+    """The mounts at or below some places, and whether they changed since they were last settled.
 
     Code that runs as root shares the worker's namespace and may mount whatever it likes; emptying
-    a directory with such a mount below would destroy what was mounted.
+    a directory with such a mount below would destroy what was mounted. Mounts elsewhere come and
+    go as the host's do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *places: str) -> None:
+        self._places = places
         self._fd = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLPRI)
+        self._changed = False
+        self._settled = _mounts_below(places)
 
     def changed(self) -> bool:
-        """True once after each change (the kernel counts them)."""
-        return bool(self._poll.poll(0))
+        """True until they are settled."""
+        if not self._changed and self._poll.poll(0):  # once after any change, says the kernel
+            self._changed = _mounts_below(self._places) != self._settled
+        return self._changed
 
-    def below(self, directories: Iterable[str]) -> list[str]:
+    def settle(self) -> None:
+        """What is mounted now is as it should be."""
+        self._poll.poll(0)
+        self._settled = _mounts_below(self._places)
+        self._changed = False
+
+    def below(self, *directories: str) -> list[str]:
         """The mount points at or below the directories, the last mounted first."""
-        places = tuple(directories)
-        found = []
-        with open("/proc/self/mountinfo", "rb") as table:
-            for line in table:
-                point = os.fsdecode(_unescaped(line.split(b" ")[4]))
-                if any(point == place or point.startswith(place + "/") for place in places):
-                    found.append(point)
-        return found[::-1]
+        return [point for point, _ in reversed(_mounts_below(directories))]
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _mounts_below(directories: tuple[str, ...]) -> list[tuple[str, bytes]]:
+    """The point of each mount at or below the directories, with all that is known of it."""
+    found = []
+    with open("/proc/self/mountinfo", "rb") as table:
+        for line in table:
+            point = os.fsdecode(_unescaped(line.split(b" ")[4]))
+            if any(point == place or point.startswith(place + "/") for place in directories):
+                found.append((point, line))
+    return found
 
 
 def _unescaped(field: bytes) -> bytes:

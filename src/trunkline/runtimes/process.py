@@ -120,7 +120,9 @@ class NamespaceSlot:
             out=self._out, output_bytes_max=output_bytes_max, marker=marker
         )
         self._batch = Batch(self._supervisor)
-        self._mounts = namespace.MountTable()
+        self._mounts = namespace.MountTable(
+            str(self._small), str(self._large), str(self._out), PFS, CODE
+        )
         self._mount_all()
         self._empty(self._large)
         self.clear()
@@ -166,7 +168,7 @@ class NamespaceSlot:
                 raise OperationFailed(
                     f"secrets can't be shown in {place}: {error.strerror}"
                 ) from error
-        self._mounts.changed()
+        self._mounts.settle()
 
     def prepare(self, command: Command) -> None:
         """Nothing takes long here."""
@@ -233,7 +235,7 @@ class NamespaceSlot:
         self._unmount(PFS)
         namespace.bind(str(self._staged), PFS, read_only=True)
         namespace.bind(str(self._out), OUT)
-        self._mounts.changed()
+        self._mounts.settle()
 
     def _mount_code(self) -> None:
         self._unmount(CODE)
@@ -244,10 +246,10 @@ class NamespaceSlot:
                 raise OperationFailed(
                     f"the code directory {self._code} can't be shown as {CODE}: {error.strerror}"
                 ) from error
-        self._mounts.changed()
+        self._mounts.settle()
 
     def _unmount(self, *places: str) -> None:
-        for point in self._mounts.below(places):
+        for point in self._mounts.below(*places):
             namespace.unmount(point)
 
 
@@ -269,7 +271,7 @@ class RewriteSlot:
         self._batch = Batch(self._supervisor)
         # Only root's commands can mount something on the host.
         may_mount = sys.platform == "linux" and os.geteuid() == 0
-        self._mounts = namespace.MountTable() if may_mount else None
+        self._mounts = namespace.MountTable(str(self._pfs)) if may_mount else None
         self.clear()
 
     @property
@@ -332,8 +334,9 @@ class RewriteSlot:
 
     def clear(self) -> None:
         if self._mounts is not None and self._mounts.changed():
-            for point in self._mounts.below((str(self._pfs),)):
+            for point in self._mounts.below(str(self._pfs)):
                 namespace.unmount(point)
+            self._mounts.settle()
         scratch.empty(self._pfs, keep=self._batch.kept)
         scratch.empty(self._out)
         self._protected = False
