@@ -174,6 +174,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _nothing)
     cgroups.prepare()
     host(socket.socket(fileno=int(sys.argv[1])))
+    os._exit(0)  # the server waits for it, and there is nothing to take down
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trunkline.jobs.channel import Channel
@@ -37,6 +37,7 @@ class ProcessLauncher:
         self._container_host = container_host
         self._output_bytes_max = output_bytes_max
         self._host: subprocess.Popen[bytes] | None = None
+        self._asked = False  # it for a worker
         self._control: socket.socket | None = None
 
     def start(self) -> None:
@@ -54,6 +55,7 @@ class ProcessLauncher:
         if self._control is not None:
             self._control.close()
         self._control = ours
+        self._asked = False
 
     def new_suffix(self) -> str:
         return "".join(secrets.choice(SUFFIX_LETTERS) for _ in range(5))
@@ -68,7 +70,6 @@ class ProcessLauncher:
             output_bytes_max=self._output_bytes_max or 0,
         )
         self.start()
-        assert self._control is not None
         ours, theirs = socket.socketpair()
         lines = [theirs]
         if self._serve_places is not None:
@@ -76,18 +77,23 @@ class ProcessLauncher:
             self._serve_places(near)
             lines.append(far)
         try:
-            pid = spawn_request(self._control, settings, lines)
+            pid = self._ask(settings, lines)
         except OSError:
             # The host died since; a new one takes over.
             assert self._host is not None
             self._host.kill()
             self._host.wait()
             self.start()
-            pid = spawn_request(self._control, settings, lines)
+            pid = self._ask(settings, lines)
         finally:
             for line in lines:
                 line.close()
         return pid, Channel(ours)
+
+    def _ask(self, settings: WorkerSettings, lines: Sequence[socket.socket]) -> int:
+        assert self._control is not None
+        self._asked = True
+        return spawn_request(self._control, settings, lines)
 
     def kill(self, pid: int) -> None:
         try:
@@ -110,5 +116,7 @@ class ProcessLauncher:
             self._control.close()
             self._control = None
         if self._host is not None:
+            if not self._asked:  # it has nothing to end, and may still be starting
+                self._host.kill()
             self._host.wait()
             self._host = None
