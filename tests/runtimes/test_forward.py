@@ -1,5 +1,7 @@
 """Ports whose connections go on to a process, which may be another one at any time."""
 
+import contextlib
+import gc
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -162,3 +164,25 @@ def test_a_door_can_move_and_be_shut(door: Forwarder, port: int) -> None:
     door.shut("x")
     with pytest.raises(ConnectionRefusedError):
         call(elsewhere)
+
+
+def test_who_calls_while_a_door_is_shut_is_left_with_nothing_open(
+    door: Forwarder, port: int
+) -> None:
+    over = threading.Event()
+
+    def knock() -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                call(port).close()
+
+    callers = [threading.Thread(target=knock) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for _ in range(300):
+        door.open("web", "127.0.0.1", port)
+        door.shut("web")
+    over.set()
+    for caller in callers:
+        caller.join()
+    gc.collect()  # which tells of a socket that nobody closed, and fails the test

@@ -96,10 +96,10 @@ class Forwarder:
             await self._take(door, reader, writer)
 
         door.server = await asyncio.start_server(take, host, port, limit=_BUFFER_BYTES)
+        self._doors[name] = door
         if before is not None:
             door.to = before.to
-            await self._shut(name)
-        self._doors[name] = door
+            await _close(before)
 
     async def _point(self, name: str, to: int | None) -> None:
         door = self._doors.get(name)
@@ -110,13 +110,12 @@ class Forwarder:
 
     async def _shut(self, name: str) -> None:
         door = self._doors.pop(name, None)
-        if door is not None and door.server is not None:
-            door.server.close()
+        if door is not None:
+            await _close(door)
 
     async def _end(self) -> None:
         for name in list(self._doors):
             await self._shut(name)
-        await _let_others_run()  # what was accepted just now has its task
         running = asyncio.all_tasks() - {asyncio.current_task()}
         for task in running:
             task.cancel()
@@ -179,6 +178,16 @@ class Forwarder:
         finally:
             asking.cancel()
             _hang_up(ours)
+
+
+async def _close(door: _Door) -> None:
+    """Listen there no more."""
+    assert door.server is not None, "a door that is known listens"
+    for listening in door.server.sockets:
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+    # What was accepted in this turn of the loop would find its server closed, and stay open.
+    await _let_others_run()
+    door.server.close()
 
 
 def _hang_up(writer: asyncio.StreamWriter) -> None:
