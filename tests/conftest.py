@@ -5,6 +5,7 @@
 """
 
 import collections
+import compileall
 import contextlib
 import functools
 import json
@@ -20,11 +21,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from process_ends import has_ended
 from ready_hosts import ready_hosts
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "makers"))  # modules that make the data of tests
-EXAMPLES = 60
+EXAMPLES = 40
 
 settings.register_profile(
     "ci",
@@ -58,6 +60,9 @@ def pytest_configure() -> None:
     # What runs where must not depend on whether there is a container engine; tests that want one
     # say so.
     os.environ["TRUNKLINE_RUNTIME"] = "process"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        # Thousands of programs are started, by tests that keep them from writing bytecode.
+        compileall.compile_dir(ROOT / "src", quiet=1)
     if "TMPDIR" in os.environ or not MEMORY.is_dir():
         return
     has = os.statvfs(MEMORY)
@@ -258,7 +263,7 @@ def _traces_of(pid: int) -> bytes:
 
 def _wait_for_end(pid: int, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
+    while time.monotonic() < deadline and not has_ended(pid):
         time.sleep(0.01)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from process_ends import has_ended
 
 from trunkline.config import Config, load
 from trunkline.connect.local import ensure_server, running_server, stop_server
@@ -145,9 +146,9 @@ def test_a_dead_server_leaves_no_zombie_in_a_long_lived_caller(
     stop_server(config)
 
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+    while not has_ended(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not Path(f"/proc/{pid}").exists()
+    assert has_ended(pid)
 
 
 def test_the_servers_own_sentence_is_reported_when_it_cannot_start(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from process_ends import has_ended
 from typing_user import TypingUser
 from wheels import offline, wheel
 
@@ -69,14 +70,6 @@ class World:
 @pytest.fixture
 def world(command: Callable[..., Any], tmp_path: Path, home: Path) -> World:
     return World(command, tmp_path, home)
-
-
-def _gone(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
-    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 def _await(happened: Callable[[], bool]) -> None:
@@ -176,7 +169,7 @@ def test_interrupted_commands_leave_nothing_behind(world: World) -> None:
     user.types("\x03")
 
     assert user.exit_status() == 130
-    assert _gone(pid)
+    assert has_ended(pid)
     assert not world.sessions()
 
 
@@ -191,7 +184,7 @@ def test_who_is_told_to_end_ends_the_shell_too(world: World, number: signal.Sign
     os.kill(user.pid, number)
 
     assert user.exit_status() == 128 + number
-    assert _gone(pid)
+    assert has_ended(pid)
     assert not world.sessions()
 
 
@@ -204,7 +197,7 @@ def test_what_a_killed_session_leaves_goes_with_the_next_start(world: World) -> 
 
     os.kill(user.pid, signal.SIGKILL)
     user.exit_status()
-    _await(lambda: _gone(int(pid)))
+    _await(lambda: has_ended(int(pid)))
     left = world.sessions()
     world.run("down")
     world.run("list", "repo")

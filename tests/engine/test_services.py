@@ -10,10 +10,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from process_ends import has_ended
 
 from trunkline.errors import InvalidSpec
 from trunkline.jobs import records
@@ -131,13 +131,6 @@ def caller() -> Iterator[Callable[[int], list[str]]]:
         thread.join()
 
 
-def gone(pid: int) -> bool:
-    try:
-        return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-
-
 def refuses(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
@@ -245,7 +238,7 @@ def test_a_worker_that_is_killed_leaves_nothing_and_comes_back(web: Web) -> None
     os.kill(worker.pid, signal.SIGKILL)
 
     assert until(lambda: ask(web.port)["pid"] != first)
-    until(lambda: gone(first))
+    until(lambda: has_ended(first))
 
 
 def test_code_that_listens_on_a_fixed_port_is_stopped_before_the_next_one_starts(
@@ -293,7 +286,7 @@ def test_stopping_starting_updating_and_deleting(web: Web) -> None:
     pid = ask(web.port)["pid"]
 
     web.driver.engine.pipelines.stop_pipeline("web")
-    until(lambda: refuses(web.port) and gone(pid))
+    until(lambda: refuses(web.port) and has_ended(pid))
     assert web.info().state is PipelineState.PAUSED
     web.driver.engine.pipelines.start_pipeline("web")
     assert until(lambda: web.text() == "one")
@@ -302,10 +295,10 @@ def test_stopping_starting_updating_and_deleting(web: Web) -> None:
     assert web.job().state is JobState.SUCCESS
     after = ask(web.port)
     assert after["pid"] != before
-    until(lambda: gone(before))
+    until(lambda: has_ended(before))
     web.driver.engine.pipelines.delete_pipeline("web")
 
-    until(lambda: refuses(web.port) and gone(after["pid"]))
+    until(lambda: refuses(web.port) and has_ended(after["pid"]))
 
 
 def test_its_log_is_there_while_it_runs_and_afterwards(web: Web) -> None:
@@ -351,7 +344,7 @@ def test_it_comes_back_on_the_newest_commit_when_the_engine_is_opened_again(
     web.put("two")
     pid = ask(web.port)["pid"]
     web.driver.engine.close()
-    assert gone(pid)
+    assert has_ended(pid)
     assert refuses(web.port)
 
     web.driver = open_engine()
@@ -369,7 +362,7 @@ def test_nothing_of_it_outlives_a_server_that_is_killed(
 
     os.kill(remote.engine.admin.status().pid, signal.SIGKILL)
 
-    until(lambda: gone(pid) and refuses(web.port))
+    until(lambda: has_ended(pid) and refuses(web.port))
     web.put("two")  # starts another server
     assert until(lambda: web.text() == "two")
 

@@ -406,27 +406,26 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("error", "action"), REFUSED)
-def test_bad_requests_are_refused_and_change_nothing(chain, error, action) -> None:
+def test_bad_requests_are_refused_and_change_nothing(chain) -> None:
     before = _state(chain)
 
-    with pytest.raises(error) as raised:
-        action(chain.engine)
+    for number, (error, action) in enumerate(REFUSED):
+        with pytest.raises(error) as raised:
+            action(chain.engine)
 
-    assert _state(chain) == before
-    assert "\n" not in str(raised.value)
+        assert _state(chain) == before, number
+        assert "\n" not in str(raised.value), number
 
 
-@pytest.mark.parametrize(
-    "path", ["../x", "a/../b", "a\0b", "a\nb", "x" * 5000, "\udcff", "a//b", "./a", "", "x" * 256]
-)
-def test_paths_that_no_commit_can_hold_are_refused(chain, path: str) -> None:
+def test_paths_that_no_commit_can_hold_are_refused(chain) -> None:
     before = _state(chain)
+    paths = ["../x", "a/../b", "a\0b", "a\nb", "x" * 5000, "\udcff", "a//b", "./a", "", "x" * 256]
 
-    with pytest.raises(InvalidPath):
-        chain.put("data", {"fine": "x", path: "y"})
+    for path in paths:
+        with pytest.raises(InvalidPath):
+            chain.put("data", {"fine": "x", path: "y"})
 
-    assert _state(chain) == before
+        assert _state(chain) == before, path
 
 
 def test_a_file_below_a_file_is_refused_and_the_open_commit_stays_open(chain) -> None:

@@ -20,7 +20,7 @@ from trunkline.api.changes import DeleteFile, PutFile
 from trunkline.engine.engine import Engine
 from trunkline.errors import StorageFull, TrunklineError, Unavailable
 
-EVERY = int(os.environ.get("TRUNKLINE_FAULT_EVERY", "3"))
+EVERY = int(os.environ.get("TRUNKLINE_FAULT_EVERY", "5"))
 
 
 @pytest.fixture(autouse=True)

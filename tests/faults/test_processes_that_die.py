@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from process_ends import has_ended
 
 from trunkline.api.changes import PutFile
 from trunkline.config import load
@@ -77,10 +78,6 @@ def written(path: Path) -> str:
     return ""
 
 
-def exists(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
-
-
 # --- the user's command ---------------------------------------------------------------------------
 
 
@@ -134,7 +131,7 @@ def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(
     until(lambda: frozen.name not in {w.name for w in engine.jobs.list_workers()})
     with contextlib.suppress(ProcessLookupError):
         os.kill(frozen.pid, signal.SIGCONT)
-    until(lambda: not exists(command))  # what a lost worker ran is not left behind
+    until(lambda: has_ended(command))  # what a lost worker ran is not left behind
     gate.touch()
     done = ended(engine, job)
 
@@ -219,7 +216,7 @@ def test_a_killed_server_takes_its_workers_along_and_the_next_one_goes_on(
     user_code = int(written(served / "began").split()[0])
 
     os.kill(server_pid(home), signal.SIGKILL)
-    until(lambda: not exists(user_code))
+    until(lambda: has_ended(user_code))
     (served / "gate").touch()
     command("trunkline", "flush", "commit", "data@master")
 

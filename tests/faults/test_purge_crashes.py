@@ -14,7 +14,7 @@ from purge_session import a_history, all_damages, settled, the_purge
 
 from trunkline.db.sqlite import SqliteDatabase
 
-_EVERY = 1 if EVERY == 1 else 23  # of its steps, of which there are many
+_EVERY = 1 if EVERY == 1 else 37  # of its steps, of which there are many
 
 
 @pytest.fixture(autouse=True)
@@ -58,5 +58,5 @@ def test_a_crash_while_the_catalog_is_written_anew_leaves_the_one_or_the_other(
         the_purge(recorder)
     monkeypatch.setattr(SqliteDatabase, "scrub", real)
 
-    tally("crash images", judge(recorder.session, first=began[-2], every=EVERY * 3))
+    tally("crash images", judge(recorder.session, first=began[-2], every=EVERY * 5))
     tally("steps crashed at", len(recorder.session.recording.steps) - began[-2])
