@@ -4,6 +4,7 @@ Order: built-in default < environment (`TRUNKLINE_*`) < argument. Every field na
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -270,6 +271,12 @@ def users_shell() -> str:
 def terminal_kind() -> str:
     """What programs take the user's terminal for."""
     return os.environ.get("TERM", "dumb")
+
+
+def has_display() -> bool:
+    """Whether a browser that is started here has a screen to show itself on."""
+    screens = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in screens)
 
 
 def importing_pipeline() -> bool:

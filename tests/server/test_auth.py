@@ -12,7 +12,8 @@ from trunkline.server.rest.routes import PREFIX, declared
 
 ROUTES = sorted(
     {(op.method, PREFIX + op.path.replace("{", "").replace("}", "")) for _, op in declared()}
-    | {("GET", f"{PREFIX}/openapi.json"), ("POST", f"{PREFIX}/shutdown"), ("GET", "/no/such/route")}
+    | {("GET", f"{PREFIX}/openapi.json"), ("GET", "/no/such/route")}
+    | {("POST", f"{PREFIX}/{word}") for word in ("shutdown", "console")}
 )
 
 
@@ -23,7 +24,7 @@ def bearer(token: str) -> dict[str, str]:
 def test_every_route_of_the_application_is_among_the_cases() -> None:
     app = build_app(MemoryOperations(), spec_bytes_max=1)
 
-    assert set(app.others) - {path for _, path in ROUTES} == {"/healthz", "/readyz"}
+    assert set(app.others) - {path for _, path in ROUTES} == {"/", "/healthz", "/readyz"}
 
 
 @pytest.mark.parametrize(("method", "target"), ROUTES)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from trunkline.server.rest.pool import Pool
+from trunkline.server.pool import Pool
 
 
 def blocking() -> tuple[threading.Event, Callable[[], int]]:

@@ -11,7 +11,7 @@ from memory_server import MemoryServer
 
 from trunkline.errors import FileNotFoundInCommit, JobNotFound, Unavailable
 from trunkline.server.rest.routes import PREFIX
-from trunkline.server.rest.threads import BUFFER_BYTES_MAX
+from trunkline.server.threads import BUFFER_BYTES_MAX
 
 FOLLOW = f"{PREFIX}/logs?pipeline=p&follow=true"
 

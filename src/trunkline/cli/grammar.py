@@ -81,6 +81,7 @@ WORDS: dict[str, str] = {
     "plan": "plans",
     "why": "lineage",
     "impact": "lineage",
+    "ui": "console",
     "version": "admin",
     "status": "checkouts",
     "doctor": "doctor",

@@ -148,6 +148,15 @@ class RemoteClient:
         """Ask the server to end; only a server on the private socket does."""
         self._transport.call(Request(method="POST", target=f"{PREFIX}/shutdown"))
 
+    def console_address(self) -> str:
+        """Where a browser finds the console, for one login soon."""
+        import json  # few commands need it
+
+        body = self._transport.call(Request(method="POST", target=f"{PREFIX}/console"))
+        address = str(json.loads(body)["address"])
+        # A server on TCP does not know by which name its caller reaches it.
+        return f"{self._transport.address}{address}" if address.startswith("/") else address
+
     def close(self) -> None:
         self._transport.close()
 

@@ -1,28 +1,34 @@
-"""The ASGI application: a guard, the REST door, and the routes that belong to no operation."""
+"""The ASGI application: a guard, the doors, and the routes that belong to no operation."""
 
-from collections.abc import Callable, Iterable
+import hashlib
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.api.connection import Operations
 from trunkline.errors import NotAllowed, TrunklineError, Unavailable
 from trunkline.model.signed import Signer
-from trunkline.server.auth import BELOW, HEALTH, READY, Guard
+from trunkline.server.auth import BELOW, HEALTH, READY, ROOT, Guard, is_for_console
+from trunkline.server.console.page import PLACE
+from trunkline.server.console.session import Sessions
+from trunkline.server.reports import JSON, encode, method_not_allowed, no_such_route, report
 from trunkline.server.rest.endpoint import HEARTBEAT_S, Limits
 from trunkline.server.rest.lane import Lane
 from trunkline.server.rest.openapi import document
-from trunkline.server.rest.reports import JSON, encode, method_not_allowed, no_such_route, report
 from trunkline.server.rest.routes import PREFIX, RestDoor
-from trunkline.server.rest.threads import Threads
 from trunkline.server.signed import SignedDoor
+from trunkline.server.threads import Threads
 
 OPENAPI = f"{PREFIX}/openapi.json"
 SHUTDOWN = f"{PREFIX}/shutdown"
+CONSOLE = f"{PREFIX}/console"  # gives an address to open in a browser
 SLACK_BYTES = 1024 * 1024  # in a JSON body, beside the spec in it
 
 
@@ -49,16 +55,53 @@ def build_app(
     shut_down: Callable[[], None] | None = None,
     heartbeat_s: float = HEARTBEAT_S,
     signer: Signer | None = None,
+    open_console: Callable[[], Awaitable[str]] | None = None,
 ) -> App:
     """The application that serves these operations.
 
     Over TCP it lets nobody in without the `token`, or an address that `signer` knows; `hosts` are
     further names that the server goes by. `shut_down` is called when a caller on the private
-    socket asks the server to end.
+    socket asks the server to end. `open_console` gives the address at which a browser of this
+    machine reaches the server, and makes it one first where need be.
     """
     threads = Threads()
     # Quotes and line ends in a spec take two bytes in JSON.
     limits = Limits(body_bytes_max=2 * spec_bytes_max + SLACK_BYTES, heartbeat_s=heartbeat_s)
+    sessions = Sessions(_console_key(signer, token))
+    routes = _routes(operations, threads, sessions, shut_down, open_console)
+    others = {route.path: route for route in routes}
+    rest, inner = RestDoor(operations, threads, limits), f"{PREFIX}/".encode()
+    application = Starlette(
+        routes=routes,
+        exception_handlers={404: _not_found, 405: _method_not_allowed},
+    )
+
+    signed = SignedDoor(rest, signer)
+    console = _ConsoleOnDemand(operations, threads, sessions, token)
+
+    async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["raw_path"].startswith(BELOW):
+            await signed(scope, receive, send)
+            return
+        if is_for_console(scope["raw_path"]):
+            await console(scope, receive, send)
+            return
+        # Past the framework, whose layers take longer than finding the operation.
+        operation = scope["raw_path"].startswith(inner) and scope["path"] not in others
+        await (rest if operation else application)(scope, receive, send)
+
+    guarded = Guard(inside, token, hosts, signer)
+    return App(asgi=guarded, rest=rest, others=tuple(others), threads=threads)
+
+
+def _routes(
+    operations: Operations,
+    threads: Threads,
+    sessions: Sessions,
+    shut_down: Callable[[], None] | None,
+    open_console: Callable[[], Awaitable[str]] | None,
+) -> list[Route]:
+    """The routes that belong to no operation and no page."""
     openapi: list[bytes] = []
 
     def healthz(_: Request) -> Response:
@@ -86,30 +129,62 @@ def build_app(
         shut_down()
         return Response(b"null", media_type=JSON)
 
-    others = {
-        HEALTH: Route(HEALTH, healthz, methods=["GET"]),
-        READY: Route(READY, readyz, methods=["GET"]),
-        OPENAPI: Route(OPENAPI, describe, methods=["GET"]),
-        SHUTDOWN: Route(SHUTDOWN, shutdown, methods=["POST"]),
-    }
-    rest, inner = RestDoor(operations, threads, limits), f"{PREFIX}/".encode()
-    application = Starlette(
-        routes=[*others.values()],
-        exception_handlers={404: _not_found, 405: _method_not_allowed},
-    )
+    async def give_address(request: Request) -> Response:
+        """Where the console is, for one login; over TCP below the address that was asked."""
+        private = request.scope.get("state", {}).get("private")
+        place = await open_console() if private and open_console is not None else ""
+        address = f"{place}{PLACE}/login/{sessions.new_code()}"
+        return Response(encode({"address": address}), media_type=JSON)
 
-    signed = SignedDoor(rest, signer)
+    def to_console(_: Request) -> Response:
+        return RedirectResponse(f"{PLACE}/", 303)
 
-    async def inside(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["raw_path"].startswith(BELOW):
-            await signed(scope, receive, send)
-            return
-        # Past the framework, whose layers take longer than finding the operation.
-        operation = scope["raw_path"].startswith(inner) and scope["path"] not in others
-        await (rest if operation else application)(scope, receive, send)
+    return [
+        Route(ROOT, to_console, methods=["GET"]),
+        Route(HEALTH, healthz, methods=["GET"]),
+        Route(READY, readyz, methods=["GET"]),
+        Route(OPENAPI, describe, methods=["GET"]),
+        Route(SHUTDOWN, shutdown, methods=["POST"]),
+        Route(CONSOLE, give_address, methods=["POST"]),
+    ]
 
-    guarded = Guard(inside, token, hosts, signer)
-    return App(asgi=guarded, rest=rest, others=tuple(others), threads=threads)
+
+class _ConsoleOnDemand:
+    """The console, made when somebody asks for a page: its libraries take time to load."""
+
+    def __init__(
+        self, operations: Operations, threads: Threads, sessions: Sessions, token: str | None
+    ) -> None:
+        self._operations = operations
+        self._threads = threads
+        self._sessions = sessions
+        self._token = token
+        self._made: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._made is None:
+            try:
+                self._made = await self._threads.short(self._make)
+            except Exception as error:
+                status, body = report(error)
+                await Response(body, status, media_type=JSON)(scope, receive, send)
+                return
+        await self._made(scope, receive, send)
+
+    def _make(self) -> ASGIApp:
+        from trunkline.server.console.app import Console
+
+        return Console(self._operations, self._threads, self._sessions, self._is_token)
+
+    def _is_token(self, shown: str) -> bool:
+        return self._token is not None and hmac.compare_digest(shown.encode(), self._token.encode())
+
+
+def _console_key(signer: Signer | None, token: str | None) -> bytes:
+    """What signs sessions: the same on all nodes and after a restart, until the token changes."""
+    if signer is None:
+        return secrets.token_bytes(32)
+    return hmac.new(signer.key, f"console {token or ''}".encode(), hashlib.sha256).digest()
 
 
 def _not_found(request: Request, _: Exception) -> Response:

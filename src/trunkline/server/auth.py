@@ -2,10 +2,10 @@
 
 The private socket is guarded by the file system (mode 0600 in a directory of mode 0700) and by a
 look at who is at its other end; over it no token is needed. Everyone else comes over TCP and must
-bring the token, on every route but the two that tell whether the server is well, and those whose
-address is signed (`signed`). The token of a repo opens its files and commits alone. Requests that a
-web page could make a browser send (a foreign Host, by DNS rebinding; a foreign Origin) are refused
-even with the token.
+bring the token, on every route but the two that tell whether the server is well, those whose
+address is signed (`signed`), and those of the console, which has sessions (`console.session`). The
+token of a repo opens its files and commits alone. Requests that a web page could make a browser
+send (a foreign Host, by DNS rebinding; a foreign Origin) are refused even with the token.
 
 Fails closed: a connection that is not known to be private is treated as TCP.
 """
@@ -25,13 +25,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from trunkline.errors import InvalidInput, NotAllowed, TokenRefused, TrunklineError
 from trunkline.model.signed import PLACE, Signer
 from trunkline.server.answers import Answers
+from trunkline.server.console.page import PLACE as CONSOLE_PLACE
 from trunkline.server.lending import LendingProtocol
-from trunkline.server.rest.reports import report, send_json
+from trunkline.server.reports import report, send_json
 
 SEND_BYTES = 1024 * 1024  # on their way through the private socket
 HEALTH = "/healthz"  # it runs
 READY = "/readyz"  # it can be given work: it does not stop, and its catalog answers
+ROOT = "/"  # leads to the console
 BELOW = f"/{PLACE}/".encode()
+_CONSOLE = CONSOLE_PLACE.encode()
 _OPERATIONS = [b"", b"api", b"v1"]
 _OF_A_REPO = (
     b"files",
@@ -142,7 +145,9 @@ class Guard:
         self._check_host(host)
         self._check_origin(_only(scope, b"origin"), host)
         # An address below that place has to show by itself that it was given out (`signed`).
-        if scope["path"] not in (HEALTH, READY) and not scope["raw_path"].startswith(BELOW):
+        raw = scope["raw_path"]
+        told = raw.startswith(BELOW) or is_for_console(raw)
+        if scope["path"] not in (HEALTH, READY, ROOT) and not told:
             self._check_token(_only(scope, b"authorization"), scope)
 
     def _check_host(self, host: bytes | None) -> None:
@@ -182,6 +187,11 @@ class Guard:
         if not _is_of(repo, scope):
             raise NotAllowed(f"this token is good for the files and commits of repo '{repo}' alone")
         scope["state"] = {**scope.get("state", {}), "repo": repo}
+
+
+def is_for_console(raw_path: bytes) -> bool:
+    """Whether a path is that of a page, as it came over the wire."""
+    return raw_path == _CONSOLE or raw_path.startswith(_CONSOLE + b"/")
 
 
 def _is_of(repo: str, scope: Scope) -> bool:

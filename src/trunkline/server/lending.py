@@ -9,8 +9,8 @@ import socket
 
 import h11
 
+from trunkline.server.pool import call_in_loop
 from trunkline.server.rest.lane import Deed, Lane
-from trunkline.server.rest.pool import call_in_loop
 from trunkline.server.withholding import WithholdingProtocol
 
 

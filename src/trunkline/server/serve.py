@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -37,7 +38,7 @@ from trunkline.jobs.signing import stored_key
 from trunkline.model.signed import Signer
 from trunkline.server.app import App, build_app
 from trunkline.server.auth import Protocol
-from trunkline.server.rest.reports import report
+from trunkline.server.reports import report
 from trunkline.server.signals import ended_by_signals
 from trunkline.server.standby import PEERS, Standby, reachable
 from trunkline.server.tls import FAREWELL_S, HANDSHAKE_S, Certificate, certificate_of
@@ -50,6 +51,8 @@ GRACE_S = 10  # for requests in work when the server is told to stop
 HURRIED_GRACE_S = 1  # when it is to lead, or may not any more
 BACKLOG = 1024
 OPEN_FILES = 8192
+CONSOLE_HOST = "127.0.0.1"
+CONSOLE_PORT = 30080  # if it is free: a place that users can remember
 LOCK_WAIT_S = 0.3  # somebody who only looks whether there is a server holds the lock for a moment
 
 log = logging.getLogger("trunkline.server")
@@ -237,6 +240,9 @@ def _run(
         end()
         server.stop()
 
+    async def open_console() -> str:
+        return await server.open_console()
+
     app = build_app(
         operations,
         spec_bytes_max=config.spec_bytes_max,
@@ -244,6 +250,7 @@ def _run(
         hosts=hosts,
         shut_down=shut_down,
         signer=Signer(key=stored_key(config.home, config.workers_key)),
+        open_console=open_console,
     )
     server = make_server(
         app, on_ready=lambda: announce("ready"), on_signal=end, certificate=certificate
@@ -271,6 +278,7 @@ class Server(uvicorn.Server):
         self._on_signal = on_signal
         self._certificate = certificate
         self._following: asyncio.Task[None] | None = None
+        self._console = ""  # where browsers of this machine reach the server
 
     def stop(self) -> None:
         """Ask the server to end; may be called from any thread and any number of times."""
@@ -293,22 +301,38 @@ class Server(uvicorn.Server):
         self, sockets: list[socket.socket], certificate: Certificate
     ) -> None:
         """What uvicorn does at its start, which has one way for all sockets."""
-        loop = asyncio.get_running_loop()
+        for bound in sockets:
+            self.servers.append(
+                await self._listen(
+                    bound,
+                    ssl=certificate.context,
+                    ssl_handshake_timeout=HANDSHAKE_S,
+                    ssl_shutdown_timeout=FAREWELL_S,
+                )
+            )
+        self._following = asyncio.get_running_loop().create_task(certificate.follow())
 
+    async def _listen(self, bound: socket.socket, **secured: Any) -> asyncio.Server:
         def protocol() -> Protocol:
             return Protocol(self.config, self.server_state, self.lifespan.state)
 
-        for bound in sockets:
-            listening = await loop.create_server(
-                protocol,
-                sock=bound,
-                ssl=certificate.context,
-                backlog=self.config.backlog,
-                ssl_handshake_timeout=HANDSHAKE_S,
-                ssl_shutdown_timeout=FAREWELL_S,
-            )
-            self.servers.append(listening)
-        self._following = loop.create_task(certificate.follow())
+        return await asyncio.get_running_loop().create_server(
+            protocol, sock=bound, backlog=self.config.backlog, **secured
+        )
+
+    async def open_console(self) -> str:
+        """The address of a listener for browsers of this machine, which is opened at first.
+
+        Nobody else reaches it, and it has no token: what it opens is the console alone.
+        """
+        if not self._console:
+            try:
+                bound = _bind_tcp(Listener(host=CONSOLE_HOST, port=CONSOLE_PORT))
+            except Unavailable:  # of another server, or of something else
+                bound = _bind_tcp(Listener(host=CONSOLE_HOST, port=0))
+            self._console = f"http://{CONSOLE_HOST}:{bound.getsockname()[1]}"
+            self.servers.append(await self._listen(bound))
+        return self._console
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._following is not None:

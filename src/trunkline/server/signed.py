@@ -13,7 +13,7 @@ from trunkline.api.changes import framed_data, framed_end, framed_file
 from trunkline.errors import InvalidInput, TokenRefused, TrunklineError
 from trunkline.model.signed import OUT, READ, TAR, Signer
 from trunkline.server.auth import BELOW
-from trunkline.server.rest.reports import method_not_allowed, report, send_json
+from trunkline.server.reports import method_not_allowed, report, send_json
 from trunkline.server.rest.routes import PREFIX
 
 _ARCHIVE = b"application/x-tar"

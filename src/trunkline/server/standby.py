@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trunkline.errors import Unavailable
-from trunkline.server.rest.reports import report
+from trunkline.server.reports import report
 from trunkline.server.signals import ended_by_signals
 
 PEERS = "peers"  # in server.json: where other servers reach this one

@@ -7,7 +7,6 @@ it is; an error after its first byte can only break the connection off.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ from starlette.types import Message, Receive, Scope, Send
 from trunkline.api.changes import FileChange
 from trunkline.api.operation import Operation
 from trunkline.errors import InvalidInput, NotAllowed, Unavailable
+from trunkline.server.reports import LINES, OCTETS, encode, report, send_json
 from trunkline.server.rest.arguments import Shape, read_body, read_query, shape_of
 from trunkline.server.rest.bodies import DIRECT_FROM_BYTES, DirectBody
 from trunkline.server.rest.inbound import DirectUpload
-from trunkline.server.rest.reports import LINES, OCTETS, encode, report, send_json
-from trunkline.server.rest.threads import Inflow, Outflow, Threads
 from trunkline.server.rest.uploads import brief_changes, received_changes
+from trunkline.server.threads import Inflow, Outflow, Threads, hanging_up
 
 HEARTBEAT_S = 15.0  # of silence in a stream of lines, until an empty one is sent
 BODY_S = 60.0  # within which a JSON body must have come
@@ -118,7 +117,7 @@ class Endpoint:
             outflow = self._threads.start(
                 lambda out: out.put(self._answer(arguments)), patient=True
             )
-            with _hanging_up(receive, outflow):
+            with hanging_up(receive, outflow):
                 await send_json(send, 200, b"".join(await outflow.take() or []))
         else:
             answer = await self._threads.short(lambda: self._answer(arguments))
@@ -200,7 +199,7 @@ class Endpoint:
             await body.returned()
             raise
         try:
-            with _hanging_up(receive, outflow):
+            with hanging_up(receive, outflow):
                 answer = await outflow.take()
                 if answer is not None:
                     await body.returned()
@@ -224,7 +223,7 @@ class Endpoint:
         outflow = self._threads.start(
             lambda out: _pour(self._call(**arguments), out, raw=raw), patient=True
         )
-        with _hanging_up(receive, outflow):
+        with hanging_up(receive, outflow):
             if raw:
                 await _send_bytes(outflow, send, transport)
             else:
@@ -325,20 +324,3 @@ async def _feed(message: Message, receive: Receive, inflow: Inflow, outflow: Out
 def _connected(transport: asyncio.Transport | None) -> Callable[[], bool]:
     """Whether the caller is still there; to be asked by any thread."""
     return lambda: transport is None or not transport.is_closing()
-
-
-@contextlib.contextmanager
-def _hanging_up(receive: Receive, outflow: Outflow) -> Iterator[None]:
-    """While inside, a caller that hangs up stops the work; leaving stops it in any case."""
-
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        outflow.abandon()
-
-    watching = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        watching.cancel()
-        outflow.abandon()

@@ -18,9 +18,9 @@ from typing import Any
 import httptools
 
 from trunkline.api.waiting import wanted_while
-from trunkline.server.rest.reports import report, whole_answer
+from trunkline.server.reports import report, whole_answer
 from trunkline.server.rest.routes import PREFIX, RestDoor
-from trunkline.server.rest.threads import Threads
+from trunkline.server.threads import Threads
 
 REQUEST_BYTES_MAX = 32 * 1024  # of head and body: it is read in the loop
 LINGER_MS = 10  # until the next request has come; a client that has one at hand takes less than one

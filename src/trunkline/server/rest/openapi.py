@@ -6,7 +6,7 @@ import msgspec
 
 from trunkline.api.changes import MEDIA_TYPE
 from trunkline.api.operation import Operation
-from trunkline.server.rest.reports import JSON, LINES, OCTETS
+from trunkline.server.reports import JSON, LINES, OCTETS
 from trunkline.server.rest.routes import PREFIX, declared
 
 _REFERENCE = "#/components/schemas/{name}"

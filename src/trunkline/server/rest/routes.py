@@ -13,10 +13,10 @@ from starlette.types import Receive, Scope, Send
 from trunkline.api.connection import NOUNS, Operations
 from trunkline.api.operation import Operation, operations_of
 from trunkline.errors import TrunklineError
+from trunkline.server.reports import method_not_allowed, no_such_route, report, send_json
 from trunkline.server.rest.arguments import decode_segment
 from trunkline.server.rest.endpoint import Endpoint, Limits
-from trunkline.server.rest.reports import method_not_allowed, no_such_route, report, send_json
-from trunkline.server.rest.threads import Threads
+from trunkline.server.threads import Threads
 
 PREFIX = "/api/v1"
 

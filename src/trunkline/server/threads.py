@@ -11,13 +11,16 @@ sleeps, so a fast producer is handed over in batches while a single item is seen
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from starlette.types import Receive
+
 from trunkline.api.waiting import wanted_while
 from trunkline.errors import Unavailable
-from trunkline.server.rest.pool import Pool, call_in_loop
+from trunkline.server.pool import Pool, call_in_loop
 
 SHORT_MAX = 32  # operations at a time on the pool; more wait their turn
 BRIEF_MAX = 64  # small uploads at a time on their pool; more wait their turn
@@ -236,3 +239,20 @@ class Threads:
             with self._lock:
                 del self._running[outflow]
             outflow.finish(error)
+
+
+@contextlib.contextmanager
+def hanging_up(receive: Receive, outflow: Outflow) -> Iterator[None]:
+    """While inside, a caller that hangs up stops the work; leaving stops it in any case."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        outflow.abandon()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        outflow.abandon()

@@ -16,8 +16,8 @@ OCTETS = "application/octet-stream"
 log = logging.getLogger("trunkline.server")
 
 
-def report(error: BaseException) -> tuple[int, bytes]:
-    """HTTP status and JSON body for an error, without a line end.
+def described(error: BaseException) -> tuple[int, str, str]:
+    """HTTP status, code and sentence of an error.
 
     What is not one of Trunkline's own errors is a bug: it goes to the log with its traceback, and
     the caller is told only the number under which to find it there.
@@ -25,16 +25,22 @@ def report(error: BaseException) -> tuple[int, bytes]:
     if not isinstance(error, TrunklineError):
         incident = secrets.token_hex(4)
         log.error("incident %s", incident, exc_info=error)
-        return 500, _body(
-            "incident",
+        sentence = (
             f"the server failed in a way it should not (incident {incident}); "
-            "its log says more, under that number",
-            1,
-            500,
+            "its log says more, under that number"
         )
+        return 500, "incident", sentence
     # An error that another server reported carries what that one said.
     status = error.http_status if 400 <= error.http_status < 600 else 500
-    return status, _body(error.code, str(error), error.exit_status, error.http_status)
+    return status, error.code, str(error)
+
+
+def report(error: BaseException) -> tuple[int, bytes]:
+    """HTTP status and JSON body for an error, without a line end."""
+    status, code, sentence = described(error)
+    if not isinstance(error, TrunklineError):
+        return status, _body(code, sentence, 1, status)
+    return status, _body(code, sentence, error.exit_status, error.http_status)
 
 
 def no_such_route(method: str, path: str) -> tuple[int, bytes]:

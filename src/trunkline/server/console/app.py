@@ -1,0 +1,302 @@
+"""The console as an ASGI application: who may in, which view answers, how its answer is sent.
+
+The guard of the server has looked at Host and Origin before. What is new here is the session, a
+cookie, which no other door knows.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http.cookies import CookieError, SimpleCookie
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote
+
+from starlette.types import Receive, Scope, Send
+
+from trunkline.api.connection import Operations
+from trunkline.errors import InvalidInput, NotAllowed, TokenRefused
+from trunkline.server.console import headers
+from trunkline.server.console.live import Live
+from trunkline.server.console.page import PLACE, Answer, Content, Redirect, Show, View, Visit
+from trunkline.server.console.render import Renderer
+from trunkline.server.console.routes import Table
+from trunkline.server.console.session import LASTS_S, Sessions
+from trunkline.server.reports import described
+from trunkline.server.threads import Outflow, Threads, hanging_up
+
+FORM_BYTES_MAX = 1024 * 1024
+FORM_S = 60.0  # within which the body of a form must have come
+LOGIN, LOGOUT, LIVE = f"{PLACE}/login", f"{PLACE}/logout", f"{PLACE}/live"
+_HTML = b"text/html; charset=utf-8"
+_PRIVATE = "private"  # the session of all on the private socket, who need none
+
+
+class _Request(NamedTuple):
+    """What has been read of a request."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    headers: dict[str, str]
+    query: dict[str, str]
+    session: str  # empty: not logged in
+
+    @property
+    def path(self) -> str:
+        path: str = self.scope["path"]
+        return path
+
+    @property
+    def is_fragment(self) -> bool:
+        """Whether a page asks for itself anew."""
+        return "x-fragment" in self.headers
+
+
+class Console:
+    """Everything below its place."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        threads: Threads,
+        sessions: Sessions,
+        is_token: Callable[[str], bool],
+    ) -> None:
+        """`is_token` tells whether somebody has shown the token of the server."""
+        self._operations = operations
+        self._threads = threads
+        self._sessions = sessions
+        self._is_token = is_token
+        self._table = Table()
+        self._renderer = Renderer(self._table, version=operations.admin.version().version)
+        self._live = Live(operations, threads)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = self._read(scope, receive, send)
+        try:
+            await self._answer(request)
+        except Exception as error:
+            await self._send_error(request, error)
+
+    def _read(self, scope: Scope, receive: Receive, send: Send) -> _Request:
+        named = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        session = ""
+        if scope.get("state", {}).get("private"):
+            session = _PRIVATE
+        else:
+            try:
+                cookie = SimpleCookie(named.get("cookie", "")).get(self._sessions.cookie)
+            except CookieError:
+                cookie = None
+            if cookie is not None and self._sessions.holds(cookie.value):
+                session = cookie.value
+        return _Request(scope, receive, send, named, query, session)
+
+    async def _answer(self, request: _Request) -> None:
+        method, path = request.scope["method"], request.path
+        found = self._renderer.assets.find(path)
+        if found is not None and method in ("GET", "HEAD"):
+            kept = [*headers.static_headers(), (b"content-type", found[0].encode())]
+            await _send_whole(request, 200, found[1], kept)
+        elif path == LOGIN or path.startswith(f"{LOGIN}/"):
+            await self._log_in(request)
+        elif not request.session:
+            await self._ask_to_log_in(request)
+        elif path == LIVE and method == "GET":
+            topics = frozenset(request.query.get("topics", "").split())
+            await self._live.serve(topics, request.receive, request.send)
+        elif path == LOGOUT and method == "POST":
+            await self._form(request)
+            await _redirect(request, LOGIN, cookie=self._cookie("", 0, request))
+        elif path == PLACE:
+            await _redirect(request, f"{PLACE}/")
+        else:
+            await self._answer_page(request)
+
+    async def _answer_page(self, request: _Request) -> None:
+        method = "GET" if request.scope["method"] == "HEAD" else request.scope["method"]
+        found = self._table.find(method, request.path)
+        if found is None:
+            allowed = self._table.methods(request.path)
+            status = 405 if allowed else 404
+            sentence = (
+                f"This address can only be asked for with {' or '.join(allowed)}."
+                if allowed
+                else "There is no such page. What it showed may have been renamed or deleted."
+            )
+            await self._send_page(request, _problem(status, sentence))
+            return
+        form = await self._form(request) if method == "POST" else {}
+        view, arguments = found
+        visit = Visit(
+            operations=self._operations,
+            arguments=arguments,
+            query=request.query,
+            form=form,
+            headers=request.headers,
+            now=datetime.now(UTC),
+        )
+        await self._send(request, view, visit)
+
+    async def _send(self, request: _Request, view: View, visit: Visit) -> None:
+        def work() -> tuple[Answer, bytes]:
+            answer = view(visit)
+            return answer, self._rendered(request, answer) if isinstance(answer, Show) else b""
+
+        answer, body = await self._threads.short(work)
+        match answer:
+            case Show():
+                await _send_html(request, answer.status, body)
+            case Redirect():
+                await _redirect(request, answer.to)
+            case Content():
+                await self._send_content(request, answer)
+
+    async def _send_page(self, request: _Request, page: Show) -> None:
+        await _send_html(request, page.status, self._rendered(request, page))
+
+    def _rendered(self, request: _Request, page: Show) -> bytes:
+        layout = "fragment.html" if request.is_fragment else "base.html"
+        if not request.session:
+            layout = "bare.html"
+        form_key = self._sessions.form_key(request.session) if request.session else ""
+        below = {
+            "layout": layout,
+            "title": page.title,
+            "live": " ".join(page.live),
+            "here": request.path,
+            "form_key": form_key,
+            "by_token": request.session != _PRIVATE,
+        }
+        return self._renderer.render(page.template, {**page.context, **below}).encode()
+
+    async def _send_content(self, request: _Request, content: Content) -> None:
+        def work(out: Outflow) -> None:
+            for piece in content.pieces():
+                out.put(piece)
+
+        outflow = self._threads.start(work, patient=False)
+        with hanging_up(request.receive, outflow):
+            pieces = await outflow.take()  # an error before the first byte has a page of its own
+            sent = [
+                *headers.content_headers(),
+                (b"content-type", content.media_type.encode()),
+                *((key.encode(), value.encode()) for key, value in content.headers),
+            ]
+            start = {"type": "http.response.start", "status": content.status, "headers": sent}
+            await request.send(start)
+            while pieces is not None:
+                body = b"".join(pieces)
+                await request.send({"type": "http.response.body", "body": body, "more_body": True})
+                pieces = await outflow.take()
+            await request.send({"type": "http.response.body", "body": b""})
+
+    async def _send_error(self, request: _Request, error: Exception) -> None:
+        status, _, sentence = described(error)
+        await self._send_page(request, _problem(status, sentence))
+
+    # --- who is it --------------------------------------------------------------------------------
+
+    async def _log_in(self, request: _Request) -> None:
+        method, code = request.scope["method"], request.path.removeprefix(LOGIN).strip("/")
+        then = _within(request.query.get("next", ""))
+        if code:
+            if method != "GET":
+                raise InvalidInput("open this address in a browser")
+            if not self._sessions.redeem(code):
+                sentence = "This address was used before, or is too old: say trunkline ui again."
+                await self._send_page(request, _login(then, sentence, status=403))
+                return
+            await self._let_in(request, then)
+        elif method == "POST":
+            form = await _read_form(request)
+            if not self._is_token(form.get("token", "").strip()):
+                await self._send_page(request, _login(then, "This is not the token.", status=403))
+                return
+            await self._let_in(request, then)
+        else:
+            await self._send_page(request, _login(then))
+
+    async def _let_in(self, request: _Request, then: str) -> None:
+        cookie = self._cookie(self._sessions.begin(), LASTS_S, request)
+        await _redirect(request, then, cookie=cookie)
+
+    async def _ask_to_log_in(self, request: _Request) -> None:
+        if request.is_fragment or request.scope["method"] not in ("GET", "HEAD"):
+            raise TokenRefused("your session has ended: load the page again to log in")
+        if request.headers.get("sec-fetch-site") == "cross-site":
+            # The browser keeps the cookie back from who follows a link from elsewhere. Asked
+            # again by a page of ours, it sends it.
+            await self._send_page(request, Show(template="again.html", title="Opening"))
+            return
+        query = request.scope["query_string"].decode("latin-1")
+        here = quote(request.path) + (f"?{query}" if query else "")
+        await _redirect(request, f"{LOGIN}?next={quote(here, safe='')}")
+
+    async def _form(self, request: _Request) -> dict[str, str]:
+        """What a form of this session says. Raises NotAllowed where it is not from one."""
+        form = await _read_form(request)
+        shown = form.pop("form_key", "") or request.headers.get("x-form-key", "")
+        if not self._sessions.shows(request.session, shown):
+            raise NotAllowed("this form is not from a page of your session: load the page again")
+        return form
+
+    def _cookie(self, value: str, lasts_s: int, request: _Request) -> str:
+        secure = "; Secure" if request.scope["scheme"] == "https" else ""
+        return (
+            f"{self._sessions.cookie}={value}; Path={PLACE}; Max-Age={lasts_s}; HttpOnly; "
+            f"SameSite=Strict{secure}"
+        )
+
+
+def _problem(status: int, sentence: str) -> Show:
+    context = {"status": status, "sentence": sentence}
+    return Show(template="problem.html", title="Not so", context=context, status=status)
+
+
+def _login(then: str, problem: str = "", *, status: int = 200) -> Show:
+    context = {"then": then, "problem": problem}
+    return Show(template="login.html", title="Log in", context=context, status=status)
+
+
+def _within(address: str) -> str:
+    """An address to go to after a login: one of the console, whatever was asked for."""
+    if address.startswith(f"{PLACE}/") and "\\" not in address and address.isprintable():
+        return address
+    return f"{PLACE}/"
+
+
+async def _read_form(request: _Request) -> dict[str, str]:
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if site not in ("same-origin", "none"):
+        raise NotAllowed("forms on pages of other sites are refused")
+    body = b""
+    async with asyncio.timeout(FORM_S):
+        more = True
+        while more:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionAbortedError
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > FORM_BYTES_MAX:
+                raise InvalidInput("this form is too long")
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+async def _redirect(request: _Request, to: str, *, cookie: str = "") -> None:
+    sent = [*headers.page_headers(), (b"location", to.encode("ascii", "replace"))]
+    if cookie:
+        sent.append((b"set-cookie", cookie.encode()))
+    await _send_whole(request, 303, b"", sent)
+
+
+async def _send_html(request: _Request, status: int, body: bytes) -> None:
+    await _send_whole(request, status, body, [*headers.page_headers(), (b"content-type", _HTML)])
+
+
+async def _send_whole(request: _Request, status: int, body: bytes, sent: headers.Headers) -> None:
+    sent = [*sent, (b"content-length", b"%d" % len(body))]
+    await request.send({"type": "http.response.start", "status": status, "headers": sent})
+    await request.send({"type": "http.response.body", "body": body})

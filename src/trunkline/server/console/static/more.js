@@ -1,0 +1,32 @@
+// The next page of a list is appended as one scrolls to its link. The link has the id of the list's
+// body in `data-more`; the page it leads to has a body of the same id, and may have a link itself.
+import { everywhere, freshen } from "./said.js";
+
+async function follow(link) {
+  if (link.dataset.busy) return;
+  link.dataset.busy = "yes";
+  const answer = await fetch(link.href, { headers: { "X-Fragment": "1" } });
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const list = document.getElementById(link.dataset.more);
+  const rows = page.getElementById(link.dataset.more);
+  const next = page.querySelector("[data-more]");
+  list.append(...rows.children);
+  if (next) link.closest(".more").replaceWith(next.closest(".more"));
+  else link.closest(".more").remove();
+  list.dataset.grown = "yes"; // what was appended is not to be replaced by the first page
+  freshen();
+}
+
+const watcher = new IntersectionObserver(
+  (seen) => seen.filter((one) => one.isIntersecting).forEach((one) => follow(one.target)),
+  { rootMargin: "400px" },
+);
+
+everywhere("[data-more]", (link) => {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    follow(link);
+  });
+  watcher.observe(link);
+});

@@ -1,0 +1,89 @@
+"""The addresses of all pages, those that are still to come included; templates call them `url`.
+
+Names are full names. A page that links to another one asks `render.link`, which makes a text of the
+link where nobody answers the address yet.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from trunkline.model.names import bare_name, project_of
+from trunkline.server.console.page import PLACE
+
+
+def _query(path: str, query: Mapping[str, object]) -> str:
+    given = {name: value for name, value in query.items() if value not in ("", None)}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def home(project: str = "") -> str:
+    return _query(f"{PLACE}/", {"project": project})
+
+
+def repos(project: str = "") -> str:
+    return _query(f"{PLACE}/repos", {"project": project})
+
+
+def repo(name: str) -> str:
+    return f"{PLACE}/projects/{project_of(name)}/repos/{bare_name(name)}"
+
+
+def commits(name: str, branch: str = "", **query: object) -> str:
+    return _query(f"{repo(name)}/commits", {"branch": branch, **query})
+
+
+def commit(name: str, ref: str) -> str:
+    return f"{repo(name)}@{quote(ref, safe='')}"
+
+
+def files(name: str, ref: str, path: str = "", **query: object) -> str:
+    return _query(f"{commit(name, ref)}/files/{quote(path)}", query)
+
+
+def raw(name: str, ref: str, path: str, **query: object) -> str:
+    """The content of a file as it is."""
+    return _query(f"{commit(name, ref)}/raw/{quote(path)}", query)
+
+
+def history(name: str, ref: str, path: str) -> str:
+    return f"{commit(name, ref)}/history/{quote(path)}"
+
+
+def provenance(name: str, ref: str, path: str = "") -> str:
+    return f"{commit(name, ref)}/provenance/{quote(path)}"
+
+
+def diff(name: str, ref: str, path: str = "", **query: object) -> str:
+    return _query(f"{commit(name, ref)}/diff/{quote(path)}", query)
+
+
+def pipelines(project: str = "") -> str:
+    return _query(f"{PLACE}/pipelines", {"project": project})
+
+
+def pipeline(name: str) -> str:
+    return f"{PLACE}/projects/{project_of(name)}/pipelines/{bare_name(name)}"
+
+
+def jobs(pipeline: str = "", **query: object) -> str:
+    return _query(f"{PLACE}/jobs", {"pipeline": pipeline, **query})
+
+
+def job(pipeline: str, run: str) -> str:
+    return f"{PLACE}/projects/{project_of(pipeline)}/jobs/{bare_name(pipeline)}@{quote(run)}"
+
+
+def datum(pipeline: str, run: str, key: str) -> str:
+    return f"{job(pipeline, run)}/datums/{quote(key)}"
+
+
+def runs() -> str:
+    return f"{PLACE}/runs"
+
+
+def run(name: str) -> str:
+    return f"{PLACE}/runs/{quote(name, safe='')}"
+
+
+def dag(project: str = "", run: str = "") -> str:
+    return _query(f"{PLACE}/dag", {"project": project, "run": run})

@@ -1,0 +1,87 @@
+"""What all pages have in common: headers, escaping, problems, fragments, live changes."""
+
+import re
+
+import pytest
+from console_world import EVIL, ConsoleWorld
+
+PAGES = ["/ui/"]
+
+
+@pytest.mark.parametrize("target", [*PAGES, "/ui/login", "/ui/no/such/page"])
+def test_every_page_is_strict_about_what_it_loads_and_who_frames_it(
+    world: ConsoleWorld, target: str
+) -> None:
+    sent = world.get(target).headers
+
+    policy = sent["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert sent["x-content-type-options"] == "nosniff"
+    assert sent["referrer-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("target", [*PAGES, "/ui/login", "/ui/no/such/page"])
+def test_no_page_has_a_script_or_style_in_it(world: ConsoleWorld, target: str) -> None:
+    page = world.get(target).body.decode()
+
+    assert re.findall(r"<script(?![^>]*\ssrc=\"/ui/static/)", page) == []
+    assert re.findall(r"<style|\sstyle=|\son\w+=\"|https?://", page) == []
+
+
+@pytest.mark.parametrize("target", PAGES)
+def test_what_users_wrote_is_text_on_every_page(world: ConsoleWorld, target: str) -> None:
+    page = world.page(target)
+
+    assert EVIL not in page
+    assert "<img src=x" not in page
+
+
+def test_what_is_not_there_is_said_in_a_page(world: ConsoleWorld) -> None:
+    answer = world.get("/ui/no/such/page")
+
+    assert answer.status == 404
+    assert b"<h1>Not found</h1>" in answer.body
+
+
+def test_a_fragment_is_the_main_part_alone(world: ConsoleWorld) -> None:
+    fragment = world.page("/ui/", **{"X-Fragment": "1"})
+
+    assert fragment.startswith('<main id="main"')
+    assert "<html" not in fragment
+
+
+def test_static_files_may_be_kept_for_ever_at_an_address_of_their_content(
+    world: ConsoleWorld,
+) -> None:
+    style = re.findall(r'href="(/ui/static/\w+/console.css)"', world.page("/ui/"))[0]
+    other = re.sub(r"static/\w+/", "static/000000000000/", style)
+
+    answer = world.server.ask("GET", style, tcp=True)
+
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/css; charset=utf-8"
+    assert "immutable" in answer.headers["cache-control"]
+    assert world.get(other).status == 404
+
+
+def test_a_page_is_told_of_what_changes(world: ConsoleWorld) -> None:
+    connection = world.server.connect(tcp=True)
+    connection.request("GET", "/ui/live?topics=repos", headers={"Cookie": world.cookie})
+    stream = connection.getresponse()
+
+    world.engine.repos.create_repo("training", description="another one", update=True)
+
+    assert stream.getheader("content-type") == "text/event-stream"
+    told = [stream.readline() for _ in range(4)]
+    connection.close()
+    assert told == [b"retry: 2000\n", b"\n", b"event: change\n", b"data: repos\n"]
+
+
+def test_the_home_page_says_what_there_is(world: ConsoleWorld) -> None:
+    page = world.page("/ui/")
+
+    assert "training" in page
+    assert "first measurements" in page
+    assert "No pipelines yet" in page
