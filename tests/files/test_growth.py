@@ -140,6 +140,19 @@ def test_a_listing_reads_what_lies_in_the_directory(grown: tuple[Grown, ...]) ->
         assert len(tree.store.got) <= 2 * tree.levels + 2 * len(entries)
 
 
+def test_the_end_of_a_listing_is_found_without_reading_its_beginning(
+    grown: tuple[Grown, ...],
+) -> None:
+    for tree in grown:
+        last = max(entry.path for entry in tree.cold.list(tree.root, "07"))
+        trees = tree.cold
+
+        entries = list(trees.list(tree.root, "07", after=last[:-1]))
+
+        assert entries[-1].path == last
+        assert len(tree.store.got) <= 4 * tree.levels
+
+
 def test_the_size_of_a_directory_is_known_without_reading_it(grown: tuple[Grown, ...]) -> None:
     for tree in grown:
         trees = tree.cold

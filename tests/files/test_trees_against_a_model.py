@@ -263,6 +263,28 @@ def test_a_glob_finds_files_and_directories_by_path(
     assert found == naive_entries(model, lambda path: matcher.fullmatch(path) is not None)
 
 
+@given(
+    model=models(),
+    directory=st.one_of(st.just(""), PATHS),
+    pattern=st.sampled_from(sorted(GLOBS)),
+    after=st.one_of(PATHS, PATHS.map(lambda path: path.partition("/")[0])),
+)
+@settings(max_examples=4 * EXAMPLES)
+def test_what_goes_on_behind_a_path_is_the_rest(
+    trees: Trees, model: Model, directory: str, pattern: str, after: str
+) -> None:
+    root = built(trees, model)
+
+    listed = list(trees.list(root, directory, after=after))
+    found = list(trees.glob(root, pattern, after=after))
+    walked = list(trees.walk(root, directory, after=after))
+
+    if directory not in model:  # a file is listed as it is
+        assert listed == [e for e in trees.list(root, directory) if e.path > after]
+    assert found == [e for e in trees.glob(root, pattern) if e.path > after]
+    assert walked == [row for row in trees.walk(root, directory) if row.path > after]
+
+
 @given(model=models(), path=st.one_of(st.just(""), PATHS))
 @settings(max_examples=3 * EXAMPLES)
 def test_looking_up_one_path_says_what_it_is(trees: Trees, model: Model, path: str) -> None:

@@ -1,5 +1,7 @@
 """Data and pipelines for the pages of the console, behind a real server with a real engine."""
 
+import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.cookies import SimpleCookie
@@ -92,13 +94,28 @@ def console_world(directory: Path) -> Iterator[ConsoleWorld]:
         engine.close()
 
 
+def picture(width: int = 48, height: int = 32) -> bytes:
+    """A PNG: violet, and darker from the left to the right."""
+    row = b"\0" + b"".join(bytes((90 + x, 60 + x, 200 - x)) for x in range(width))
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0),
+        b"IDAT": zlib.compress(row * height),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts.items()
+    )
+
+
 def fill_with_iris(world: ConsoleWorld) -> None:
     """The repo `training` with a README and measurements, in three commits."""
     world.engine.repos.create_repo("training", description="Measurements of 150 flowers")
     rows = "".join(f"{5 + i % 7 / 10:.1f},{3 + i % 5 / 10:.1f},setosa\n" for i in range(150))
     header = "sepal_length,sepal_width,species\n"
     world.put("training", {"iris.csv": (header + rows).encode()}, "first measurements")
-    world.put("training", {"README.md": README.encode(), "notes/about.md": b"# About\n"}, "readme")
+    said = {"README.md": README.encode(), "notes/about.md": b"# About\n", "flower.png": picture()}
+    world.put("training", said, "readme")
     more = {f"photos/2026-{month:02}/flower.txt": b"petals\n" * month for month in range(1, 13)}
     lines = b'{"flower": 1, "ok": true}\n{"flower": 2, "note": "<b>bold</b>"}\n'
     world.put("training", {**more, "events.jsonl": lines, "run.log": b"line\n" * 4000}, "photos")

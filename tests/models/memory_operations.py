@@ -309,24 +309,26 @@ class MemoryFiles(Part):
         )
 
     def list_files(
-        self, repo: str, commit: str, path: str, *, recursive: bool = False
+        self, repo: str, commit: str, path: str, *, recursive: bool = False, after: str = ""
     ) -> Iterator[FileInfo]:
         found = self.inspect_file(repo, commit, path)
         info, tree = self.all.tree(repo, commit)
         inside = f"{found.path}/" if found.path else ""
         if found.type is FileType.FILE:
-            yield found
+            listed = [found]
         elif recursive:
-            for name in sorted(p for p in tree if p.startswith(inside)):
-                yield _file(info, name, tree)
+            names = sorted(p for p in tree if p.startswith(inside))
+            listed = [_file(info, name, tree) for name in names]
         else:
-            for child in found.children:
-                yield self.inspect_file(repo, commit, inside + child)
+            listed = [self.inspect_file(repo, commit, inside + child) for child in found.children]
+        yield from (file for file in listed if file.path > check_path(after, root_allowed=True))
 
-    def glob_files(self, repo: str, commit: str, pattern: str) -> Iterator[FileInfo]:
+    def glob_files(
+        self, repo: str, commit: str, pattern: str, *, after: str = ""
+    ) -> Iterator[FileInfo]:
         info, tree = self.all.tree(repo, commit)
         for name in sorted(tree):
-            if fnmatch.fnmatchcase(name, pattern.strip("/")):
+            if fnmatch.fnmatchcase(name, pattern.strip("/")) and name > after:
                 yield _file(info, name, tree)
 
     def _apply(self, tree: Tree, changes: Iterable[FileChange]) -> None:

@@ -327,7 +327,7 @@ def test_chunks_that_are_none_hurt_nobody(served: MemoryServer, chunks: bytes) -
 @pytest.mark.parametrize(
     "line",
     [
-        *("", "GET", "GET /", "GET / HTTP/9.9", "GET  / HTTP/1.1", "get /healthz HTTP/1.1"),
+        *("", "GET", "GET /", "GET /nothing HTTP/9.9", "GET  / HTTP/1.1", "get /healthz HTTP/1.1"),
         *("GET http:// HTTP/1.1", "CONNECT example.com:80 HTTP/1.1", "OPTIONS * HTTP/1.1"),
         *("TRACE /healthz HTTP/1.1", f"GET {'/a' * 40_000} HTTP/1.1", "GET /\xff HTTP/1.1"),
         *("GET /api/v1/../../etc/passwd HTTP/1.1", "GET //api//v1//repos HTTP/1.1"),

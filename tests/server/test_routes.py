@@ -68,7 +68,9 @@ def test_an_encoded_slash_stays_inside_its_argument(recorder: MemoryServer) -> N
     assert recorder.operations.calls == [("jobs", "inspect_job", {"job": "pipe/0f"})]
 
 
-@pytest.mark.parametrize("target", ["/", "/nothing", "/api/v1/nothing", "/api/v2/repos", "/api/v1"])
+@pytest.mark.parametrize(
+    "target", ["//", "/nothing", "/api/v1/nothing", "/api/v2/repos", "/api/v1"]
+)
 def test_an_unknown_route_is_a_404_in_the_common_shape(server: MemoryServer, target: str) -> None:
     answer = server.ask("GET", target)
 

@@ -94,13 +94,18 @@ class Files(Protocol):
 
     @operation("GET", "/repos/{repo}/list/{commit}/{path}")
     def list_files(
-        self, repo: str, commit: str, path: str, *, recursive: bool = False
+        self, repo: str, commit: str, path: str, *, recursive: bool = False, after: str = ""
     ) -> Iterator[FileInfo]:
-        """The entries of a directory by name (a file: itself); `recursive`: all files below."""
+        """The entries of a directory by name (a file: itself); `recursive`: all files below.
+
+        `after` leaves out the entries up to that path, which costs no more for a late one.
+        """
 
     @operation("GET", "/repos/{repo}/glob/{commit}")
-    def glob_files(self, repo: str, commit: str, pattern: str) -> Iterator[FileInfo]:
-        """The files and directories that match a glob, by path."""
+    def glob_files(
+        self, repo: str, commit: str, pattern: str, *, after: str = ""
+    ) -> Iterator[FileInfo]:
+        """The files and directories that match a glob, by path; those up to `after` left out."""
 
     @operation("GET", "/repos/{repo}/diff/{commit}/{path}")
     def diff_files(

@@ -406,21 +406,26 @@ class EngineFiles:
         return info
 
     def list_files(
-        self, repo: str, commit: str, path: str, *, recursive: bool = False
+        self, repo: str, commit: str, path: str, *, recursive: bool = False, after: str = ""
     ) -> Iterator[FileInfo]:
         canonical = check_path(path, root_allowed=True)
+        last = check_path(after, root_allowed=True)
         root, record = self._root(repo, commit)
-        entry = self._entry(root, record, canonical)
+        entry = self._entry(root, record, canonical, digest=False)
         trees = self._services.trees
         if recursive:
-            return (row_info(record, row) for row in trees.walk(root, canonical))
+            return (row_info(record, row) for row in trees.walk(root, canonical, after=last))
         if entry.type is FileType.FILE:
-            return iter([file_info(record, entry)])
-        return (file_info(record, found) for found in trees.list(root, canonical))
+            itself = file_info(record, self._entry(root, record, canonical))
+            return iter([itself] if itself.path > last else [])
+        return (file_info(record, found) for found in trees.list(root, canonical, after=last))
 
-    def glob_files(self, repo: str, commit: str, pattern: str) -> Iterator[FileInfo]:
+    def glob_files(
+        self, repo: str, commit: str, pattern: str, *, after: str = ""
+    ) -> Iterator[FileInfo]:
+        last = check_path(after, root_allowed=True)
         root, record = self._root(repo, commit)
-        found = self._services.trees.glob(root, pattern)
+        found = self._services.trees.glob(root, pattern, after=last)
         return (file_info(record, entry) for entry in found)
 
     def diff_files(

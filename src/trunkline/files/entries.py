@@ -102,15 +102,17 @@ def scan(
     depth_max: int | None,
     select: Callable[[list[str]], list[str]],
     digest: bool,
+    after: str = "",
 ) -> Iterator[Entry]:
-    """The selected files and directories, by path.
+    """The selected files and directories, by path, from behind the path `after`.
 
     Only paths that begin with `literal` and have `depth_min` to `depth_max` parts are offered to
     `select`, which keeps some of them in their order.
     """
     scanner = _Scanner(view, literal, depth_min, depth_max)
-    for rows, places in scanner.batches():
-        for path in select(sorted(places)):
+    for rows, places in scanner.batches(after):
+        # A directory can sort before `after` and have files behind it.
+        for path in select(sorted(path for path in places if path > after or not after)):
             i = places[path]
             if i is None:
                 yield directory_entry(view, path, digest=digest)
@@ -128,10 +130,13 @@ class _Scanner:
         self._directory = ""  # that of the latest path; all above it are known
         self._early: set[str] = set()  # directories that were offered before their files came
 
-    def batches(self) -> Iterator[tuple[Columns, dict[str, int | None]]]:
-        """Per range: its rows, and path → row for files, path → None for directories."""
+    def batches(self, after: str) -> Iterator[tuple[Columns, dict[str, int | None]]]:
+        """Per range: its rows, and path → row for files, path → None for directories.
+
+        From the first range on that has anything behind the path `after`.
+        """
         cursor = self._view.cursor()
-        at: str | None = self._literal
+        at: str | None = max(self._literal, after)
         while at is not None:
             cursor.seek(at)
             if cursor.done or (self._high and cursor.first >= self._high):

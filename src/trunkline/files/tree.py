@@ -64,8 +64,13 @@ class Trees:
             return directory_entry(view, path, digest=digest)
         return None
 
-    def list(self, root: RootId, directory: str, *, digest: bool = False) -> Iterator[Entry]:
-        """The entries of a directory by name; of a file, itself; of nothing, none."""
+    def list(
+        self, root: RootId, directory: str, *, digest: bool = False, after: str = ""
+    ) -> Iterator[Entry]:
+        """The entries of a directory by name; of a file, itself; of nothing, none.
+
+        Of a directory those up to the path `after` are left out, and not read.
+        """
         view = self._view(root)
         place = view.place(directory)
         if place is not None:
@@ -78,13 +83,17 @@ class Trees:
             depth_max=depth,
             select=_everything,
             digest=digest,
+            after=after,
         )
 
-    def walk(self, root: RootId, prefix: str = "") -> Iterator[FileRow]:
-        """The rows of a file, or of all files below a directory, by path."""
+    def walk(self, root: RootId, prefix: str = "", *, after: str = "") -> Iterator[FileRow]:
+        """The rows of a file, or of all files below a directory, by path; from behind `after`."""
         view = self._view(root)
         row = view.find(prefix) if prefix else None
-        return iter([row]) if row else view.walk(*below(prefix))
+        if row:
+            return iter([row] if prefix > after else [])
+        low, high = below(prefix)
+        return view.walk(max(low, after + "\0") if after else low, high)
 
     def ends(self, root: RootId, directory: str) -> tuple[str, str] | None:
         """The first and the last path below a directory; None if there is nothing below."""
@@ -98,11 +107,12 @@ class Trees:
         digest: bool = False,
         beginning: str = "",
         wanted: Callable[[str], bool] | None = None,
+        after: str = "",
     ) -> Iterator[Entry]:
         """The files and directories that match, by path; see `files.glob`. Raises InvalidGlob.
 
         Of them those that begin with `beginning`, which begins as all of them do, and are `wanted`;
-        for others no digest is made.
+        for others no digest is made. Those up to the path `after` are left out, and not read.
         """
         glob = compile_glob(pattern)
         view = self._view(root)
@@ -112,7 +122,8 @@ class Trees:
             return found if wanted is None else list(filter(wanted, found))
 
         if glob.is_root:
-            return (directory_entry(view, path, digest=digest) for path in select([""]))
+            roots = [] if after else select([""])
+            return (directory_entry(view, path, digest=digest) for path in roots)
         return scan(
             view,
             literal=beginning or glob.literal,
@@ -120,6 +131,7 @@ class Trees:
             depth_max=glob.depth_max,
             select=select,
             digest=digest,
+            after=after,
         )
 
     def digest(self, root: RootId, path: str) -> str:

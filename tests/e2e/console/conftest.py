@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from console_world import ConsoleWorld, console_world, fill_with_hostility, fill_with_iris
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 DESK = {"width": 1280, "height": 800}
+expect.set_options(timeout=60_000)  # of a machine with much to do
 PHONE = {"width": 390, "height": 844}
 _COPY = "for f in /pfs/training/*; do cp -r $f /pfs/out/; done"
 

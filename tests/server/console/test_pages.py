@@ -5,7 +5,18 @@ import re
 import pytest
 from console_world import EVIL, ConsoleWorld
 
-PAGES = ["/ui/"]
+REPO = "/ui/projects/default/repos/hostile"
+PAGES = [
+    "/ui/",
+    "/ui/repos",
+    REPO,
+    f"{REPO}/commits",
+    f"{REPO}@master",
+    f"{REPO}@master/files/",
+    f"{REPO}@master/files/page.html",
+    f"{REPO}@master/files/table.csv",
+    f"{REPO}@master/files/?find=**",
+]
 
 
 @pytest.mark.parametrize("target", [*PAGES, "/ui/login", "/ui/no/such/page"])

@@ -5,13 +5,14 @@ cookie, which no other door knows.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from trunkline.api.connection import Operations
 from trunkline.errors import InvalidInput, NotAllowed, TokenRefused
@@ -29,6 +30,8 @@ FORM_S = 60.0  # within which the body of a form must have come
 LOGIN, LOGOUT, LIVE = f"{PLACE}/login", f"{PLACE}/logout", f"{PLACE}/live"
 _HTML = b"text/html; charset=utf-8"
 _PRIVATE = "private"  # the session of all on the private socket, who need none
+
+log = logging.getLogger("trunkline.server")
 
 
 class _Request(NamedTuple):
@@ -72,10 +75,21 @@ class Console:
         self._live = Live(operations, threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = self._read(scope, receive, send)
+        started = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        request = self._read(scope, receive, noting_send)
         try:
             await self._answer(request)
         except Exception as error:
+            if started or isinstance(error, ConnectionError):
+                # Too late for a page: leaving without a last piece breaks the connection off.
+                log.warning("%s broke off: %s", request.path, described(error)[2])
+                return
             await self._send_error(request, error)
 
     def _read(self, scope: Scope, receive: Receive, send: Send) -> _Request:
@@ -165,7 +179,7 @@ class Console:
             "layout": layout,
             "title": page.title,
             "live": " ".join(page.live),
-            "here": request.path,
+            "noun": _noun(request.path),
             "form_key": form_key,
             "by_token": request.session != _PRIVATE,
         }
@@ -258,6 +272,13 @@ def _problem(status: int, sentence: str) -> Show:
 def _login(then: str, problem: str = "", *, status: int = 200) -> Show:
     context = {"then": then, "problem": problem}
     return Show(template="login.html", title="Log in", context=context, status=status)
+
+
+def _noun(path: str) -> str:
+    """What a page is about, as the navigation has it: /repos for each page of a repo."""
+    parts = path.split("/")[2:]
+    place = 2 if parts[:1] == ["projects"] else 0
+    return "/" + "".join(parts[place : place + 1]).partition("@")[0]
 
 
 def _within(address: str) -> str:

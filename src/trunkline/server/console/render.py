@@ -47,6 +47,7 @@ class Renderer:
             "url": urls,
             "asset": self.assets.url,
             "link": self.link,
+            "answers": self.answers,
             "navigation": table.navigation,
             "version": version,
         }
@@ -58,11 +59,14 @@ class Renderer:
 
     def link(self, to: str, text: str, css: str = "") -> Markup:
         """A link, or the text alone where no page answers the address (yet)."""
-        path = unquote(urlsplit(to).path)
         css = css or "quiet"
-        if self._table.find("GET", path) is None:
+        if not self.answers(to):
             return Markup('<span class="{}">{}</span>').format(css, text)
         return Markup('<a class="{}" href="{}">{}</a>').format(css, to, text)
+
+    def answers(self, address: str) -> bool:
+        """Whether there is a page at an address."""
+        return self._table.find("GET", unquote(urlsplit(address).path)) is not None
 
 
 def size(size_bytes: float) -> str:

@@ -18,8 +18,15 @@ async function follow(link) {
   freshen();
 }
 
+const ROWS_BY_THEMSELVES = 2000; // a page that holds more goes on when it is asked to
+
 const watcher = new IntersectionObserver(
-  (seen) => seen.filter((one) => one.isIntersecting).forEach((one) => follow(one.target)),
+  (seen) => {
+    for (const { isIntersecting, target } of seen) {
+      const list = document.getElementById(target.dataset.more);
+      if (isIntersecting && list.children.length < ROWS_BY_THEMSELVES) follow(target);
+    }
+  },
   { rootMargin: "400px" },
 );
 

@@ -1,0 +1,175 @@
+"""Files of a commit: directories page by page, a search by glob, one file, its content."""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from urllib.parse import quote
+
+from trunkline.errors import CommitOpen, InvalidInput
+from trunkline.model.versions import CommitInfo, FileInfo, FileType
+from trunkline.server.console import urls
+from trunkline.server.console.page import PAGE_ROWS, Answer, Content, Route, Show, Visit
+from trunkline.server.console.pages.preview_choice import preview_of
+from trunkline.server.console.preview import Subject
+
+_GLOB = re.compile(r"[*?\[{(!@+]")
+_SPECIAL = re.compile(r"([*?\[\]{}()|!@+\\])")
+_RANGE = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?")
+# What a browser may show by itself: nothing that could hold a script (SVG, HTML, PDF).
+_SHOWN = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "bmp": "image/bmp",
+    "mp3": "audio/mpeg",
+    "ogg": "audio/ogg",
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+}
+
+
+def files(visit: Visit) -> Answer:
+    """A directory or a file."""
+    name, ref = visit.full_name("repo"), visit.arguments["ref"]
+    path = visit.arguments["path"].strip("/")
+    operations = visit.operations
+    commit = operations.commits.inspect_commit(name, ref)
+    context = {
+        "repo": name,
+        "ref": ref,
+        "path": path,
+        "commit": commit,
+        "branches": operations.branches.list_branches(name),
+        "above": _above(name, ref, path),
+    }
+    title = f"{path.rpartition('/')[2] or name} · {name}@{ref[:12]}"
+    try:
+        if visit.query.get("find"):
+            return _found(visit, commit, path, context)
+        return _shown(visit, commit, path, title, context)
+    except CommitOpen:
+        return Show(template="files/open.html", title=title, context=context, live=("commits",))
+
+
+def _shown(
+    visit: Visit, commit: CommitInfo, path: str, title: str, context: dict[str, object]
+) -> Answer:
+    name = commit.repo
+    after = visit.query.get("after", "")
+    listed = visit.operations.files.list_files(name, commit.id, path or "/", after=after)
+    entries = list(islice(listed, PAGE_ROWS + 1))
+    first = entries[0] if entries else None
+    if first is not None and first.type is FileType.FILE and first.path == path:
+        subject = Subject(visit, first)
+        shown = preview_of(subject)
+        here_url = urls.files(name, visit.arguments["ref"], path)
+        more = {"file": first, "preview": shown, "here_url": here_url, **shown.context}
+        return Show(template=shown.template, title=title, context={**context, **more})
+    here = {
+        "entries": entries[:PAGE_ROWS],
+        "next": _next(context, entries),
+        "find": "",
+        "begins": not after,
+    }
+    return Show(template="files/directory.html", title=title, context={**context, **here})
+
+
+def _found(visit: Visit, commit: CommitInfo, path: str, context: dict[str, object]) -> Answer:
+    """What matches a glob below the directory; a word without stars is a part of a name."""
+    find = visit.query["find"]
+    pattern = find.lstrip("/") if _GLOB.search(find) else f"**{_literal(find)}*"
+    whole = f"{_literal(path)}/{pattern}" if path else f"/{pattern}"
+    matching = visit.operations.files.glob_files(
+        commit.repo, commit.id, whole, after=visit.query.get("after", "")
+    )
+    entries = list(islice(matching, PAGE_ROWS + 1))
+    here = {
+        "entries": entries[:PAGE_ROWS],
+        "next": _next(context, entries, find=find),
+        "find": find,
+        "pattern": whole,
+        "begins": True,
+    }
+    title = f"{find} · {commit.repo}"
+    return Show(template="files/directory.html", title=title, context={**context, **here})
+
+
+def _literal(text: str) -> str:
+    """A text as a glob that matches it alone."""
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+def _next(context: dict[str, object], entries: list[FileInfo], **query: str) -> str | None:
+    if len(entries) <= PAGE_ROWS:
+        return None
+    last = entries[PAGE_ROWS - 1].path
+    name, ref, path = (str(context[key]) for key in ("repo", "ref", "path"))
+    return urls.files(name, ref, path, after=last, **query)
+
+
+def _above(name: str, ref: str, path: str) -> list[tuple[str, str]]:
+    """The directories that a path is in, from the root on: their addresses and names."""
+    parts = path.split("/")[:-1]
+    return [
+        (urls.files(name, ref, "/".join(parts[: place + 1])), part)
+        for place, part in enumerate(parts)
+    ]
+
+
+def raw(visit: Visit) -> Answer:
+    """The content of a file, or what a Range header asks for; to be saved, unless `inline`.
+
+    Shown in place are pictures, sounds and films alone. Whatever it is, it runs nothing.
+    """
+    name, path = visit.full_name("repo"), visit.arguments["path"]
+    operations = visit.operations
+    file = operations.files.inspect_file(name, visit.arguments["ref"], path)
+    if file.type is not FileType.FILE:
+        raise InvalidInput(f"{file.path or '/'} is a directory; a command gets it whole")
+    suffix = file.path.rpartition(".")[2].lower()
+    inline = bool(visit.query.get("inline")) and suffix in _SHOWN
+    begin, end, partial = _range(visit.headers.get("range", ""), file.size_bytes)
+
+    def pieces() -> Iterator[bytes]:
+        return operations.files.read_file(
+            *(name, file.commit, file.path), offset_bytes=begin, size_bytes=end - begin
+        )
+
+    last = quote(file.path.rpartition("/")[2])
+    headers = [
+        ("content-disposition", f"{'inline' if inline else 'attachment'}; filename*=UTF-8''{last}"),
+        ("content-length", str(end - begin)),
+        ("accept-ranges", "bytes"),
+    ]
+    if partial:
+        headers.append(("content-range", f"bytes {begin}-{end - 1}/{file.size_bytes}"))
+    return Content(
+        pieces=pieces,
+        media_type=_SHOWN[suffix] if inline else "application/octet-stream",
+        headers=tuple(headers),
+        status=206 if partial else 200,
+    )
+
+
+def _range(header: str, size_bytes: int) -> tuple[int, int, bool]:
+    """Begin and end of what is asked for; all of it where that can't be had (RFC 9110, 14.2)."""
+    found = _RANGE.fullmatch(header.strip())
+    if found is None or not (found[1] or found[2]):
+        return 0, size_bytes, False
+    if found[1] is None:
+        begin, end = max(0, size_bytes - int(found[2])), size_bytes
+    else:
+        begin = int(found[1])
+        end = min(int(found[2]) + 1, size_bytes) if found[2] else size_bytes
+    return (begin, end, True) if begin < end else (0, size_bytes, False)
+
+
+ROUTES = (
+    Route(path="/projects/{project}/repos/{repo}@{ref}/files/{path}", view=files),
+    Route(path="/projects/{project}/repos/{repo}@{ref}/raw/{path}", view=raw),
+)
