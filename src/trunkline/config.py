@@ -23,6 +23,19 @@ _ENDPOINTS = (
     "AZURE_ENDPOINT",
 )
 
+# Where Python packages come from, in the variables of uv, but for what is a place of this machine.
+_OF_PACKAGES = (
+    "UV_DEFAULT_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_HTTP_",
+    "UV_INDEX",
+    "UV_INSECURE_HOST",
+    "UV_NO_CONFIG",
+    "UV_NO_INDEX",
+    "UV_OFFLINE",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -255,6 +268,18 @@ def _whole(env: Mapping[str, str], name: str, of: str = " of bytes") -> int | No
 def workers_key(environment: Mapping[str, str] | None = None) -> str:
     """What workers show that come from elsewhere; empty where it is in a file."""
     return (os.environ if environment is None else environment).get("TRUNKLINE_WORKERS_KEY") or ""
+
+
+def packages_variables() -> dict[str, str]:
+    """What uv is told of where packages come from; nothing that is a place on this machine."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_OF_PACKAGES)}
+
+
+def take_packages_variables(told: Mapping[str, str]) -> None:
+    """What another machine is told of them counts here too, but for what is said here."""
+    for name, value in told.items():
+        if name.startswith(_OF_PACKAGES):
+            os.environ.setdefault(name, value)
 
 
 def datum_door() -> str:

@@ -20,6 +20,7 @@ from cluster_model import ClusterModel
 from kubelet import Kubelet
 from postgres_schemas import catalog_schema, needs_postgres
 from s3_objects import needs_s3, new_bucket
+from wheels import offline, wheel
 
 from trunkline.api.changes import DeleteFile, PutFile
 from trunkline.config import load
@@ -207,6 +208,56 @@ def test_one_process_may_have_all_datums_and_its_pod_leaves_when_nobody_needs_it
     world.model.wait_for(lambda model: not model.pods)
 
 
+ASKING = """
+    python3 -c "import alpha; print(alpha.VERSION)" > /pfs/out/$(ls /pfs/data)
+    say-alpha; touch "$VIRTUAL_ENV/mark" 2> /dev/null && echo written; true
+"""
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel(tmp_path / "wheels", "alpha", "1.0")
+    for name, value in offline(tmp_path / "wheels", tmp_path / "uv-cache").items():
+        monkeypatch.setenv(name, value)
+
+
+def test_packages_are_installed_for_the_python_of_the_image_once_for_all_pods(
+    wheels: None, world: World
+) -> None:
+    world.put({"a": "", "b": "", "c": ""})
+    more = {"parallelism_spec": {"constant": 2}, "datum_set_spec": {"number": 1}}
+    world.pipeline("made", ASKING, transform={"requirements": "alpha"}, **more)
+    world.pipeline("again", ASKING, transform={"requirements": "alpha"})
+
+    job, again = world.job("made"), world.job("again")
+
+    assert (job.state, job.reason, job.packages) == (JobState.SUCCESS, "", ("alpha==1.0",))
+    assert (again.state, again.reason) == (JobState.SUCCESS, "")
+    assert world.tree("made") == {"a": "1.0\n", "b": "1.0\n", "c": "1.0\n"}
+    logs = [line.message for line in world.engine.datums.get_logs(pipeline="made")]
+    assert "alpha 1.0" in logs
+    assert "written" not in logs
+    [built] = (world.home / "cache" / "environments").glob("[!.]*")
+    assert not (built / "mark").exists()
+    spec = world.engine.pipelines.inspect_pipeline("made").spec_commit
+    lock = b"".join(world.engine.files.read_file("__spec__", spec, "/requirements.lock")).decode()
+    assert lock.startswith("# Trunkline lock 1, made for cpython 3.11 or newer on linux\n")
+    assert "alpha==1.0 \\\n    --hash=sha256:" in lock
+
+
+def test_packages_for_an_image_without_python_are_refused_in_one_sentence(
+    wheels: None, world: World
+) -> None:
+    transform = {"cmd": ["/bin/sh"], "requirements": "alpha", "env": {"PATH": "/nowhere"}}
+    world.put({"a": ""})
+    world.pipeline("made", "true", transform=transform)
+
+    job = world.job("made")
+
+    assert job.state is JobState.FAILURE
+    assert "there is no python3 in its PATH; use an image that has one" in job.reason
+
+
 SERVING = "cd /pfs/data; test -e bad || exec python3 -m http.server $PORT"
 
 
@@ -326,7 +377,7 @@ def test_what_pods_on_any_node_lack_is_told(
 @needs_postgres
 @needs_s3
 def test_pods_on_any_node_need_nothing_of_the_disk_of_their_server(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    wheels: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket, key = new_bucket(), os.urandom(32).hex()
     with catalog_schema() as url:
@@ -345,10 +396,13 @@ def test_pods_on_any_node_need_nothing_of_the_disk_of_their_server(
 
         world.pipeline(
             "copy",
-            'cp /pfs/data/* /pfs/out; echo "$W" > "/pfs/out/w$data_COMMIT"; sleep 0.1',
+            'cp /pfs/data/* /pfs/out; echo "$W" > "/pfs/out/w$data_COMMIT"; say-alpha; sleep 0.1',
             parallelism_spec={"constant": 2},
             datum_set_spec={"number": 1},
-            transform={"secrets": [{"name": "word", "env_var": "W", "key": "value"}]},
+            transform={
+                "secrets": [{"name": "word", "env_var": "W", "key": "value"}],
+                "requirements": "alpha",
+            },
             input={"pfs": {"repo": "data", "glob": "/"}},
         )
         job = world.job("copy")
@@ -357,6 +411,8 @@ def test_pods_on_any_node_need_nothing_of_the_disk_of_their_server(
         found = world.tree("copy")
         assert {text for name, text in found.items() if name.startswith("w")} == {"secret\n"}
         assert {n: t for n, t in found.items() if n[0] == "f"} == world.tree("data")
+        logs = [line.message for line in world.engine.datums.get_logs(pipeline="copy")]
+        assert "alpha 1.0" in logs
         [pod, *_] = world.model.pods.values()
         assert "affinity" not in pod["spec"]
         assert not any("persistentVolumeClaim" in volume for volume in pod["spec"]["volumes"])
@@ -375,7 +431,6 @@ def test_pods_on_any_node_need_nothing_of_the_disk_of_their_server(
     [
         ({"transform": {"user": "nobody"}}, "Kubernetes takes a number"),
         ({"pod_patch": "[{"}, "pod_patch is no JSON"),
-        ({"transform": {"requirements": "numpy"}}, "not installed in pods"),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -84,6 +84,7 @@ class Kubelet:
         pod = self.directory / name
         make_pod(pod, secrets=len(places))
         prepare(pod)
+        places |= self._packages(pod, user["volumeMounts"])
         container = UserContainer(pod, places)
         container.__enter__()
         home = self.home
@@ -92,7 +93,9 @@ class Kubelet:
             home.mkdir()
         words = [self._here(word, pod, home) for word in storage["command"]]
         environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("AWS_")
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "UV_")) or name == "UV_CACHE_DIR"
         }
         for source in storage.get("envFrom", ()):
             environment |= self.secrets[source["secretRef"]["name"]]
@@ -103,6 +106,19 @@ class Kubelet:
             for one in ("user", "storage")
         ]
         self._say(name, phase="Running", containerStatuses=running)
+
+    def _packages(self, pod: Path, mounts: list[dict[str, Any]]) -> dict[str, str]:
+        """What the user's container has of Python environments: the pod's own, or the server's."""
+        for mount in mounts:
+            if mount["name"] == "packages":
+                (pod / "packages").mkdir()
+                return {"packages": mount["mountPath"]}
+            if "subPath" in mount:
+                assert mount["readOnly"], "user code must not write to the volume"
+                part = self.home / mount["subPath"].removeprefix("data/")
+                (pod / "packages").symlink_to(part)
+                return {str(part): mount["mountPath"]}
+        return {}
 
     def _here(self, word: str, pod: Path, home: Path) -> str:
         given = {"python3": sys.executable, "/pod": str(pod), "/var/lib/trunkline/data": home}

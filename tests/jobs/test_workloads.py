@@ -81,6 +81,19 @@ def test_pods_are_as_they_were_and_as_an_api_server_takes_them(
     assert_valid([made], tmp_path)
 
 
+@pytest.mark.parametrize("secret", ["", "bucket"])
+def test_packages_are_built_where_the_code_can_not_write(secret: str, tmp_path: Path) -> None:
+    transform = {**PLAIN["transform"], "requirements": "numpy"}
+    workload = workload_of(spec_from_document({**PLAIN, "transform": transform}), 3)
+    made = pod_manifest(workload, replace(GROUND, secret=secret), NAME)
+
+    [seen] = [m for m in made["spec"]["containers"][0]["volumeMounts"] if "packages" in str(m)]
+    [built] = [m for m in made["spec"]["containers"][1]["volumeMounts"] if "/packages" in str(m)]
+    assert seen == {**built, "mountPath": "/.trunkline-packages", "readOnly": True}
+    assert built.get("subPath") == (None if secret else "data/cache/environments")
+    assert_valid([made], tmp_path)
+
+
 def test_a_pod_for_any_node_has_nothing_of_its_server_but_a_secret(tmp_path: Path) -> None:
     ground = replace(GROUND, secret="bucket")
     made = pod_manifest(workload_of(spec_from_document(ALL), 3), ground, NAME)

@@ -82,3 +82,28 @@ def test_what_has_a_hash_or_a_commit_gets_one() -> None:
     assert lock.packages == ("alpha==1", "beta @ file:///b.whl")
     assert lock.hashed
     assert requirements.parse(lock.text().encode()) == lock
+
+
+@pytest.mark.parametrize(
+    ("made_for", "minor", "told"),
+    [
+        ("cpython 3.11 or newer on linux", "3.13", ""),
+        ("cpython 3.11 or newer on linux", "3.9", "they are locked for Python 3.11 or newer"),
+        ("cpython 3.11 on linux-x86_64", "3.11", ""),
+        ("cpython 3.11 on linux-x86_64", "3.12", "they are locked for Python 3.11"),
+    ],
+)
+def test_a_lock_says_for_which_python_it_is(made_for: str, minor: str, told: str) -> None:
+    lock = made("", made_for=made_for, asked="", places=())
+
+    assert lock.lacking("cpython", minor) == told
+
+
+def test_packages_of_any_python_are_shown_with_what_they_are_for() -> None:
+    lines = (
+        "click==8.5.1 ; sys_platform == 'linux' \\\n    --hash=sha256:aa\n"
+        "numpy==2.4.6 ; python_full_version < '3.12' and sys_platform == 'linux' --hash=sha256:bb\n"
+    )
+    lock = made(lines, made_for="", asked="", places=())
+
+    assert lock.packages == ("click==8.5.1", "numpy==2.4.6 ; python_full_version < '3.12'")

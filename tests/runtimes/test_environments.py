@@ -8,13 +8,16 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from wheels import offline, wheel
 
+from trunkline.errors import NotSupported
 from trunkline.runtimes import environments
 from trunkline.runtimes.environments import Cancelled, Environments
+from trunkline.runtimes.pythons import QUESTION, Python, own_python, told
 
 NAME = "a" * 64
 WAIT_S = 60
@@ -200,3 +203,78 @@ def test_uv_beside_trunkline_comes_before_the_path(
     assert environments.find_uv(str(tmp_path / "path")) == str(tmp_path / "beside" / "uv")
     (tmp_path / "beside" / "uv").unlink()
     assert environments.find_uv(str(tmp_path / "path")) == str(tmp_path / "path" / "uv")
+
+
+OTHER = Python(
+    implementation="cpython",
+    version="3.99.1",
+    executable="/opt/other/bin/python3.99",
+    machine="aarch64",
+    libc="glibc 2.36",
+)
+
+
+def test_one_for_the_python_of_an_image_is_as_if_that_had_made_it(place: Place) -> None:
+    for _ in range(2):
+        found, held = Environments(place.directory).ensure(
+            NAME,
+            place.lock,
+            hashed=False,
+            python=OTHER,
+            path=place.path,
+            on_build=lambda: None,
+            cancelled=lambda: False,
+        )
+        os.close(held)
+
+    assert place.synced() == 1
+    assert place.ensure() != found
+    assert (found / "bin" / "python").readlink() == Path(OTHER.executable)
+    assert (found / "bin" / "python3.99").readlink() == Path("python")
+    assert (found / "lib" / "python3.99" / "site-packages" / "alpha" / "__init__.py").exists()
+    assert "home = /opt/other/bin\n" in (found / "pyvenv.cfg").read_text()
+    words = "--python-version 3.99.1 --python-platform aarch64-manylinux_2_36"
+    assert words in place.calls.read_text()
+
+
+def test_bytecode_is_beside_its_source_where_the_python_is_as_ours(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "elsewhere"))
+    found, held = Environments(place.directory).ensure(
+        NAME,
+        place.lock,
+        hashed=False,
+        python=replace(own_python(), executable="/usr/bin/of-an-image"),
+        path=place.path,
+        on_build=lambda: None,
+        cancelled=lambda: False,
+    )
+    os.close(held)
+
+    assert list(found.glob("lib/*/site-packages/alpha/__pycache__/*.pyc"))
+
+
+@pytest.mark.parametrize(
+    ("libc", "told"),
+    [
+        ("glibc 2.30", "x86_64-manylinux_2_28"),
+        ("glibc 2.99", "x86_64-manylinux_2_40"),
+        ("musl", "x86_64-unknown-linux-musl"),
+    ],
+)
+def test_packages_are_chosen_for_the_libc_of_the_image(libc: str, told: str) -> None:
+    assert replace(OTHER, libc=libc, machine="x86_64").words_for_uv()[-1] == told
+
+
+def test_what_a_python_tells_of_itself_is_found_among_what_it_prints() -> None:
+    asked = subprocess.run([sys.executable, "-c", QUESTION], capture_output=True, check=True)
+    found = told(b"a greeting\n" + asked.stdout + b"more\n")
+
+    assert found is not None
+    assert found[0].minor == own_python().minor
+    assert (found[0].machine, found[0].libc) == (own_python().machine, own_python().libc)
+    assert found[1] == os.environ["PATH"]
+    assert told(b"sh: python3: not found\n") is None
+    with pytest.raises(NotSupported, match="for pypy, which is the Python of its image"):
+        replace(OTHER, implementation="pypy").words_for_uv()

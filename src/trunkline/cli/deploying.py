@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     "--name", "names", multiple=True, metavar="HOST", help="Another name of the server; repeatable."
 )
 @option(
-    "--set", "given", multiple=True, metavar="NAME=VALUE", help="A setting TRUNKLINE_…; repeatable."
+    "--set",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting TRUNKLINE_… or UV_…; repeatable.",
 )
 @option("--token-secret", default="", metavar="NAME", help="Secret with the key `token`.")
 @option(

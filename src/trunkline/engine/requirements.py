@@ -2,17 +2,19 @@
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from trunkline.api.waiting import check_wanted
 from trunkline.db.database import Transaction
 from trunkline.engine.services import Services
-from trunkline.errors import InvalidInput, NotSupported, Unavailable
+from trunkline.errors import InvalidInput, NotSupported, OperationFailed, Unavailable
 from trunkline.files.manifest import RootId
+from trunkline.model.images import Runtime
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.pipelines import lifecycle, requirements
 from trunkline.pipelines.requirements import Lock
-from trunkline.runtimes import environments
+from trunkline.runtimes import environments, pythons
 from trunkline.store.chunks import ChunkId
 
 
@@ -45,10 +47,9 @@ def lock_for(
             "which nobody may have to wait for; create or update the pipeline by itself"
         )
     places = requirements.options(text)
-    resolved = _resolve(services, asked_for, text, code, before=None if renew else before)
-    return requirements.made(
-        resolved, made_for=environments.python_name(), asked=asked, places=places
-    )
+    kept = None if renew else before
+    resolved, made_for = _resolve(services, asked_for, text, code, before=kept)
+    return requirements.made(resolved, made_for=made_for, asked=asked, places=places)
 
 
 def _lock_before(services: Services, tx: Transaction, name: str) -> Lock | None:
@@ -69,7 +70,11 @@ def _text(services: Services, asked_for: str, code: str) -> str:
 
 def _resolve(
     services: Services, asked_for: str, text: str, code: str, *, before: Lock | None
-) -> str:
+) -> tuple[str, str]:
+    """The lock, and what it is made for: where code runs in pods, any Python that images may have.
+
+    If there are no packages for the oldest, it is made from our own version on.
+    """
     uv = environments.find_uv(services.config.path)
     with tempfile.TemporaryDirectory(prefix="trunkline-requirements-") as name:
         directory = Path(name)
@@ -79,14 +84,26 @@ def _resolve(
             (directory / file).write_text(text, "utf-8")
         else:  # all of the code, as the file may include others
             services.trees.export(services.trees.walk(RootId(code)), directory)
-        try:
+
+        def resolved(oldest: str) -> str:
             return environments.resolve(
                 uv,
                 directory,
                 file,
                 before="" if before is None else before.body,
+                oldest=oldest,
                 cancelled=_unwanted(services),
             )
+
+        try:
+            if services.config.runtime != Runtime.KUBERNETES:
+                return resolved(""), environments.python_name()
+            own = pythons.own_python().minor
+            if own != pythons.OLDEST:
+                with suppress(OperationFailed):
+                    made_for = requirements.any_python(pythons.IMPLEMENTATION, pythons.OLDEST)
+                    return resolved(pythons.OLDEST), made_for
+            return resolved(own), requirements.any_python(pythons.IMPLEMENTATION, own)
         except environments.Cancelled:
             raise Unavailable("the server is shutting down") from None
 

@@ -1,10 +1,11 @@
 """What stands behind a scheduler whose workers are in pods of a cluster."""
 
+import json
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trunkline.config import Config
+from trunkline.config import Config, packages_variables
 from trunkline.db.database import Database
 from trunkline.errors import InvalidInput, NotSupported
 from trunkline.jobs.door import Door, given_key, make_key
@@ -18,6 +19,7 @@ from trunkline.jobs.workloads import workload_of
 from trunkline.model.images import Runtime
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.pipelines import lifecycle
+from trunkline.runtimes.environments import environments_below
 from trunkline.runtimes.kubernetes.cluster import ClusterApi, Pods
 from trunkline.runtimes.kubernetes.objects import ClusterObjects
 from trunkline.runtimes.kubernetes.pods import Ground, owned_labels, pod_manifest
@@ -27,6 +29,7 @@ from trunkline.store.claims import record_of
 _PORT_MAX = 65535
 SERVER = "trunkline"  # name of its StatefulSet
 _SHARED = ("store", "cache", "secrets")  # directories that pods mount; whoever mounts makes them
+_SEEN_MODE = 0o755  # of Python environments, which code of any user reads
 
 
 def check_settings(config: Config) -> None:
@@ -73,8 +76,6 @@ def check_for_pods(config: Config, spec: PipelineSpec) -> None:
         )
     elif not transform.cmd:
         what = "in pods a cmd is needed; the entry point of an image is run by Docker only"
-    elif transform.requirements:
-        what = "packages (transform.requirements) are not installed in pods; put them in the image"
     elif transform.runtime not in (None, Runtime.AUTO):
         what = (
             f"this server runs all code in pods, so transform.runtime can't be {transform.runtime}"
@@ -154,6 +155,8 @@ def pod_launcher(
         else:
             for name in _SHARED:
                 (config.home / name).mkdir(mode=0o700, exist_ok=True)
+            environments_below(config.home).mkdir(exist_ok=True)
+            environments_below(config.home).chmod(_SEEN_MODE)
             key = make_key(config.home / "door")
         door = Door(key)
         door.open(host, int(port))
@@ -172,6 +175,7 @@ def pod_launcher(
         "marker": marker,
         "container_host": "",
         "output_bytes_max": str(config.output_bytes_max or 0),
+        "packages": json.dumps(packages_variables()),
         "store": "" if serve_places is None else record_of(config.home / "store"),
     }
     places = Pods(lambda: ClusterApi(config.pod_namespace, labels))

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trunkline.config import workers_key
+from trunkline.config import take_packages_variables, workers_key
 from trunkline.errors import TrunklineError
 from trunkline.jobs.channel import Channel
 from trunkline.jobs.door import given_key, keep_alive, places_of, proof, read_key
@@ -106,6 +106,7 @@ def main() -> int:
         pod=given.pod,
         secret_places="\n".join(given.secret),
     )
+    take_packages_variables(json.loads(own.packages or "{}"))
     work(Channel(connection), own, places=places)
     return 0
 

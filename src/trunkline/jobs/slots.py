@@ -18,6 +18,9 @@ from trunkline.runtimes.containers.engine import open_engine
 from trunkline.runtimes.containers.images import NotWanted as NotWanted
 from trunkline.runtimes.kubernetes import slot as pods
 from trunkline.runtimes.kubernetes import stage_slot as stages
+from trunkline.runtimes.pythons import Python
+
+PythonFinder = Callable[[Mapping[str, str]], tuple[Python, str]]  # by variables: it, and their PATH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +111,11 @@ def open_slot(
         )
         undo.pop_all()
     return opened
+
+
+def python_finder(slot: Slot) -> PythonFinder | None:
+    """What finds the Python of its commands, where that is not ours."""
+    return slot.find_python if isinstance(slot, pods.PodSlot) else None
 
 
 def _package_for(context: Context) -> dict[str, Path]:

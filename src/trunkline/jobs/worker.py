@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trunkline.db.times import to_microseconds
-from trunkline.errors import TrunklineError, Unavailable
+from trunkline.errors import NotSupported, TrunklineError, Unavailable
 from trunkline.files.delta import DeltaWriter
 from trunkline.files.tree import Trees
 from trunkline.jobs.capture import NOTE, LogEntry
@@ -30,11 +30,12 @@ from trunkline.jobs.places import AskedPlaces
 from trunkline.jobs.residing import Port, Residence, left
 from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.segments import decode_segment
-from trunkline.jobs.slots import Ground, NotWanted, open_slot
+from trunkline.jobs.slots import Ground, NotWanted, PythonFinder, open_slot, python_finder
 from trunkline.model.pipelines import SecretUse
 from trunkline.pipelines import requirements
 from trunkline.runtimes.base import SlotLost
 from trunkline.runtimes.environments import Cancelled, Environments, environments_below, variables
+from trunkline.runtimes.kubernetes.pods import PACKAGES, PACKAGES_PLACE
 from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.opening import Joined
 
@@ -59,6 +60,7 @@ class WorkerSettings:
     pod: str = ""  # where the pod of this worker has what its containers share
     secret_places: str = ""  # of that pod, a line each
     store: str = ""  # where packs are, for one that has nothing of the server's disk
+    packages: str = ""  # JSON of variables that say where Python packages come from
 
     @staticmethod
     def names() -> tuple[str, ...]:
@@ -140,7 +142,8 @@ def _open(
         with suppress(TrunklineError):  # the first lease tells what is missing
             with_secrets(context, secrets, runner)
         _patiently(pulse, lambda: runner.get_ready(context))
-    worker = _Worker(channel, settings, context, runner, chunks, secrets, pulse)
+    finder = python_finder(slot)
+    worker = _Worker(channel, settings, context, runner, chunks, secrets, pulse, finder)
     pulse.begin()
     channel.send({"type": "ready", "isolation": slot.isolation})
     return worker
@@ -208,24 +211,37 @@ def with_packages(
     chunks: ChunkStore,
     environments: Environments,
     *,
+    find_python: PythonFinder | None = None,
     on_build: Callable[[tuple[str, ...]], None],
     cancelled: Callable[[], bool],
 ) -> tuple[Context, int]:
     """A context that has a lock, with commands run in the Python environment that it asks for.
 
-    The descriptor keeps that from removal until it is closed. Raises Cancelled.
+    `find_python` gives the Python that commands have, where that is not ours. The descriptor keeps
+    the environment from removal until it is closed. Raises Cancelled, and NotSupported for a Python
+    of its image that can't have it.
     """
     lock = requirements.parse(chunks.get(ChunkId(context.lock)))
+    found = None if find_python is None else find_python(context.env)
+    if found is not None and (why := lock.lacking(found[0].implementation, found[0].minor)):
+        raise NotSupported(
+            f"the packages of transform.requirements are not for {found[0].name}, which is in the "
+            f"image of the pipeline: {why}; use an image with that, or one that has the packages"
+        )
     place, held = environments.ensure(
         context.lock,
         lock.body,
         hashed=lock.hashed,
+        python=None if found is None else found[0],
         path=context.server_path,
         on_build=lambda: on_build(lock.packages),
         cancelled=cancelled,
     )
-    env = {**context.env, **variables(place, context.env["PATH"])}
-    return replace(context, env=env, lock=""), held
+    if found is None:
+        env = variables(place, context.env["PATH"])
+    else:
+        env = variables(Path(PACKAGES_PLACE, place.name), found[1])
+    return replace(context, env={**context.env, **env}, lock=""), held
 
 
 def with_secrets(context: Context, secrets: SecretStore, runner: DatumRun) -> Context:
@@ -247,6 +263,7 @@ class _Worker:
         chunks: ChunkStore,
         secrets: SecretStore,
         pulse: _Pulse,
+        find_python: PythonFinder | None,
     ) -> None:
         self._channel = channel
         self._context = context
@@ -254,7 +271,12 @@ class _Worker:
         self._chunks = chunks
         self._pulse = pulse
         self._secrets = secrets
-        self._environments = Environments(environments_below(Path(settings.home)))
+        self._environments = Environments(
+            Path(settings.pod, PACKAGES)
+            if settings.pod
+            else environments_below(Path(settings.home))
+        )
+        self._find_python = find_python
         self._environment: int | None = None  # descriptor that keeps the one in use from removal
         self._waiting: list[Message] = []
         self._cancelled: set[int] = set()  # leases
@@ -369,6 +391,7 @@ class _Worker:
             self._context,
             self._chunks,
             self._environments,
+            find_python=self._find_python,
             on_build=on_build,
             cancelled=cancelled,
         )

@@ -50,6 +50,7 @@ def workload_of(spec: PipelineSpec, version: int) -> Workload:
             dict.fromkeys(use.mount_path for use in spec.transform.secrets if use.mount_path)
         ),
         memory_volume=bool(transform.get("memory_volume")),
+        packages=bool(spec.transform.requirements),
         pod_spec=str(document.get("pod_spec") or ""),
         pod_patch=str(document.get("pod_patch") or ""),
     )

@@ -17,6 +17,9 @@ _FILE_ENDING = ".txt"
 _OPTIONS_KEPT = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--no-index")
 _INCLUDES = ("-r", "--requirement", "-c", "--constraint")
 _COMMIT = re.compile(r"git\+\S+@[0-9a-f]{40}(?:#\S*)?$")  # exact without a hash
+_NEWER = " or newer"
+_MADE_FOR = re.compile(rf"(\S+) ([0-9]+\.[0-9]+)({_NEWER})? on ")
+_ON_LINUX = "sys_platform == 'linux'"  # as all are that run code
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|/")
 
 
@@ -55,22 +58,38 @@ def asked(text: str, *, code: str) -> str:
 class Lock:
     """Exact versions, each with the hashes that its files may have."""
 
-    made_for: str  # such as CPython 3.11 on linux-x86_64
+    made_for: str  # such as cpython 3.11 on linux-x86_64, or cpython 3.11 or newer on linux
     asked: str
     body: str  # what uv reads
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """Such as numpy==2.1.0, in the order of the lock."""
-        return tuple(entry.split(" --hash=")[0] for entry in _entries(self.body))
+        """Such as numpy==2.1.0, in the order of the lock; with what it is for, if not for all."""
+        return tuple(_shown(entry) for entry in _entries(self.body))
 
     @property
     def hashed(self) -> bool:
         """Whether each package has a hash; where one comes out of git, its commit is exact."""
         return all("--hash=" in entry for entry in _entries(self.body))
 
+    def lacking(self, implementation: str, minor: str) -> str:
+        """Why such a Python (`cpython`, `3.12`) can't have it, as a phrase; nothing if it can."""
+        found = _MADE_FOR.match(self.made_for)
+        if found is None:
+            return f"they are locked for {self.made_for}"
+        words, version, newer = found.groups()
+        fits = _number(version) <= _number(minor) if newer else version == minor
+        if fits and words == implementation:
+            return ""
+        return f"they are locked for Python {version}{newer or ''}"
+
     def text(self) -> str:
         return f"{_HEAD}{self.made_for}\n{_ASKED}{self.asked}\n{self.body}"
+
+
+def any_python(implementation: str, oldest: str) -> str:
+    """What a lock is made for that any Python on Linux can have from a version on."""
+    return f"{implementation} {oldest}{_NEWER} on linux"
 
 
 def made(resolved: str, *, made_for: str, asked: str, places: tuple[str, ...]) -> Lock:
@@ -92,6 +111,15 @@ def parse(data: bytes) -> Lock:
     if not head.startswith(_HEAD) or not asked_line.startswith(_ASKED):
         raise Corrupt("the lock of a pipeline's packages", _HEAD, shown(head))
     return Lock(made_for=head.removeprefix(_HEAD), asked=asked_line.removeprefix(_ASKED), body=body)
+
+
+def _shown(entry: str) -> str:
+    text = entry.split(" --hash=")[0]
+    return text.replace(f" ; {_ON_LINUX}", "").replace(f" and {_ON_LINUX}", "")
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -3,6 +3,9 @@
 An environment is a directory below one that is given, named by its lock and by the Python that it
 is for. It is built aside, made durable and renamed, under a lock file: whoever finds it by its name
 finds all of it, whatever died meanwhile. Whoever uses one holds its lock file shared.
+
+One for the Python of an image (`pythons`) is built by our own, and then made to look as if that one
+had: it works in a place that has both, whatever the environment is called there.
 """
 
 import contextlib
@@ -17,18 +20,30 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Collection
+from dataclasses import astuple
 from pathlib import Path
 
 from trunkline.errors import NotSupported, OperationFailed, plain
+from trunkline.runtimes.pythons import Python
 
+ENVIRONMENTS = "cache/environments"  # of a data directory
 _POLL_S = 0.05
 _REASON_LINES = 12  # of what uv says last
 _REASON_CHARACTERS = 1500
+_ASIDE = "{aside}"  # stands for where an environment is built
 
 _NO_UV = (
     "transform.requirements needs the program uv, which is not there; "
     "`pip install trunkline[environments]` brings it, or put it on the PATH of the server"
 )
+
+_LINUX_ALONE = """\
+[project]
+name = "lock"
+version = "0"
+[tool.uv]
+environments = ["sys_platform == 'linux'"]
+"""
 
 
 class Cancelled(Exception):
@@ -48,18 +63,25 @@ def find_uv(path: str) -> str:
 
 
 def python_name() -> str:
-    """The Python that environments are made for: that of Trunkline itself."""
+    """The Python of Trunkline itself, as locks name those that they are made for."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return f"{sys.implementation.name} {version} on {sysconfig.get_platform()}"
 
 
 def resolve(
-    uv: str, directory: Path, file: str, *, before: str, cancelled: Callable[[], bool]
+    uv: str,
+    directory: Path,
+    file: str,
+    *,
+    before: str,
+    oldest: str,
+    cancelled: Callable[[], bool],
 ) -> str:
     """Exact versions with hashes for the requirements file in the directory.
 
-    Those of `before`, an earlier answer, are kept where they still fit. Where packages come from is
-    what uv's own settings and variables say. Raises OperationFailed with what uv says, Cancelled.
+    For our own Python, or for any on Linux from the version `oldest` on, such as 3.11. Those of
+    `before`, an earlier answer, are kept where they still fit. Where packages come from is what
+    uv's own settings and variables say. Raises OperationFailed with what uv says, Cancelled.
     """
     with tempfile.TemporaryDirectory(prefix="trunkline-lock-") as aside:
         answer = Path(aside, "lock.txt")
@@ -67,6 +89,9 @@ def resolve(
             answer.write_text(before, "utf-8")
         words = [uv, "pip", "compile", "--quiet", "--color=never", "--no-progress", "--no-header"]
         words += ["--generate-hashes", "--python", sys.executable, "-o", str(answer), file]
+        if oldest:
+            Path(aside, "pyproject.toml").write_text(_LINUX_ALONE, "utf-8")
+            words += ["--universal", "--python-version", oldest, "--project", aside]
         problem = _run(words, directory, cancelled=cancelled)
         if problem:
             raise OperationFailed(f"transform.requirements can't be resolved: {problem}")
@@ -75,7 +100,7 @@ def resolve(
 
 def environments_below(home: Path) -> Path:
     """Where a data directory has its environments."""
-    return home / "cache" / "environments"
+    return home / ENVIRONMENTS
 
 
 class Environments:
@@ -90,28 +115,31 @@ class Environments:
         lock: str,
         *,
         hashed: bool,
+        python: Python | None = None,
         path: str,
         on_build: Callable[[], None],
         cancelled: Callable[[], bool],
     ) -> tuple[Path, int]:
         """The environment of a lock, built if it is not there; `name` is that of the lock.
 
-        Also the descriptor that keeps it from being removed as long as it is open. `path` is where
-        uv is looked for; `on_build` is called where it takes a while. Raises OperationFailed with
-        what uv says, NotSupported, Cancelled.
+        Also the descriptor that keeps it from being removed as long as it is open. It is for
+        another Python than our own if one is given. `path` is where uv is looked for; `on_build` is
+        called where it takes a while. Raises OperationFailed with what uv says, NotSupported,
+        Cancelled.
         """
-        place = self._directory / f"{name}-{_of_python()}"
+        place = self._directory / f"{name}-{_of_python(python)}"
         self._directory.mkdir(parents=True, exist_ok=True)
         held = os.open(self._lock_file(place), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             while True:
                 _wait_for(held, fcntl.LOCK_SH, cancelled)
-                if _is_whole(place):
+                if _is_whole(place, python):
                     return place, held
                 _wait_for(held, fcntl.LOCK_EX, cancelled)
-                if not _is_whole(place):  # nor did somebody else build it meanwhile
+                if not _is_whole(place, python):  # nor did somebody else build it meanwhile
                     on_build()
-                    self._build(find_uv(path), place, lock, hashed, cancelled)
+                    steps = _steps(find_uv(path), hashed, python)
+                    self._build(steps, place, lock, python, cancelled)
         except BaseException:
             os.close(held)
             raise
@@ -136,28 +164,27 @@ class Environments:
         return removed
 
     def _build(
-        self, uv: str, place: Path, lock: str, hashed: bool, cancelled: Callable[[], bool]
+        self,
+        steps: list[list[str]],
+        place: Path,
+        lock: str,
+        python: Python | None,
+        cancelled: Callable[[], bool],
     ) -> None:
         for leftover in [place, *self._directory.glob(f".{place.name}.*")]:
             if leftover != self._lock_file(place):
                 shutil.rmtree(leftover, ignore_errors=True)
         aside = place.with_name(f".{place.name}.new")
-        quiet = ["--quiet", "--color=never", "--no-progress"]
-        # Relocatable, as it gets its name only when it is whole.
-        steps = [
-            ["venv", *quiet, "--relocatable", "--python", sys.executable, str(aside)],
-            ["pip", "sync", *quiet, "--python", str(aside / "bin" / "python")],
-        ]
-        if hashed:
-            steps[1].append("--require-hashes")
-        steps[1] += ["--allow-empty-requirements", "lock.txt"]
         with tempfile.TemporaryDirectory(prefix="trunkline-lock-") as directory:
             Path(directory, "lock.txt").write_text(lock, "utf-8")
             for step in steps:
-                problem = _run([uv, *step], Path(directory), cancelled=cancelled)
+                words = [word.replace(_ASIDE, str(aside)) for word in step]
+                problem = _run(words, Path(directory), cancelled=cancelled)
                 if problem:
                     shutil.rmtree(aside, ignore_errors=True)
                     raise OperationFailed(f"its Python environment can't be built: {problem}")
+        if python is not None:
+            _hand_over(aside, python)
         os.sync()  # thousands of files, which a power cut must not leave torn behind a whole name
         aside.rename(place)
 
@@ -170,15 +197,53 @@ def variables(environment: Path, path: str) -> dict[str, str]:
     return {"VIRTUAL_ENV": str(environment), "PATH": f"{environment / 'bin'}:{path}"}
 
 
-def _of_python() -> str:
+def _steps(uv: str, hashed: bool, python: Python | None) -> list[list[str]]:
+    """The commands that build an environment in `_ASIDE` of lock.txt. Raises NotSupported."""
+    quiet = ["--quiet", "--color=never", "--no-progress"]
+    # Relocatable, as it gets its name only when it is whole.
+    made = [uv, "venv", *quiet, "--relocatable", "--python", sys.executable, _ASIDE]
+    filled = [uv, "pip", "sync", *quiet, "--python", f"{_ASIDE}/bin/python"]
+    if python is not None:
+        filled += python.words_for_uv()
+        if python.reads_our_bytecode:  # its commands can't write any
+            # Not where that of the server is, in its image.
+            filled = ["env", "-u", "PYTHONPYCACHEPREFIX", *filled, "--compile-bytecode"]
+    if hashed:
+        filled.append("--require-hashes")
+    return [made, [*filled, "--allow-empty-requirements", "lock.txt"]]
+
+
+def _hand_over(aside: Path, python: Python) -> None:
+    """Make an environment of our own Python one of another, which is not here."""
+    [packages] = (aside / "lib").glob("python*")
+    packages.rename(packages.with_name(f"python{python.minor}"))
+    programs = aside / "bin"
+    for link in programs.glob("python*"):
+        if link.is_symlink():
+            link.unlink()
+    (programs / "python").symlink_to(python.executable)
+    for name in ("python3", f"python{python.minor}"):
+        (programs / name).symlink_to("python")
+    (aside / "pyvenv.cfg").write_text(
+        f"home = {os.path.dirname(python.executable)}\nversion_info = {python.version}\n"
+        "include-system-site-packages = false\n",
+        "utf-8",
+    )
+
+
+def _of_python(python: Python | None) -> str:
     """Short for the Python that an environment is for and the place where it is."""
-    words = f"{python_name()}\0{os.path.realpath(sys.executable)}"
+    if python is None:
+        words = f"{python_name()}\0{os.path.realpath(sys.executable)}"
+    else:
+        words = "\0".join(astuple(python))
     return hashlib.blake2b(words.encode(), digest_size=6).hexdigest()
 
 
-def _is_whole(place: Path) -> bool:
-    """Whether it was built, and the Python that it was made from is still there."""
-    return (place / "bin" / "python").exists()
+def _is_whole(place: Path, python: Python | None) -> bool:
+    """Whether it was built, and its Python is still there, if that is ours."""
+    program = place / "bin" / "python"
+    return program.exists() if python is None else program.is_symlink()
 
 
 def _wait_for(held: int, kind: int, cancelled: Callable[[], bool]) -> None:

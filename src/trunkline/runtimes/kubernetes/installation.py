@@ -59,7 +59,7 @@ class Installation:
     storage_class: str = ""  # the cluster's own choice
     node_port: int | None = None  # None: reached from inside of the cluster only
     names: tuple[str, ...] = ()  # by which callers know the server, besides those of its Service
-    settings: tuple[tuple[str, str], ...] = ()  # variables TRUNKLINE_…
+    settings: tuple[tuple[str, str], ...] = ()  # variables TRUNKLINE_… and UV_…
     token_secret: str = ""  # a Secret with the key `token`; empty: the server makes a token
     tls_secret: str = ""  # a Secret of the type kubernetes.io/tls; empty: no TLS
     pull_secret: str = ""  # a Secret with the login of the image's registry
@@ -98,10 +98,10 @@ def check(wanted: Installation) -> None:
     for resource in wanted.resources:
         check_resource(resource)
     for name, _ in wanted.settings:
-        if not name.startswith("TRUNKLINE_") or name in _FORBIDDEN:
+        if not name.startswith(("TRUNKLINE_", "UV_")) or name in _FORBIDDEN:
             raise InvalidInput(
                 f"{name!r} is no setting of a server on a cluster; see the variables "
-                "TRUNKLINE_… in docs/reference/settings.md"
+                "TRUNKLINE_… in docs/reference/settings.md, and those of uv, UV_…"
             )
 
 

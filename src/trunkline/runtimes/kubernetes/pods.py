@@ -13,6 +13,7 @@ from typing import Any
 from trunkline.errors import InvalidInput, shown
 from trunkline.runtimes.base import CODE, OUT, PFS
 from trunkline.runtimes.containers.agent import PLACE, START
+from trunkline.runtimes.environments import ENVIRONMENTS
 from trunkline.runtimes.kubernetes.installation import ACCOUNT, HOME
 from trunkline.runtimes.kubernetes.patches import merged, patched
 
@@ -32,6 +33,8 @@ _SHARED = {  # volume of the pod → where the user's container has it, and whet
     "code": (CODE, False),
 }
 _KEPT = {"store": False, "cache": False, "secrets": True, "door": True}  # read-only?
+PACKAGES = "packages"  # volume with Python environments, and its name below `POD`
+PACKAGES_PLACE = "/.trunkline-packages"  # where the user's container has it
 _GRACE_S = 2  # the worker has ended before, or is not to do anything any more
 _TMP = "/tmp"  # noqa: S108 (of the container)
 
@@ -67,6 +70,7 @@ class Workload:
     annotations: Mapping[str, str] = field(default_factory=dict)
     secret_places: tuple[str, ...] = ()  # directories of files with secrets
     memory_volume: bool = False  # inputs and outputs are in memory
+    packages: bool = False  # its commands run in a Python environment that the worker builds
     pod_spec: str = ""
     pod_patch: str = ""
 
@@ -188,6 +192,8 @@ def _user(workload: Workload, ground: Ground) -> dict[str, Any]:
         _mount(f"secret-{number}", place, read_only=True)
         for number, place in enumerate(workload.secret_places)
     ]
+    if workload.packages:
+        mounts.append({**_packages(ground, PACKAGES_PLACE), "readOnly": True})
     return {
         "name": USER,
         "image": workload.image or ground.image,
@@ -205,6 +211,8 @@ def _storage(workload: Workload, ground: Ground, name: str) -> dict[str, Any]:
     for number, place in enumerate(workload.secret_places):
         mounts.append(_mount(f"secret-{number}", f"{POD}/secret-{number}"))
         words += ["--secret", place]
+    if workload.packages:
+        mounts.append(_packages(ground, f"{POD}/{PACKAGES}"))
     own = [_mount("tmp", _TMP)]
     if ground.secret:
         own.append(_mount("home", HOME))
@@ -228,6 +236,13 @@ def _storage(workload: Workload, ground: Ground, name: str) -> dict[str, Any]:
     }
 
 
+def _packages(ground: Ground, place: str) -> dict[str, Any]:
+    """Environments are those of all pods where these share a volume, else of this one."""
+    if ground.secret:
+        return _mount(PACKAGES, place)
+    return {**_mount("data", place), "subPath": f"data/{ENVIRONMENTS}"}
+
+
 def _as_server() -> dict[str, Any]:
     return {
         "runAsNonRoot": True,
@@ -249,6 +264,8 @@ def _volumes(workload: Workload, ground: Ground) -> list[dict[str, Any]]:
         directory(f"secret-{number}", memory=True) for number in range(len(workload.secret_places))
     ]
     found.append(directory("tmp", memory=False))
+    if workload.packages and ground.secret:
+        found.append(directory(PACKAGES, memory=False))
     if ground.secret:
         return [*found, directory("home", memory=False)]
     found.append(directory("scratch", memory=False))

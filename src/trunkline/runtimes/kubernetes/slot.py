@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trunkline.errors import NotSupported, OperationFailed, Unavailable
-from trunkline.runtimes import scratch, spawn
+from trunkline.runtimes import pythons, scratch, spawn
 from trunkline.runtimes.base import (
     CONTAINER,
     SLOT_VARIABLE,
@@ -28,12 +28,14 @@ from trunkline.runtimes.bounds import amount
 from trunkline.runtimes.containers import script
 from trunkline.runtimes.containers.agent import Agent, Gone
 from trunkline.runtimes.door import Door
+from trunkline.runtimes.pythons import Python
 from trunkline.runtimes.watch import Following, Quota, Stop, stopped
 
 _LOOK_S = 2.0  # for the loop to answer, before whoever waits is told
 _BACK_S = 120.0  # for a container that ended to be started again
 _END_S = 20.0  # for a command that was killed to be gone
 _OPENING_S = 600.0
+_PYTHON_S = 60.0  # for a Python to say what it is; the first time its files are read from a disk
 _BLOCK_BYTES = 512  # in which a shell counts the size of files
 _OUT_MODE = 0o777  # whoever the user's container is, it may write there
 _DOOR_MODE = 0o666  # whoever the user's container is, it may ask there
@@ -104,6 +106,28 @@ class PodSlot:
 
     def prepare(self, command: Command) -> None:
         self._reach(_LOOK_S)
+
+    def find_python(self, env: Mapping[str, str]) -> tuple[Python, str]:
+        """The Python that commands with these variables find as python3, and their PATH.
+
+        Raises NotSupported where there is none, and SlotLost.
+        """
+        agent = self._reached(lambda: False, lambda: None)
+        assert agent is not None, "nobody cancels this"
+        asking = Command(argv=("python3", "-c", pythons.QUESTION), env=env)
+        try:
+            answer = self._ask(agent, script.of_command(asking, env, bare=True), _PYTHON_S)
+            self._settle(agent)
+        except Gone:
+            self._discard()
+            raise SlotLost("its container ended while it was asked for its Python") from None
+        found = pythons.told(answer)
+        if found is None:
+            raise NotSupported(
+                "transform.requirements needs a Python in the image of the pipeline, and there is "
+                "no python3 in its PATH; use an image that has one, or one that has the packages"
+            )
+        return found
 
     def run(
         self,
