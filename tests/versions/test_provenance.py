@@ -163,6 +163,10 @@ def test_runs_are_listed_newest_first(catalog) -> None:
 
     assert [run.id for run in catalog.ask(commits.list_runs)] == ids[::-1]
     assert [run.id for run in catalog.ask(commits.list_runs, 2)] == [ids[2], ids[1]]
+    assert [run.id for run in catalog.ask(commits.list_runs, 1, ids[2])] == [ids[1]]
+    assert catalog.ask(commits.list_runs, 0, ids[0]) == []
+    with pytest.raises(NotFound, match="there is no run 'x'"):
+        catalog.ask(commits.list_runs, 0, "x")
 
 
 def test_inputs_are_known_by_the_branch_that_they_were_the_head_of(catalog) -> None:

@@ -133,8 +133,8 @@ class Commits(Protocol):
         """
 
     @operation("GET", "/runs")
-    def list_runs(self, *, number: int = 0) -> list[RunInfo]:
-        """The runs, newest first."""
+    def list_runs(self, *, number: int = 0, before: str | None = None) -> list[RunInfo]:
+        """The runs, newest first; those that began before a run, if one is named."""
 
     @operation("GET", "/runs/{run}")
     def inspect_run(

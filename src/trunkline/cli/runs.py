@@ -45,9 +45,10 @@ def _progress(step: RunStep) -> str:
 
 @command(shows=True, examples=["list run -n 10"])
 @option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
-def list_run(number: int) -> None:
+@option("--before", metavar="RUN", help="Only those that began before this one.")
+def list_run(number: int, before: str | None) -> None:
     """List the runs, newest first."""
-    show_all(operations().commits.list_runs(number=at_most(number)), RUNS)
+    show_all(operations().commits.list_runs(number=at_most(number), before=before), RUNS)
 
 
 @command(shows=True, examples=["inspect run 4f2a…"])

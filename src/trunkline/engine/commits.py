@@ -259,9 +259,9 @@ class EngineCommits:
                     continue
                 yield info
 
-    def list_runs(self, *, number: int = 0) -> list[RunInfo]:
+    def list_runs(self, *, number: int = 0, before: str | None = None) -> list[RunInfo]:
         with self._services.database.read() as tx:
-            return [run_info(tx, run) for run in commits.list_runs(tx, number)]
+            return [run_info(tx, run) for run in commits.list_runs(tx, number, before)]
 
     def inspect_run(
         self, run: str, *, wait: bool = False, timeout_s: float | None = None

@@ -463,6 +463,9 @@ def get_run(tx: Transaction, run: str) -> RunRecord:
     )
 
 
-def list_runs(tx: Transaction, number: int = 0) -> list[RunRecord]:
-    """The newest runs, newest first; 0 means all."""
-    return [get_run(tx, run) for run in tables.runs_newest_first(tx, number)]
+def list_runs(tx: Transaction, number: int = 0, before: str | None = None) -> list[RunRecord]:
+    """The newest runs (of those before one), newest first; 0 means all. Raises NotFound."""
+    below = None if before is None else tables.number_of_run(tx, before)
+    if before is not None and below is None:
+        raise NotFound(f"there is no run '{before}'")
+    return [get_run(tx, run) for run in tables.runs_newest_first(tx, number, below)]

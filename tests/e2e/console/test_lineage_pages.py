@@ -44,3 +44,16 @@ def test_provenance(look: Look) -> None:
     look(f"{REPOS}/inference@master/provenance/test1.csv", "provenance-file")
     look(f"{REPOS}/training@master/provenance/iris.csv", "provenance-put")
     look(f"{REPOS}/pre_process@master/provenance/", "provenance-commit")
+
+
+@pytest.mark.usefixtures("flowers")
+def test_runs(look: Look) -> None:
+    page = look("/ui/runs", "runs")
+    page.get_by_role("row", name="two rows corrected").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", name="two rows corrected")).to_be_visible()
+    expect(page.get_by_role("img", name="iris/train: waited")).to_be_visible()
+
+    look(page.url.removeprefix(page.url.partition("/ui/")[0]), "run")
+    page.get_by_role("link", name="Plan and outcome").click()
+    expect(page.get_by_role("columnheader", name="What changed")).to_be_visible()
+    look(page.url.removeprefix(page.url.partition("/ui/")[0]), "run-plan")

@@ -77,12 +77,12 @@ def datum(pipeline: str, run: str, key: str) -> str:
     return f"{job(pipeline, run)}/datums/{quote(key)}"
 
 
-def runs() -> str:
-    return f"{PLACE}/runs"
+def runs(before: str = "") -> str:
+    return _query(f"{PLACE}/runs", {"before": before})
 
 
-def run(name: str) -> str:
-    return f"{PLACE}/runs/{quote(name, safe='')}"
+def run(name: str, **query: object) -> str:
+    return _query(f"{PLACE}/runs/{quote(name, safe='')}", query)
 
 
 def dag(project: str = "", run: str = "") -> str:

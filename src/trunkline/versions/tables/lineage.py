@@ -117,9 +117,17 @@ def find_run(tx: Transaction, run: str) -> datetime | None:
     return None if row is None else from_microseconds(row[0])
 
 
-def runs_newest_first(tx: Transaction, number: int) -> list[str]:
-    """Ids of the newest runs; 0 means all."""
+def number_of_run(tx: Transaction, run: str) -> int | None:
+    """Where a run is in the order in which they began, or None if there is no such run."""
+    row = tx.row("SELECT number FROM run WHERE id = :id", id=run)
+    return None if row is None else int(row[0])
+
+
+def runs_newest_first(tx: Transaction, number: int, before: int | None = None) -> list[str]:
+    """Ids of the newest runs, of those whose number is below `before`; 0 means all."""
     rows = tx.rows(
-        "SELECT id FROM run ORDER BY number DESC LIMIT :most", most=number if number else 2**62
+        "SELECT id FROM run WHERE number < :before ORDER BY number DESC LIMIT :most",
+        before=2**62 if before is None else before,
+        most=number if number else 2**62,
     )
     return [str(run) for (run,) in rows]

@@ -1,4 +1,4 @@
-"""Where things come from, as the pages of files and commits tell it."""
+"""Where things come from and what a change set off, as pages tell it."""
 
 import re
 from collections.abc import Iterator
@@ -84,3 +84,72 @@ def test_the_provenance_of_hostile_names_is_only_text(iris: ConsoleWorld) -> Non
     assert EVIL not in page + whole
     assert EVIL_PATH not in page + whole
     assert "&lt;script&gt;alert(" in page
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def correction(world: ConsoleWorld) -> str:
+    """The run of the correction."""
+    first = world.engine.commits.inspect_commit("iris/pre_process", "master")
+    return first.id
+
+
+def test_a_run_has_a_bar_for_each_step_in_the_order_of_the_data(iris: ConsoleWorld) -> None:
+    page = iris.page(f"/ui/runs/{correction(iris)}")
+
+    said = re.findall(r'aria-label="([\w/]+): waited [^,]+, ran [^"]+"', page)
+    assert said == ["iris/training", "iris/pre_process", "iris/train", "iris/inference"]
+    assert page.count('class="process"') == 3
+    assert "two rows corrected" in page
+    assert "3 processed, 0 skipped" in page
+    assert "Critical path" in page
+
+
+def test_bars_stay_within_the_time_line(iris: ConsoleWorld) -> None:
+    page = iris.page(f"/ui/runs/{correction(iris)}")
+
+    rects = re.findall(r'<rect class="\w+" x="([\d.]+)" y="3" width="([\d.]+)"', page)
+    assert rects
+    assert all(float(x) >= 0 and float(x) + float(width) <= 1000.1 for x, width in rects)
+
+
+def test_a_run_tells_what_was_to_be_done_why_and_what_came_of_it(iris: ConsoleWorld) -> None:
+    page = iris.page(f"/ui/runs/{correction(iris)}?view=plan")
+
+    rows = re.findall(r"<tr>\s*<td class=\"name\">(.*?)</tr>", page, re.DOTALL)
+    assert len(rows) == 3
+    for row, read in zip(rows, ("training", "pre_process", "train"), strict=True):
+        assert f"commit iris/{read}@master" in row
+        figures = re.findall(r'<td class="num">(\d+)</td>', row)
+        assert figures == ["0", "1", "0", "1", "0", "0"]
+
+
+def test_runs_are_listed_page_by_page_with_what_set_them_off(iris: ConsoleWorld) -> None:
+    for number in range(60):
+        iris.put("often", {"x": str(number).encode()}, f"change {number}")
+
+    first = iris.page("/ui/runs")
+    following = re.search(r'<a href="([^"]+)" data-more="runs"', first)
+    assert following is not None
+    second = iris.page(following[1])
+
+    found = [re.findall(r"change (\d+)\b", page) for page in (first, second)]
+    assert [*found[0], *found[1]] == [str(number) for number in reversed(range(60))]
+    assert len(found[0]) == 50
+    assert "two rows corrected" in second
+    assert "a new version of the pipeline" in second
+
+
+def test_a_run_is_stopped_by_a_form_and_not_by_an_address(iris: ConsoleWorld) -> None:
+    page = iris.page("/ui/runs")
+    key = re.search(r'name="form-key" content="([^"]+)"', page)
+    assert key is not None
+    run = correction(iris)
+
+    assert iris.get(f"/ui/runs/{run}/stop").status == 405
+    assert iris.post(f"/ui/runs/{run}/stop", {}).status == 403
+    answer = iris.post(f"/ui/runs/{run}/stop", {"form_key": key[1]})
+
+    assert (answer.status, answer.headers["location"]) == (303, f"/ui/runs/{run}")
+    assert iris.get("/ui/runs/" + "0" * 32).status == 404
