@@ -53,12 +53,14 @@ class Config:
     runtime: str = "auto"  # TRUNKLINE_RUNTIME: auto, process or docker; kubernetes: all in pods
     tls_cert: str = ""  # TRUNKLINE_TLS_CERT: PEM file for what listens on TCP; empty: no TLS
     tls_key: str = ""  # TRUNKLINE_TLS_KEY: its key
+    tls_name: str = ""  # TRUNKLINE_TLS_NAME: a name of it, for those who come by another address
     workers_listen: str = "0.0.0.0:30651"  # TRUNKLINE_WORKERS_LISTEN: for workers in pods
     workers_address: str = ""  # TRUNKLINE_WORKERS_ADDRESS: host:port that pods reach that at
     pod_namespace: str = "trunkline"  # TRUNKLINE_POD_NAMESPACE: of the pods of pipelines
     pod_image: str = "trunkline"  # TRUNKLINE_POD_IMAGE: of the server, for what is ours in pods
     pod_claim: str = "trunkline"  # TRUNKLINE_POD_CLAIM: of the volume with the data directory
     pod_secret: str = ""  # TRUNKLINE_POD_SECRET: variables of pods that are on any node; else: ours
+    pod_tls_secret: str = ""  # TRUNKLINE_POD_TLS_SECRET: has ca.crt, for workers in pods
     workers_key: str = ""  # TRUNKLINE_WORKERS_KEY: what such pods show, 64 hexadecimal digits
     pod_owner: str = ""  # TRUNKLINE_POD_OWNER: name/uid of the server's own pod
     data_url: str = ""  # TRUNKLINE_DATA_URL: where objects of a cluster reach this server
@@ -164,12 +166,14 @@ def load(
         runtime=_choice(env, "TRUNKLINE_RUNTIME", "auto", "process", "docker", "kubernetes"),
         tls_cert=env.get("TRUNKLINE_TLS_CERT") or "",
         tls_key=env.get("TRUNKLINE_TLS_KEY") or "",
+        tls_name=env.get("TRUNKLINE_TLS_NAME") or "",
         workers_listen=env.get("TRUNKLINE_WORKERS_LISTEN") or "0.0.0.0:30651",
         workers_address=env.get("TRUNKLINE_WORKERS_ADDRESS") or "",
         pod_namespace=env.get("TRUNKLINE_POD_NAMESPACE") or "trunkline",
         pod_image=env.get("TRUNKLINE_POD_IMAGE") or "trunkline",
         pod_claim=env.get("TRUNKLINE_POD_CLAIM") or "trunkline",
         pod_secret=env.get("TRUNKLINE_POD_SECRET") or "",
+        pod_tls_secret=env.get("TRUNKLINE_POD_TLS_SECRET") or "",
         workers_key=workers_key(env),
         pod_owner=env.get("TRUNKLINE_POD_OWNER") or "",
         data_url=env.get("TRUNKLINE_DATA_URL") or "",
@@ -208,9 +212,7 @@ def load(
         no_proxy=_either(env, "no_proxy"),
         store=env.get("TRUNKLINE_STORE") or "",
         store_cache_bytes=_whole(env, "TRUNKLINE_STORE_CACHE_BYTES") or 10 << 30,
-        object_store_http=any(
-            env.get(name, "").lower().startswith("http://") for name in _ENDPOINTS
-        ),
+        object_store_http=_is_plain_http(env),
         archive_bytes_max=_whole(env, "TRUNKLINE_ARCHIVE_BYTES_MAX") or 1 << 40,
         archive_ratio_max=_whole(env, "TRUNKLINE_ARCHIVE_RATIO_MAX", "") or 200,
         archive_entries_max=_whole(env, "TRUNKLINE_ARCHIVE_ENTRIES_MAX", "") or 10_000_000,
@@ -222,6 +224,11 @@ def _home_path(env: Mapping[str, str], user: str, home: str | os.PathLike[str] |
     data = env.get("XDG_DATA_HOME") or os.path.join(user, ".local", "share")
     chosen = (os.fspath(home) or ".") if home is not None else env.get("TRUNKLINE_HOME")
     return os.path.abspath(chosen or os.path.join(data, "trunkline"))
+
+
+def _is_plain_http(env: Mapping[str, str]) -> bool:
+    """Whether object stores are named that speak no TLS."""
+    return any(env.get(name, "").lower().startswith("http://") for name in _ENDPOINTS)
 
 
 def _either(env: Mapping[str, str], name: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Authority
 from cluster_model import ClusterModel
 from kubelet import Kubelet
 from postgres_schemas import catalog_schema, needs_postgres
@@ -103,7 +104,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         pytest.skip("needs root")
     pods = Path(tempfile.mkdtemp(prefix="trunkline-pods-"))
     home, port, url = tmp_path / "home", free_port(), f"http://127.0.0.1:{free_port()}"
-    with ClusterModel() as model, Kubelet(model, pods, home) as kubelet:
+    ca_file = tmp_path / "authority" / "ca.pem"
+    with ClusterModel() as model, Kubelet(model, pods, home, ca_file) as kubelet:
         monkeypatch.setenv("KUBECONFIG", str(model.kubeconfig(tmp_path)))
         made = World(home, model, kubelet, open_engine(home, port, url), port, url)
         made.engine.repos.create_repo("data")
@@ -221,8 +223,23 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The door of workers has a certificate, which is for no address."""
+    authority = Authority(tmp_path / "authority")
+    issued = authority.issue("DNS:trunkline.ml.svc")
+    settings = {
+        "TLS_CERT": issued.cert,
+        "TLS_KEY": issued.key,
+        "TLS_NAME": "trunkline.ml.svc",
+        "POD_TLS_SECRET": "tls",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"TRUNKLINE_{name}", str(value))
+
+
 def test_packages_are_installed_for_the_python_of_the_image_once_for_all_pods(
-    wheels: None, world: World
+    wheels: None, tls: None, world: World
 ) -> None:
     world.put({"a": "", "b": "", "c": ""})
     more = {"parallelism_spec": {"constant": 2}, "datum_set_spec": {"number": 1}}
@@ -377,7 +394,7 @@ def test_what_pods_on_any_node_lack_is_told(
 @needs_postgres
 @needs_s3
 def test_pods_on_any_node_need_nothing_of_the_disk_of_their_server(
-    wheels: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    wheels: None, tls: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket, key = new_bucket(), os.urandom(32).hex()
     with catalog_schema() as url:

@@ -34,6 +34,7 @@ class Kubelet:
     model: ClusterModel
     directory: Path
     home: Path
+    ca_file: Path | None = None  # what the Secret with the certificate has besides
     missing: set[str] = field(default_factory=set)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)  # variables, by name
     pods: dict[str, _Pod] = field(default_factory=dict)
@@ -121,7 +122,12 @@ class Kubelet:
         return {}
 
     def _here(self, word: str, pod: Path, home: Path) -> str:
-        given = {"python3": sys.executable, "/pod": str(pod), "/var/lib/trunkline/data": home}
+        given = {
+            "python3": sys.executable,
+            "/pod": str(pod),
+            "/var/lib/trunkline/data": home,
+            "/etc/trunkline/tls/ca.crt": self.ca_file,
+        }
         return str(given.get(word, word))
 
     def _say(self, name: str, **status: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -13,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Authority
 from plain_context import plain_context
 
 from trunkline.errors import Unavailable
 from trunkline.jobs import door as doors
+from trunkline.jobs.certificate import Certificate
 from trunkline.jobs.channel import Channel, ChannelClosed
 from trunkline.jobs.door import Door, make_key, proof, read_key
 from trunkline.jobs.remote import NotLetIn, connect
+from trunkline.jobs.tunnel import Tunnel
 from trunkline.store.chunks import ChunkStore
 
 SETTINGS = {
@@ -38,6 +42,7 @@ class World:
     key: bytes
     door: Door
     ending: ExitStack
+    ca_file: Path | None = None  # who vouches for the door
 
     @property
     def address(self) -> str:
@@ -53,13 +58,18 @@ class World:
         self.ending.callback(channel.close)
         return channel
 
-    def come(self, name: str, key: bytes | None = None) -> Channel:
-        link, _ = connect(self.address, name, key or self.key, patience_s=5)
+    def come(self, name: str, key: bytes | None = None, host: str = "localhost") -> Channel:
+        tunnel = None if self.ca_file is None else Tunnel(host, self.ca_file)
+        if tunnel is not None:
+            self.ending.callback(tunnel.close)
+        link, _ = connect(self.address, name, key or self.key, patience_s=5, tunnel=tunnel)
         return self._kept(link)
 
     def start(self, name: str) -> "subprocess.Popen[str]":
         """A worker as a pod would start it, but on this machine."""
         words = ["--door", self.address, "--name", name, "--home", str(self.home)]
+        if self.ca_file is not None:
+            words += ["--tls-name", "localhost", "--ca-file", str(self.ca_file)]
         process = subprocess.Popen(
             [sys.executable, "-m", "trunkline.jobs.remote", *words],
             stderr=subprocess.PIPE,
@@ -70,14 +80,28 @@ class World:
         return process
 
 
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls") / "authority")
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     key = make_key(tmp_path / "door")
-    door = Door(key)
+    certificate, ca_file = None, None
+    if getattr(request, "param", "plain") == "tls":
+        authority = request.getfixturevalue("authority")
+        issued, ca_file = authority.issue(), authority.file
+        certificate = Certificate(issued.cert, issued.key)
+    door = Door(key, certificate)
     door.open("127.0.0.1", 0)
     with ExitStack() as ending:
         ending.callback(door.close)
-        yield World(tmp_path, key, door, ending)
+        yield World(tmp_path, key, door, ending, ca_file)
+
+
+BOTH = pytest.mark.parametrize("world", ["plain", "tls"], indirect=True)
+TLS = pytest.mark.parametrize("world", ["tls"], indirect=True)
 
 
 def closes(channel: Channel) -> bool:
@@ -89,6 +113,7 @@ def closes(channel: Channel) -> bool:
         return True
 
 
+@BOTH
 def test_messages_go_both_ways_once_a_worker_has_come(world: World) -> None:
     scheduler = world.expect("w")
     scheduler.offer({"type": "context", "sent": "before it came"})
@@ -100,6 +125,7 @@ def test_messages_go_both_ways_once_a_worker_has_come(world: World) -> None:
     assert worker.receive()["sent"] == "before it came"
 
 
+@BOTH
 def test_more_than_any_buffer_holds_arrives_whole(world: World) -> None:
     scheduler = world.expect("w")
     worker = world.come("w")
@@ -152,6 +178,7 @@ def test_a_worker_that_comes_after_it_was_given_up_is_refused(world: World) -> N
         world.come("w")
 
 
+@BOTH
 def test_a_cut_connection_is_a_lost_worker_that_can_not_come_back(world: World) -> None:
     scheduler = world.expect("w")
     worker = world.come("w")
@@ -165,6 +192,7 @@ def test_a_cut_connection_is_a_lost_worker_that_can_not_come_back(world: World) 
         world.come("w")
 
 
+@BOTH
 def test_a_worker_that_is_not_wanted_any_more_is_cut_off(world: World) -> None:
     scheduler = world.expect("w")
     worker = world.come("w")
@@ -175,6 +203,7 @@ def test_a_worker_that_is_not_wanted_any_more_is_cut_off(world: World) -> None:
     assert closes(scheduler)
 
 
+@BOTH
 def test_the_end_of_the_scheduler_is_the_end_of_the_line(world: World) -> None:
     scheduler = world.expect("w")
     worker = world.come("w")
@@ -245,6 +274,32 @@ def test_the_key_is_not_sent(world: World) -> None:
     assert proof(world.key, "w", asked["nonce"]) != proof(world.key, "v", asked["nonce"])
 
 
+@TLS
+def test_a_worker_tells_nothing_to_a_server_that_can_not_show_who_it_is(
+    world: World, tmp_path: Path
+) -> None:
+    scheduler = world.expect("w")
+    with pytest.raises(ssl.SSLCertVerificationError, match="not valid for 'elsewhere'"):
+        world.come("w", host="elsewhere")
+    own = world.ca_file
+    world.ca_file = Authority(tmp_path / "stranger").file
+    with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
+        world.come("w")
+    assert "CERTIFICATE_VERIFY_FAILED" in world.start("w").communicate(timeout=30)[1]
+
+    world.ca_file = own
+    world.come("w").send({"type": "ready"})
+    assert scheduler.receive() == {"type": "ready"}
+
+
+@TLS
+def test_nothing_is_said_in_the_clear_at_a_door_with_a_certificate(world: World) -> None:
+    world.expect("w")
+    with socket.create_connection(("127.0.0.1", world.door.port), timeout=10) as link:
+        link.sendall(b'{"name": "w", "proof": ""}\n')
+        assert b"nonce" not in link.recv(1000)
+
+
 def test_a_key_can_be_read_by_its_owner_alone(tmp_path: Path) -> None:
     made = make_key(tmp_path / "door")
 
@@ -270,6 +325,7 @@ def message_of(channel: Channel, kind: str) -> Any:
             return message
 
 
+@BOTH
 @pytest.mark.usefixtures("store")
 def test_a_worker_in_another_process_works_until_it_is_told_to_leave(world: World) -> None:
     scheduler = world.expect("w")
@@ -284,6 +340,7 @@ def test_a_worker_in_another_process_works_until_it_is_told_to_leave(world: Worl
     assert not (world.home / "scratch" / "w").exists()
 
 
+@BOTH
 @pytest.mark.usefixtures("store")
 def test_a_killed_worker_is_a_closed_line(world: World) -> None:
     scheduler = world.expect("w")
@@ -309,6 +366,7 @@ def test_a_worker_ends_with_its_line(world: World) -> None:
     assert process.wait(30) == 0
 
 
+@BOTH
 def test_a_worker_that_is_not_let_in_says_why(world: World) -> None:
     process = world.start("late")
 

@@ -94,6 +94,19 @@ def test_packages_are_built_where_the_code_can_not_write(secret: str, tmp_path: 
     assert_valid([made], tmp_path)
 
 
+def test_a_worker_gets_the_authority_of_its_door_and_no_key(tmp_path: Path) -> None:
+    ground = replace(GROUND, tls_name="trunkline.ml.svc", tls_secret="tls")
+    made = pod_manifest(workload_of(spec_from_document(PLAIN), 3), ground, NAME)
+
+    user, storage = made["spec"]["containers"]
+    [volume] = [one for one in made["spec"]["volumes"] if one["name"] == "tls"]
+    assert volume["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
+    assert not any(mount["name"] == "tls" for mount in user["volumeMounts"])
+    words = ["--tls-name", "trunkline.ml.svc", "--ca-file", "/etc/trunkline/tls/ca.crt"]
+    assert storage["command"][-4:] == words
+    assert_valid([made], tmp_path)
+
+
 def test_a_pod_for_any_node_has_nothing_of_its_server_but_a_secret(tmp_path: Path) -> None:
     ground = replace(GROUND, secret="bucket")
     made = pod_manifest(workload_of(spec_from_document(ALL), 3), ground, NAME)

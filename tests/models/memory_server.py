@@ -13,9 +13,9 @@ from typing import Any, Self
 from trunkline.client.address import HttpAddress, SocketAddress
 from trunkline.client.remote import RemoteClient
 from trunkline.client.transport import Transport
+from trunkline.jobs.certificate import Certificate
 from trunkline.server.app import build_app
 from trunkline.server.serve import make_server
-from trunkline.server.tls import Certificate
 
 SPEC_BYTES_MAX = 64 * 1024
 

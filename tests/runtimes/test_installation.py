@@ -56,7 +56,11 @@ def server_pod(chosen: Installation) -> dict[str, Any]:
     return only("StatefulSet", made)["spec"]["template"]["spec"]
 
 
-@pytest.mark.parametrize("chosen", [wanted(), ALL, NODES], ids=["plain", "all", "nodes"])
+@pytest.mark.parametrize(
+    "chosen",
+    [wanted(), ALL, replace(NODES, tls_secret="tls")],
+    ids=["plain", "all", "nodes"],
+)
 def test_an_api_server_takes_all_manifests(chosen: Installation, tmp_path: Path) -> None:
     assert_valid(manifests(chosen), tmp_path)
 
@@ -136,8 +140,20 @@ def test_several_servers_have_no_volume_and_workers_come_to_the_one_that_leads()
     assert (config.store, config.pod_secret) == ("s3://bucket/trunkline", "bucket")
     assert config.workers_address == "$(SERVER_ADDRESS):30651"
     assert "--standby" in container["args"]
-    with pytest.raises(InvalidInput, match="which no certificate is for"):
-        manifests(replace(NODES, tls_secret="tls"))
+
+
+def test_with_a_certificate_those_inside_know_a_server_by_its_name_whatever_its_address() -> None:
+    [container] = server_pod(replace(NODES, tls_secret="tls"))["containers"]
+    config = load({one["name"]: one.get("value", "") for one in container["env"]})
+
+    assert config.tls_name == "trunkline.ml.svc"
+    assert config.pod_tls_secret == "tls"
+    assert config.ca_file == "/etc/trunkline/tls/ca.crt"
+    public = (("TRUNKLINE_TLS_NAME", "data.example.org"),)
+    [container] = server_pod(wanted(tls_secret="tls", settings=public))["containers"]
+    names = [one["name"] for one in container["env"]]
+    assert names.count("TRUNKLINE_TLS_NAME") == 1
+    assert "TRUNKLINE_CA_FILE" not in names
 
 
 def test_the_server_knows_what_its_pods_need() -> None:

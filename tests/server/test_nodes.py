@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 from postgres_schemas import catalog_schema, needs_postgres
 from s3_objects import needs_s3, new_bucket
 
@@ -43,7 +44,13 @@ class Node:
         with open(told) as pipe:
             assert pipe.readline().strip() == "ready"
         token = (home / "token").read_text().strip()
-        transport = Transport(HttpAddress(host="127.0.0.1", port=port), token=token)
+        ca_file = settings.get("TRUNKLINE_CA_FILE")
+        transport = Transport(
+            HttpAddress(host="127.0.0.1", port=port, secure=ca_file is not None),
+            token=token,
+            ca_file=ca_file,
+            tls_name=settings.get("TRUNKLINE_TLS_NAME"),
+        )
         self.client = stack.enter_context(closing(RemoteClient(transport)))
 
     @property
@@ -144,9 +151,19 @@ def put_on(node: Node, contents: dict[str, bytes]) -> None:
             contents[f"/more{number}"] = content
 
 
-def test_a_leader_that_freezes_is_followed_and_then_follows(node: Callable[..., Node]) -> None:
-    quick = {"TRUNKLINE_LEASE_S": "0.5"}
-    first, second = node(**quick), node(**quick)
+def test_a_leader_that_freezes_is_followed_and_then_follows(
+    node: Callable[..., Node], tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    issued = authority.issue("DNS:trunkline.ml.svc")  # as in a cluster: not for any address
+    settings = {
+        "TRUNKLINE_LEASE_S": "0.5",
+        "TRUNKLINE_TLS_CERT": str(issued.cert),
+        "TRUNKLINE_TLS_KEY": str(issued.key),
+        "TRUNKLINE_TLS_NAME": "trunkline.ml.svc",
+        "TRUNKLINE_CA_FILE": str(authority.file),
+    }
+    first, second = node(**settings), node(**settings)
     first.client.repos.create_repo("data")
     first.put("/a", b"1")
 

@@ -19,7 +19,7 @@ from trunkline.client.remote import RemoteClient
 from trunkline.client.transport import Transport
 from trunkline.connect.opening import check_ca_file
 from trunkline.errors import InvalidInput, TokenRefused, TrunklineError, Unavailable
-from trunkline.server.tls import Certificate, certificate_of
+from trunkline.jobs.certificate import Certificate, certificate_of
 
 
 @pytest.fixture(scope="module")

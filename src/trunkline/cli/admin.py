@@ -125,6 +125,7 @@ def serve(
 
     Clients on TCP must show a token; without --token the one in the data directory is used.
     """
+    from dataclasses import replace
     from pathlib import Path
 
     from trunkline import config
@@ -135,6 +136,11 @@ def serve(
     if token_file is not None:
         token = Path(token_file).read_text("utf-8").strip()
     settings, among = config.load(), None
+    settings = replace(
+        settings,
+        tls_cert=tls_cert or settings.tls_cert,
+        tls_key=tls_key or settings.tls_key,
+    )
     if standby:
         from trunkline.connect.replica import among_others
 
@@ -145,8 +151,6 @@ def serve(
         names=names,
         token=token,
         standby=standby,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
         ready_fd=ready_fd,
         among=among,
     )

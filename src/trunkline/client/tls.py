@@ -41,12 +41,15 @@ def trusting(ca_file: str | None) -> "ssl.SSLContext":
     return context
 
 
-def refusal(error: OSError, address: HttpAddress) -> tuple[str, str] | None:
-    """Why TLS did not come about and what to do, if that is what the error says."""
+def refusal(error: OSError, name: str, address: HttpAddress) -> tuple[str, str] | None:
+    """Why TLS did not come about and what to do, if that is what the error says.
+
+    `name` is what the server's certificate was to be for.
+    """
     import ssl
 
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _distrust(error.verify_code, error.verify_message, address.host)
+        return _distrust(error.verify_code, error.verify_message, name)
     if not isinstance(error, ssl.SSLError):
         return None
     if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):

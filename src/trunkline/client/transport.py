@@ -57,6 +57,8 @@ class Request:
 class Transport:
     """A way to one server; over https, `ca_file` says who vouches for it, else the machine does.
 
+    Its certificate has to be for `tls_name`, if one is given, or else for its address.
+
     `revive` is called when nobody listens at the address (once per connection attempt), to start
     the server anew.
     """
@@ -67,11 +69,13 @@ class Transport:
         *,
         token: str | None = None,
         ca_file: str | None = None,
+        tls_name: str | None = None,
         revive: Callable[[], None] | None = None,
     ) -> None:
         self.address = address
         self._revive = revive
         self._ca_file = ca_file
+        self._tls_name = tls_name
         self._tls: ssl.SSLContext | None = None  # once it is needed
         self._begin()
         self._headers = {"User-Agent": "trunkline", "Accept-Encoding": "identity"}
@@ -260,7 +264,7 @@ class Transport:
 
     def _connect(self) -> Wire:
         try:
-            return _open(self.address, self._trusting())
+            return _open(self.address, self._trusting(), self._tls_name)
         except (ConnectionRefusedError, FileNotFoundError) as error:
             if self._revive is None:
                 raise self._unreachable(error) from error
@@ -268,7 +272,7 @@ class Transport:
             raise self._unreachable(error) from error
         self._revive()
         try:
-            return _open(self.address, self._trusting())
+            return _open(self.address, self._trusting(), self._tls_name)
         except OSError as error:
             raise self._unreachable(error) from error
 
@@ -285,7 +289,9 @@ class Transport:
         if isinstance(self.address, HttpAddress) and self.address.secure:
             from trunkline.client.tls import refusal
 
-            if (told := refusal(error, self.address)) is not None:
+            if (
+                told := refusal(error, self._tls_name or self.address.host, self.address)
+            ) is not None:
                 return Unavailable(
                     f"can't reach the server at {self.address}: {told[0]}; {told[1]}"
                 )
@@ -332,7 +338,7 @@ class Transport:
         raise _reported(answer.status, body, str(self.address))
 
 
-def _open(address: ServerAddress, tls: "ssl.SSLContext | None") -> Wire:
+def _open(address: ServerAddress, tls: "ssl.SSLContext | None", tls_name: str | None) -> Wire:
     if isinstance(address, SocketAddress):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     else:
@@ -346,7 +352,8 @@ def _open(address: ServerAddress, tls: "ssl.SSLContext | None") -> Wire:
             wire = Wire(sock, host="localhost")
         else:
             _keep_alive(sock)
-            wire = Wire(sock, host=_host_port(address), tls=tls)
+            host = _host_port(address)
+            wire = Wire(sock, host=host, tls=tls, tls_name=tls_name or address.host)
     except BaseException:
         sock.close()
         raise

@@ -38,15 +38,21 @@ class Wire:
     """One connection."""
 
     def __init__(
-        self, sock: socket.socket, *, host: str, tls: "ssl.SSLContext | None" = None
+        self,
+        sock: socket.socket,
+        *,
+        host: str,
+        tls: "ssl.SSLContext | None" = None,
+        tls_name: str = "",
     ) -> None:
-        """`host` is what is asked for, as in the Host header: with a port that is not the usual."""
+        """`host` is what is asked for, as in the Host header: with a port that is not the usual.
+
+        With TLS the other side has to show a certificate for `tls_name`.
+        """
         self._host = host
         self._early = b""  # of the next answer, read already
         self.secure = tls is not None
-        self.sock = (
-            sock if tls is None else tls.wrap_socket(sock, server_hostname=_name_alone(host))
-        )
+        self.sock = sock if tls is None else tls.wrap_socket(sock, server_hostname=tls_name)
 
     def head(self, method: str, target: str, headers: Mapping[str, str]) -> bytes:
         """The head of a request. Target and headers are known to have no line ends in them."""
@@ -190,10 +196,3 @@ class _Found:
 
     def on_message_complete(self) -> None:
         self.ended = self.status != 0
-
-
-def _name_alone(host: str) -> str:
-    """The name in a Host header, without brackets and port."""
-    if host.startswith("["):
-        return host[1 : host.index("]")]
-    return host.partition(":")[0]

@@ -55,18 +55,18 @@ class Among:
 
     def follow(self, token: Callable[[], str]) -> "Replica":
         """The token is asked for once the engine is open. Raises what `Engine` does."""
-        return Replica(Engine(self._config, leads=False), token, self._config.ca_file)
+        return Replica(Engine(self._config, leads=False), token, self._config)
 
 
 class Replica:
     """See `api.connection.Operations`."""
 
-    def __init__(self, engine: Engine, token: Callable[[], str], ca_file: str | None) -> None:
+    def __init__(self, engine: Engine, token: Callable[[], str], config: Config) -> None:
         assert engine.servers is not None, "others share its store"
         self._engine = engine
         self.servers: Servers = engine.servers
         self._token = token()
-        self._ca_file = ca_file
+        self._config = config
         self._leader = ("", RemoteClient(Transport(parse_server_address("localhost"))))
         self.projects = engine.projects
         self.repos = engine.repos
@@ -97,7 +97,12 @@ class Replica:
             )
         if self._leader[0] != address:
             where = parse_server_address(address)
-            transport = Transport(where, token=self._token, ca_file=self._ca_file)
+            transport = Transport(
+                where,
+                token=self._token,
+                ca_file=self._config.ca_file,
+                tls_name=self._config.tls_name,
+            )
             self._leader = (address, RemoteClient(transport))
         return self._leader[1]
 

@@ -3,11 +3,13 @@
 import json
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from trunkline.config import Config, packages_variables
 from trunkline.db.database import Database
 from trunkline.errors import InvalidInput, NotSupported
+from trunkline.jobs.certificate import certificate_of
 from trunkline.jobs.door import Door, given_key, make_key
 from trunkline.jobs.doors import ClusterDoors, Doors, MachineDoors
 from trunkline.jobs.elsewhere import PodLauncher
@@ -88,7 +90,7 @@ def check_for_pods(config: Config, spec: PipelineSpec) -> None:
 def ground_of(config: Config) -> Ground:
     """What pods stand on, by the settings."""
     name, _, uid = config.pod_owner.partition("/")
-    return Ground(
+    ground = Ground(
         namespace=config.pod_namespace,
         image=config.pod_image,
         claim=config.pod_claim,
@@ -96,7 +98,10 @@ def ground_of(config: Config) -> Ground:
         owner=(name, uid) if uid else None,
         door=config.workers_address,
         secret=config.pod_secret,
+        tls_name=config.tls_name or config.workers_address.rpartition(":")[0],
+        tls_secret=config.pod_tls_secret,
     )
+    return ground if config.tls_cert else replace(ground, tls_name="", tls_secret="")
 
 
 def cluster_launcher(
@@ -158,7 +163,7 @@ def pod_launcher(
             environments_below(config.home).mkdir(exist_ok=True)
             environments_below(config.home).chmod(_SEEN_MODE)
             key = make_key(config.home / "door")
-        door = Door(key)
+        door = Door(key, certificate_of(config.tls_cert, config.tls_key))
         door.open(host, int(port))
         return door
 

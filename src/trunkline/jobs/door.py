@@ -5,6 +5,8 @@ the line that the launcher of that worker gave to the scheduler, byte for byte, 
 buffer. Nobody comes in who is not expected: a name is good for one connection, as long as its
 worker is wanted. A connection that ends is a worker that ended.
 
+With a certificate all of that is said over TLS.
+
 One line of JSON at a time: the door asks (`nonce`), the worker answers (`name`, `proof`), and is
 let in (`settings`) or told why not (`refused`). The key itself is never sent.
 """
@@ -25,12 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.errors import InvalidInput, Unavailable
+from trunkline.jobs.certificate import FAREWELL_S, HANDSHAKE_S, Certificate
 
 KEY_BYTES = 32
 HELLO_S = 10.0  # to say who one is
 WAITING_MAX = 200  # connections that have not said so yet; more are closed at once
 _LINE_BYTES_MAX = 64 * 1024
-_BUFFER_BYTES = 256 * 1024
+BUFFER_BYTES = 256 * 1024
 _ANSWER_S = 5.0
 _PURPOSE = b"trunkline worker 1\n"
 _SILENT_S, _PROBE_S, _PROBES = 20, 10, 3  # until one whose machine vanished counts as gone
@@ -119,8 +122,9 @@ class _Guest:
 class Door:
     """A port for workers. Thread-safe; it has a thread with a loop of its own."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, certificate: Certificate | None = None) -> None:
         self._key = key
+        self._certificate = certificate
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="trunkline-workers", daemon=True
@@ -129,6 +133,7 @@ class Door:
         self._guests: dict[str, _Guest] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._waiting = 0
+        self._following: asyncio.Task[None] | None = None  # of the certificate
         self.port = 0
 
     def open(self, host: str, port: int) -> None:
@@ -169,7 +174,17 @@ class Door:
     # --- in the loop ------------------------------------------------------------------------------
 
     async def _open(self, host: str, port: int) -> None:
-        self._server = await asyncio.start_server(self._take, host, port, limit=_BUFFER_BYTES)
+        secured: dict[str, Any] = {}
+        if self._certificate is not None:
+            secured = {
+                "ssl": self._certificate.context,
+                "ssl_handshake_timeout": HANDSHAKE_S,
+                "ssl_shutdown_timeout": FAREWELL_S,
+            }
+            self._following = asyncio.ensure_future(self._certificate.follow())
+        self._server = await asyncio.start_server(
+            self._take, host, port, limit=BUFFER_BYTES, **secured
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _expect(self, name: str, guest: _Guest) -> None:
@@ -188,6 +203,8 @@ class Door:
     async def _end(self) -> None:
         if self._server is not None:
             self._server.close()
+        if self._following is not None:
+            self._following.cancel()
         for name in list(self._guests):
             await self._drop(name)
         for task in list(self._tasks):
@@ -248,10 +265,10 @@ class Door:
     ) -> None:
         """Pass bytes on between a worker and the scheduler until one of them has ended."""
         guest.served = True
-        theirs, near = await asyncio.open_connection(sock=guest.near, limit=_BUFFER_BYTES)
+        theirs, near = await asyncio.open_connection(sock=guest.near, limit=BUFFER_BYTES)
         both = [
-            asyncio.ensure_future(_pass_on(reader, near)),
-            asyncio.ensure_future(_pass_on(theirs, writer)),
+            asyncio.ensure_future(pass_on(reader, near)),
+            asyncio.ensure_future(pass_on(theirs, writer)),
         ]
         try:
             done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -281,8 +298,9 @@ def _hello(line: bytes) -> tuple[str, str]:
         return "", ""
 
 
-async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(OSError):  # one side is gone; the other hears of it
-        while data := await source.read(_BUFFER_BYTES):
+async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    """Pass on all that comes until one side is gone."""
+    with suppress(OSError):  # the other side hears of it
+        while data := await source.read(BUFFER_BYTES):
             target.write(data)
             await target.drain()

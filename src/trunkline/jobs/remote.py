@@ -19,6 +19,7 @@ from trunkline.config import take_packages_variables, workers_key
 from trunkline.errors import TrunklineError
 from trunkline.jobs.channel import Channel
 from trunkline.jobs.door import given_key, keep_alive, places_of, proof, read_key
+from trunkline.jobs.tunnel import Tunnel
 from trunkline.jobs.worker import WorkerSettings, work
 from trunkline.store.claims import take_record
 
@@ -35,9 +36,11 @@ class NotLetIn(Exception):
 
 
 def connect(
-    door: str, name: str, key: bytes, *, patience_s: float
+    door: str, name: str, key: bytes, *, patience_s: float, tunnel: Tunnel | None = None
 ) -> tuple[socket.socket, dict[str, str]]:
-    """A line to the scheduler, with the settings of the worker. Raises NotLetIn and OSError."""
+    """A line to the scheduler, with the settings of the worker; through a tunnel, if the door
+    speaks TLS. Raises NotLetIn and OSError.
+    """
     host, _, port = door.rpartition(":")
     until = time.monotonic() + patience_s
     while True:
@@ -50,6 +53,9 @@ def connect(
             time.sleep(_PAUSE_S)
     try:
         keep_alive(connection)
+        if tunnel is not None:
+            connection = tunnel.enter(connection)
+            connection.settimeout(_ANSWER_S)
         nonce = str(_heard(connection)["nonce"])
         answer = {"name": name, "proof": proof(key, name, nonce)}
         connection.sendall(json.dumps(answer).encode() + b"\n")
@@ -83,15 +89,21 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     given = _arguments()
     home = Path(given.home)
+    tunnel: Tunnel | None = None
     try:
         told = workers_key()
         key = given_key(told) if told else read_key(home / "door")
-        connection, settings = connect(given.door, given.name, key, patience_s=PATIENCE_S)
+        if given.tls_name:
+            tunnel = Tunnel(given.tls_name, Path(given.ca_file) if given.ca_file else None)
+
+        def come(name: str) -> tuple[socket.socket, dict[str, str]]:
+            return connect(given.door, name, key, patience_s=PATIENCE_S, tunnel=tunnel)
+
+        connection, settings = come(given.name)
         places: socket.socket | None = None
         if settings.get("store"):
             take_record(home / "store", settings["store"])
-            name = places_of(given.name)
-            places, _ = connect(given.door, name, key, patience_s=PATIENCE_S)
+            places, _ = come(places_of(given.name))
     except NotLetIn as error:
         _log.error("worker %s was not let in: %s", given.name, error)
         return 3
@@ -107,7 +119,14 @@ def main() -> int:
         secret_places="\n".join(given.secret),
     )
     take_packages_variables(json.loads(own.packages or "{}"))
-    work(Channel(connection), own, places=places)
+    try:
+        work(Channel(connection), own, places=places)
+    finally:
+        if tunnel is not None:
+            connection.close()
+            if places is not None:
+                places.close()
+            tunnel.close()
     return 0
 
 
@@ -116,6 +135,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--door", required=True, metavar="HOST:PORT")
     parser.add_argument("--name", required=True)
     parser.add_argument("--home", required=True, metavar="DIRECTORY")
+    parser.add_argument("--tls-name", default="", metavar="HOST")
+    parser.add_argument("--ca-file", default="", metavar="FILE")
     parser.add_argument("--pod", default="", metavar="DIRECTORY")
     parser.add_argument("--secret", action="append", default=[], metavar="DIRECTORY")
     return parser.parse_args()

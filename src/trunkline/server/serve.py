@@ -34,6 +34,7 @@ from trunkline.api.connection import Operations
 from trunkline.config import Config
 from trunkline.engine.release import RELEASE
 from trunkline.errors import InvalidInput, StoreInUse, Unavailable
+from trunkline.jobs.certificate import FAREWELL_S, HANDSHAKE_S, Certificate, certificate_of
 from trunkline.jobs.signing import stored_key
 from trunkline.model.signed import Signer
 from trunkline.server.app import App, build_app
@@ -41,7 +42,6 @@ from trunkline.server.auth import Protocol
 from trunkline.server.reports import report
 from trunkline.server.signals import ended_by_signals
 from trunkline.server.standby import PEERS, Standby, reachable
-from trunkline.server.tls import FAREWELL_S, HANDSHAKE_S, Certificate, certificate_of
 from trunkline.server.turns import Among, Turns
 
 CONNECTIONS_MAX = 2000  # open at a time, idle ones included; more are answered 503
@@ -81,23 +81,21 @@ def serve(
     token: str | None = None,
     ready_fd: int | None = None,
     standby: bool = False,
-    tls_cert: str = "",
-    tls_key: str = "",
     open_operations: Callable[[Config], Operations] = open_engine,
     among: Among | None = None,
 ) -> None:
     """Serve the data directory until SIGTERM, SIGINT or a shutdown request.
 
     Always on the private socket; besides on each `listen` address (`host:port`), for callers with
-    the token, who may call the server by further `names`, over TLS if there is a certificate (of
-    the arguments or the settings). When `ready_fd` is given, one line is written there: `ready`, or
+    the token, who may call the server by further `names`, over TLS if the settings name a
+    certificate. When `ready_fd` is given, one line is written there: `ready`, or
     the error as JSON. When another server has the directory, that raises StoreInUse; with
     `standby`, requests are passed on to that one until it ends (`standby.py`). Where servers share
     the store, it takes its turns `among` them.
     """
     with _announcing(ready_fd) as announce:
         listeners = [parse_listener(text) for text in listen]
-        certificate = certificate_of(tls_cert or config.tls_cert, tls_key or config.tls_key)
+        certificate = certificate_of(config.tls_cert, config.tls_key)
         _set_up_process()
         with contextlib.ExitStack() as cleanup:
             if among is not None:

@@ -28,7 +28,8 @@ PLACE = "/var/lib/trunkline"  # of the volume; the data directory is below it, a
 HOME = f"{PLACE}/data"
 _TMP = "/tmp"  # noqa: S108 (its own)
 _DOOR = "/etc/trunkline/token"
-_TLS = "/etc/trunkline/tls"
+TLS = "/etc/trunkline/tls"
+CA = "ca.crt"  # in a Secret with a certificate: that of its authority
 _NODE_PORTS = range(30000, 32768)
 _START_S, _START_TRIES = 2, 300  # ten minutes: a large index that is made anew takes a while
 _REPLICAS_MAX = 32
@@ -84,11 +85,6 @@ def check(wanted: Installation) -> None:
             raise InvalidInput(
                 f"{wanted.elsewhere.replicas} is no number of servers; use one of 1 to "
                 f"{_REPLICAS_MAX}"
-            )
-        if wanted.tls_secret and wanted.elsewhere.replicas > 1:
-            raise InvalidInput(
-                "several servers ask each other at addresses of pods, which no certificate is for: "
-                "leave out --tls-secret, and have TLS at an ingress in front of them"
             )
     if wanted.node_port is not None and wanted.node_port not in _NODE_PORTS:
         least, most = _NODE_PORTS[0], _NODE_PORTS[-1]
@@ -271,7 +267,7 @@ def _container(wanted: Installation) -> Manifest:
     if wanted.token_secret:
         mounts.append({"name": "token", "mountPath": _DOOR})
     if wanted.tls_secret:  # a directory, not files, so that a renewed one shows there
-        mounts.append({"name": "tls", "mountPath": _TLS})
+        mounts.append({"name": "tls", "mountPath": TLS})
     scheme = "HTTPS" if wanted.tls_secret else "HTTP"
     return {
         "name": "server",
@@ -284,6 +280,7 @@ def _container(wanted: Installation) -> Manifest:
             {"name": "HOME", "value": _TMP},
             *(_pod_settings(wanted) if _has_pods(wanted) else []),
             *_where(wanted),
+            *_trust(wanted),
             *({"name": name, "value": value} for name, value in wanted.settings),
         ],
         **_variables(wanted),
@@ -311,6 +308,19 @@ def _where(wanted: Installation) -> list[Manifest]:
     if _has_pods(wanted):
         values["TRUNKLINE_POD_SECRET"] = wanted.elsewhere.store_secret
     return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _trust(wanted: Installation) -> list[Manifest]:
+    """How those inside of the cluster tell that a server is one, whatever its address."""
+    if not wanted.tls_secret:
+        return []
+    values = {"TRUNKLINE_TLS_NAME": f"{NAME}.{wanted.namespace}.svc"}
+    if _has_pods(wanted):
+        values["TRUNKLINE_POD_TLS_SECRET"] = wanted.tls_secret
+    if wanted.elsewhere is not None and wanted.elsewhere.replicas > 1:
+        values["TRUNKLINE_CA_FILE"] = f"{TLS}/{CA}"
+    chosen = dict(wanted.settings)
+    return [{"name": name, "value": value} for name, value in values.items() if name not in chosen]
 
 
 def _variables(wanted: Installation) -> Manifest:
@@ -359,7 +369,7 @@ def _arguments(wanted: Installation) -> list[str]:
     if wanted.token_secret:
         words += ["--token-file", f"{_DOOR}/token"]
     if wanted.tls_secret:
-        words += ["--tls-cert", f"{_TLS}/tls.crt", "--tls-key", f"{_TLS}/tls.key"]
+        words += ["--tls-cert", f"{TLS}/tls.crt", "--tls-key", f"{TLS}/tls.key"]
     return words
 
 

@@ -14,7 +14,7 @@ from trunkline.errors import InvalidInput, shown
 from trunkline.runtimes.base import CODE, OUT, PFS
 from trunkline.runtimes.containers.agent import PLACE, START
 from trunkline.runtimes.environments import ENVIRONMENTS
-from trunkline.runtimes.kubernetes.installation import ACCOUNT, HOME
+from trunkline.runtimes.kubernetes.installation import ACCOUNT, CA, HOME, TLS
 from trunkline.runtimes.kubernetes.patches import merged, patched
 
 MANAGED = "app.kubernetes.io/managed-by"
@@ -86,6 +86,8 @@ class Ground:
     owner: tuple[str, str] | None  # name and uid of the server's pod: pods go when that goes
     door: str  # host:port that workers connect to
     secret: str = ""  # a Secret with the variables of a store that is reached from any node
+    tls_name: str = ""  # what the door's certificate is for; empty: it does not speak TLS
+    tls_secret: str = ""  # a Secret that may say who vouches for it
 
 
 def pod_manifest(workload: Workload, ground: Ground, name: str) -> dict[str, Any]:
@@ -214,6 +216,11 @@ def _storage(workload: Workload, ground: Ground, name: str) -> dict[str, Any]:
     if workload.packages:
         mounts.append(_packages(ground, f"{POD}/{PACKAGES}"))
     own = [_mount("tmp", _TMP)]
+    if ground.tls_name:
+        words += ["--tls-name", ground.tls_name]
+    if ground.tls_name and ground.tls_secret:
+        words += ["--ca-file", f"{TLS}/{CA}"]
+        own.append(_mount("tls", TLS, read_only=True))
     if ground.secret:
         own.append(_mount("home", HOME))
     else:
@@ -264,6 +271,9 @@ def _volumes(workload: Workload, ground: Ground) -> list[dict[str, Any]]:
         directory(f"secret-{number}", memory=True) for number in range(len(workload.secret_places))
     ]
     found.append(directory("tmp", memory=False))
+    if ground.tls_name and ground.tls_secret:
+        authority = {"items": [{"key": CA, "path": CA}], "optional": True}
+        found.append({"name": "tls", "secret": {"secretName": ground.tls_secret, **authority}})
     if workload.packages and ground.secret:
         found.append(directory(PACKAGES, memory=False))
     if ground.secret:

@@ -1,4 +1,4 @@
-"""The certificate that the listeners on TCP show, and taking its successor over.
+"""The certificate that whatever listens on TCP shows, and taking its successor over.
 
 Whoever renews certificates replaces the files (cert-manager and Kubernetes by a link to another
 directory). New connections get what the files have by then; open ones keep what they have. Files
