@@ -49,7 +49,8 @@ def rows_of(data: bytes) -> Iterator[dict[str, Any]]:
     return (dict(zip(names, row, strict=True)) for row in _rows(file, names))
 
 
-def _library() -> Any:
+def library() -> Any:
+    """The library pyarrow; raises NotComparable where it is missing."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -91,7 +92,7 @@ class _File(io.RawIOBase):
 
 
 def _opened(file: io.IOBase) -> Any:
-    pyarrow = _library()
+    pyarrow = library()
     size_bytes = file.seek(0, io.SEEK_END)
     if size_bytes > FILE_BYTES_MAX:
         raise NotComparable(f"Parquet files above {FILE_BYTES_MAX:,} bytes are not read")
@@ -120,17 +121,18 @@ def _schema(file: Any) -> dict[str, str]:
 
 
 def _rows(file: Any, wanted: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    pyarrow = _library()
+    pyarrow = library()
     at = {name: place for place, name in enumerate(_schema(file))}
     places = [at[name] for name in wanted]
     try:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-            yield from zip(*(_values(batch.column(place)) for place in places), strict=True)
+            yield from zip(*(values_of(batch.column(place)) for place in places), strict=True)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise _unreadable(error) from error
 
 
-def _values(column: Any) -> list[Any]:
+def values_of(column: Any) -> list[Any]:
+    """The values of a column as Python has them, or as they are stored."""
     try:
         values: list[Any] = column.to_pylist()
     except (OverflowError, OSError, ValueError):
@@ -140,14 +142,14 @@ def _values(column: Any) -> list[Any]:
 
 def _value(scalar: Any) -> Any:
     """A value; one that Python has none for as it is stored: a number of days, of seconds, …"""
-    pyarrow = _library()
+    pyarrow = library()
     try:
         return scalar.as_py()
     except (OverflowError, OSError, ValueError):
         if isinstance(scalar, pyarrow.StructScalar):
             return {name: _value(part) for name, part in scalar.items()}
         if isinstance(scalar, pyarrow.ListScalar):
-            return _values(scalar.values)
+            return values_of(scalar.values)
         if isinstance(scalar, pyarrow.StringScalar):
             return scalar.as_buffer().to_pybytes().decode("utf-8", "backslashreplace")
         return getattr(scalar, "value", f"a {scalar.type} that can't be read")

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from trunkline.errors import CommitOpen, InvalidInput
 from trunkline.model.versions import CommitInfo, FileInfo, FileType
 from trunkline.server.console import urls
+from trunkline.server.console.media import SAVED, TYPES
 from trunkline.server.console.page import PAGE_ROWS, Answer, Content, Route, Show, Visit
 from trunkline.server.console.pages.preview_choice import preview_of
 from trunkline.server.console.preview import Subject
@@ -15,22 +16,6 @@ from trunkline.server.console.preview import Subject
 _GLOB = re.compile(r"[*?\[{(!@+]")
 _SPECIAL = re.compile(r"([*?\[\]{}()|!@+\\])")
 _RANGE = re.compile(r"bytes=(\d{1,18})?-(\d{1,18})?")
-# What a browser may show by itself: nothing that could hold a script (SVG, HTML, PDF).
-_SHOWN = {
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "gif": "image/gif",
-    "webp": "image/webp",
-    "avif": "image/avif",
-    "bmp": "image/bmp",
-    "mp3": "audio/mpeg",
-    "ogg": "audio/ogg",
-    "wav": "audio/wav",
-    "flac": "audio/flac",
-    "mp4": "video/mp4",
-    "webm": "video/webm",
-}
 
 
 def files(visit: Visit) -> Answer:
@@ -65,18 +50,21 @@ def _shown(
     entries = list(islice(listed, PAGE_ROWS + 1))
     first = entries[0] if entries else None
     if first is not None and first.type is FileType.FILE and first.path == path:
-        subject = Subject(visit, first)
-        shown = preview_of(subject)
-        here_url = urls.files(name, visit.arguments["ref"], path)
-        more = {"file": first, "preview": shown, "here_url": here_url, **shown.context}
-        return Show(template=shown.template, title=title, context={**context, **more})
-    here = {
+        shown = preview_of(Subject(visit, first))
+        kept = {"as": visit.query.get("as", "")}
+
+        def here(**query: object) -> str:
+            return urls.files(name, visit.arguments["ref"], path, **{**kept, **query})
+
+        more = {"file": first, "shown": shown, "here_url": here, **shown.preview.context}
+        return Show(template=shown.preview.template, title=title, context={**context, **more})
+    listing = {
         "entries": entries[:PAGE_ROWS],
         "next": _next(context, entries),
         "find": "",
         "begins": not after,
     }
-    return Show(template="files/directory.html", title=title, context={**context, **here})
+    return Show(template="files/directory.html", title=title, context={**context, **listing})
 
 
 def _found(visit: Visit, commit: CommitInfo, path: str, context: dict[str, object]) -> Answer:
@@ -124,7 +112,8 @@ def _above(name: str, ref: str, path: str) -> list[tuple[str, str]]:
 def raw(visit: Visit) -> Answer:
     """The content of a file, or what a Range header asks for; to be saved, unless `inline`.
 
-    Shown in place are pictures, sounds and films alone. Whatever it is, it runs nothing.
+    With `inline` pictures, sounds and films have their types, and are shown in place where they
+    can't hold a script. Whatever it is, it runs nothing (`headers.content_headers`).
     """
     name, path = visit.full_name("repo"), visit.arguments["path"]
     operations = visit.operations
@@ -132,7 +121,8 @@ def raw(visit: Visit) -> Answer:
     if file.type is not FileType.FILE:
         raise InvalidInput(f"{file.path or '/'} is a directory; a command gets it whole")
     suffix = file.path.rpartition(".")[2].lower()
-    inline = bool(visit.query.get("inline")) and suffix in _SHOWN
+    known = bool(visit.query.get("inline")) and suffix in TYPES
+    inline = known and suffix not in SAVED
     begin, end, partial = _range(visit.headers.get("range", ""), file.size_bytes)
 
     def pieces() -> Iterator[bytes]:
@@ -150,7 +140,7 @@ def raw(visit: Visit) -> Answer:
         headers.append(("content-range", f"bytes {begin}-{end - 1}/{file.size_bytes}"))
     return Content(
         pieces=pieces,
-        media_type=_SHOWN[suffix] if inline else "application/octet-stream",
+        media_type=TYPES[suffix] if known else "application/octet-stream",
         headers=tuple(headers),
         status=206 if partial else 200,
     )

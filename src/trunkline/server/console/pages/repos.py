@@ -1,7 +1,6 @@
 """Repos: all of them, and one with its README, branches and newest commits."""
 
 import contextlib
-import posixpath
 from itertools import islice
 
 from trunkline.errors import CommitOpen, NotFound
@@ -11,6 +10,7 @@ from trunkline.server.console import urls
 from trunkline.server.console.markdown import to_html
 from trunkline.server.console.page import PAGE_ROWS, Answer, Navigation, Route, Show, Visit
 from trunkline.server.console.pages.branch_choice import chosen_branch
+from trunkline.server.console.paths import beside
 
 _README_BYTES_MAX = 256 * 1024
 _READMES = ("README.md", "README", "README.txt", "readme.md")
@@ -102,15 +102,10 @@ def _readme(visit: Visit, name: str, commit: str) -> object:
             return text
         return to_html(
             text,
-            page_of=lambda to: urls.files(name, commit, _normal(to)),
-            content_of=lambda to: urls.raw(name, commit, _normal(to), inline="1"),
+            page_of=lambda to: urls.files(name, commit, beside("", to)),
+            content_of=lambda to: urls.raw(name, commit, beside("", to), inline="1"),
         )
     return None
-
-
-def _normal(path: str) -> str:
-    """A path of the commit: from its root, whatever dots are in it."""
-    return posixpath.normpath("/" + path).strip("/")
 
 
 def _readers(visit: Visit, name: str) -> list[str]:

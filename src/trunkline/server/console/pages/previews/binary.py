@@ -1,9 +1,9 @@
-"""Bytes that nothing else knows: their values, from the beginning."""
+"""Bytes that nothing else knows: their values, a piece at a time."""
 
 from trunkline.server.console.preview import Preview, Subject
 
 ORDER = 1000
-_ROWS = 32
+_ROWS = 64
 _WIDTH = 16
 
 
@@ -12,11 +12,14 @@ def suits(_: Subject) -> bool:
 
 
 def preview(subject: Subject) -> Preview:
-    start = subject.start[: _ROWS * _WIDTH]
+    size_bytes = subject.file.size_bytes
+    offset = subject.visit.whole_number("offset", 0, most=size_bytes) // _WIDTH * _WIDTH
+    piece = subject.read(offset, _ROWS * _WIDTH)
     rows = [
-        (f"{at:08x}", row.hex(" "), "".join(chr(b) if 32 <= b < 127 else "·" for b in row))
-        for at in range(0, len(start), _WIDTH)
-        if (row := start[at : at + _WIDTH])
+        (f"{offset + at:08x}", row.hex(" "), "".join(chr(b) if 32 <= b < 127 else "·" for b in row))
+        for at in range(0, len(piece), _WIDTH)
+        if (row := piece[at : at + _WIDTH])
     ]
-    context = {"rows": rows, "shown": len(start)}
+    end = offset + len(piece)
+    context = {"rows": rows, "next": end if end < size_bytes else None}
     return Preview(template="files/binary.html", label="bytes", context=context)

@@ -1,0 +1,46 @@
+"""Files of all kinds, as people see them."""
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+from console_world import ConsoleWorld
+from file_kinds import file_kinds
+from hostile_files import CONTENTS, NAMES
+from playwright.sync_api import Page, expect
+
+Look = Callable[[str, str], Page]
+KINDS = "/ui/projects/default/repos/kinds@master/files"
+
+
+@pytest.fixture(scope="module")
+def kinds(world: ConsoleWorld) -> ConsoleWorld:
+    """With a file of each kind, and a log."""
+    log = "".join(f"2026-11-30 01:{n // 60 % 60:02}:{n % 60:02} step {n}\n" for n in range(9000))
+    world.put("kinds", {**file_kinds(), "train.log": log.encode()})
+    return world
+
+
+@pytest.mark.parametrize("path", ["t.parquet", "d.yaml", "n.ipynb", "p.png", "train.log"])
+def test_a_kind(kinds: ConsoleWorld, look: Look, path: str) -> None:
+    look(f"{KINDS}/{path}", f"file-{path.replace('.', '-')}")
+
+
+def test_a_picture_is_there_and_a_sound_plays(kinds: ConsoleWorld, browser_page: Page) -> None:
+    browser_page.goto(f"{kinds.origin}{KINDS}/p.png")
+    drawn = browser_page.locator(".picture img")
+    expect(drawn).to_have_js_property("naturalWidth", 48)
+    browser_page.goto(f"{kinds.origin}{KINDS}/s.wav")
+    expect(browser_page.locator("audio")).to_have_js_property("duration", 0.256)
+
+
+def test_hostile_contents_and_names_do_nothing(world: ConsoleWorld, browser_page: Page) -> None:
+    """Whatever runs or is refused by the policy of the page would be a complaint."""
+    named = {f"names/{name}/{name}.txt": b"x" for name in NAMES}
+    world.put("payloads", {**CONTENTS, **named})
+    base = f"{world.origin}/ui/projects/default/repos/payloads@master/files"
+
+    paths = ["README.md", "a.ipynb", "a.svg", "a.html", "a.csv", "a.json", "a.zip", "names"]
+    for path in [*paths, *(f"names/{quote(name)}" for name in NAMES[:4])]:
+        browser_page.goto(f"{base}/{path}")
+        expect(browser_page.locator("h1")).to_be_visible()
