@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from cluster_model import ClusterModel, Fault
+from postgres_schemas import catalog_schema, needs_postgres
+from s3_objects import Objects, needs_s3, new_bucket
 
 from trunkline.api.changes import PutFile
 from trunkline.config import load
@@ -77,7 +79,7 @@ class World:
             lease_s=5.0,
         )
         self.engine = Engine(settings)
-        signer = Signer(key=stored_key(self.home))
+        signer = Signer(key=stored_key(self.home, settings.workers_key))
         app = build_app(self.engine, spec_bytes_max=1 << 20, token="secret", signer=signer)
         ready = threading.Event()
         self.server = make_server(app, on_ready=ready.set)
@@ -260,6 +262,54 @@ def test_a_server_that_begins_again_goes_on_with_the_object_and_what_it_put(worl
     assert world.tree("train") == {"early": "put before", "late": "put behind"}
     posted = [asked for asked in world.model.asked if asked.startswith("POST /apis/kubeflow.org")]
     assert len(posted) == 1
+
+
+@pytest.fixture
+def shared_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Objects]:
+    """Servers have catalog and packs elsewhere, and nothing of their own lasts."""
+    bucket = new_bucket()
+    with catalog_schema() as url:
+        settings = {"DATABASE": url, "STORE": bucket.url, "POD_SECRET": "s"}
+        for name, value in {**settings, "WORKERS_KEY": os.urandom(32).hex()}.items():
+            monkeypatch.setenv(f"TRUNKLINE_{name}", value)
+        for name, value in bucket.environment().items():
+            monkeypatch.setenv(name, value)
+        yield bucket
+
+
+@needs_postgres
+@needs_s3
+def test_another_server_goes_on_with_the_objects_of_one_that_is_lost_with_its_disk(
+    shared_store: Objects, world: World
+) -> None:
+    outputs = {"outputs": [{"path": "url", "status": "status.address.url"}]}
+    world.put({"a": "1"})
+    world.pipeline("serve", SERVING, glob="/", kubernetes=outputs)
+    iris, served = world.object()
+    world.model.say(iris, state="Available", address={"url": "http://iris.ml"})
+    assert world.job("serve").state is JobState.SUCCESS
+    world.pipeline("train", TRAINING)
+    [name] = until(lambda: [one for one in world.model.objects if one != iris])
+    _, target = arguments(world.model.objects[name])
+    put(f"{target}/early%20~*.txt", b"put before")
+
+    world.close()
+    world.home = world.home.with_name("another")
+    world.open(int(world.url.rpartition(":")[2]))
+    put(f"{target}/model/late", b"w" * 300_000)
+    world.succeed(name)
+    job = world.job("train")
+
+    assert (job.state, job.reason) == (JobState.SUCCESS, "")
+    assert world.tree("train") == {"early ~*.txt": "put before", "model/late": "w" * 300_000}
+    posted = [asked for asked in world.model.asked if asked.startswith("POST /apis/kubeflow.org")]
+    assert len(posted) == 1, "it went on with the object that was there"
+    del world.model.objects[iris]  # somebody deletes it
+    world.engine.repos.create_repo("wakes-up-who-looks-after-it")
+    assert world.object()[1]["spec"] == served["spec"]
+    world.engine.pipelines.delete_pipeline("serve")
+    world.model.wait_for(lambda model: not model.objects)
+    until(lambda: not shared_store.names("stages"))
 
 
 @pytest.mark.parametrize("what", ["stop job", "stop pipeline", "delete pipeline", "timeout"])

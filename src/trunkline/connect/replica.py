@@ -27,8 +27,8 @@ from trunkline.client.transport import Transport
 from trunkline.config import Config
 from trunkline.db.opening import open_database
 from trunkline.engine.engine import Engine
-from trunkline.engine.stores import is_shared
 from trunkline.errors import StoreInUse, Unavailable
+from trunkline.store.claims import is_shared
 from trunkline.store.servers import Servers
 
 

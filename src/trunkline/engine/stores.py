@@ -23,6 +23,7 @@ from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.signing import KEY_FILE, new_key
 from trunkline.store import claims
 from trunkline.store.chunks import ChunkStore
+from trunkline.store.claims import is_shared
 from trunkline.store.index import TableIndex, open_shared, problems_told
 from trunkline.store.opening import Joined, Whole
 from trunkline.store.servers import Servers
@@ -44,11 +45,6 @@ class Installation(NamedTuple):
         with suppress(TrunklineError):
             self.chunks.close()
         self.database.close()
-
-
-def is_shared(config: Config) -> bool:
-    """Whether servers with other data directories may work on the same store."""
-    return bool(config.database and (config.store or claims.bucket_of(config.home / "store")))
 
 
 def open_installation(

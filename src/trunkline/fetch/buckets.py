@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trunkline.errors import StorageFull, TrunklineError, Unavailable
@@ -95,6 +96,30 @@ class Bucket:
             obstore.put(self._store(), self._prefix + key, data)
         except Exception as error:
             raise self._translated(error, "be written to") from error
+
+    def upload(self, key: str, source: Path) -> None:
+        """Write an object with what a file has, whatever was there."""
+        import obstore
+
+        try:
+            obstore.put(
+                self._store(),
+                self._prefix + key,
+                source,
+                chunk_size=_PART_BYTES,
+                max_concurrency=_PARTS_BESIDE,
+            )
+        except Exception as error:
+            raise self._translated(error, "be written to") from error
+
+    def download(self, key: str, target: Path) -> None:
+        """Have what an object has in a file. Raises OSError for what can't be written."""
+        with open(target, "wb") as file:
+            while True:
+                part = self.get_part(key, file.tell(), file.tell() + _PART_BYTES)
+                file.write(part.data)
+                if not part.data or file.tell() >= part.size:
+                    return
 
     def _put(self, key: str, data: bytes) -> None:
         import obstore

@@ -60,12 +60,6 @@ def check_for_pods(config: Config, spec: PipelineSpec) -> None:
     """Raises NotSupported, InvalidSpec and InvalidInput for what can't run in pods."""
     transform = spec.transform
     if spec.stage is not None:
-        if config.pod_secret:
-            raise NotSupported(
-                f"pipeline '{spec.name}' can't run here: what is known of objects of the cluster, "
-                "and what they put, is in the data directory, which does not outlive this server; "
-                "they need one with a volume"
-            )
         try:
             check_address(config, spec.stage)
         except NotSupported as error:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from trunkline.config import workers_key
 from trunkline.jobs.datum_run import Context, Orders
 from trunkline.jobs.segments import PlannedDatum
 from trunkline.jobs.signing import stored_key
@@ -14,7 +15,7 @@ def orders_for(context: Context, home: Path) -> Orders | None:
     if context.stage is None:
         return None
     stage = stage_of(context.stage)
-    signer = Signer(key=stored_key(home), server=context.data_url)
+    signer = Signer(key=stored_key(home, workers_key()), server=context.data_url)
 
     def order(planned: PlannedDatum, job: str) -> bytes:
         return order_for(

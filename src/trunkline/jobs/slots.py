@@ -8,7 +8,7 @@ from pathlib import Path
 from trunkline.config import load
 from trunkline.jobs.datum_run import PACKAGE, PACKAGE_PLACE, Context, runs_function
 from trunkline.jobs.secrets import SecretStore
-from trunkline.jobs.stages import server_fetcher
+from trunkline.jobs.stages import holdings_of, server_fetcher
 from trunkline.model.images import Image
 from trunkline.runtimes import process
 from trunkline.runtimes.base import Slot
@@ -36,6 +36,7 @@ class Ground:
     output_bytes_max: int | None
     pod: str = ""  # the directory that the containers of its pod share, where it is in one
     secret_places: tuple[str, ...] = ()  # of that pod
+    shared: bool = False  # whether servers with other data directories have the same store
 
     @property
     def owner(self) -> Owner:
@@ -67,7 +68,7 @@ def open_slot(
     if context.stage is not None:
         return stages.open_slot(
             ground.scratch,
-            home=ground.home,
+            holdings=holdings_of(ground.home, shared=ground.shared),
             namespace=context.namespace,
             fetcher=lambda: server_fetcher(load(home=ground.home)),
         )

@@ -14,12 +14,14 @@ from trunkline.config import Config
 from trunkline.db.database import Database, Transaction
 from trunkline.errors import TrunklineError
 from trunkline.jobs import tables
+from trunkline.jobs.stages import holdings_of
 from trunkline.model.conditions import parse_question
 from trunkline.model.pipelines import ClusterStage, PipelineState
 from trunkline.pipelines import lifecycle
 from trunkline.runtimes.kubernetes.connection import ApiFailed
-from trunkline.runtimes.kubernetes.holdings import Holding, Note, all_holdings
+from trunkline.runtimes.kubernetes.holdings import Holding, Holdings, Note
 from trunkline.runtimes.kubernetes.objects import ObjectApi
+from trunkline.store.claims import is_shared
 
 LOOK_S = 15.0  # between two looks, unless the catalog changes
 _LEAST_S = 1.0  # between two looks anyway
@@ -33,7 +35,8 @@ class StageKeeper:
     def __init__(
         self, config: Config, database: Database, open_api: Callable[[], ObjectApi]
     ) -> None:
-        self._home = config.home
+        self._config = config
+        self._holdings: Holdings | None = None  # once they are looked at
         self._database = database
         self._open_api = open_api
         self._api: ObjectApi | None = None
@@ -72,7 +75,9 @@ class StageKeeper:
 
     def _look(self) -> None:
         troubles: dict[str, tuple[PipelineState, str]] = {}
-        for holding in all_holdings(self._home):
+        if self._holdings is None:
+            self._holdings = holdings_of(self._config.home, shared=is_shared(self._config))
+        for holding in self._holdings.all():
             if self._stopping.is_set():
                 return
             if not holding.lock(make=False):

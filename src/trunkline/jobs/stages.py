@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from trunkline.config import Config
@@ -20,8 +21,9 @@ from trunkline.model.signed import Signer
 from trunkline.model.versions import FileType
 from trunkline.pipelines.datums import DatumFile
 from trunkline.pipelines.stages import filled, uses
-from trunkline.runtimes.kubernetes.holdings import key_of
+from trunkline.runtimes.kubernetes.holdings import Holdings, key_of
 from trunkline.runtimes.kubernetes.stage_slot import Order
+from trunkline.store.claims import open_bucket
 
 _WORDS_MAX, _DIGITS = 40, 10  # of a name: operators add more to it, and 63 letters are all
 _NO_NAME = re.compile(r"[^a-z0-9-]+")
@@ -43,6 +45,13 @@ def stage_of(values: dict[str, object]) -> ClusterStage:
     }
     given["outputs"] = tuple(StageOutput(**one) for one in given["outputs"])
     return ClusterStage(**given)
+
+
+def holdings_of(home: Path, *, shared: bool) -> Holdings:
+    """What is known of objects: in the data directory, or in the bucket of a store that servers
+    with other directories share.
+    """
+    return Holdings(home, open_bucket(home / "store") if shared else None)
 
 
 def holding_key(pipeline: str, job: str, datum: str, *, stays: bool) -> str:

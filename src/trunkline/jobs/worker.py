@@ -122,6 +122,7 @@ def _open(
         output_bytes_max=settings.output_bytes_max or None,
         pod=settings.pod,
         secret_places=tuple(settings.secret_places.splitlines()),
+        shared=asked is not None,
     )
     ground.scratch.mkdir(parents=True)
     ending.callback(shutil.rmtree, ground.scratch, ignore_errors=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from trunkline.config import Config
 from trunkline.errors import Conflict, Corrupt, InvalidInput, Unavailable, shown
 from trunkline.fetch.buckets import Bucket, Taken
 from trunkline.fetch.urls import STORES, StoreUrl, parse_url, scheme_of, without_secrets
@@ -90,6 +91,18 @@ def bucket_of(directory: Path) -> str | None:
     """The URL of the bucket that the packs of a store are in; None if they are files."""
     record = _read_record(directory)
     return None if record is None else record.url
+
+
+def is_shared(config: Config) -> bool:
+    """Whether servers with other data directories may work on the same store."""
+    return bool(config.database and (config.store or bucket_of(config.home / "store")))
+
+
+def open_bucket(directory: Path) -> Bucket:
+    """The bucket that the packs of a store are in, for what else is kept there."""
+    record = _read_record(directory)
+    assert record is not None, "its packs are in a bucket"
+    return Bucket(_parsed(record.url), plain_http=record.plain_http)
 
 
 def record_of(directory: Path) -> str:

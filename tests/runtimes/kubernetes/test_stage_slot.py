@@ -14,6 +14,7 @@ from cluster_model import ClusterModel
 from trunkline.config import load
 from trunkline.jobs.stages import server_fetcher
 from trunkline.runtimes.base import Command
+from trunkline.runtimes.kubernetes.holdings import Holdings
 from trunkline.runtimes.kubernetes.objects import ClusterObjects
 from trunkline.runtimes.kubernetes.stage_slot import Order, StageSlot
 
@@ -66,7 +67,7 @@ def test_output_is_read_out_of_the_status_and_fetched_where_the_server_may(
         model.kinds.add("workflows.argoproj.io")
         slot = StageSlot(
             tmp_path / "scratch",
-            home=tmp_path,
+            holdings=Holdings(tmp_path, None),
             open_api=lambda: ClusterObjects("ml"),
             fetcher=lambda: server_fetcher(config),
         )

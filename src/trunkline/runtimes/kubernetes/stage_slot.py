@@ -7,7 +7,6 @@ not get healthy.
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trunkline.errors import NotSupported, OperationFailed, TrunklineError
+from trunkline.errors import NotSupported, OperationFailed, TrunklineError, Unavailable
 from trunkline.fetch.fetcher import Fetcher
 from trunkline.fetch.objects import key_prefix
 from trunkline.fetch.urls import StoreUrl, parse_url
@@ -30,7 +29,7 @@ from trunkline.runtimes.kubernetes.following import (
     StageFailed,
     StageTimedOut,
 )
-from trunkline.runtimes.kubernetes.holdings import Holding, Note
+from trunkline.runtimes.kubernetes.holdings import Holding, Holdings, Note
 from trunkline.runtimes.kubernetes.objects import ClusterObjects, Named, ObjectApi
 from trunkline.runtimes.kubernetes.pods import MANAGED, MANAGER
 from trunkline.runtimes.scratch import ensure_directory
@@ -88,10 +87,15 @@ class Order:
 
 
 def open_slot(
-    place: Path, *, home: Path, namespace: str, fetcher: Callable[[], Fetcher]
+    place: Path, *, holdings: Holdings, namespace: str, fetcher: Callable[[], Fetcher]
 ) -> "StageSlot":
-    """A slot that keeps its files in `place`, and notes of its objects in the data directory."""
-    return StageSlot(place, home=home, open_api=lambda: ClusterObjects(namespace), fetcher=fetcher)
+    """A slot that keeps its files in `place`, and notes of its objects where those are kept."""
+    return StageSlot(
+        place,
+        holdings=holdings,
+        open_api=lambda: ClusterObjects(namespace),
+        fetcher=fetcher,
+    )
 
 
 class StageSlot:
@@ -103,13 +107,13 @@ class StageSlot:
         self,
         place: Path,
         *,
-        home: Path,
+        holdings: Holdings,
         open_api: Callable[[], ObjectApi],
         fetcher: Callable[[], Fetcher],
     ) -> None:
         self._staged = ensure_directory(place / "pfs")
         self._out = ensure_directory(place / "out")
-        self._place, self._home = place, home
+        self._place, self._holdings = place, holdings
         self._open_api, self._fetcher = open_api, fetcher
         self._api: ObjectApi | None = None
         self._holding: Holding | None = None
@@ -208,7 +212,7 @@ class StageSlot:
     # --- one order --------------------------------------------------------------------------------
 
     def _carry_out(self, order: Order, follower: Follower) -> None:
-        holding = Holding(self._home, order.key)
+        holding = self._holdings.of(order.key)
         while not holding.lock(make=True):
             follower.wait(0.2)
         self._holding = holding
@@ -261,8 +265,7 @@ class StageSlot:
     def _collect(self, order: Order, holding: Holding, found: Mapping[str, Any]) -> None:
         """Everything that the datum has put out, below `out`."""
         try:
-            # They stay where they are, for whoever comes if this worker dies now.
-            shutil.copytree(holding.out, self._out, copy_function=_linked, dirs_exist_ok=True)
+            holding.copy_out(self._out)
             for output in order.outputs:
                 target = self._out / output["path"].strip("/")
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -301,17 +304,16 @@ class StageSlot:
 
     def _leave(self, holding: Holding) -> None:
         """Delete what does not stay; what can't be deleted now is left to who looks after it."""
-        note = holding.note()
         assert self._api is not None, "nothing is held before it is opened"
-        if note is not None and (not note.stays or holding.healthy() is None):
-            holding.end()
-            try:
+        try:
+            note = holding.note()
+            if note is not None and (not note.stays or holding.healthy() is None):
+                holding.end()
                 self._api.delete(note.object)
-            except ApiFailed:
-                holding.let_go()
-            else:
                 holding.remove()
-        else:
+        except (ApiFailed, Unavailable):
+            pass
+        finally:
             holding.let_go()
 
 
@@ -320,14 +322,6 @@ def _at(found: Mapping[str, Any], place: str) -> str:
     if value is None:
         raise OperationFailed(f"there is nothing at {place}")
     return spelled(value) or json.dumps(value, sort_keys=True)
-
-
-def _linked(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
-    return target
 
 
 def _write(path: Path, content: Any) -> None:
