@@ -1,7 +1,10 @@
 """Where things come from and what a change set off, as pages tell it."""
 
+import json
 import re
 from collections.abc import Iterator
+from html import unescape
+from typing import Any
 
 import pytest
 from console_iris import correct_flowers, fill_with_flowers
@@ -67,13 +70,13 @@ def test_a_commit_leads_to_those_before_and_behind_it(iris: ConsoleWorld) -> Non
 
 
 def test_a_directory_is_told_with_its_commit(iris: ConsoleWorld) -> None:
-    iris.put("iris/attributes", {"more/test2.csv": b"5.1,3.5\n"}, "more")
+    iris.put("shelf", {"more/a.txt": b"a"})
 
-    answer = iris.get(f"{REPOS}/attributes@master/provenance/more")
+    answer = iris.get("/ui/projects/default/repos/shelf@master/provenance/more")
 
     assert (answer.status, answer.headers["location"]) == (
         303,
-        f"{REPOS}/attributes@master/provenance/",
+        "/ui/projects/default/repos/shelf@master/provenance/",
     )
 
 
@@ -153,3 +156,54 @@ def test_a_run_is_stopped_by_a_form_and_not_by_an_address(iris: ConsoleWorld) ->
 
     assert (answer.status, answer.headers["location"]) == (303, f"/ui/runs/{run}")
     assert iris.get("/ui/runs/" + "0" * 32).status == 404
+
+
+# --- the graph ------------------------------------------------------------------------------------
+
+
+def nodes(world: ConsoleWorld, query: str = "") -> dict[str, dict[str, Any]]:
+    """The nodes as the browser gets them, by name; the table has the same."""
+    page = world.page(f"/ui/dag{query}")
+    found = re.search(r'data-nodes="([^"]*)"', page)
+    drawn = json.loads(unescape(found[1])) if found else []
+    assert page.count('<td class="name wide">') == len(drawn)
+    return {node["name"]: node for node in drawn}
+
+
+def test_the_graph_has_each_repo_and_pipeline_with_what_it_reads(iris: ConsoleWorld) -> None:
+    found = nodes(iris, "?project=iris")
+
+    reads = {name: sorted(node.get("reads", [])) for name, node in found.items()}
+    assert reads == {
+        "iris/training": [],
+        "iris/attributes": [],
+        "iris/pre_process": ["iris/training"],
+        "iris/train": ["iris/pre_process"],
+        "iris/inference": ["iris/attributes", "iris/train"],
+    }
+    assert list(found).index("iris/train") < list(found).index("iris/inference")
+    train = found["iris/train"]
+    assert (train["state"], train["tone"], train["processed"]) == ("success", "good", 1)
+    assert [text for text, _ in train["links"]][-1] == "Run"
+
+
+def test_the_graph_as_of_a_run_has_its_steps_and_what_they_read(iris: ConsoleWorld) -> None:
+    found = nodes(iris, f"?run={correction(iris)}")
+
+    assert set(found) == set(nodes(iris, "?project=iris"))
+    assert found["iris/attributes"]["outside"]
+    assert found["iris/training"]["links"][1][1].endswith(f"@{correction(iris)}")
+
+
+def test_what_fails_and_what_is_behind_it_can_be_shown_alone(iris: ConsoleWorld) -> None:
+    iris.put("numbers", {"n": b"1"})
+    iris.pipeline("worse", "numbers", "exit 3", "/")
+    iris.pipeline("behind", "worse", "true", "/")
+    iris.engine.jobs.inspect_job("behind", wait=True)
+
+    failing, stale = nodes(iris, "?only=failing"), nodes(iris, "?only=stale")
+
+    assert set(failing) == {"numbers", "worse", "behind"}
+    assert (failing["worse"]["tone"], failing["worse"]["failed"]) == ("bad", 1)
+    assert failing["numbers"]["outside"]
+    assert set(stale) == {"numbers", "worse", "behind"}

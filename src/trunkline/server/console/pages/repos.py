@@ -4,12 +4,12 @@ import contextlib
 from itertools import islice
 
 from trunkline.errors import CommitOpen, NotFound
-from trunkline.model.names import DEFAULT_PROJECT, full_name
 from trunkline.model.versions import BranchInfo, CommitInfo, FileInfo, FileType
 from trunkline.server.console import urls
 from trunkline.server.console.markdown import to_html
 from trunkline.server.console.page import PAGE_ROWS, Answer, Navigation, Route, Show, Visit
 from trunkline.server.console.pages.branch_choice import chosen_branch
+from trunkline.server.console.pages.spec_inputs import read_by
 from trunkline.server.console.paths import beside
 
 _README_BYTES_MAX = 256 * 1024
@@ -111,19 +111,7 @@ def _readme(visit: Visit, name: str, commit: str) -> object:
 def _readers(visit: Visit, name: str) -> list[str]:
     """The pipelines that read it."""
     listed = visit.operations.pipelines.list_pipelines()
-    return [one.name for one in listed if name in _repos_in(one.spec.get("input"))]
-
-
-def _repos_in(part: object) -> set[str]:
-    """The full names of the repos in a part of a spec's input."""
-    if isinstance(part, list):
-        return set().union(*(_repos_in(member) for member in part))
-    if not isinstance(part, dict):
-        return set()
-    found = _repos_in(list(part.values()))
-    if isinstance(part.get("repo"), str):
-        found.add(full_name(str(part.get("project") or DEFAULT_PROJECT), part["repo"]))
-    return found
+    return [one.name for one in listed if name in read_by(one.spec.get("input"))]
 
 
 ROUTES = (

@@ -5,3 +5,4 @@ import "./times.js";
 import "./more.js";
 import "./live.js";
 import "./keys.js";
+import "./graph.js";

@@ -1,7 +1,7 @@
 // Times that say how long ago they were go on saying so; `render.age` has the same words.
 const steps = [[60, "second"], [60, "minute"], [24, "hour"], [7, "day"], [52, "week"]];
 
-function age(seconds) {
+export function age(seconds) {
   if (seconds < 10) return "just now";
   let left = seconds;
   let unit = "year";
