@@ -36,10 +36,10 @@ def put(engine: Engine) -> None:
     engine.files.modify_files("data", "master", changes)
 
 
-def lengthen(engine: Engine, length: int) -> None:
-    """Add finished commits to `master` until there are so many."""
+def lengthen(engine: Engine, length: int, repo: str = "data") -> None:
+    """Add finished commits to `master` of a repo with one until there are so many."""
     database = engine._services.database
-    head = engine.commits.inspect_commit("data", "master")
+    head = engine.commits.inspect_commit(repo, "master")
     expected, left = head.id, length - 1
     while left > 0:
         with database.write() as tx:
@@ -47,7 +47,7 @@ def lengthen(engine: Engine, length: int) -> None:
                 run = uuid.uuid4().hex
                 commits.put_commit(
                     tx,
-                    "data",
+                    repo,
                     "master",
                     expected_head=expected,
                     root=head.root,
