@@ -19,7 +19,7 @@ from trunkline.api.connection import NOUNS
 from trunkline.cli.main import main
 from trunkline.cli.session import Link, Session
 from trunkline.errors import TrunklineError, Unavailable
-from trunkline.model.admin import Damage, FsckReport, ServerStatus, ServerVersion
+from trunkline.model.admin import Damage, FsckReport, ServerStatus, ServerVersion, Setting, Upkeep
 from trunkline.model.defaults import AffectedPipeline, DefaultsChange, DefaultsInfo
 from trunkline.model.images import ContainerEngineInfo
 from trunkline.model.jobs import (
@@ -251,6 +251,8 @@ class StubOperations:
                 return ServerVersion(version="0.1.0", format=1)
             case "status":
                 return self.status
+            case "settings":
+                return [Setting(variable="TRUNKLINE_X", value="1", meaning="of x", by_default=True)]
             case "inspect_container_engine":
                 return self.containers
             case "disk_usage":
@@ -346,6 +348,9 @@ STATUS = ServerStatus(
     free_bytes=1024**3,
     isolation="namespace",
     limits="control groups (version 2) for memory and CPU time",
+    catalog="the database /data/catalog.db",
+    packs="/data/store",
+    upkeep=Upkeep(collected=before(3600), freed_bytes=4096, backed_up=before(7200), backup="/safe"),
 )
 
 

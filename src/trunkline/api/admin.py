@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         GcReport,
         ServerStatus,
         ServerVersion,
+        Setting,
     )
 
 
@@ -29,6 +30,10 @@ class Admin(Protocol):
     @operation("GET", "/status")
     def status(self) -> ServerStatus:
         """What the server is, where its data is, and what it is doing."""
+
+    @operation("GET", "/settings")
+    def settings(self) -> list[Setting]:
+        """The settings of the server that tell what it allows and when; none that is secret."""
 
     @operation("POST", "/delete-all")
     def delete_all(self) -> None:

@@ -1,18 +1,23 @@
 """Commands on the whole installation."""
 
 import sys
+from datetime import datetime
 
 import click
 
 from trunkline.cli.command import command, option
 from trunkline.cli.confirm import confirm
-from trunkline.cli.output import Table, note, show_all, show_one, size, span, write
+from trunkline.cli.output import Table, note, show_all, show_one, size, span, when, write
 from trunkline.cli.session import Shape, current, operations
 from trunkline.errors import InvalidInput
-from trunkline.model.admin import ServerStatus
+from trunkline.model.admin import ServerStatus, Setting
 
 _COMPONENTS: Table[tuple[str, str]] = Table(
     titles=("COMPONENT", "VERSION"), cells=lambda component: component
+)
+_SETTINGS: Table[Setting] = Table(
+    titles=("VARIABLE", "VALUE", "MEANING"),
+    cells=lambda setting: (setting.variable, setting.value or "-", setting.meaning),
 )
 _SERVER_NAMES = {"pachctl": "pachd"}  # as scripts written for Pachyderm look for them
 
@@ -50,8 +55,21 @@ def server_block(server: ServerStatus) -> str:
             f"Running jobs: {server.jobs_running}",
             f"Workers: {server.workers}",
             f"Isolation: {server.isolation}",
+            f"Collected: {_since(server.upkeep.collected)}",
+            f"Checked: {_since(server.upkeep.checked)}",
+            f"Backed up: {_since(server.upkeep.backed_up)}",
         ]
     )
+
+
+def _since(moment: datetime | None) -> str:
+    return "not since the server started" if moment is None else when(moment)
+
+
+@command(shows=True, examples=["list setting", "list setting -o json"])
+def list_setting() -> None:
+    """List the settings of the server in force; those that are secret are left out."""
+    show_all(operations().admin.settings(), _SETTINGS)
 
 
 @command(examples=["delete all", "delete all --yes"])

@@ -53,6 +53,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
         "transactions",
         ("start", "finish", "inspect", "list", "stop", "resume", "delete"),
     ),
+    "setting": ("admin", ("list",)),
     "context": ("contexts", ("list", "inspect", "set", "delete")),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -70,7 +71,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "purged",
     ),
     "Work": ("pipeline", "defaults", "secret", "cron", "git", "job", "run", "datum", "worker"),
-    "Addresses of servers": ("context",),
+    "Servers": ("context", "setting"),
 }
 
 # commands of one word → file, in the order of the help page

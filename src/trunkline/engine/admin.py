@@ -3,12 +3,14 @@
 import os
 import shutil
 import time
+from datetime import datetime
 from pathlib import Path
 
 from trunkline.engine.backup import back_up
 from trunkline.engine.check import Check
 from trunkline.engine.release import FORMAT, RELEASE
 from trunkline.engine.services import Services
+from trunkline.engine.settings import settings
 from trunkline.engine.usage import usage
 from trunkline.errors import InvalidInput
 from trunkline.jobs import ledger
@@ -19,6 +21,8 @@ from trunkline.model.admin import (
     GcReport,
     ServerStatus,
     ServerVersion,
+    Setting,
+    Upkeep,
 )
 from trunkline.model.names import DEFAULT_PROJECT
 from trunkline.pipelines import lifecycle
@@ -29,6 +33,8 @@ from trunkline.versions import projects, purges, repos, trash
 class EngineAdmin:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._checked: tuple[datetime, FsckReport] | None = None
+        self._backed_up: tuple[datetime, BackupReport] | None = None
 
     def version(self) -> ServerVersion:
         return ServerVersion(version=RELEASE, format=FORMAT)
@@ -53,6 +59,24 @@ class EngineAdmin:
             free_bytes=shutil.disk_usage(services.config.home).free,
             isolation=services.scheduler.stuck or isolation_available(),
             limits=limits_available(),
+            catalog=services.database.name,
+            packs=services.chunks.depot.where,
+            upkeep=self._upkeep(),
+        )
+
+    def settings(self) -> list[Setting]:
+        return settings(self._services.config)
+
+    def _upkeep(self) -> Upkeep:
+        collected, checked = self._services.collector.last, self._checked
+        backed_up = self._backed_up
+        return Upkeep(
+            collected=collected and collected[0],
+            freed_bytes=collected[1].freed_bytes if collected else 0,
+            checked=checked and checked[0],
+            damages=len(checked[1].damages) if checked else 0,
+            backed_up=backed_up and backed_up[0],
+            backup=backed_up[1].target if backed_up else "",
         )
 
     def delete_all(self) -> None:
@@ -82,7 +106,10 @@ class EngineAdmin:
     def backup(self, target: str, *, verify: bool = False, force: bool = False) -> BackupReport:
         if not os.path.isabs(target):
             raise InvalidInput(f"{target!r} is not an absolute path")
-        return back_up(self._services, Path(os.path.normpath(target)), verify=verify, force=force)
+        services, directory = self._services, Path(os.path.normpath(target))
+        report = back_up(services, directory, verify=verify, force=force)
+        self._backed_up = (services.now(), report)
+        return report
 
     # --- fsck -------------------------------------------------------------------------------------
 
@@ -92,4 +119,6 @@ class EngineAdmin:
         if not 0 < read_percent <= 100:
             raise InvalidInput("the share of the data to read must be above 0 % and at most 100 %")
         share = read_percent / 100 if read_data else 0.0
-        return Check(self._services).run(share=share, repair=repair)
+        report = Check(self._services).run(share=share, repair=repair)
+        self._checked = (self._services.now(), report)
+        return report

@@ -70,6 +70,7 @@ class Collector:
         self._plans = plans
         self._clock = clock
         self._environments = Environments(environments_below(config.home))
+        self.last: tuple[datetime, GcReport] | None = None  # that came to its end, and when
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="trunkline-collector", daemon=True)
 
@@ -107,7 +108,7 @@ class Collector:
                 report, again, _ = self._cycle(collection, grace, self._pace)
                 reports.append(report)
                 again = again and grace == 0
-        return _together(reports)
+        return self._done(_together(reports))
 
     def erase(self, doomed: Iterable[bytes]) -> Erased:
         """Remove all that nothing needs, until none of these chunks is left but what is needed.
@@ -128,9 +129,13 @@ class Collector:
                 if len(reports) > 1 and there <= needed:
                     report, _, _ = self._cycle(collection, 0.0, self._pace, thorough=True)
                     reports.append(report)
-                    return Erased(whole=True, report=_together(reports))
+                    return Erased(whole=True, report=self._done(_together(reports)))
                 self._wait_until_drained(collection)
         return Erased(whole=False, report=_together(reports))
+
+    def _done(self, report: GcReport) -> GcReport:
+        self.last = (self._clock(), report)
+        return report
 
     # --- one cycle --------------------------------------------------------------------------------
 
@@ -280,6 +285,7 @@ class Collector:
                 due = self._next_due(began)
                 # What left the catalog in it is condemned by the next one, whatever else happens.
                 seen = -1 if more else self._database.revision
+                self._done(report)
             except Conflict:
                 continue
             except Unavailable:

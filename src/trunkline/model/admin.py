@@ -1,5 +1,7 @@
 """Versions, status and check reports of an installation as values."""
 
+from datetime import datetime
+
 from trunkline.values import dataclass
 
 
@@ -7,6 +9,28 @@ from trunkline.values import dataclass
 class ServerVersion:
     version: str
     format: int  # of the data directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """What was last done to keep the data well, since the server started; None: nothing."""
+
+    collected: datetime | None = None  # garbage
+    freed_bytes: int = 0  # by that
+    checked: datetime | None = None  # by fsck
+    damages: int = 0  # that it found
+    backed_up: datetime | None = None
+    backup: str = ""  # the directory of that backup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A setting of the server in force; never a secret."""
+
+    variable: str  # of the environment, which sets it
+    value: str  # as it would be written there; "" where there is none
+    meaning: str
+    by_default: bool  # nobody has set it, or to the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +48,9 @@ class ServerStatus:
     free_bytes: int  # left on the device of the data directory
     isolation: str  # how the process runtime gives user code its /pfs
     limits: str  # what keeps user code within its memory and CPU time
+    catalog: str  # the database with all names, in words
+    packs: str  # the directory or bucket with all content
+    upkeep: Upkeep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

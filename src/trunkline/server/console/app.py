@@ -17,8 +17,9 @@ from starlette.types import Message, Receive, Scope, Send
 from trunkline.api.connection import Operations
 from trunkline.errors import InvalidInput, NotAllowed, TokenRefused
 from trunkline.server.console import headers
+from trunkline.server.console.chores import Chores
 from trunkline.server.console.live import Live
-from trunkline.server.console.page import PLACE, Answer, Content, Redirect, Show, View, Visit
+from trunkline.server.console.page import PLACE, Answer, Begin, Content, Redirect, Show, View, Visit
 from trunkline.server.console.render import Renderer
 from trunkline.server.console.routes import Table
 from trunkline.server.console.session import LASTS_S, Sessions
@@ -73,6 +74,7 @@ class Console:
         self._table = Table()
         self._renderer = Renderer(self._table, version=operations.admin.version().version)
         self._live = Live(operations, threads)
+        self._chores = Chores(threads, lambda: self._live.tell("upkeep"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -150,6 +152,8 @@ class Console:
             form=form,
             headers=request.headers,
             now=datetime.now(UTC),
+            origin=f"{request.scope['scheme']}://{request.headers.get('host', '')}",
+            chores=self._chores,
         )
         await self._send(request, view, visit)
 
@@ -163,6 +167,9 @@ class Console:
             case Show():
                 await _send_html(request, answer.status, body)
             case Redirect():
+                await _redirect(request, answer.to)
+            case Begin():
+                self._chores.begin(answer.name, answer.work)
                 await _redirect(request, answer.to)
             case Content():
                 await self._send_content(request, answer)

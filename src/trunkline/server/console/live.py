@@ -49,12 +49,17 @@ def _workers(operations: Operations) -> object:
     return operations.jobs.list_workers()
 
 
+def _upkeep(operations: Operations) -> object:
+    return operations.admin.status().upkeep
+
+
 TOPICS: dict[str, Look] = {
     "commits": _commits,
     "jobs": _jobs,
     "pipelines": _pipelines,
     "repos": _repos,
     "workers": _workers,
+    "upkeep": _upkeep,
 }
 
 
@@ -99,15 +104,19 @@ class Live:
             gone.cancel()
             del self._audience[changes]
 
+    def tell(self, topic: str) -> None:
+        """Tell all who are interested in a topic that it has changed."""
+        for changes, topics in self._audience.items():
+            if topic in topics:
+                changes.put_nowait(topic)
+
     async def _look(self) -> None:
         try:
             while self._audience and not self._threads.stopping:
                 wanted = frozenset[str]().union(*self._audience.values())
                 for topic in sorted(wanted):
                     if await self._has_changed(topic):
-                        for changes, topics in self._audience.items():
-                            if topic in topics:
-                                changes.put_nowait(topic)
+                        self.tell(topic)
                 await asyncio.sleep(LOOK_S)
         finally:
             self._looking = None

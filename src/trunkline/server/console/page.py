@@ -13,6 +13,7 @@ from datetime import datetime
 from trunkline.api.connection import Operations
 from trunkline.errors import InvalidInput
 from trunkline.model.names import full_name
+from trunkline.server.console.chores import Chores
 
 PLACE = "/ui"  # everything of the console is below it
 PAGE_ROWS = 100  # of a list that is shown at once
@@ -38,6 +39,13 @@ class Visit:
     form: Mapping[str, str]  # of a POST
     headers: Mapping[str, str]  # names in small letters
     now: datetime
+    origin: str  # what the address of the page begins with, such as https://data.example.com
+    chores: Chores
+
+    @property
+    def is_fragment(self) -> bool:
+        """Whether a page asks, for a part of another one."""
+        return "x-fragment" in self.headers
 
     def full_name(self, noun: str) -> str:
         """The full name of the repo or pipeline that the address names."""
@@ -72,6 +80,15 @@ class Redirect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Begin work that lasts (`chores`), and go on at an address where it is told of."""
+
+    name: str
+    work: Callable[[], object]
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
     """Bytes as they are. `pieces` is called, and what it gives is read, in one thread."""
 
@@ -81,7 +98,7 @@ class Content:
     status: int = 200
 
 
-Answer = Show | Redirect | Content
+Answer = Show | Redirect | Begin | Content
 View = Callable[[Visit], Answer]
 
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from trunkline.model.admin import Setting
 from trunkline.server.console import urls
 from trunkline.server.console.assets import Assets
 from trunkline.server.console.routes import Table
@@ -42,6 +43,7 @@ class Renderer:
             "short": short,
             "shell": shell,
             "brief": brief,
+            "setting": setting,
         }
         environment.globals |= {
             "url": urls,
@@ -136,6 +138,17 @@ def brief(sentence: str) -> Markup:
         for place, part in enumerate(parts)
     ]
     return Markup("").join(pieces)
+
+
+def setting(shown: Setting) -> str:
+    """The value of a setting as people say it; the end of its name has the unit."""
+    if not shown.value or shown.value == "0":
+        return shown.value or "–"
+    if shown.variable.endswith(("_S", "_SECONDS_MAX")):
+        return span(float(shown.value))
+    if "_BYTES" in shown.variable:
+        return size(float(shown.value))
+    return count(int(shown.value)) if shown.value.isdecimal() else shown.value
 
 
 def shell(word: str) -> str:

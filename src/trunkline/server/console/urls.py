@@ -85,5 +85,22 @@ def run(name: str, **query: object) -> str:
     return _query(f"{PLACE}/runs/{quote(name, safe='')}", query)
 
 
+def workers() -> str:
+    return f"{PLACE}/workers"
+
+
+def storage(action: str = "") -> str:
+    """The page; with an action, where its form goes."""
+    return f"{PLACE}/storage/{action}" if action else f"{PLACE}/storage"
+
+
+def settings() -> str:
+    return f"{PLACE}/settings"
+
+
+def search(**query: object) -> str:
+    return _query(f"{PLACE}/search", query)
+
+
 def dag(project: str = "", run: str = "") -> str:
     return _query(f"{PLACE}/dag", {"project": project, "run": run})
