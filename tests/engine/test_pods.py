@@ -243,7 +243,7 @@ def test_packages_are_installed_for_the_python_of_the_image_once_for_all_pods(
 ) -> None:
     world.put({"a": "", "b": "", "c": ""})
     more = {"parallelism_spec": {"constant": 2}, "datum_set_spec": {"number": 1}}
-    world.pipeline("made", ASKING, transform={"requirements": "alpha"}, **more)
+    world.pipeline("made", ASKING, transform={"requirements": "alpha", "user": "1234"}, **more)
     world.pipeline("again", ASKING, transform={"requirements": "alpha"})
 
     job, again = world.job("made"), world.job("again")
@@ -256,6 +256,8 @@ def test_packages_are_installed_for_the_python_of_the_image_once_for_all_pods(
     assert "written" not in logs
     [built] = (world.home / "cache" / "environments").glob("[!.]*")
     assert not (built / "mark").exists()
+    for place in (built.parent, built, built / "bin" / "say-alpha"):
+        assert place.stat().st_mode & 0o005 == 0o005, "code of any user reads it"
     spec = world.engine.pipelines.inspect_pipeline("made").spec_commit
     lock = b"".join(world.engine.files.read_file("__spec__", spec, "/requirements.lock")).decode()
     assert lock.startswith("# Trunkline lock 1, made for cpython 3.11 or newer on linux\n")

@@ -15,6 +15,7 @@ from trunkline.api.waiting import check_wanted
 from trunkline.engine.services import Services
 from trunkline.errors import (
     InvalidInput,
+    InvalidSpec,
     NoContainerEngine,
     NotFound,
     NotSupported,
@@ -118,7 +119,8 @@ def placement_for(
     server's (`auto`), what keeps an image from being started keeps a pipeline on the machine
     itself, unless its version before ran in containers.
 
-    Raises NotFound, NotAllowed, NotSupported, Unavailable, OperationFailed, InvalidInput.
+    Raises NotFound, NotAllowed, NotSupported, Unavailable, OperationFailed, InvalidInput and
+    InvalidSpec.
     """
     if not runs_here(services.config, pipeline):  # nothing of it runs, wherever
         return ON_HOST
@@ -126,6 +128,11 @@ def placement_for(
         check_for_pods(services.config, pipeline)
         return ON_HOST
     transform = pipeline.transform
+    if transform.requirements and transform.user:
+        raise InvalidSpec(
+            "transform can't have both requirements and user on this server: the environment is "
+            "kept in the data directory, which no other user can read"
+        )
     wanted = transform.runtime or Runtime(services.config.runtime)
     if not transform.image:
         if wanted is Runtime.DOCKER:

@@ -405,12 +405,6 @@ def _transform(document: Document) -> Transform:
     if runtime is Runtime.DOCKER and requirements:
         problem = f"transform can't have requirements with runtime docker: {NO_PACKAGES_IN}"
         raise Fault(problem, path=("transform", "requirements"))
-    if requirements and given.get("user"):
-        raise Fault(
-            "transform can't have both requirements and user yet: the environment is kept in the "
-            "data directory, which no other user can read",
-            path=("transform", "user"),
-        )
     return Transform(
         image=_text(given, "image"),
         cmd=cmd,
