@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_answers import NOW, RUN, Answers, before, commit, explanations, file, job, tutorial
+from cli_answers import (
+    NOW,
+    PROFILE,
+    RUN,
+    Answers,
+    before,
+    commit,
+    explanations,
+    file,
+    job,
+    tutorial,
+)
 
 from trunkline.api.changes import PutFile, write_changes
 from trunkline.api.connection import NOUNS
@@ -239,6 +250,10 @@ class StubOperations:
                 return iter(j for j in found.jobs if j.state.ended)
             case "list_workers":
                 return found.workers
+            case "profile_job":
+                return PROFILE
+            case "list_outputs":
+                return [file("test1.csv", 19)]
             case "list_datums" | "preview_datums":
                 return iter(found.datums)
             case "inspect_datum":

@@ -136,3 +136,34 @@ def test_a_datum_of_very_many_files_shows_the_first(cli, stub) -> None:
     assert lines[1] == f"  days: days@{RUN}:/x"
     assert lines[21:24] == ["  and 1,010 more", "  it differs", "    env A: 1"]
     assert lines[-1] == "    and 10 more"
+
+
+def test_a_profile_says_how_long_datums_took_and_what_failed(cli):
+    result = cli("profile", "job", "inference", program="trunkline")
+
+    assert result.out.splitlines() == [
+        f"60 datums of inference@{RUN} ended",
+        "half took at most 1.00 s, 95 % at most 1.90 s, the longest 2.00 s",
+        "",
+        "WORKER                       DATUMS  FAILED  BUSY",
+        "pipeline-inference-v1-abcde  60      2       29.5 s",
+        "",
+        "FAILED  EXAMPLE       MESSAGE",
+        "2       bbbbbbbbbbbb  exit 3 no petals",
+    ]
+
+
+def test_datums_and_jobs_are_asked_for_by_state(cli, stub):
+    cli(
+        "list", "datum", f"inference@{RUN}", "--state", "failed", "--grep", "x", program="trunkline"
+    )
+    cli("list", "job", "--state", "failure", "--before", f"train@{RUN}", program="trunkline")
+
+    assert stub.called("list_datums")[1] == {
+        "states": ["failed"],
+        "text": "x",
+        "page": 0,
+        "page_size": 0,
+    }
+    asked = stub.called("list_jobs")[1]
+    assert (asked["states"], asked["before"]) == (["failure"], f"train@{RUN}")

@@ -83,6 +83,8 @@ COMMANDS = [
     (f"stop-job x/{RUN}", "stop_job", (f"p/x@{RUN}",), {}),
     (f"stop job other/x/{RUN}", "stop_job", (f"other/x@{RUN}",), {}),
     (f"list datum x@{RUN}", "list_datums", (f"p/x@{RUN}",), {}),
+    (f"list output x@{RUN} 0101", "list_outputs", (f"p/x@{RUN}", "0101"), {}),
+    (f"profile job x@{RUN}", "profile_job", (f"p/x@{RUN}",), {}),
     (f"restart datum x@{RUN} /f", "restart_datums", (f"p/x@{RUN}", ["/f"]), {}),
     ("logs -p x", "get_logs", (), {"pipeline": "p/x"}),
     (f"logs -j x@{RUN}", "get_logs", (), {"pipeline": None, "job": f"p/x@{RUN}"}),

@@ -72,11 +72,13 @@ class ConsoleWorld:
         ]
         return self.engine.files.modify_files(repo, "master", changes, description=description).id
 
-    def pipeline(self, name: str, repo: str, script: str, glob: str = "/*") -> None:
+    def pipeline(
+        self, name: str, repo: str, script: str, glob: str = "/*", *, command: str = "sh"
+    ) -> None:
         self.engine.pipelines.create_pipeline(
             {
                 "pipeline": {"name": name},
-                "transform": {"cmd": ["sh"], "stdin": [script]},
+                "transform": {"cmd": [command], "stdin": [script]},
                 "input": {"pfs": {"repo": repo, "glob": glob}},
             }
         )

@@ -10,10 +10,13 @@ from trunkline.model.jobs import (
     DatumInfo,
     DatumInput,
     DatumState,
+    FailureGroup,
     JobInfo,
+    JobProfile,
     JobState,
     LogLine,
     WorkerInfo,
+    WorkSpan,
 )
 from trunkline.model.lineage import (
     Cause,
@@ -407,6 +410,23 @@ def _line(message: str, *, user: bool) -> LogLine:
     )
 
 
+PROFILE = JobProfile(
+    job=f"inference@{RUN}",
+    datums=60,
+    quantiles_s=tuple(n / 10 for n in range(21)),
+    failures=(FailureGroup(message="exit 3\nno petals", datums=2, example="b" * 64),),
+    failures_read=2,
+    spans=(
+        WorkSpan(
+            worker="pipeline-inference-v1-abcde",
+            started=before(60),
+            finished=before(30),
+            datums=60,
+            failed=2,
+            busy_s=29.5,
+        ),
+    ),
+)
 _CHANGES = (
     ChangedPart(part="commit", name="training@master", before="0" * 32, after=RUN),
     ChangedPart(part="env", name="A", before="", after="1"),

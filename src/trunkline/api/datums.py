@@ -10,12 +10,26 @@ from trunkline.api.operation import operation
 if TYPE_CHECKING:
     from trunkline.api.changes import FileChange
     from trunkline.model.jobs import DatumInfo, DatumRecipe, LogLine
+    from trunkline.model.versions import FileInfo
 
 
 class Datums(Protocol):
     @operation("GET", "/jobs/{job}/datums")
-    def list_datums(self, job: str, *, page: int = 0, page_size: int = 0) -> Iterator[DatumInfo]:
-        """The datums of a job, failed first, then in datum order; `page_size` 0 means all."""
+    def list_datums(
+        self,
+        job: str,
+        *,
+        states: list[str] | None = None,
+        text: str | None = None,
+        page: int = 0,
+        page_size: int = 0,
+    ) -> Iterator[DatumInfo]:
+        """The datums of a job, failed first, then in datum order; `page_size` 0 means all.
+
+        `states` leaves out the datums in all others; `text` those that it neither begins the id of
+        nor is part of a path that they read. Raises JobNotFound, and InvalidInput for a state that
+        there is not.
+        """
 
     @operation("POST", "/datums/preview")
     def preview_datums(
@@ -34,6 +48,14 @@ class Datums(Protocol):
     @operation("GET", "/jobs/{job}/datums/{datum}/recipe")
     def datum_recipe(self, job: str, datum: str) -> DatumRecipe:
         """What it takes to run something where the datum's code runs, with what that printed."""
+
+    @operation("GET", "/jobs/{job}/datums/{datum}/output")
+    def list_outputs(self, job: str, datum: str) -> Iterator[FileInfo]:
+        """The files of a job's output commit that a datum wrote, by path; of a skipped one too.
+
+        None before the job has succeeded, and none of a datum that failed or was recovered. Raises
+        JobNotFound, DatumNotFound.
+        """
 
     @operation("POST", "/jobs/{job}/datums/{datum}/output", upload="changes")
     def hand_in(self, job: str, datum: str, changes: Iterable[FileChange]) -> int:

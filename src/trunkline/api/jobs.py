@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from trunkline.api.operation import operation
 
 if TYPE_CHECKING:
-    from trunkline.model.jobs import JobInfo, WorkerInfo
+    from trunkline.model.jobs import JobInfo, JobProfile, WorkerInfo
 
 
 class Jobs(Protocol):
@@ -25,11 +25,15 @@ class Jobs(Protocol):
         project: str | None = None,
         output: str | None = None,
         inputs: list[str] | None = None,
+        states: list[str] | None = None,
+        before: str | None = None,
         number: int = 0,
     ) -> Iterator[JobInfo]:
         """The jobs (of a project), newest first; of a run, the most derived first.
 
-        `output` and `inputs` are commits (`repo@ref`) that the jobs wrote or read.
+        `output` and `inputs` are commits (`repo@ref`) that the jobs wrote or read; `states` leaves
+        out the jobs in all others, `before` those that are not older than a job. Raises
+        JobNotFound, and InvalidInput for a state that there is not.
         """
 
     @operation("GET", "/jobs/{job}")
@@ -37,6 +41,14 @@ class Jobs(Protocol):
         self, job: str, *, wait: bool = False, timeout_s: float | None = None
     ) -> JobInfo:
         """One job; with `wait`, once it has ended. Raises TimedOut."""
+
+    @operation("GET", "/jobs/{job}/profile")
+    def profile_job(self, job: str) -> JobProfile:
+        """How the datums of a job went: how long each took, what failed, who worked when.
+
+        While a job runs, this may lag behind by ten times what it takes to find out. Raises
+        JobNotFound.
+        """
 
     @operation("POST", "/jobs/{job}/stop")
     def stop_job(self, job: str) -> None:

@@ -23,6 +23,7 @@ from trunkline.cli.session import current, operations
 from trunkline.cli.spec_sources import STDIN, arg_option, drafts_of, jsonnet_option, source_of
 from trunkline.errors import InvalidInput
 from trunkline.model.jobs import DatumInfo, DatumInput, DatumState, LogLine
+from trunkline.model.versions import FileInfo
 
 _FILES_SHOWN = 8
 
@@ -46,6 +47,12 @@ _INPUTS: Table[DatumInput] = Table(
 )
 
 
+_OUTPUTS: Table[FileInfo] = Table(
+    titles=("PATH", "SIZE"),
+    cells=lambda file: (f"/{file.path}", size(file.size_bytes)),
+)
+
+
 def _time(datum: DatumInfo) -> str:
     if datum.state in (DatumState.SKIPPED, DatumState.STARTING):
         return "-"
@@ -65,7 +72,11 @@ def _file(given: DatumInput) -> str:
 
 @command(
     shows=True,
-    examples=["list datum inference@4f2a…", "list datum -f infer.json -n 20"],
+    examples=[
+        "list datum inference@4f2a…",
+        "list datum inference@4f2a… --state failed",
+        "list datum -f infer.json -n 20",
+    ],
 )
 @click.argument("job", required=False)
 @option(
@@ -76,6 +87,14 @@ def _file(given: DatumInput) -> str:
 )
 @jsonnet_option
 @arg_option
+@option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="STATE",
+    help="In this state: " + ", ".join(DatumState) + ".",
+)
+@option("--grep", "text", metavar="TEXT", help="TEXT is part of a path, or begins the id.")
 @option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
 @option("--pageSize", "--page-size", "page_size", default=0, help="So many on a page.")
 @option("--page", default=0, help="Which page, from 0.")
@@ -84,6 +103,8 @@ def list_datum(
     file: str | None,
     jsonnet: str | None,
     arguments: tuple[str, ...],
+    states: tuple[str, ...],
+    text: str | None,
     number: int,
     page_size: int,
     page: int,
@@ -97,7 +118,9 @@ def list_datum(
     pages = {"page": page, "page_size": most or page_size}
     datums = operations().datums
     if job is not None and file is None and jsonnet is None and not arguments:
-        listed = datums.list_datums(one_job(job), **pages)
+        listed = datums.list_datums(one_job(job), states=list(states) or None, text=text, **pages)
+    elif job is None and (states or text):
+        raise InvalidInput("--state and --grep are for the datums of a job; name one")
     elif job is None and (file or jsonnet):
         listed = datums.preview_datums(_one_spec(file, jsonnet, arguments), **pages)
     else:
@@ -143,6 +166,14 @@ def _block(datum: DatumInfo) -> str:
     if datum.reason:
         lines.append(f"Reason\t{datum.reason}")
     return "\n".join([*lines, "Inputs:", *_INPUTS.whole(datum.inputs)])
+
+
+@command(shows=True, examples=["list output inference@4f2a… 9c1b"])
+@click.argument("job")
+@click.argument("datum")
+def list_output(job: str, datum: str) -> None:
+    """List the files of a job's output commit that a datum wrote."""
+    show_all(operations().datums.list_outputs(one_job(job), datum), _OUTPUTS)
 
 
 @command(examples=["restart datum inference@4f2a… /test1.csv"])

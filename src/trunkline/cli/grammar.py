@@ -107,9 +107,11 @@ SPECIAL: dict[str, dict[str, str]] = {
     "deploy": {"kubernetes": "deploying"},
     "diff": {"file": "differences", "pipeline": "pipeline_versions"},
     "edit": {"pipeline": "pipeline_versions"},
+    "list": {"output": "datums"},
     "next": {"datum": "batching"},
     "put": {"output": "handing_in"},
     "explain": dict.fromkeys(("job", "datum", "file", "pipeline"), "lineage"),
+    "profile": {"job": "profiles"},
     "undelete": dict.fromkeys(("repo", "branch", "tag", "commit", "pipeline"), "trash"),
 }
 _PLURALS = {"branches": "branch", "commitV2": "commit"}

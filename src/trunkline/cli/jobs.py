@@ -13,7 +13,7 @@ from trunkline.cli.arguments import (
     seconds,
 )
 from trunkline.cli.command import command, option
-from trunkline.cli.job_names import job_names
+from trunkline.cli.job_names import job_names, one_job
 from trunkline.cli.output import (
     Table,
     lasted,
@@ -77,12 +77,26 @@ def _state(job: JobInfo) -> str:
 
 @command(
     shows=True,
-    examples=["list job", "list job -p inference", "list job 4f2a…", "list job -n 5 -o json"],
+    examples=[
+        "list job",
+        "list job -p inference",
+        "list job 4f2a…",
+        "list job --state failure",
+        "list job -n 5 -o json",
+    ],
 )
 @click.argument("run", metavar="[RUN]", required=False)
 @option("-p", "--pipeline", metavar="PIPELINE", help="The jobs of this pipeline.")
 @option("-i", "--input", "inputs", multiple=True, metavar="COMMIT", help="That read it.")
 @option("--output-commit", metavar="COMMIT", help="The job that wrote it (list-job: -o too).")
+@option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="STATE",
+    help="In this state: " + ", ".join(JobState) + ".",
+)
+@option("--before", metavar="JOB", help="Older than this one.")
 @option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
 @option("-x", "--expand", is_flag=True, hidden=True)
 @all_projects
@@ -91,6 +105,8 @@ def list_job(
     pipeline: str | None,
     inputs: tuple[str, ...],
     output_commit: str | None,
+    states: tuple[str, ...],
+    before: str | None,
     number: int,
     expand: bool,
     everywhere: bool,
@@ -111,6 +127,8 @@ def list_job(
             project=None if everywhere or named else current().project,
             output=commit_name(output_commit) if output_commit else None,
             inputs=read or None,
+            states=list(states) or None,
+            before=one_job(before) if before else None,
             number=at_most(number),
         ),
         JOBS,

@@ -36,9 +36,13 @@ def preview_datums(
 
 def paged(found: Iterator[T], *, page: int, page_size: int) -> Iterator[T]:
     """One page, the first being 0; size 0 means all. Raises InvalidInput."""
+    check_page(page, page_size)
+    return islice(found, page * page_size, (page + 1) * page_size) if page_size else found
+
+
+def check_page(page: int, page_size: int) -> None:
     if page < 0 or page_size < 0:
         raise InvalidInput("the page and its size can't be negative")
-    return islice(found, page * page_size, (page + 1) * page_size) if page_size else found
 
 
 def file_inputs(datum: Datum) -> tuple[DatumInput, ...]:

@@ -9,7 +9,9 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from trunkline.api.changes import FileChange
-from trunkline.engine.datum_previews import file_inputs, paged, preview_datums
+from trunkline.engine.datum_lists import DatumList, Wanted, datum_info, wanted
+from trunkline.engine.datum_outputs import outputs_of
+from trunkline.engine.datum_previews import check_page, preview_datums
 from trunkline.engine.handing_in import hand_in
 from trunkline.engine.jobs import find_job
 from trunkline.engine.services import Services
@@ -19,25 +21,15 @@ from trunkline.jobs.capture import NOTE
 from trunkline.jobs.contexts import context_of
 from trunkline.jobs.ledger import DatumRecord, JobRecord
 from trunkline.jobs.logs import Entry, LiveLog, as_line, stored_entries
-from trunkline.jobs.planning import input_sources
-from trunkline.jobs.segments import (
-    PlannedDatum,
-    encode_segment,
-    segment_in_job,
-    with_positions,
-)
-from trunkline.model.jobs import (
-    DatumInfo,
-    DatumRecipe,
-    DatumState,
-    JobState,
-    LogLine,
-)
+from trunkline.jobs.search import FoundDatum, PlanReader
+from trunkline.jobs.segments import encode_segment
+from trunkline.model.jobs import DatumInfo, DatumRecipe, DatumState, LogLine
+from trunkline.model.versions import FileInfo
 from trunkline.pipelines import lifecycle
-from trunkline.store.chunks import ChunkId
 
 T = TypeVar("T")
 
+_NONE = -1  # a position that no datum has
 _KEY_SHOWN_MIN = 4  # a datum can be named by this much of its id
 
 
@@ -47,10 +39,21 @@ class EngineDatums:
 
     # --- datums -----------------------------------------------------------------------------------
 
-    def list_datums(self, job: str, *, page: int = 0, page_size: int = 0) -> Iterator[DatumInfo]:
+    def list_datums(
+        self,
+        job: str,
+        *,
+        states: list[str] | None = None,
+        text: str | None = None,
+        page: int = 0,
+        page_size: int = 0,
+    ) -> Iterator[DatumInfo]:
+        which = wanted(states, text)
+        check_page(page, page_size)
         with self._services.database.read() as tx:
             record = find_job(tx, job)
-        return paged(self._datums(record), page=page, page_size=page_size)
+        found = DatumList(self._services, record, which).datums(start=page * page_size)
+        return islice(found, page_size) if page_size else found
 
     def preview_datums(
         self, spec: dict[str, object], *, page: int = 0, page_size: int = 0
@@ -60,14 +63,14 @@ class EngineDatums:
     def inspect_datum(self, job: str, datum: str) -> DatumInfo:
         with self._services.database.read() as tx:
             record = find_job(tx, job)
-        return named_datum(record, datum, self._datums(record), lambda info: info.id)
+        found, ended = self._named(record, datum)
+        return datum_info(record, found.planned, ended)
 
     def datum_recipe(self, job: str, datum: str) -> DatumRecipe:
         with self._services.database.read() as tx:
             record = find_job(tx, job)
             version = lifecycle.get(tx, record.pipeline, version=record.version)
-        found = self._planned(record)
-        planned, ended = named_datum(record, datum, found, lambda one: one[0].key)
+        found, ended = self._named(record, datum)
         spec, config = lifecycle.spec_of(version), self._services.config
         if spec.stage is not None:
             raise NotSupported(
@@ -77,14 +80,21 @@ class EngineDatums:
         context = context_of(spec, version, config).as_message()
         log = ended.log if ended is not None else ()
         return DatumRecipe(
-            info=_info(record, planned, ended),
+            info=datum_info(record, found.planned, ended),
             context=json.loads(json.dumps(context)),
-            datums=encode_segment([planned]).decode("utf-8"),
+            datums=encode_segment([found.planned]).decode("utf-8"),
             isolation=config.isolation,
             container_host=config.container_host,
             output_bytes_max=config.output_bytes_max or 0,
             stderr=_last_stderr(stored_entries(self._services.chunks, log)),
         )
+
+    def list_outputs(self, job: str, datum: str) -> Iterator[FileInfo]:
+        with self._services.database.read() as tx:
+            record = find_job(tx, job)
+        found, ended = self._named(record, datum)
+        good = ended is None or ended.state is DatumState.SUCCESS
+        return outputs_of(self._services, record, found.planned.key) if good else iter(())
 
     def hand_in(self, job: str, datum: str, changes: Iterable[FileChange]) -> int:
         with self._services.database.read() as tx:
@@ -96,36 +106,16 @@ class EngineDatums:
             record = find_job(tx, job)
         return self._services.scheduler.restart_datums(record.number, paths)
 
-    def _datums(self, job: JobRecord) -> Iterator[DatumInfo]:
-        """The datums of a job, failed first; one segment in memory at a time."""
+    def _named(self, job: JobRecord, datum: str) -> tuple[FoundDatum, DatumRecord | None]:
+        """The datum of a job that an id names, and what came of it in this job."""
+        plans = PlanReader(self._services.database, self._services.chunks)
+        begin = datum.encode("utf-8")
+        datums = plans.datums(job, may_hold=lambda raw: begin in raw)
+        found = named_datum(job, datum, datums, lambda found: found.planned.key)
+        if found.position is None:
+            return found, None
         with self._services.database.read() as tx:
-            failed = {record.position for record in ledger.failed_datums(tx, job.number)}
-        if failed:
-            yield from self._in_order(job, lambda position: position in failed)
-        yield from self._in_order(job, lambda position: position not in failed)
-
-    def _in_order(
-        self, job: JobRecord, wanted: Callable[[int | None], bool]
-    ) -> Iterator[DatumInfo]:
-        for datum, ended in self._planned(job, wanted):
-            yield _info(job, datum, ended)
-
-    def _planned(
-        self, job: JobRecord, wanted: Callable[[int | None], bool] = lambda _: True
-    ) -> Iterator[tuple[PlannedDatum, DatumRecord | None]]:
-        """The datums of a job in their order, with what came of them in this job."""
-        with self._services.database.read() as tx:
-            segments = ledger.segments_of(tx, job.number)
-            sources = input_sources(tx, job)
-        for segment in segments:
-            data = self._services.chunks.get(ChunkId(segment.chunk))
-            planned = segment_in_job(data, fresh=segment.fresh, sources=sources)
-            with self._services.database.read() as tx:
-                until = segment.first + segment.fresh
-                ended = ledger.datums_at(tx, job.number, segment.first, until)
-            for datum, position in with_positions(planned, segment.first):
-                if wanted(position):
-                    yield datum, None if position is None else ended.get(position)
+            return found, ledger.datum_at(tx, job.number, found.position)
 
     # --- logs -------------------------------------------------------------------------------------
 
@@ -158,23 +148,28 @@ class EngineDatums:
                 spout = lifecycle.spec_of(record).spout
                 jobs = ledger.list_jobs(tx, pipeline=pipeline, run=None, before=None, number=1000)
                 jobs.reverse()
-        wanted = self._wanted(since_s, until_s, text)
-        keys = {self.inspect_datum(jobs[0].name, datum).id} if datum and job else None
-        if keys is None and datum:
+        asked = self._wanted(since_s, until_s, text)
+        keys: set[str] | None = None
+        position = None
+        if datum and job:
+            found, _ = self._named(jobs[0], datum)
+            keys = {found.planned.key}
+            position = _NONE if found.position is None else found.position
+        elif datum:
             keys = {datum}
         if paths:
             keys = self._keys_of(jobs, paths)
         if spout and pipeline is not None:
-            return self._spout_lines(pipeline, wanted, follow=follow, tail=tail)
-        readers = [_JobLog(self._services, record, keys) for record in jobs]
+            return self._spout_lines(pipeline, asked, follow=follow, tail=tail)
+        readers = [_JobLog(self._services, record, keys, position) for record in jobs]
         lines: Iterator[LogLine] = (line for reader in readers for line in reader.new_lines())
-        lines = filter(wanted, lines)
+        lines = filter(asked, lines)
         if tail:
             lines = iter(deque(lines, maxlen=tail))
         if not follow:
             return lines
         more = self._follow(readers, pipeline if job is None else None, keys)
-        return chain(lines, filter(wanted, more))
+        return chain(lines, filter(asked, more))
 
     def _spout_lines(
         self, name: str, wanted: Callable[[LogLine], bool], *, follow: bool, tail: int
@@ -242,7 +237,7 @@ class EngineDatums:
         return {
             info.id
             for job in jobs
-            for info in self._datums(job)
+            for info in DatumList(self._services, job, Wanted()).datums()
             if wanted <= {value for i in info.inputs for value in (i.path, i.digest)}
         }
 
@@ -250,8 +245,16 @@ class EngineDatums:
 class _JobLog:
     """Reads the log lines of one job, each once, while they come."""
 
-    def __init__(self, services: Services, job: JobRecord, keys: set[str] | None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        job: JobRecord,
+        keys: set[str] | None,
+        position: int | None = None,
+    ) -> None:
+        """Of the datums with these keys alone; `position` is that of the only one, if it is one."""
         self.job = job
+        self._position = position
         self._services = services
         self._keys = keys
         self._number = 0  # of the last outcome whose whole log was given
@@ -308,6 +311,13 @@ class _JobLog:
 
     def _ended_datums(self) -> list[DatumRecord]:
         found: list[DatumRecord] = []
+        if self._position is not None:
+            with self._services.database.read() as tx:
+                ended = ledger.datum_at(tx, self.job.number, self._position)
+            if ended is not None and ended.number > self._number:
+                self._number = ended.number
+                found.append(ended)
+            return found
         while True:
             with self._services.database.read() as tx:
                 page = ledger.datums_ended_after(tx, self.job.number, self._number)
@@ -321,32 +331,6 @@ class _JobLog:
             yield as_line(
                 entry, pipeline=self.job.pipeline, job=self.job.id, datum=datum, worker=worker
             )
-
-
-def _info(job: JobRecord, planned: PlannedDatum, record: DatumRecord | None) -> DatumInfo:
-    state = DatumState.STARTING if planned.fresh else DatumState.SKIPPED
-    if planned.fresh and job.state is JobState.SUCCESS:  # of a service, whose code still runs
-        state = DatumState.SUCCESS
-    if record is not None:
-        state = record.state
-        if state is DatumState.FAILED and job.quarantined:
-            state = DatumState.QUARANTINED
-    return DatumInfo(
-        job=job.name,
-        id=planned.key,
-        state=state,
-        inputs=file_inputs(planned.datum),
-        tries=record.tries if record is not None else 0,
-        worker=record.worker if record is not None else "",
-        started=record.started if record is not None else None,
-        finished=record.finished if record is not None else None,
-        downloaded_bytes=record.downloaded_bytes if record is not None else 0,
-        uploaded_bytes=record.uploaded_bytes if record is not None else 0,
-        download_s=record.download_us / 1e6 if record is not None else 0.0,
-        process_s=record.process_us / 1e6 if record is not None else 0.0,
-        upload_s=record.upload_us / 1e6 if record is not None else 0.0,
-        reason=record.reason if record is not None else "",
-    )
 
 
 def _last_stderr(entries: Iterable[Entry]) -> str:

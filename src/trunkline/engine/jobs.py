@@ -7,12 +7,13 @@ from functools import partial
 
 from trunkline.db.database import Transaction
 from trunkline.engine.commits import derived_from_all, named_commit
+from trunkline.engine.profiles import Profiles
 from trunkline.engine.services import Services
-from trunkline.errors import InvalidInput, JobNotFound, NotFound
+from trunkline.errors import InvalidInput, JobNotFound, NotFound, shown
 from trunkline.jobs import ledger
 from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.records import stop_jobs
-from trunkline.model.jobs import JobInfo, JobState, WorkerInfo
+from trunkline.model.jobs import JobInfo, JobProfile, JobState, WorkerInfo
 from trunkline.model.names import is_commit_id, parse_job
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.inputs import resolved_document
@@ -25,6 +26,7 @@ _FIRST_PAGE = 4  # most ask for the newest only
 class EngineJobs:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._profiles = Profiles(services)
 
     def list_jobs(
         self,
@@ -34,6 +36,8 @@ class EngineJobs:
         project: str | None = None,
         output: str | None = None,
         inputs: list[str] | None = None,
+        states: list[str] | None = None,
+        before: str | None = None,
         number: int = 0,
     ) -> Iterator[JobInfo]:
         with self._services.database.read() as tx:
@@ -50,13 +54,18 @@ class EngineJobs:
                 jobs = [ledger.job_of_output(tx, name.repo, name.id) for name in derived]
                 found = {job.number for job in jobs if job is not None}
                 wanted = found if wanted is None else wanted & found
-        page = partial(ledger.list_jobs, pipeline=pipeline, run=run, project=project)
-        return self._pages(page, wanted, number)
+            newest = None if before is None else find_job(tx, before).number
+        known = [_state(state) for state in states or ()]
+        page = partial(ledger.list_jobs, pipeline=pipeline, run=run, project=project, states=known)
+        return self._pages(page, wanted, newest, number)
 
     def _pages(
-        self, next_page: Callable[..., list[JobRecord]], wanted: set[int] | None, number: int
+        self,
+        next_page: Callable[..., list[JobRecord]],
+        wanted: set[int] | None,
+        before: int | None,
+        number: int,
     ) -> Iterator[JobInfo]:
-        before: int | None = None
         given = 0
         size = _PAGE if wanted is not None else _FIRST_PAGE
         while True:
@@ -96,6 +105,11 @@ class EngineJobs:
             if info.state.ended:
                 break
         return info
+
+    def profile_job(self, job: str) -> JobProfile:
+        with self._services.database.read() as tx:
+            record = find_job(tx, job)
+        return self._profiles.of_job(record)
 
     def stop_job(self, job: str) -> None:
         services = self._services
@@ -141,6 +155,14 @@ class EngineJobs:
 
     def list_workers(self, *, pipeline: str | None = None) -> list[WorkerInfo]:
         return sorted(self._services.scheduler.workers(pipeline), key=lambda w: w.name)
+
+
+def _state(text: str) -> JobState:
+    try:
+        return JobState(text)
+    except ValueError:
+        known = ", ".join(JobState)
+        raise InvalidInput(f"there is no job state {shown(text)}; there are {known}") from None
 
 
 def find_job(tx: Transaction, text: str) -> JobRecord:

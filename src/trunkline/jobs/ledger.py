@@ -6,6 +6,8 @@ The statements are in `tables`, which is this package's own; this is the part of
 from trunkline.jobs.tables import (
     DatumRecord,
     JobRecord,
+    SegmentRecord,
+    count_ended,
     count_open_jobs,
     datum_at,
     datums_at,
@@ -13,6 +15,7 @@ from trunkline.jobs.tables import (
     delete_everything,
     delete_job,
     failed_datums,
+    failed_positions,
     good_job_before,
     job_before,
     job_by_name,
@@ -26,12 +29,17 @@ from trunkline.jobs.tables import (
     open_jobs,
     open_jobs_before,
     origin_of_result,
+    reasons_of,
     segments_of,
+    slices_of,
+    took_of,
 )
 
 __all__ = [
     "DatumRecord",
     "JobRecord",
+    "SegmentRecord",
+    "count_ended",
     "count_open_jobs",
     "datum_at",
     "datums_at",
@@ -39,6 +47,7 @@ __all__ = [
     "delete_everything",
     "delete_job",
     "failed_datums",
+    "failed_positions",
     "good_job_before",
     "job_before",
     "job_by_name",
@@ -52,5 +61,8 @@ __all__ = [
     "open_jobs",
     "open_jobs_before",
     "origin_of_result",
+    "reasons_of",
     "segments_of",
+    "slices_of",
+    "took_of",
 ]

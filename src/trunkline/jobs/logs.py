@@ -19,6 +19,8 @@ from trunkline.store.chunks import ChunkId, ChunkStore
 _HEAD = b'["trunkline-log",1]'
 LIVE_LINES_MAX = 10_000  # kept per running datum; the whole log is readable once it ended
 
+_LAST_LINES = 20
+
 Entry = tuple[datetime, str, str]  # time, stream, message
 
 
@@ -113,6 +115,16 @@ def stored_entries(chunks: ChunkStore, log: Iterable[str]) -> Iterator[Entry]:
                 first = False
                 continue
             yield _entry(line)
+
+
+def last_words(chunks: ChunkStore, chunk: str) -> str:
+    """The last line that a datum printed to stderr, near the end of the last chunk of its log."""
+    lines = chunks.get(ChunkId(chunk)).split(b"\n")[1:-1]  # the first may have begun before
+    for line in reversed(lines[-_LAST_LINES:]):
+        _, stream, message = _entry(line)
+        if stream == "stderr" and message.strip():
+            return message.strip()
+    return ""
 
 
 def _entry(line: bytes) -> Entry:

@@ -77,6 +77,10 @@ class PlanReader:
                 if not left:
                     return
 
+    def bytes_of(self, segment: SegmentRecord) -> bytes:
+        """A segment as it is stored."""
+        return self._bytes(segment.chunk)
+
     def _bytes(self, chunk: str) -> bytes:
         raw = self._raw.get(chunk)
         if raw is None:

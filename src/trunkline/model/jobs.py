@@ -83,6 +83,39 @@ class JobInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkSpan:
+    """A time in which a worker was at work on datums that began close to each other."""
+
+    worker: str
+    started: datetime
+    finished: datetime
+    datums: int
+    failed: int  # of them
+    busy_s: float  # the sum of what each of them took
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureGroup:
+    """Datums that failed for what looks like one reason: they differ in numbers and names only."""
+
+    message: str  # of the first one: why it failed, and what it printed to stderr last
+    datums: int
+    example: str  # id of the first one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobProfile:
+    """How the datums went that a job had to process and that have ended."""
+
+    job: str  # pipeline@id
+    datums: int
+    quantiles_s: tuple[float, ...]  # how long one took: 0 %, 5 %, … 100 % took at most that
+    failures: tuple[FailureGroup, ...]  # most frequent first
+    failures_read: int  # the failed datums that were grouped, the first ones
+    spans: tuple[WorkSpan, ...]  # by worker and time; at most 200 of one worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatumInput:
     """What one input gave to a datum."""
 

@@ -8,6 +8,7 @@ from trunkline.jobs.tables.increments import *
 from trunkline.jobs.tables.leases import *
 from trunkline.jobs.tables.lifetime import *
 from trunkline.jobs.tables.notices import *
+from trunkline.jobs.tables.profiles import *
 from trunkline.jobs.tables.purges import *
 from trunkline.jobs.tables.records import *
 from trunkline.jobs.tables.trash import *

@@ -151,6 +151,27 @@ def failed_datums(tx: Transaction, job: int) -> list[DatumRecord]:
     return [_datum(row) for row in rows]
 
 
+def failed_positions(tx: Transaction, job: int) -> list[int]:
+    """The positions of the datums that failed, in order."""
+    rows = tx.rows(
+        "SELECT position FROM datum WHERE job = :job AND state = 'failed' ORDER BY position",
+        job=job,
+    )
+    return [int(position) for (position,) in rows]
+
+
+def count_ended(tx: Transaction, job: int, first: int, until: int) -> dict[str, int]:
+    """How many of the datums from a position to another ended in which state."""
+    rows = tx.rows(
+        "SELECT state, COUNT(*) FROM datum"
+        " WHERE job = :job AND position >= :first AND position < :until GROUP BY state",
+        job=job,
+        first=first,
+        until=until,
+    )
+    return {str(state): int(count) for state, count in rows}
+
+
 def insert_results(
     tx: Transaction, results: Iterable[ResultRecord], *, job: int, now: datetime
 ) -> None:

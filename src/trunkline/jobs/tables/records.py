@@ -3,10 +3,11 @@
 One function is one statement. Times are datetimes outside and microseconds inside.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from trunkline.db.database import Row, Transaction
+from trunkline.db.database import Row, Transaction, among
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.jobs import JobState
 from trunkline.model.names import DEFAULT_PROJECT
@@ -127,8 +128,9 @@ def list_jobs(
     before: int | None,
     number: int,
     project: str | None = None,
+    states: Collection[JobState] = (),
 ) -> list[JobRecord]:
-    """At most `number` jobs with a number below `before`, newest first."""
+    """At most `number` jobs with a number below `before`, newest first; no `states`: in any."""
     given = {"pipeline": pipeline, "run": run, "before": before, "project": project}
     wanted = {
         "pipeline": "pipeline = :pipeline",
@@ -138,11 +140,18 @@ def list_jobs(
         if project == DEFAULT_PROJECT
         else "substr(pipeline, 1, length(:project) + 1) = :project || '/'",
     }
-    where = " AND ".join(["1 = 1", *(wanted[name] for name in given if given[name] is not None)])
+    marks, names = among(states)
+    where = " AND ".join(
+        [
+            f"state IN {marks}" if states else "1 = 1",
+            *(wanted[name] for name in given if given[name] is not None),
+        ]
+    )
     rows = tx.rows(
         f"SELECT {_JOB} FROM job WHERE {where} ORDER BY number DESC LIMIT :most",
         most=number,
         **given,
+        **names,
     )
     return [_job(row) for row in rows]
 

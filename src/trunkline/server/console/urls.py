@@ -73,6 +73,14 @@ def job(pipeline: str, run: str) -> str:
     return f"{PLACE}/projects/{project_of(pipeline)}/jobs/{bare_name(pipeline)}@{quote(run)}"
 
 
+def explain_job(pipeline: str, run: str) -> str:
+    return f"{job(pipeline, run)}/explain"
+
+
+def datums(pipeline: str, run: str, **query: object) -> str:
+    return _query(f"{job(pipeline, run)}/datums", query)
+
+
 def datum(pipeline: str, run: str, key: str) -> str:
     return f"{job(pipeline, run)}/datums/{quote(key)}"
 

@@ -3,6 +3,7 @@ import "./switch.js";
 import "./copy.js";
 import "./times.js";
 import "./more.js";
+import "./log.js";
 import "./live.js";
 import "./keys.js";
 import "./graph.js";

@@ -1,4 +1,4 @@
-// Times that say how long ago they were go on saying so; `render.age` has the same words.
+// Times that say how long ago they were go on saying so; `words.age` has the same words.
 const steps = [[60, "second"], [60, "minute"], [24, "hour"], [7, "day"], [52, "week"]];
 
 export function age(seconds) {
