@@ -36,5 +36,10 @@ def test_a_changed_tree_of_version_1_is_the_tree_that_is_made_from_scratch(
     assert list(trees.verify(new)) == []
     if puts or gone:
         assert new == build(after)
-    differing = {row.path for _, row in trees.diff(new, "", old, "")}
-    assert differing == {path for path in before | after if before.get(path) != after.get(path)}
+    found = [(side, row.path) for side, row in trees.diff(new, "", old, "")]
+    middle = found[len(found) // 2][1] if found else "m"
+    behind = [(side, row.path) for side, row in trees.diff(new, "", old, "", after=middle)]
+    assert behind == [(side, path) for side, path in found if path > middle]
+    assert {path for _, path in found} == {
+        path for path in before | after if before.get(path) != after.get(path)
+    }

@@ -186,9 +186,13 @@ def test_a_difference_reads_what_differs(grown: tuple[Grown, ...]) -> None:
         trees = tree.cold
 
         found = list(trees.diff(new, "", tree.root, ""))
+        read = len(tree.store.got)
+        last = max(names)
+        assert list(trees.diff(new, "", tree.root, "", after=last)) == []
+        assert len(tree.store.got) - read <= 5 * tree.levels
 
         assert sorted(row.path for side, row in found if side is Side.NEW) == sorted(names)
-        assert len(tree.store.got) <= 10 * 5 * tree.levels
+        assert read <= 10 * 5 * tree.levels
 
 
 def test_equal_trees_differ_in_nothing_and_nothing_is_read(grown: tuple[Grown, ...]) -> None:

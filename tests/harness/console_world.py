@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from engine_state import open_engine
 from memory_server import Answer, MemoryServer
 
-from trunkline.api.changes import FileChange, PutFile
+from trunkline.api.changes import DeleteFile, FileChange, PutFile
 from trunkline.engine.engine import Engine
 
 README = """# Iris measurements
@@ -71,6 +71,9 @@ class ConsoleWorld:
             PutFile(path=path, content=[content]) for path, content in files.items()
         ]
         return self.engine.files.modify_files(repo, "master", changes, description=description).id
+
+    def delete(self, repo: str, path: str) -> None:
+        self.engine.files.modify_files(repo, "master", [DeleteFile(path=path)])
 
     def pipeline(
         self, name: str, repo: str, script: str, glob: str = "/*", *, command: str = "sh"

@@ -118,10 +118,13 @@ class Files(Protocol):
         old_commit: str | None = None,
         old_path: str | None = None,
         shallow: bool = False,
+        after: str = "",
     ) -> Iterator[FileDifference]:
         """What differs below two paths; the old side defaults to the same path in the parent.
 
         `shallow` compares the entries of the two directories instead of all files below them.
+        `after` leaves out what differs up to that path below them, which is relative; going on
+        behind it costs no more for a late one.
         """
 
     @operation("GET", "/repos/{repo}/content-diff/{commit}/{path}")

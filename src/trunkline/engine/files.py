@@ -438,9 +438,12 @@ class EngineFiles:
         old_commit: str | None = None,
         old_path: str | None = None,
         shallow: bool = False,
+        after: str = "",
     ) -> Iterator[FileDifference]:
         new, old = self._sides(repo, commit, path, old_repo, old_commit, old_path)
-        differences = self._services.trees.diff(new.root, new.path, old.root, old.path)
+        differences = self._services.trees.diff(
+            new.root, new.path, old.root, old.path, after=after.strip("/")
+        )
         sides = {"new": (new.record, new.path), "old": (old.record, old.path)}
         if shallow:
             return self._shallow(differences, sides, {"new": new.root, "old": old.root})

@@ -29,15 +29,16 @@ Load = Callable[[ChunkId], bytes]  # what reads the lists of a file with very ma
 
 
 def diff_trees(
-    *, new: View, new_prefix: str, old: View, old_prefix: str
+    *, new: View, new_prefix: str, old: View, old_prefix: str, after: str = ""
 ) -> Iterator[tuple[Side, FileRow]]:
     """The rows whose path relative to the prefix is only on one side, or whose content differs.
 
     By relative path; of a changed one first the new row, then the old one. A prefix may name a
-    file: then its relative path is empty.
+    file: then its relative path is empty. What is up to the relative path `after` is left out, and
+    not read.
     """
-    a = _Cursor(new, new_prefix)
-    b = _Cursor(old, old_prefix)
+    a = _Cursor(new, new_prefix, after)
+    b = _Cursor(old, old_prefix, after)
     same_place = new_prefix == old_prefix
     while not (a.done or b.done):
         if same_place and (yield from _in_step(a, b)):
@@ -92,10 +93,12 @@ class _Rows:
 class _Cursor:
     """A position in the part of a tree that is compared."""
 
-    def __init__(self, view: View, prefix: str) -> None:
+    def __init__(self, view: View, prefix: str, after: str) -> None:
         file = bool(prefix) and view.place(prefix) is not None
         self._low, self._high = (prefix, prefix + "\0") if file else below(prefix)
         self._skip = len(prefix) if file else len(self._low)
+        if after:
+            self._low += after + "\0"
         self._cursor = view.cursor(self._low)
         self._rows: _Rows | None = None  # of the range at the position, once it is opened
         self.loader = view.loader

@@ -145,7 +145,13 @@ class Trees:
         return place[0].digest(place[1]).hex() if place else directory_digest(view, path)
 
     def diff(
-        self, new_root: RootId, new_prefix: str, old_root: RootId, old_prefix: str
+        self,
+        new_root: RootId,
+        new_prefix: str,
+        old_root: RootId,
+        old_prefix: str,
+        *,
+        after: str = "",
     ) -> Iterator[tuple[Side, FileRow]]:
         """What differs in paths below the prefixes or in contents; see `files.diff`."""
         return diff_trees(
@@ -153,6 +159,7 @@ class Trees:
             new_prefix=new_prefix,
             old=self._view(old_root),
             old_prefix=old_prefix,
+            after=after,
         )
 
     def head_rows(self, root: RootId, directory: str) -> HeadRows:

@@ -34,6 +34,34 @@ def test_a_picture_is_there_and_a_sound_plays(kinds: ConsoleWorld, browser_page:
     expect(browser_page.locator("audio")).to_have_js_property("duration", 0.256)
 
 
+def test_what_differs(world: ConsoleWorld, look: Look) -> None:
+    rows = "".join(f"{n},{n * n % 17},setosa\n" for n in range(60))
+    lines = "".join(f"step {n}\n" for n in range(30))
+    first = {
+        "iris.csv": f"id,petal,species\n{rows}",
+        "run.txt": lines,
+        "config.json": '{"lr": 0.1}',
+    }
+    more = {f"photos/{n:02}.txt": "x" for n in range(8)}
+    last = {
+        "iris.csv": f"id,petal,species\n{rows}".replace("\n7,15,", "\n7,16,").replace(
+            "\n9,13,setosa", ""
+        ),
+        "run.txt": lines.replace("step 7\n", "step seven\n") + "the end\n",
+        "config.json": '{"lr": 0.2, "seed": 7}',
+    }
+    for files in (first, {**last, **more}):
+        world.put("compared", {path: text.encode() for path, text in files.items()}, "tuning")
+    base = "/ui/projects/default/repos/compared@master"
+
+    page = look(f"{base}/diff/", "diff-tree")
+    page.get_by_role("link", name="iris.csv").click()
+    expect(page.get_by_text("1 removed", exact=True)).to_be_visible()
+    for path in ("iris.csv", "run.txt"):
+        look(f"{base}/diff/{path}", f"diff-{path.replace('.', '-')}")
+    look(f"{base}/history/iris.csv", "history")
+
+
 def test_hostile_contents_and_names_do_nothing(world: ConsoleWorld, browser_page: Page) -> None:
     """Whatever runs or is refused by the policy of the page would be a complaint."""
     named = {f"names/{name}/{name}.txt": b"x" for name in NAMES}

@@ -60,19 +60,45 @@ def test_contents_are_text_in_every_preview(payloads: ConsoleWorld, path: str, q
     assert runs(payloads.page(f"{HOSTILE}@master/files/{path}{query}")) == []
 
 
+@pytest.mark.parametrize("query", ["", "?as=text"])
+def test_contents_are_text_in_every_difference(payloads: ConsoleWorld, query: str) -> None:
+    changed = {path: ALL.encode() + content for path, content in CONTENTS.items()}
+    payloads.put("payloads", changed, ALL)
+    parent = f"from={quote('master^')}"
+
+    found = {
+        path: runs(payloads.page(f"{HOSTILE}@master/diff/{path}?{query.strip('?')}&{parent}"))
+        for path in CONTENTS
+    }
+    payloads.put("payloads", CONTENTS, ALL)
+
+    assert not any(found.values()), found
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_text_in_every_list(payloads: ConsoleWorld, name: str) -> None:
     pages = [
         payloads.page(f"{HOSTILE}@master/files/names/{quote(name)}"),
         payloads.page(f"{HOSTILE}@master/files/names/{quote(name)}/{quote(name)}.txt"),
         payloads.get(f"{HOSTILE}@master/files/?find={quote(name[:6])}").body.decode(),
+        payloads.page(f"{HOSTILE}@master/history/names/{quote(name)}"),
+        payloads.get(f"{HOSTILE}@master/diff/?from={quote(name, safe='')}").body.decode(),
     ]
 
     assert [found for page in pages for found in runs(page)] == []
 
 
 @pytest.mark.parametrize(
-    "target", ["/ui/", "/ui/repos", HOSTILE, f"{HOSTILE}/commits", f"{HOSTILE}@master"]
+    "target",
+    [
+        "/ui/",
+        "/ui/repos",
+        HOSTILE,
+        f"{HOSTILE}/commits",
+        f"{HOSTILE}@master",
+        f"{HOSTILE}@master/diff/",
+        f"{HOSTILE}@master/history/",
+    ],
 )
 def test_descriptions_and_readmes_are_text_in_every_page(
     payloads: ConsoleWorld, target: str

@@ -45,8 +45,8 @@ def raw(name: str, ref: str, path: str, **query: object) -> str:
     return _query(f"{commit(name, ref)}/raw/{quote(path)}", query)
 
 
-def history(name: str, ref: str, path: str) -> str:
-    return f"{commit(name, ref)}/history/{quote(path)}"
+def history(name: str, ref: str, path: str, **query: object) -> str:
+    return _query(f"{commit(name, ref)}/history/{quote(path)}", query)
 
 
 def provenance(name: str, ref: str, path: str = "") -> str:

@@ -10,6 +10,7 @@ from trunkline.model.versions import CommitInfo, FileInfo, FileType
 from trunkline.server.console import urls
 from trunkline.server.console.media import SAVED, TYPES
 from trunkline.server.console.page import PAGE_ROWS, Answer, Content, Route, Show, Visit
+from trunkline.server.console.pages.places import above
 from trunkline.server.console.pages.preview_choice import preview_of
 from trunkline.server.console.preview import Subject
 
@@ -30,7 +31,7 @@ def files(visit: Visit) -> Answer:
         "path": path,
         "commit": commit,
         "branches": operations.branches.list_branches(name),
-        "above": _above(name, ref, path),
+        "above": above(name, ref, path),
     }
     title = f"{path.rpartition('/')[2] or name} · {name}@{ref[:12]}"
     try:
@@ -98,15 +99,6 @@ def _next(context: dict[str, object], entries: list[FileInfo], **query: str) -> 
     last = entries[PAGE_ROWS - 1].path
     name, ref, path = (str(context[key]) for key in ("repo", "ref", "path"))
     return urls.files(name, ref, path, after=last, **query)
-
-
-def _above(name: str, ref: str, path: str) -> list[tuple[str, str]]:
-    """The directories that a path is in, from the root on: their addresses and names."""
-    parts = path.split("/")[:-1]
-    return [
-        (urls.files(name, ref, "/".join(parts[: place + 1])), part)
-        for place, part in enumerate(parts)
-    ]
 
 
 def raw(visit: Visit) -> Answer:
