@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from trunkline.api.waiting import wanted_while
 from trunkline.errors import Unavailable
@@ -116,11 +116,15 @@ class Inflow:
         self._pieces: list[bytes] = []
         self._size_bytes = 0
         self._ended = False
+        self._ignored = False
         self._drained = asyncio.Event()
+        self._all = asyncio.Event()
 
     async def put(self, piece: bytes) -> None:
         """Called in the loop; waits while the buffer is full."""
         with self._changed:
+            if self._ignored:
+                return
             self._pieces.append(piece)
             self._size_bytes += len(piece)
             self._drained.clear()
@@ -129,8 +133,21 @@ class Inflow:
         if full:
             await self._drained.wait()
 
+    def ignore(self) -> None:
+        """Called in the loop when nobody reads any more: what comes is dropped."""
+        with self._changed:
+            self._ignored = True
+            self._pieces.clear()
+            self._size_bytes = 0
+        self._drained.set()
+
+    async def ended(self) -> None:
+        """Called in the loop; waits until no more comes."""
+        await self._all.wait()
+
     def end(self) -> None:
         """No more comes. Whether the body is whole is for the format of the body to tell."""
+        self._all.set()
         with self._changed:
             self._ended = True
             self._changed.notify()
@@ -239,6 +256,29 @@ class Threads:
             with self._lock:
                 del self._running[outflow]
             outflow.finish(error)
+
+
+async def feed(
+    receive: Receive, inflow: Inflow, outflow: Outflow, *, first: Message | None = None
+) -> None:
+    """Hand on the body of a request; then, a caller that hangs up stops the work.
+
+    `first` is what has been received of it already.
+    """
+    try:
+        message = first if first is not None else await receive()
+        while message["type"] != "http.disconnect":
+            await inflow.put(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
+            message = await receive()
+        else:
+            return
+    finally:
+        inflow.end()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    outflow.abandon()
 
 
 @contextlib.contextmanager

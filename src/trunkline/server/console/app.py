@@ -5,8 +5,10 @@ cookie, which no other door knows.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
@@ -15,19 +17,21 @@ from urllib.parse import parse_qsl, quote
 from starlette.types import Message, Receive, Scope, Send
 
 from trunkline.api.connection import Operations
-from trunkline.errors import InvalidInput, NotAllowed, TokenRefused
+from trunkline.errors import InvalidInput, NotAllowed, TokenRefused, TrunklineError
 from trunkline.server.console import headers
 from trunkline.server.console.chores import Chores
 from trunkline.server.console.live import Live
+from trunkline.server.console.multipart import boundary_of, parts_of
 from trunkline.server.console.page import PLACE, Answer, Begin, Content, Redirect, Show, View, Visit
 from trunkline.server.console.render import Renderer
 from trunkline.server.console.routes import Table
 from trunkline.server.console.session import LASTS_S, Sessions
 from trunkline.server.reports import described
-from trunkline.server.threads import Outflow, Threads, hanging_up
+from trunkline.server.threads import Inflow, Outflow, Threads, feed, hanging_up
 
 FORM_BYTES_MAX = 1024 * 1024
 FORM_S = 60.0  # within which the body of a form must have come
+DRAIN_S = 30.0  # for which files are still let come that are refused
 LOGIN, LOGOUT, LIVE = f"{PLACE}/login", f"{PLACE}/logout", f"{PLACE}/live"
 _HTML = b"text/html; charset=utf-8"
 _PRIVATE = "private"  # the session of all on the private socket, who need none
@@ -143,19 +147,54 @@ class Console:
             )
             await self._send_page(request, _problem(status, sentence))
             return
-        form = await self._form(request) if method == "POST" else {}
-        view, arguments = found
+        route, arguments = found
+        reads_form = method == "POST" and not route.streams
         visit = Visit(
             operations=self._operations,
             arguments=arguments,
             query=request.query,
-            form=form,
+            form=await self._form(request) if reads_form else {},
             headers=request.headers,
             now=datetime.now(UTC),
             origin=f"{request.scope['scheme']}://{request.headers.get('host', '')}",
             chores=self._chores,
         )
-        await self._send(request, view, visit)
+        if route.streams:
+            await self._take_files(request, route.view, visit)
+        else:
+            await self._send(request, route.view, visit)
+
+    async def _take_files(self, request: _Request, view: View, visit: Visit) -> None:
+        """Let a view read the parts of a large form in a thread of its own, as they come."""
+        _check_site(request)
+        inflow = Inflow(asyncio.get_running_loop())
+        parts = parts_of(inflow, boundary_of(request.headers.get("content-type", "")))
+        answers: list[Answer] = []
+
+        def work(_: Outflow) -> None:
+            first = next(parts, None)
+            shown = first.text() if first is not None and first.name == "form_key" else ""
+            if not self._sessions.shows(request.session, shown):
+                raise _foreign_form()
+            answers.append(view(replace(visit, parts=parts)))
+
+        outflow = self._threads.start(work, patient=False)
+        feeding = asyncio.create_task(feed(request.receive, inflow, outflow))
+        try:
+            await outflow.take()
+        except TrunklineError:
+            # Who is still sending does not look for an answer: what is left is let go by.
+            inflow.ignore()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    await inflow.ended()
+            raise
+        finally:
+            feeding.cancel()
+            inflow.end()
+        answer = answers[0]
+        assert isinstance(answer, Redirect), "a view that takes files leads on to a page"
+        await _redirect(request, answer.to)
 
     async def _send(self, request: _Request, view: View, visit: Visit) -> None:
         def work() -> tuple[Answer, bytes]:
@@ -260,7 +299,7 @@ class Console:
         form = await _read_form(request)
         shown = form.pop("form_key", "") or request.headers.get("x-form-key", "")
         if not self._sessions.shows(request.session, shown):
-            raise NotAllowed("this form is not from a page of your session: load the page again")
+            raise _foreign_form()
         return form
 
     def _cookie(self, value: str, lasts_s: int, request: _Request) -> str:
@@ -295,10 +334,18 @@ def _within(address: str) -> str:
     return f"{PLACE}/"
 
 
-async def _read_form(request: _Request) -> dict[str, str]:
+def _foreign_form() -> NotAllowed:
+    return NotAllowed("this form is not from a page of your session: load the page again")
+
+
+def _check_site(request: _Request) -> None:
     site = request.headers.get("sec-fetch-site", "same-origin")
     if site not in ("same-origin", "none"):
         raise NotAllowed("forms on pages of other sites are refused")
+
+
+async def _read_form(request: _Request) -> dict[str, str]:
+    _check_site(request)
     body = b""
     async with asyncio.timeout(FORM_S):
         more = True

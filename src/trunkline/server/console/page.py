@@ -14,6 +14,7 @@ from trunkline.api.connection import Operations
 from trunkline.errors import InvalidInput
 from trunkline.model.names import full_name
 from trunkline.server.console.chores import Chores
+from trunkline.server.console.multipart import Part
 
 PLACE = "/ui"  # everything of the console is below it
 PAGE_ROWS = 100  # of a list that is shown at once
@@ -41,6 +42,8 @@ class Visit:
     now: datetime
     origin: str  # what the address of the page begins with, such as https://data.example.com
     chores: Chores
+    # Of a POST to a route that `streams`: what comes behind the key of the form.
+    parts: Iterator[Part] = field(default_factory=lambda: iter(()))
 
     @property
     def is_fragment(self) -> bool:
@@ -109,6 +112,7 @@ class Route:
     path: str  # such as /projects/{project}/repos/{repo}
     view: View
     method: str = "GET"
+    streams: bool = False  # the view reads the parts of the form as they come
 
     def pattern(self) -> re.Pattern[str]:
         """What matches its paths, with a group for each argument."""

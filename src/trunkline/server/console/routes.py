@@ -6,7 +6,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from trunkline.server.console import pages
-from trunkline.server.console.page import PLACE, Navigation, Route, View
+from trunkline.server.console.page import PLACE, Navigation, Route
 
 
 class Table:
@@ -22,11 +22,11 @@ class Table:
             self.navigation += getattr(page, "NAVIGATION", ())
         self.navigation.sort(key=lambda entry: entry.order)
 
-    def find(self, method: str, path: str) -> tuple[View, dict[str, str]] | None:
-        """The view, and the arguments in the path."""
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+        """The route, and the arguments in the path."""
         for route, found in self._matching(path):
             if route.method == method:
-                return route.view, found.groupdict()
+                return route, found.groupdict()
         return None
 
     def methods(self, path: str) -> list[str]:

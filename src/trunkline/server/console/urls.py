@@ -28,6 +28,11 @@ def repo(name: str) -> str:
     return f"{PLACE}/projects/{project_of(name)}/repos/{bare_name(name)}"
 
 
+def upload(name: str) -> str:
+    """Where a form with files is sent."""
+    return f"{repo(name)}/upload"
+
+
 def commits(name: str, branch: str = "", **query: object) -> str:
     return _query(f"{repo(name)}/commits", {"branch": branch, **query})
 

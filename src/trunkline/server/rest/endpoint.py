@@ -22,7 +22,7 @@ from trunkline.server.rest.arguments import Shape, read_body, read_query, shape_
 from trunkline.server.rest.bodies import DIRECT_FROM_BYTES, DirectBody
 from trunkline.server.rest.inbound import DirectUpload
 from trunkline.server.rest.uploads import brief_changes, received_changes
-from trunkline.server.threads import Inflow, Outflow, Threads, hanging_up
+from trunkline.server.threads import Inflow, Outflow, Threads, feed, hanging_up
 
 HEARTBEAT_S = 15.0  # of silence in a stream of lines, until an empty one is sent
 BODY_S = 60.0  # within which a JSON body must have come
@@ -162,7 +162,7 @@ class Endpoint:
         outflow = self._threads.start(
             lambda out: out.put(self._answer({**arguments, upload: changes})), patient=False
         )
-        feeding = asyncio.create_task(_feed(first, receive, inflow, outflow))
+        feeding = asyncio.create_task(feed(receive, inflow, outflow, first=first))
         try:
             await send_json(send, 200, b"".join(await outflow.take() or []))
         finally:
@@ -302,23 +302,6 @@ async def _start(send: Send, media_type: str) -> None:
 
 async def _part(send: Send, body: bytes, *, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-async def _feed(message: Message, receive: Receive, inflow: Inflow, outflow: Outflow) -> None:
-    """Hand on the body, from this message on; then, a caller that hangs up stops the work."""
-    try:
-        while message["type"] != "http.disconnect":
-            await inflow.put(message.get("body", b""))
-            if not message.get("more_body", False):
-                break
-            message = await receive()
-        else:
-            return
-    finally:
-        inflow.end()
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    outflow.abandon()
 
 
 def _connected(transport: asyncio.Transport | None) -> Callable[[], bool]:

@@ -6,4 +6,5 @@ import "./more.js";
 import "./log.js";
 import "./live.js";
 import "./keys.js";
+import "./upload.js";
 import "./graph.js";
