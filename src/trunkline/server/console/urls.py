@@ -62,12 +62,25 @@ def diff(name: str, ref: str, path: str = "", **query: object) -> str:
     return _query(f"{commit(name, ref)}/diff/{quote(path)}", query)
 
 
-def pipelines(project: str = "") -> str:
-    return _query(f"{PLACE}/pipelines", {"project": project})
+def pipelines(project: str = "", **query: object) -> str:
+    return _query(f"{PLACE}/pipelines", {"project": project, **query})
 
 
 def pipeline(name: str) -> str:
     return f"{PLACE}/projects/{project_of(name)}/pipelines/{bare_name(name)}"
+
+
+def new_pipeline() -> str:
+    return f"{PLACE}/new/pipeline"
+
+
+def edit_pipeline(name: str) -> str:
+    return f"{pipeline(name)}/edit"
+
+
+def pipeline_version(name: str, version: int, against: int | None = None) -> str:
+    """A version, compared to the one before it, or to another one."""
+    return _query(f"{pipeline(name)}/versions/{version}", {"against": against})
 
 
 def jobs(pipeline: str = "", **query: object) -> str:
