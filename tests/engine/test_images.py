@@ -196,7 +196,6 @@ def test_a_spec_leaves_the_choice_to_what_there_is_if_it_says_so(opened, fruit) 
     [
         ({"runtime": "docker"}, "transform.runtime is docker, which needs an image"),
         ({"runtime": "podman"}, "podman"),
-        ({"image": "x", "runtime": "docker", "requirements": "numpy"}, "into the image"),
         ({"image": "x", "runtime": "process", "cmd": []}, "is run in containers only"),
         ({"cmd": []}, "nothing to run"),
     ],
@@ -204,20 +203,6 @@ def test_a_spec_leaves_the_choice_to_what_there_is_if_it_says_so(opened, fruit) 
 def test_what_can_not_go_together_is_refused(data, transform, words) -> None:
     with pytest.raises(InvalidSpec, match=words):
         make(data, **transform)
-
-
-def test_python_packages_of_the_machine_keep_code_on_it(data, fruit) -> None:
-    [warning] = data.engine.pipelines.validate_specs(
-        json.dumps(
-            {
-                "pipeline": {"name": "made"},
-                "input": {"pfs": {"repo": "data", "glob": "/"}},
-                "transform": {"cmd": ["true"], "image": fruit, "requirements": "numpy"},
-            }
-        )
-    )[0].warnings
-
-    assert warning.startswith(not_started(fruit, "its packages (transform.requirements)"))
 
 
 # --- what is recorded -----------------------------------------------------------------------------

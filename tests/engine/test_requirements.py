@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stage_images
 from wheels import offline, sdist, wheel
 
 from trunkline.api.changes import PutFile
@@ -380,3 +381,45 @@ def test_a_server_that_ends_while_an_environment_is_built_goes_on_with_it(
     assert again.job("made").state is JobState.SUCCESS
     [built] = (data.home / "cache" / "environments").glob("[!.]*")
     assert not list(built.parent.glob(".*.new"))
+
+
+# --- in containers --------------------------------------------------------------------------------
+
+
+def test_packages_are_installed_for_the_python_of_an_image_and_nothing_is_put_into_it(
+    wheels, docker, open_engine
+) -> None:
+    driver = open_engine(TRUNKLINE_RUNTIME="process", TRUNKLINE_CONTAINER_HOST=docker)
+    driver.engine.repos.create_repo("data")
+    driver.put("data", {"a": "apple\n"})
+    on_machine = asks(driver, "alpha")
+    image = stage_images.python_image(docker, "USER worker")
+    script = f'{ASKS}; touch "$VIRTUAL_ENV/mark" 2> /dev/null && echo written; true'
+    wheel(wheels, "alpha", "2.0", needs=("beta",))
+    transform = {"requirements": "alpha", "image": image, "runtime": "docker"}
+    driver.pipeline("made", script, transform=transform, update=True)
+
+    job = driver.job("made")
+
+    assert (job.state, job.reason) == (JobState.SUCCESS, "")
+    assert job.packages == on_machine.packages == ("alpha==1.0", "beta==1.0")
+    assert driver.tree("made") == {"a": "1.0\n"}
+    told = driver.logs("made")
+    assert "alpha 1.0" in told
+    assert "written" not in told
+    assert any(line.startswith("env /.trunkline-packages/") for line in told)
+
+
+def test_an_image_without_python_is_told_to_who_asks_for_packages(
+    wheels, docker, open_engine
+) -> None:
+    driver = open_engine(TRUNKLINE_RUNTIME="docker", TRUNKLINE_CONTAINER_HOST=docker)
+    driver.engine.repos.create_repo("data")
+    driver.put("data", {"a": "apple\n"})
+    transform = {"requirements": "alpha", "image": stage_images.shell_image(docker)}
+    driver.pipeline("made", "true", transform=transform)
+
+    job = driver.job("made")
+
+    assert job.state is JobState.FAILURE
+    assert "there is no python3 in its PATH; use an image that has one" in job.reason

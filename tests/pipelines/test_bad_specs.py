@@ -294,11 +294,6 @@ BROKEN_RULES: list[tuple[dict[str, object], str]] = [
         "transform.runtime is docker, which needs an image",
     ),
     (
-        {"transform": {"cmd": ["a"], "image": "x", "runtime": "docker", "requirements": "b"}},
-        "transform can't have requirements with runtime docker: they are installed on this "
-        "machine; put the packages into the image",
-    ),
-    (
         {"transform": {"cmd": ["a"], "env": {"A=B": "c"}}},
         "an environment variable can't have an empty name or '=' in its name",
     ),

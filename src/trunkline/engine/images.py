@@ -39,7 +39,7 @@ from trunkline.model.names import check_path
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.pipelines.contained import lacking
 from trunkline.pipelines.lifecycle import PipelineRecord
-from trunkline.pipelines.spec import NO_ENTRY_POINT, NO_PACKAGES_IN
+from trunkline.pipelines.spec import NO_ENTRY_POINT
 from trunkline.runtimes.containers import images
 from trunkline.runtimes.containers.engine import open_engine
 from trunkline.versions.liveness import require_file_set
@@ -128,11 +128,6 @@ def placement_for(
         check_for_pods(services.config, pipeline)
         return ON_HOST
     transform = pipeline.transform
-    if transform.requirements and transform.user:
-        raise InvalidSpec(
-            "transform can't have both requirements and user on this server: the environment is "
-            "kept in the data directory, which no other user can read"
-        )
     wanted = transform.runtime or Runtime(services.config.runtime)
     if not transform.image:
         if wanted is Runtime.DOCKER:
@@ -172,10 +167,6 @@ def _in_container(
     planned: bool,
 ) -> Placement:
     reference = pipeline.transform.image
-    if pipeline.transform.requirements:
-        raise NotSupported(
-            f"its packages (transform.requirements) can't be there: {NO_PACKAGES_IN}"
-        )
     if why := lacking(pipeline):
         raise NotSupported(why)
     with closing(open_engine(services.config)) as engine:
@@ -221,7 +212,13 @@ def _is_plain(services: Services, error: TrunklineError) -> bool:
 
 
 def _check_command(pipeline: PipelineSpec, placement: Placement) -> None:
-    """Refuse a version that has nothing to run."""
+    """Refuse a version that has nothing to run, or that could not read what it needs."""
+    transform = pipeline.transform
+    if placement.image is None and transform.requirements and transform.user:
+        raise InvalidSpec(
+            "transform can't have both requirements and user on this machine: the environment is "
+            "kept in the data directory, which no other user can read"
+        )
     if pipeline.transform.cmd:
         return
     image = placement.image

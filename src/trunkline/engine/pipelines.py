@@ -251,7 +251,14 @@ def prepare(
     placement = placement_for(
         services, pipeline, previous, may_pull=alone and store, planned=not store
     )
-    lock = lock_for(services, pipeline, code or "", renew=renew_packages, may_resolve=alone)
+    lock = lock_for(
+        services,
+        pipeline,
+        code or "",
+        elsewhere=services.config.runtime == Runtime.KUBERNETES or placement.image is not None,
+        renew=renew_packages,
+        may_resolve=alone,
+    )
     root = _store_spec(services, pipeline, code or "", lock, placement) if store else EMPTY
     packages = lifecycle.NO_PACKAGES
     if lock is not None:

@@ -10,7 +10,6 @@ from trunkline.db.database import Transaction
 from trunkline.engine.services import Services
 from trunkline.errors import InvalidInput, NotSupported, OperationFailed, Unavailable
 from trunkline.files.manifest import RootId
-from trunkline.model.images import Runtime
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.pipelines import lifecycle, requirements
 from trunkline.pipelines.requirements import Lock
@@ -24,12 +23,19 @@ def lock_of(services: Services, chunk: str) -> Lock | None:
 
 
 def lock_for(
-    services: Services, pipeline: PipelineSpec, code: str, *, renew: bool, may_resolve: bool
+    services: Services,
+    pipeline: PipelineSpec,
+    code: str,
+    *,
+    elsewhere: bool,
+    renew: bool,
+    may_resolve: bool,
 ) -> Lock | None:
     """The lock of a version that is about to be made; None if it asks for no packages.
 
-    That of the version before, if it asked for the same and is not to be renewed; else a new one,
-    with its versions where they still fit. Raises InvalidInput for what can't be asked for,
+    That of the version before, if it asked for the same, is not to be renewed, and is not for our
+    Python alone where code runs with another one, `elsewhere`; else a new one, with its versions
+    where they still fit. Raises InvalidInput for what can't be asked for,
     OperationFailed with what uv says, NotSupported without uv or where nothing `may_resolve`.
     """
     asked_for = pipeline.transform.requirements
@@ -39,7 +45,8 @@ def lock_for(
     asked = requirements.asked(text, code=code)
     with services.database.read() as tx:
         before = _lock_before(services, tx, pipeline.name)
-    if before is not None and before.asked == asked and not renew:
+    fits = before is not None and (before.for_any or not elsewhere)
+    if before is not None and fits and before.asked == asked and not renew:
         return before
     if not may_resolve:
         raise NotSupported(
@@ -48,7 +55,7 @@ def lock_for(
         )
     places = requirements.options(text)
     kept = None if renew else before
-    resolved, made_for = _resolve(services, asked_for, text, code, before=kept)
+    resolved, made_for = _resolve(services, asked_for, text, code, before=kept, elsewhere=elsewhere)
     return requirements.made(resolved, made_for=made_for, asked=asked, places=places)
 
 
@@ -69,9 +76,15 @@ def _text(services: Services, asked_for: str, code: str) -> str:
 
 
 def _resolve(
-    services: Services, asked_for: str, text: str, code: str, *, before: Lock | None
+    services: Services,
+    asked_for: str,
+    text: str,
+    code: str,
+    *,
+    before: Lock | None,
+    elsewhere: bool,
 ) -> tuple[str, str]:
-    """The lock, and what it is made for: where code runs in pods, any Python that images may have.
+    """The lock, and what it is made for: our Python, or `elsewhere` any that images may have.
 
     If there are no packages for the oldest, it is made from our own version on.
     """
@@ -96,7 +109,7 @@ def _resolve(
             )
 
         try:
-            if services.config.runtime != Runtime.KUBERNETES:
+            if not elsewhere:
                 return resolved(""), environments.python_name()
             own = pythons.own_python().minor
             if own != pythons.OLDEST:

@@ -21,7 +21,7 @@ from trunkline.jobs.workloads import workload_of
 from trunkline.model.images import Runtime
 from trunkline.model.pipelines import PipelineSpec
 from trunkline.pipelines import lifecycle
-from trunkline.runtimes.environments import environments_below
+from trunkline.runtimes.environments import open_to_all
 from trunkline.runtimes.kubernetes.cluster import ClusterApi, Pods
 from trunkline.runtimes.kubernetes.objects import ClusterObjects
 from trunkline.runtimes.kubernetes.pods import Ground, owned_labels, pod_manifest
@@ -31,7 +31,6 @@ from trunkline.store.claims import record_of
 _PORT_MAX = 65535
 SERVER = "trunkline"  # name of its StatefulSet
 _SHARED = ("store", "cache", "secrets")  # directories that pods mount; whoever mounts makes them
-_SEEN_MODE = 0o755  # of Python environments, which code of any user reads
 
 
 def check_settings(config: Config) -> None:
@@ -154,8 +153,7 @@ def pod_launcher(
         else:
             for name in _SHARED:
                 (config.home / name).mkdir(mode=0o700, exist_ok=True)
-            environments_below(config.home).mkdir(exist_ok=True)
-            environments_below(config.home).chmod(_SEEN_MODE)
+            open_to_all(config.home)
             key = make_key(config.home / "door")
         door = Door(key, certificate_of(config.tls_cert, config.tls_key))
         door.open(host, int(port))

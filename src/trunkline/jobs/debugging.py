@@ -19,7 +19,7 @@ from trunkline.files.tree import Trees
 from trunkline.jobs.datum_run import Context, DatumRun
 from trunkline.jobs.secrets import SecretStore
 from trunkline.jobs.segments import decode_segment
-from trunkline.jobs.slots import Ground, open_slot
+from trunkline.jobs.slots import Ground, open_slot, python_finder
 from trunkline.jobs.worker import with_packages, with_secrets
 from trunkline.runtimes.base import CONTAINER, PFS, Command, ExitReport, Slot, SlotLost
 from trunkline.runtimes.environments import Environments, environments_below
@@ -79,10 +79,12 @@ def run(request: Request) -> int:
         with chunks.hold():
             [planned] = decode_segment(request.datums.encode("utf-8"))
             if context.lock:
+                runner.get_ready(context)  # with what tells its Python, if that is not ours
                 context, held = with_packages(
                     context,
                     chunks,
                     Environments(environments_below(home)),
+                    find_python=python_finder(slot),
                     on_build=lambda _: None,
                     cancelled=lambda: _forsaken(request),
                 )

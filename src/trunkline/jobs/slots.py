@@ -16,6 +16,8 @@ from trunkline.runtimes.containers import images, slot
 from trunkline.runtimes.containers.container import Owner
 from trunkline.runtimes.containers.engine import open_engine
 from trunkline.runtimes.containers.images import NotWanted as NotWanted
+from trunkline.runtimes.containers.slot import ContainerSlot
+from trunkline.runtimes.environments import SEEN_AT, open_to_all
 from trunkline.runtimes.kubernetes import slot as pods
 from trunkline.runtimes.kubernetes import stage_slot as stages
 from trunkline.runtimes.pythons import Python
@@ -108,7 +110,7 @@ def open_slot(
                 },
             ),
             output_bytes_max=ground.output_bytes_max,
-            shown={**_package_for(context), **(shown or {})},
+            shown={**_packages_for(context, ground.home), **(shown or {})},
         )
         undo.pop_all()
     return opened
@@ -116,9 +118,12 @@ def open_slot(
 
 def python_finder(slot: Slot) -> PythonFinder | None:
     """What finds the Python of its commands, where that is not ours."""
-    return slot.find_python if isinstance(slot, pods.PodSlot) else None
+    if isinstance(slot, pods.PodSlot | ContainerSlot):
+        return slot.find_python
+    return None
 
 
-def _package_for(context: Context) -> dict[str, Path]:
-    """What a command that runs a function needs of us."""
-    return {f"{PACKAGE_PLACE}/{PACKAGE.name}": PACKAGE} if runs_function(context.cmd) else {}
+def _packages_for(context: Context, home: Path) -> dict[str, Path]:
+    """Python environments, and what a command that runs a function needs of us."""
+    own = {f"{PACKAGE_PLACE}/{PACKAGE.name}": PACKAGE} if runs_function(context.cmd) else {}
+    return {**own, SEEN_AT: open_to_all(home)} if context.lock else own

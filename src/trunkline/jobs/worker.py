@@ -34,8 +34,14 @@ from trunkline.jobs.slots import Ground, NotWanted, PythonFinder, open_slot, pyt
 from trunkline.model.pipelines import SecretUse
 from trunkline.pipelines import requirements
 from trunkline.runtimes.base import SlotLost
-from trunkline.runtimes.environments import Cancelled, Environments, environments_below, variables
-from trunkline.runtimes.kubernetes.pods import PACKAGES, PACKAGES_PLACE
+from trunkline.runtimes.environments import (
+    SEEN_AT,
+    Cancelled,
+    Environments,
+    environments_below,
+    variables,
+)
+from trunkline.runtimes.kubernetes.pods import PACKAGES
 from trunkline.store.chunks import ChunkId, ChunkStore
 from trunkline.store.opening import Joined
 
@@ -241,7 +247,7 @@ def with_packages(
     if found is None:
         env = variables(place, context.env["PATH"])
     else:
-        env = variables(Path(PACKAGES_PLACE, place.name), found[1])
+        env = variables(Path(SEEN_AT, place.name), found[1])
     return replace(context, env={**context.env, **env}, lock=""), held
 
 

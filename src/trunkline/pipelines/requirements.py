@@ -72,6 +72,12 @@ class Lock:
         """Whether each package has a hash; where one comes out of git, its commit is exact."""
         return all("--hash=" in entry for entry in _entries(self.body))
 
+    @property
+    def for_any(self) -> bool:
+        """Whether it is for Pythons of any version, from one on."""
+        found = _MADE_FOR.match(self.made_for)
+        return found is not None and found[3] is not None
+
     def lacking(self, implementation: str, minor: str) -> str:
         """Why such a Python (`cpython`, `3.12`) can't have it, as a phrase; nothing if it can."""
         found = _MADE_FOR.match(self.made_for)

@@ -66,7 +66,6 @@ from trunkline.pipelines.stages import check_stage, is_stage, read_stage
 
 DATUM_TRIES = 3
 NO_ENTRY_POINT = "the entry point of an image is run in containers only"
-NO_PACKAGES_IN = "they are installed on this machine; put the packages into the image"
 # Of Trunkline, of the kernel, and where every program writes.
 _NO_SECRETS_IN = ("/pfs", "/code", "/proc", "/sys", "/dev", "/tmp", "/var/tmp")  # noqa: S108
 COMMAND_BYTES_MAX = 128 * 1024  # of one argument or variable; Linux refuses longer ones
@@ -402,9 +401,6 @@ def _transform(document: Document) -> Transform:
     if runtime is Runtime.DOCKER and not given.get("image"):
         problem = "transform.runtime is docker, which needs an image"
         raise Fault(problem, path=("transform", "runtime"))
-    if runtime is Runtime.DOCKER and requirements:
-        problem = f"transform can't have requirements with runtime docker: {NO_PACKAGES_IN}"
-        raise Fault(problem, path=("transform", "requirements"))
     return Transform(
         image=_text(given, "image"),
         cmd=cmd,

@@ -27,6 +27,8 @@ from trunkline.errors import NotSupported, OperationFailed, plain
 from trunkline.runtimes.pythons import Python
 
 ENVIRONMENTS = "cache/environments"  # of a data directory
+SEEN_AT = "/.trunkline-packages"  # where containers have a directory of environments
+_SEEN_MODE = 0o755  # of that, as code of any user reads there
 _POLL_S = 0.05
 _REASON_LINES = 12  # of what uv says last
 _REASON_CHARACTERS = 1500
@@ -101,6 +103,14 @@ def resolve(
 def environments_below(home: Path) -> Path:
     """Where a data directory has its environments."""
     return home / ENVIRONMENTS
+
+
+def open_to_all(home: Path) -> Path:
+    """That directory, made if need be, so that containers can have it."""
+    place = environments_below(home)
+    place.mkdir(parents=True, exist_ok=True)
+    place.chmod(_SEEN_MODE)
+    return place
 
 
 class Environments:

@@ -34,6 +34,9 @@ print("{_MARK}" + json.dumps([
 ]))
 """
 
+ASKING = ("python3", "-c", QUESTION)
+ANSWER_S = 60.0  # the first time its files are read from a disk
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Python:
@@ -94,6 +97,17 @@ def own_python() -> Python:
         machine=platform.machine(),
         libc=libc or ("musl" if "musl" in str(sysconfig.get_config_var("SOABI")) else ""),
     )
+
+
+def found_in(answer: bytes) -> tuple[Python, str]:
+    """What was answered in an image: its Python, and its PATH. Raises NotSupported if nothing."""
+    found = told(answer)
+    if found is None:
+        raise NotSupported(
+            "transform.requirements needs a Python in the image of the pipeline, and there is no "
+            "python3 in its PATH; use an image that has one, or one that has the packages"
+        )
+    return found
 
 
 def told(answer: bytes) -> tuple[Python, str] | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trunkline.errors import NotSupported, OperationFailed, TrunklineError, Unavailable
-from trunkline.runtimes import scratch, spawn
+from trunkline.runtimes import pythons, scratch, spawn
 from trunkline.runtimes.base import (
     CODE,
     CONTAINER,
@@ -36,6 +36,7 @@ from trunkline.runtimes.containers.agent import PLACE, SHELL, Agent, Gone, lay_o
 from trunkline.runtimes.containers.container import MEMORY, Box, Container, Mount, Owner
 from trunkline.runtimes.containers.engine import ContainerEngine
 from trunkline.runtimes.door import Door
+from trunkline.runtimes.pythons import Python
 from trunkline.runtimes.watch import Following, Quota, Stop, stopped
 
 SMALL_BYTES_MAX = 32 * 1024 * 1024  # inputs up to this size are staged in memory
@@ -179,6 +180,23 @@ class ContainerSlot:
 
     def prepare(self, command: Command) -> None:
         self._ready(command)
+
+    def find_python(self, env: Mapping[str, str]) -> tuple[Python, str]:
+        """The Python that commands with these variables find in the container that was prepared,
+        and their PATH. Raises NotSupported where there is none, and SlotLost.
+        """
+        if self._room is None:
+            raise SlotLost("its container ended before it was asked for its Python")
+        asking = Command(argv=pythons.ASKING, env=env)
+        given = script.environment(asking, self._owner.marker)
+        room = self._room
+        try:
+            answer = self._ask(room.agent, script.of_command(asking, given), pythons.ANSWER_S)
+        except Gone:
+            self._discard()
+            raise SlotLost("its container ended while it was asked for its Python") from None
+        self._settle(room)
+        return pythons.found_in(answer)
 
     def run(
         self,

@@ -13,7 +13,7 @@ from typing import Any
 from trunkline.errors import InvalidInput, shown
 from trunkline.runtimes.base import CODE, OUT, PFS
 from trunkline.runtimes.containers.agent import PLACE, START
-from trunkline.runtimes.environments import ENVIRONMENTS
+from trunkline.runtimes.environments import ENVIRONMENTS, SEEN_AT
 from trunkline.runtimes.kubernetes.installation import ACCOUNT, CA, HOME, TLS
 from trunkline.runtimes.kubernetes.patches import merged, patched
 
@@ -34,7 +34,6 @@ _SHARED = {  # volume of the pod → where the user's container has it, and whet
 }
 _KEPT = {"store": False, "cache": False, "secrets": True, "door": True}  # read-only?
 PACKAGES = "packages"  # volume with Python environments, and its name below `POD`
-PACKAGES_PLACE = "/.trunkline-packages"  # where the user's container has it
 _GRACE_S = 2  # the worker has ended before, or is not to do anything any more
 _TMP = "/tmp"  # noqa: S108 (of the container)
 
@@ -195,7 +194,7 @@ def _user(workload: Workload, ground: Ground) -> dict[str, Any]:
         for number, place in enumerate(workload.secret_places)
     ]
     if workload.packages:
-        mounts.append({**_packages(ground, PACKAGES_PLACE), "readOnly": True})
+        mounts.append({**_packages(ground, SEEN_AT), "readOnly": True})
     return {
         "name": USER,
         "image": workload.image or ground.image,

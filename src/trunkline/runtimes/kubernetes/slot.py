@@ -35,7 +35,6 @@ _LOOK_S = 2.0  # for the loop to answer, before whoever waits is told
 _BACK_S = 120.0  # for a container that ended to be started again
 _END_S = 20.0  # for a command that was killed to be gone
 _OPENING_S = 600.0
-_PYTHON_S = 60.0  # for a Python to say what it is; the first time its files are read from a disk
 _BLOCK_BYTES = 512  # in which a shell counts the size of files
 _OUT_MODE = 0o777  # whoever the user's container is, it may write there
 _DOOR_MODE = 0o666  # whoever the user's container is, it may ask there
@@ -114,20 +113,14 @@ class PodSlot:
         """
         agent = self._reached(lambda: False, lambda: None)
         assert agent is not None, "nobody cancels this"
-        asking = Command(argv=("python3", "-c", pythons.QUESTION), env=env)
+        asking = Command(argv=pythons.ASKING, env=env)
         try:
-            answer = self._ask(agent, script.of_command(asking, env, bare=True), _PYTHON_S)
+            answer = self._ask(agent, script.of_command(asking, env, bare=True), pythons.ANSWER_S)
             self._settle(agent)
         except Gone:
             self._discard()
             raise SlotLost("its container ended while it was asked for its Python") from None
-        found = pythons.told(answer)
-        if found is None:
-            raise NotSupported(
-                "transform.requirements needs a Python in the image of the pipeline, and there is "
-                "no python3 in its PATH; use an image that has one, or one that has the packages"
-            )
-        return found
+        return pythons.found_in(answer)
 
     def run(
         self,
