@@ -19,6 +19,7 @@ FORMATS = {
 SAMPLE_ROWS = 50
 COLUMNS_MAX = 200  # that are described, and of which values are read
 GROUPS_MAX = 50
+_CHUNKS_MAX = 1000  # of columns in row groups, whose statistics are looked at
 VALUE_MAX = 300  # characters of a value
 _METADATA_MAX = 4000  # characters of what a file says of itself
 _READ_BYTES = 1024 * 1024
@@ -58,7 +59,7 @@ class Columnar:
     note: str  # why there is no sample
 
 
-def columnar(file: io.RawIOBase, kind: str) -> Columnar:
+def columnar(file: io.BufferedIOBase, kind: str) -> Columnar:
     """Describe a file of that kind (a value of `FORMATS`).
 
     Raises NotComparable for what can't be read, and where pyarrow is missing.
@@ -71,12 +72,13 @@ def columnar(file: io.RawIOBase, kind: str) -> Columnar:
         raise NotComparable(f"it is no {kind} file that can be read ({said})") from error
 
 
-def _parquet(pyarrow: Any, file: io.RawIOBase) -> Columnar:
+def _parquet(pyarrow: Any, file: io.BufferedIOBase) -> Columnar:
     opened = pyarrow.parquet.ParquetFile(
         pyarrow.PythonFile(file, mode="r"), buffer_size=_READ_BYTES, pre_buffer=False
     )
     meta = opened.metadata
-    groups = [meta.row_group(n) for n in range(min(meta.num_row_groups, GROUPS_MAX))]
+    most = max(1, min(GROUPS_MAX, _CHUNKS_MAX // max(1, min(meta.num_columns, COLUMNS_MAX))))
+    groups = [meta.row_group(n) for n in range(min(meta.num_row_groups, most))]
     schema = opened.schema_arrow
     chunks: dict[str, list[Any]] = {}  # of the columns that hold no others, by their names
     for group in groups:
@@ -136,7 +138,7 @@ def _described(name: str, kind: str, chunks: list[Any], groups: int) -> Column:
     )
 
 
-def _arrow(pyarrow: Any, file: io.RawIOBase) -> Columnar:
+def _arrow(pyarrow: Any, file: io.BufferedIOBase) -> Columnar:
     from pyarrow import ipc
 
     source = pyarrow.PythonFile(file, mode="r")

@@ -15,7 +15,7 @@ from trunkline.server.console.media import PICTURES
 from trunkline.server.console.page import PAGE_ROWS, Answer, Route, Show, Visit
 from trunkline.server.console.pages.places import above
 
-_COUNTED = 5000  # differing files; of more it is only said that there are more
+_COUNTED = 2000  # differing files; of more it is only said that there are more
 _PLACES = 12  # directories whose changes are counted apart
 _DETAILS = 400  # lines or rows of a file
 _COLUMNS_MAX = 40
@@ -156,11 +156,11 @@ def _file(
 
 
 def _columns(found: ContentDifference) -> list[str]:
-    """The columns in which something differs, in the order in which they come."""
+    """The columns in which something differs, in their order, but for those that name the row."""
     # A row that came or went has all of them.
     rows = sorted(found.rows, key=lambda row: -len(row.cells))
     names = dict.fromkeys(cell.column for row in rows for cell in row.cells)
-    return [*names][:_COLUMNS_MAX]
+    return [name for name in names if name not in found.key][:_COLUMNS_MAX]
 
 
 @dataclass(slots=True, kw_only=True)

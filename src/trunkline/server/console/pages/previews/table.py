@@ -8,8 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from trunkline.errors import InvalidInput
-from trunkline.server.console.preview import Preview, Subject
+from trunkline.server.console.preview import Preview, Subject, Unsuitable
 
 ORDER = 100
 ROWS = 200  # on a page
@@ -68,12 +67,13 @@ def _records(
 ) -> tuple[list[list[str]], int]:
     piece = _whole_lines(subject, offset)
     lines = piece.splitlines(keepends=True)
-    texts = [line.decode("utf-8-sig" if not offset else "utf-8", "replace") for line in lines]
+    encoding = "utf-8" if offset else "utf-8-sig"
+    texts = (line.decode(encoding, "replace") for line in lines)  # of as many as are shown
     reader = csv.reader(texts, delimiter=delimiter)
     try:
         records = [row[:COLUMNS_MAX] for row in islice(reader, number)]
     except csv.Error as error:
-        raise InvalidInput(f"the rows of this file can't be told apart: {error}") from error
+        raise Unsuitable(f"its rows can't be told apart ({error})") from error
     return records, offset + sum(map(len, lines[: reader.line_num]))
 
 
