@@ -43,8 +43,8 @@ class EngineAdmin:
         services = self._services
         with services.database.read() as tx:
             running = ledger.open_jobs(tx)
-            count = len(repos.list_repos(tx))
-            pipelines = len(lifecycle.list_pipelines(tx))
+            count = len(repos.repo_names(tx))
+            pipelines = lifecycle.count_pipelines(tx)
         return ServerStatus(
             version=self.version().version,
             pid=os.getpid(),

@@ -81,7 +81,8 @@ class EngineJobs:
                     return
             if len(page) < size:
                 return
-            before, size = page[-1].number, _PAGE
+            before = page[-1].number
+            size = min(_PAGE, number - given) if number and wanted is None else _PAGE
 
     def inspect_job(
         self, job: str, *, wait: bool = False, timeout_s: float | None = None

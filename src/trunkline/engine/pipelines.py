@@ -121,8 +121,9 @@ class EnginePipelines:
                 newest = lifecycle.list_pipelines(tx, project)
             else:
                 newest = [lifecycle.get(tx, name)]
+            told = _Jobs(tx) if name is None else None
             return [
-                self._info(tx, record)
+                self._info(tx, record, told)
                 for one in newest
                 for record in (with_older(tx, one, history) if history else [one])
             ]
@@ -180,8 +181,16 @@ class EnginePipelines:
             stop_jobs(tx, jobs, reason=f"pipeline '{name}' was stopped", now=now)
             branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
 
-    def _info(self, tx: Transaction, record: lifecycle.PipelineRecord) -> PipelineInfo:
-        counts = ledger.job_counts(tx, record.name)
+    def _info(
+        self, tx: Transaction, record: lifecycle.PipelineRecord, told: "_Jobs | None" = None
+    ) -> PipelineInfo:
+        """As users see it. `told` is what was read of the jobs of all pipelines at once."""
+        if told is None:
+            counts = ledger.job_counts(tx, record.name)
+            failure = ledger.last_failure(tx, record.name)
+        else:
+            counts = told.counts.get(record.name, {})
+            failure = told.failures.get(record.name, "")
         state, reason = condition(self._services, tx, record, counts)
         info = lifecycle.to_info(
             record,
@@ -189,21 +198,29 @@ class EnginePipelines:
             reason=reason,
             cores=os.cpu_count() or 1,
             job_counts=counts,
-            recent_error=ledger.last_failure(tx, record.name),
+            recent_error=failure,
             alerts=alerts(tx, lifecycle.spec_of(record), now=self._services.now()),
         )
         infos: tuple[GitInfo, ...] = ()
         if record.version == record.newest:
             infos = git_infos(self._services, tx, record.name)
         if self._services.config.runtime == Runtime.KUBERNETES:
-            told = warnings(lifecycle.spec_of(record), record.placement, in_pods=True)
-            info = replace(info, runtime=Runtime.KUBERNETES, warnings=told)
+            in_pods = warnings(lifecycle.spec_of(record), record.placement, in_pods=True)
+            info = replace(info, runtime=Runtime.KUBERNETES, warnings=in_pods)
         return replace(
             info,
             resident=self._services.scheduler.resident(record.name),
             gits=infos,
             alerts=(*info.alerts, *dict.fromkeys(git.problem for git in infos if git.problem)),
         )
+
+
+class _Jobs:
+    """What the jobs of all pipelines tell of them, by the names of pipelines."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self.counts = ledger.all_job_counts(tx)
+        self.failures = ledger.last_failures(tx)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ class Packages:
 
 NO_PACKAGES = Packages()
 _CLUSTER = ""  # whose defaults are those of all projects
+_KEPT_MAX = 4096  # specs; fewer than there are pipelines, and a list of all reads each anew
 _KEPT_LETTERS_MAX = 16 * 1024  # specs with longer texts are read each time
 
 
@@ -243,6 +244,10 @@ def list_pipelines(tx: Transaction, project: str | None = None) -> list[Pipeline
     return tables.newest_of_all(tx, project)
 
 
+def count_pipelines(tx: Transaction) -> int:
+    return len(tables.names(tx))
+
+
 def readers_of(tx: Transaction, repo: str) -> list[PipelineRecord]:
     """The pipelines with an input that reads a repo, whether it is there or not."""
     return [
@@ -352,9 +357,21 @@ def spec_of(record: PipelineRecord) -> PipelineSpec:
     return spec_from_document(record.spec, stored=True)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_KEPT_MAX)
 def _kept(text: str) -> PipelineSpec:
     return spec_from_document(json.loads(text), stored=True)
+
+
+def _warnings_of(record: PipelineRecord) -> tuple[str, ...]:
+    """What its author should know of a version where code runs on the machine of the server."""
+    if len(record.spec_text) <= _KEPT_LETTERS_MAX:
+        return _kept_warnings(record.spec_text, record.placement)
+    return warnings(spec_of(record), record.placement)
+
+
+@lru_cache(maxsize=_KEPT_MAX)
+def _kept_warnings(text: str, placement: Placement) -> tuple[str, ...]:
+    return warnings(_kept(text), placement)
 
 
 def to_info(
@@ -387,7 +404,7 @@ def to_info(
         workers=worker_count(spec.parallelism, cores),
         job_counts=dict(job_counts),
         recent_error=recent_error,
-        warnings=warnings(spec, record.placement),
+        warnings=_warnings_of(record),
         packages=record.packages,
         image=record.placement.image,
         alerts=alerts,

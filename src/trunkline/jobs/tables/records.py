@@ -231,6 +231,25 @@ def job_counts(tx: Transaction, pipeline: str) -> dict[str, int]:
     return {str(state): int(count) for state, count in rows}
 
 
+def all_job_counts(tx: Transaction) -> dict[str, dict[str, int]]:
+    """How many jobs of each pipeline that has some are in each state."""
+    found: dict[str, dict[str, int]] = {}
+    for pipeline, state, count in tx.rows(
+        "SELECT pipeline, state, COUNT(*) FROM job GROUP BY pipeline, state"
+    ):
+        found.setdefault(str(pipeline), {})[str(state)] = int(count)
+    return found
+
+
+def last_failures(tx: Transaction) -> dict[str, str]:
+    """The reasons of the newest jobs of pipelines, of those that failed."""
+    rows = tx.rows(
+        "SELECT pipeline, reason FROM job WHERE state IN ('failure', 'unrunnable') AND number IN "
+        "(SELECT MAX(number) FROM job GROUP BY pipeline)"
+    )
+    return {str(pipeline): str(reason) for pipeline, reason in rows}
+
+
 def last_failure(tx: Transaction, pipeline: str) -> str:
     """The reason of the pipeline's newest job if that failed, else nothing."""
     row = tx.row(

@@ -1,12 +1,14 @@
 """What changes while somebody looks: one stream of events for each open page.
 
 A page says which topics it shows. While anybody is interested in a topic, one task asks the
-operations for the little that tells whether it has changed, once a second for all pages together;
-a page that is told so asks for itself anew. Nothing is asked while nobody looks.
+operations for the little that tells whether it has changed, once a second for all pages together,
+and less often where that takes long; a page that is told so asks for itself anew. Nothing is asked
+while nobody looks.
 """
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable
 
 from starlette.types import Receive, Send
@@ -17,6 +19,7 @@ from trunkline.server.console.headers import page_headers
 from trunkline.server.threads import Threads
 
 LOOK_S = 1.0
+PAUSE = 20  # times as long as a look took, until the next one: it is little work for the server
 SILENCE_S = 15.0  # until a comment is sent, so that either side notices when the other has died
 _NEWEST = 50  # of a list that can be long
 
@@ -111,12 +114,17 @@ class Live:
                 changes.put_nowait(topic)
 
     async def _look(self) -> None:
+        due: dict[str, float] = {}  # topic to when it is looked at next
         try:
             while self._audience and not self._threads.stopping:
                 wanted = frozenset[str]().union(*self._audience.values())
                 for topic in sorted(wanted):
+                    began = time.monotonic()
+                    if due.get(topic, began) > began:
+                        continue
                     if await self._has_changed(topic):
                         self.tell(topic)
+                    due[topic] = began + PAUSE * (time.monotonic() - began)
                 await asyncio.sleep(LOOK_S)
         finally:
             self._looking = None

@@ -16,8 +16,8 @@ def _query(path: str, query: Mapping[str, object]) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
-def home(project: str = "") -> str:
-    return _query(f"{PLACE}/", {"project": project})
+def home(project: str = "", begin: int = 0) -> str:
+    return _query(f"{PLACE}/", {"project": project, "from": begin or ""})
 
 
 def repos(project: str = "") -> str:

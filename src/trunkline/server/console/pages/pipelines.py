@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from trunkline.model.pipelines import PipelineInfo
 from trunkline.server.console import urls
 from trunkline.server.console.page import Answer, Navigation, Route, Show, Visit
-from trunkline.server.console.pages.home import health_of
+from trunkline.server.console.pages.home import health_of, with_jobs
 
-_ROWS = 50
-_JOBS = 400  # newest ones that are looked at for the outcomes of all
+_ROWS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +36,7 @@ def pipelines(visit: Visit) -> Answer:
     operations = visit.operations
     listed = operations.pipelines.list_pipelines(project=project)
     found = [one for one in listed if find.lower() in f"{one.name} {one.description}".lower()]
-    jobs = list(operations.jobs.list_jobs(project=project, number=_JOBS)) if found else []
-    health = health_of(found, jobs)
+    health = health_of(found)
     begin = visit.whole_number("from", 0, most=len(health))
     end = begin + _ROWS
     further = None
@@ -53,7 +51,7 @@ def pipelines(visit: Visit) -> Answer:
             "projects": operations.projects.list_projects(),
             "find": find,
             "total": len(listed),
-            "health": health[begin:end],
+            "health": with_jobs(operations, health[begin:end]),
             "success": {one.pipeline.name: success_of(one.pipeline) for one in health[begin:end]},
             "next": further,
         },

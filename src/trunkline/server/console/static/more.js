@@ -1,5 +1,6 @@
 // The next page of a list is appended as one scrolls to its link. The link has the id of the list's
 // body in `data-more`; the page it leads to has a body of the same id, and may have a link itself.
+// With `data-by-hand` that is only done when somebody asks for it: there is more below the list.
 import { everywhere, freshen } from "./said.js";
 
 async function follow(link) {
@@ -35,5 +36,5 @@ everywhere("[data-more]", (link) => {
     event.preventDefault();
     follow(link);
   });
-  watcher.observe(link);
+  if (!("byHand" in link.dataset)) watcher.observe(link);
 });
