@@ -9,6 +9,7 @@ REPO = "/ui/projects/default/repos/hostile"
 PAGES = [
     "/ui/",
     "/ui/repos",
+    "/ui/search?q=hostile",
     "/ui/workers",
     "/ui/storage",
     "/ui/settings",

@@ -6,5 +6,6 @@ import "./more.js";
 import "./log.js";
 import "./live.js";
 import "./keys.js";
+import "./find.js";
 import "./upload.js";
 import "./graph.js";

@@ -1,5 +1,6 @@
-// Keys: `/` goes to the search field, `j` and `k` through the rows of the first list, `g` and the
-// first letter of an entry of the navigation to that page.
+// Keys: `/` goes to the search field of the page, or else of all pages (as Ctrl+K always does), `j`
+// and `k` through the rows of the first list, `g` and the first letter of an entry of the navigation
+// to that page; of several, to the one behind the present one.
 let went = 0;
 
 const typing = (element) =>
@@ -17,18 +18,26 @@ function step(by) {
 }
 
 document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    document.querySelector("[data-find] input[type=search]")?.focus();
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
   if (went && Date.now() - went < 1500) {
     went = 0;
     const letter = event.key.toLowerCase();
-    const entry = [...document.querySelectorAll(".side nav a")].find(
-      (link) => link.textContent.trim().toLowerCase().startsWith(letter),
+    const entries = [...document.querySelectorAll(".side nav a")].filter((link) =>
+      link.textContent.trim().toLowerCase().startsWith(letter),
     );
-    if (entry) entry.click();
+    const here = entries.findIndex((link) => link.hasAttribute("aria-current"));
+    entries[(here + 1) % entries.length]?.click();
     return;
   }
   if (event.key === "/") {
-    const field = document.querySelector("main input[type=search]");
+    const field =
+      document.querySelector("main input[type=search]") ??
+      document.querySelector("[data-find] input[type=search]");
     if (field) {
       event.preventDefault();
       field.focus();
