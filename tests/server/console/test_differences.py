@@ -89,6 +89,15 @@ def test_a_file_can_be_compared_as_text(versions: ConsoleWorld) -> None:
     assert '"went">2,virginica<' in versions.page(f"{BASE}@master/diff/t.csv?as=text")
 
 
+def test_rows_can_be_paired_by_another_column(versions: ConsoleWorld) -> None:
+    page = versions.page(f"{BASE}@master/diff/t.csv?key=name")
+    wrong = versions.get(f"{BASE}@master/diff/t.csv?key=nothing")
+
+    assert "By name" in page
+    assert "<del>virginica</del>" not in page
+    assert (wrong.status, b"has no column" in wrong.body) == (400, True)
+
+
 def test_the_history_of_a_path_says_what_each_commit_did(versions: ConsoleWorld) -> None:
     page = versions.page(f"{BASE}@master/history/gone.txt")
     whole = versions.page(f"{BASE}@master/history/")
