@@ -28,7 +28,8 @@ COMMANDS = [
     pytest.param(words, command, id=words)
     for words, command in all_spaced()
     # They do what they say without a server, start one, or wait for one.
-    if words not in ("completion", "serve", "up", "down", "doctor", "restore", "edit pipeline")
+    if words
+    not in ("completion", "serve", "up", "down", "ui", "doctor", "restore", "edit pipeline")
 ]
 BAD = [
     *("", " ", "-", "--", "\n", "a\nb", "\x1b[2J", "\udcff", "é", "😀", "x" * 300),
