@@ -15,6 +15,7 @@ from starlette.types import Receive, Send
 
 from trunkline.api.connection import Operations
 from trunkline.errors import TrunklineError
+from trunkline.model.jobs import JobState
 from trunkline.server.console.headers import page_headers
 from trunkline.server.threads import Threads
 
@@ -22,6 +23,7 @@ LOOK_S = 1.0
 PAUSE = 20  # times as long as a look took, until the next one: it is little work for the server
 SILENCE_S = 15.0  # until a comment is sent, so that either side notices when the other has died
 _NEWEST = 50  # of a list that can be long
+_AT_WORK = (JobState.RUNNING, JobState.FINISHING, JobState.EGRESSING)  # also behind newer ones
 
 Look = Callable[[Operations], object]
 
@@ -32,9 +34,10 @@ def _commits(operations: Operations) -> object:
 
 
 def _jobs(operations: Operations) -> object:
+    at_work = operations.jobs.list_jobs(states=list(_AT_WORK), number=_NEWEST)
     return [
         (job.pipeline, job.id, job.state, job.processed, job.skipped, job.failed, job.total)
-        for job in operations.jobs.list_jobs(number=_NEWEST)
+        for job in (*operations.jobs.list_jobs(number=_NEWEST), *at_work)
     ]
 
 

@@ -41,7 +41,7 @@ def jobs(visit: Visit) -> Answer:
         live=("jobs",) if before is None else (),
         context={
             "pipeline": pipeline,
-            "pipelines": [one.name for one in operations.pipelines.list_pipelines()],
+            "pipelines": sorted({job.pipeline for job in shown}),
             "chosen": chosen,
             "choices": {name: name or "all" for name in _CHOICES},
             "jobs": shown,
