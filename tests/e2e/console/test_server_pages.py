@@ -29,6 +29,18 @@ def test_storage_is_measured_checked_and_collected_without_leaving_the_page(
     look("/ui/storage", "storage")
 
 
+def test_what_begins_by_itself(look: Look, world: ConsoleWorld) -> None:
+    spec = {
+        "pipeline": {"name": "nightly"},
+        "transform": {"cmd": ["true"]},
+        "input": {"cron": {"name": "night", "spec": "0 3 1 1 *"}},
+    }
+    world.engine.pipelines.create_pipeline(spec)
+    page = look("/ui/schedules", "schedules")
+
+    expect(page.get_by_text("clock 0 3 1 1 *")).to_be_visible()
+
+
 def test_the_settings(look: Look) -> None:
     page = look("/ui/settings", "settings")
 

@@ -10,6 +10,7 @@ PAGES = [
     "/ui/",
     "/ui/repos",
     "/ui/search?q=hostile",
+    "/ui/schedules",
     "/ui/workers",
     "/ui/storage",
     "/ui/settings",

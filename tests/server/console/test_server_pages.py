@@ -6,6 +6,8 @@ import time
 import pytest
 from console_world import ConsoleWorld
 
+from trunkline.server.console.pages.schedules import begins_by
+
 SECRET = base64.b64encode(b"nobody-is-shown-this").decode()
 
 
@@ -82,6 +84,26 @@ def test_nothing_is_done_without_a_form_of_the_page(world: ConsoleWorld) -> None
     unknown = world.post("/ui/storage/erase", {"form_key": form_key(world.page("/ui/storage"))})
 
     assert (by_get.status, without.status, unknown.status) == (405, 403, 404)
+
+
+def test_a_schedule_says_when_it_begins_and_a_service_where_it_is() -> None:
+    trigger = {"branch": "staging", "commits": 5}
+    part = {
+        "cross": [
+            {"cron": {"name": "night", "repo": "p_night", "spec": "0 3 * * *"}},
+            {"pfs": {"repo": "training", "glob": "/", "trigger": trigger}},
+            {"pfs": {"repo": "plain", "glob": "/"}},
+        ]
+    }
+
+    assert list(begins_by(part)) == ["clock 0 3 * * *", "trigger branch staging, commits 5"]
+
+
+def test_where_nothing_begins_by_itself_that_is_said(world: ConsoleWorld) -> None:
+    page = world.page("/ui/schedules")
+
+    assert "Nothing begins by a clock" in page
+    assert "Nothing serves" in page
 
 
 def test_no_workers_are_said_to_be_none(world: ConsoleWorld) -> None:

@@ -111,6 +111,10 @@ def run(name: str, **query: object) -> str:
     return _query(f"{PLACE}/runs/{quote(name, safe='')}", query)
 
 
+def schedules() -> str:
+    return f"{PLACE}/schedules"
+
+
 def workers() -> str:
     return f"{PLACE}/workers"
 
