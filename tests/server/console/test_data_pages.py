@@ -51,6 +51,26 @@ def test_files_are_found_by_a_part_of_their_name_and_by_a_glob(large: ConsoleWor
     assert "Nothing matches" in large.page(f"{base}?find=nothing-like-it")
 
 
+def test_a_word_finds_what_a_glob_finds_page_by_page(world: ConsoleWorld) -> None:
+    paths = [f"{one}/{two}" for one in ("a", "ab", "a-b", "b/ab/a", "ü") for two in ("ab", "b.a")]
+    world.put("named", {f"in/{path}": b"x" for path in paths} | {"ab": b"", "in/ab.txt": b""})
+    world.put("named", {f"in/many-ab/{number:03}-ab": b"" for number in range(210)})
+
+    for word in ("ab", "a", "b/a", "ab/", "in", "ü", "nothing"):
+        for place in ("", "in"):
+            found: list[str] = []
+            target = f"/ui/projects/default/repos/named@master/files/{place}?find={quote(word)}"
+            while target:
+                page = world.page(target)
+                found += re.findall(r'class="entry" href="[^"]*/files/([^"]+)"', page)
+                target = next_of(page) or ""
+            glob = f"/{place}/**{word}*" if place else f"/**{word}*"
+            expected = [
+                quote(one.path) for one in world.engine.files.glob_files("named", "master", glob)
+            ]
+            assert sorted(found) == sorted(expected), (word, place)
+
+
 def test_a_repo_shows_its_readme_its_files_and_its_commits(world: ConsoleWorld) -> None:
     page = world.page("/ui/projects/default/repos/training")
 

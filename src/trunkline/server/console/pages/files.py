@@ -10,6 +10,7 @@ from trunkline.model.versions import CommitInfo, FileInfo, FileType
 from trunkline.server.console import urls
 from trunkline.server.console.media import SAVED, TYPES
 from trunkline.server.console.page import PAGE_ROWS, Answer, Content, Route, Show, Visit
+from trunkline.server.console.pages.name_search import places_with
 from trunkline.server.console.pages.places import above
 from trunkline.server.console.pages.preview_choice import preview_of
 from trunkline.server.console.preview import Subject
@@ -73,19 +74,40 @@ def _found(visit: Visit, commit: CommitInfo, path: str, context: dict[str, objec
     find = visit.query["find"]
     pattern = find.lstrip("/") if _GLOB.search(find) else f"**{_literal(find)}*"
     whole = f"{_literal(path)}/{pattern}" if path else f"/{pattern}"
-    matching = visit.operations.files.glob_files(
-        commit.repo, commit.id, whole, after=visit.query.get("after", "")
-    )
-    entries = list(islice(matching, PAGE_ROWS + 1))
+    after = visit.query.get("after", "")
+    if _GLOB.search(find):
+        matching = visit.operations.files.glob_files(commit.repo, commit.id, whole, after=after)
+        entries = list(islice(matching, PAGE_ROWS + 1))
+        further = _next(context, entries, find=find)
+    else:
+        entries, further = _named(visit, commit, path, after)
     here = {
         "entries": entries[:PAGE_ROWS],
-        "next": _next(context, entries, find=find),
+        "next": further,
         "find": find,
         "pattern": whole,
         "begins": True,
     }
     title = f"{find} · {commit.repo}"
     return Show(template="files/directory.html", title=title, context={**context, **here})
+
+
+def _named(
+    visit: Visit, commit: CommitInfo, path: str, after: str
+) -> tuple[list[FileInfo], str | None]:
+    """What has a word in its name, and the address of what comes then."""
+    files, find = visit.operations.files, visit.query["find"]
+    listed = files.list_paths(commit.repo, commit.id, path or "/")
+    places = list(islice(places_with(find, listed, below=path, after=after), PAGE_ROWS + 1))
+    entries: list[FileInfo] = []
+    for place in places[:PAGE_ROWS]:
+        exactly = f"/{_literal(place.rstrip('/'))}"
+        entries += islice(files.glob_files(commit.repo, commit.id, exactly), 1)
+    further = None
+    if len(places) > PAGE_ROWS:
+        kept = {"find": find, "after": places[PAGE_ROWS - 1]}
+        further = urls.files(commit.repo, visit.arguments["ref"], path, **kept)
+    return entries, further
 
 
 def _literal(text: str) -> str:
