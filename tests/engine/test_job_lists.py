@@ -154,3 +154,11 @@ def test_the_log_of_one_datum_has_its_lines_alone(data: Data) -> None:
     assert "flower 15 has no petals" in lines
     assert not any("05" in line or "25" in line for line in lines)
     assert none == []
+
+
+def test_the_newest_job_of_each_pipeline_is_listed_alone(data: Data) -> None:
+    listed = data.engine.jobs.list_jobs
+
+    assert [f"made@{job.id}" for job in listed(newest=True)] == [data.third]
+    assert list(listed(newest=True, states=["failure"])) == []
+    assert len(list(listed(pipeline="made"))) == 3

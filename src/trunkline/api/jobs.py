@@ -27,13 +27,15 @@ class Jobs(Protocol):
         inputs: list[str] | None = None,
         states: list[str] | None = None,
         before: str | None = None,
+        newest: bool = False,
         number: int = 0,
     ) -> Iterator[JobInfo]:
         """The jobs (of a project), newest first; of a run, the most derived first.
 
         `output` and `inputs` are commits (`repo@ref`) that the jobs wrote or read; `states` leaves
-        out the jobs in all others, `before` those that are not older than a job. Raises
-        JobNotFound, and InvalidInput for a state that there is not.
+        out the jobs in all others, `before` those that are not older than a job, `newest` all but
+        the newest of each pipeline. Raises JobNotFound, and InvalidInput for a state that there is
+        not.
         """
 
     @operation("GET", "/jobs/{job}")

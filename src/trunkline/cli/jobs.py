@@ -97,6 +97,7 @@ def _state(job: JobInfo) -> str:
     help="In this state: " + ", ".join(JobState) + ".",
 )
 @option("--before", metavar="JOB", help="Older than this one.")
+@option("--newest", is_flag=True, help="Only the newest one of each pipeline.")
 @option("-n", "--number", default=0, metavar="N", help="At most so many (0: all).")
 @option("-x", "--expand", is_flag=True, hidden=True)
 @all_projects
@@ -107,6 +108,7 @@ def list_job(
     output_commit: str | None,
     states: tuple[str, ...],
     before: str | None,
+    newest: bool,
     number: int,
     expand: bool,
     everywhere: bool,
@@ -129,6 +131,7 @@ def list_job(
             inputs=read or None,
             states=list(states) or None,
             before=one_job(before) if before else None,
+            newest=newest,
             number=at_most(number),
         ),
         JOBS,

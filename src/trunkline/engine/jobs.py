@@ -38,6 +38,7 @@ class EngineJobs:
         inputs: list[str] | None = None,
         states: list[str] | None = None,
         before: str | None = None,
+        newest: bool = False,
         number: int = 0,
     ) -> Iterator[JobInfo]:
         with self._services.database.read() as tx:
@@ -54,10 +55,17 @@ class EngineJobs:
                 jobs = [ledger.job_of_output(tx, name.repo, name.id) for name in derived]
                 found = {job.number for job in jobs if job is not None}
                 wanted = found if wanted is None else wanted & found
-            newest = None if before is None else find_job(tx, before).number
+            below = None if before is None else find_job(tx, before).number
         known = [_state(state) for state in states or ()]
-        page = partial(ledger.list_jobs, pipeline=pipeline, run=run, project=project, states=known)
-        return self._pages(page, wanted, newest, number)
+        page = partial(
+            ledger.list_jobs,
+            pipeline=pipeline,
+            run=run,
+            project=project,
+            states=known,
+            newest=newest,
+        )
+        return self._pages(page, wanted, below, number)
 
     def _pages(
         self,
@@ -67,7 +75,7 @@ class EngineJobs:
         number: int,
     ) -> Iterator[JobInfo]:
         given = 0
-        size = _PAGE if wanted is not None else _FIRST_PAGE
+        size = _PAGE if wanted is not None else min(number or _FIRST_PAGE, _FIRST_PAGE)
         while True:
             with self._services.database.read() as tx:
                 page = next_page(tx, before=before, number=size)

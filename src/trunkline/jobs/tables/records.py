@@ -129,8 +129,12 @@ def list_jobs(
     number: int,
     project: str | None = None,
     states: Collection[JobState] = (),
+    newest: bool = False,
 ) -> list[JobRecord]:
-    """At most `number` jobs with a number below `before`, newest first; no `states`: in any."""
+    """At most `number` jobs with a number below `before`, newest first; no `states`: in any.
+
+    `newest`: of each pipeline that one alone.
+    """
     given = {"pipeline": pipeline, "run": run, "before": before, "project": project}
     wanted = {
         "pipeline": "pipeline = :pipeline",
@@ -144,6 +148,7 @@ def list_jobs(
     where = " AND ".join(
         [
             f"state IN {marks}" if states else "1 = 1",
+            "number IN (SELECT MAX(number) FROM job GROUP BY pipeline)" if newest else "1 = 1",
             *(wanted[name] for name in given if given[name] is not None),
         ]
     )

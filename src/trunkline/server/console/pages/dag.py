@@ -6,7 +6,7 @@ as data for `static/graph.js`, which draws them.
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -21,7 +21,7 @@ from trunkline.server.console.page import PAGE_ROWS, Answer, Navigation, Route, 
 from trunkline.server.console.pages.spec_inputs import read_by
 
 _COMMITS = 500  # newest of all, that tell when repos changed last
-_LOOKED_UP = 200  # repos and pipelines of which that is asked one by one
+_LOOKED_UP = 200  # repos of which that is asked one by one
 _RUNS = 15  # that one can go back to by a menu
 _SIZED = 100  # nodes of a run whose size is told
 _BAD_JOBS = (JobState.FAILURE, JobState.UNRUNNABLE)
@@ -65,7 +65,7 @@ class Node:
             found.append(("Run", urls.run(self.run)))
         return found
 
-    def as_data(self, answers: Callable[[str], bool]) -> dict[str, object]:
+    def as_data(self, leads: Callable[[str, str], bool]) -> dict[str, object]:
         """What the browser draws; fields that are empty are left out."""
         known: dict[str, object] = {
             "name": self.name,
@@ -84,7 +84,7 @@ class Node:
             "reason": self.reason,
             "stale": self.stale,
             "outside": self.outside,
-            "links": [link for link in self.links() if answers(link[1])],
+            "links": [link for link in self.links() if leads(*link)],
         }
         return {key: value for key, value in known.items() if value or key == "size_bytes"}
 
@@ -97,7 +97,14 @@ class Graph:
 
     def as_json(self, answers: Callable[[str], bool]) -> str:
         """All of it for the browser; `answers` tells whether an address has a page."""
-        return json.dumps([node.as_data(answers) for node in self.nodes], separators=(",", ":"))
+        known: dict[str, bool] = {}  # by what is there: addresses of one kind are alike
+
+        def leads(text: str, address: str) -> bool:
+            if text not in known:
+                known[text] = answers(address)
+            return known[text]
+
+        return json.dumps([node.as_data(leads) for node in self.nodes], separators=(",", ":"))
 
     def only(self, wanted: Callable[[Node], bool]) -> "Graph":
         """The nodes that are wanted, with what they read."""
@@ -116,10 +123,10 @@ def dag(visit: Visit) -> Answer:
     run = visit.query.get("run", "")
     only = visit.query.get("only", "")
     details = visit.operations.commits.inspect_run(run) if run else None
-    whole = Graph(_now(visit) if details is None else _of_run(visit, details))
+    whole = Graph(_now(visit, project) if details is None else _of_run(visit, details))
+    if project and details is not None:
+        whole = whole.only(lambda node: node.project == project)
     shown = whole
-    if project:
-        shown = shown.only(lambda node: node.project == project)
     if only in _FILTERS:
         shown = shown.only(lambda node: node.tone == "bad" if only == "failing" else node.stale)
     begin = visit.whole_number("from", 0, most=len(shown.nodes))
@@ -179,11 +186,11 @@ def _sorted(nodes: Iterable[Node]) -> list[Node]:
 # --- now ------------------------------------------------------------------------------------------
 
 
-def _now(visit: Visit) -> list[Node]:
-    operations = visit.operations
-    repos = operations.repos.list_repos()
-    pipelines = {one.name: one for one in operations.pipelines.list_pipelines()}
-    jobs = _newest_jobs(visit, pipelines)
+def _now(visit: Visit, project: str) -> list[Node]:
+    operations, given = visit.operations, project or None
+    repos = operations.repos.list_repos(project=given)
+    pipelines = {one.name: one for one in operations.pipelines.list_pipelines(project=given)}
+    jobs = {job.pipeline: job for job in operations.jobs.list_jobs(project=given, newest=True)}
     changed = _changed(visit, [repo for repo in repos if repo.name not in pipelines])
     nodes = []
     for repo in repos:
@@ -192,7 +199,17 @@ def _now(visit: Visit) -> list[Node]:
             nodes.append(_of_repo(repo, changed.get(repo.name)))
         else:
             nodes.append(_of_pipeline(repo, pipeline, jobs.get(repo.name)))
-    return _with_staleness(nodes)
+    return _with_staleness([*nodes, *_elsewhere(nodes)])
+
+
+def _elsewhere(nodes: list[Node]) -> list[Node]:
+    """What is read of other projects than that which is shown."""
+    names = {node.name for node in nodes}
+    read = dict.fromkeys(name for node in nodes for name in node.reads if name not in names)
+    return [
+        Node(name=name, pipeline=False, state="", tone="off", reads=(), outside=True)
+        for name in read
+    ]
 
 
 def _of_repo(repo: RepoInfo, head: CommitInfo | None) -> Node:
@@ -252,22 +269,6 @@ def _job_condition(state: str) -> tuple[str, str]:
     }
     found = JobState(state)
     return state, "bad" if found in _BAD_JOBS else tones.get(found, "busy")
-
-
-def _newest_jobs(visit: Visit, names: Mapping[str, object]) -> dict[str, JobInfo]:
-    """The newest job of each pipeline: most are among the newest of all."""
-    listed = visit.operations.jobs.list_jobs(number=2 * len(names))
-    found: dict[str, JobInfo] = {}
-    for job in listed:
-        found.setdefault(job.pipeline, job)
-        if len(found) == len(names):
-            break
-    missing = [name for name in names if name not in found]
-    for name in missing[:_LOOKED_UP]:
-        with contextlib.suppress(NotFound):  # deleted meanwhile
-            for job in visit.operations.jobs.list_jobs(pipeline=name, number=1):
-                found[name] = job
-    return found
 
 
 def _changed(visit: Visit, repos: list[RepoInfo]) -> dict[str, CommitInfo]:

@@ -35,8 +35,8 @@ class Graph {
     this.names = [...new Set(this.nodes.map((node) => node.project))].sort();
     if (this.open === null) {
       const few = this.nodes.length <= MANY || this.names.length === 1;
-      const chosen = this.byName.get(this.chosen)?.project;
-      this.open = new Set(few ? this.names : chosen ? [chosen] : []);
+      const asked = this.byName.get(this.chosen)?.project || this.data.dataset.project;
+      this.open = new Set(few ? this.names : asked ? [asked] : []);
     }
     this.draw();
   }
@@ -178,8 +178,17 @@ class Graph {
   toggle(project) {
     if (!this.open.delete(project)) this.open.add(project);
     this.draw();
+    this.goTo(project);
     const shown = [...this.projects.children].find((button) => button.textContent === project);
     shown?.focus();
+  }
+
+  // Shows where a project that was opened begins.
+  goTo(project) {
+    const own = this.nodes.filter((node) => node.project === project && this.places.has(node.name));
+    const places = own.map((node) => this.places.get(node.name));
+    places.sort((a, b) => a.x - b.x || a.y - b.y);
+    if (places.length) this.view.scrollTo((places[0].x - 40) * this.zoom, (places[0].y - 40) * this.zoom);
   }
 
   // --- pointer and keys -------------------------------------------------------------------------

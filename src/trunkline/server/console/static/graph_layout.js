@@ -41,7 +41,7 @@ export function arrange(items, dagre) {
     edgesep: 8,
     marginx: 20,
     marginy: 20,
-    ranker: many ? "longest-path" : "network-simplex",
+    ranker: many ? "tight-tree" : "network-simplex",
   });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const id of items.keys()) graph.setNode(id, { width: WIDTH, height: HEIGHT });
@@ -55,11 +55,16 @@ export function arrange(items, dagre) {
     const { x, y } = graph.node(id);
     places.set(id, { x: x - WIDTH / 2, y: y - HEIGHT / 2 });
   }
-  const lines = graph.edges().map(({ v, w }) => ({
-    from: v,
-    to: w,
-    path: curve(graph.edge(v, w).points),
-  }));
+  const lines = graph.edges().map(({ v, w }) => {
+    const { points } = graph.edge(v, w);
+    const from = graph.node(v);
+    const to = graph.node(w);
+    if (from.x < to.x) {
+      points[0] = { x: from.x + WIDTH / 2, y: from.y };
+      points[points.length - 1] = { x: to.x - WIDTH / 2, y: to.y };
+    }
+    return { from: v, to: w, path: curve(points) };
+  });
   return { width: width || 0, height: height || 0, places, lines };
 }
 

@@ -92,7 +92,7 @@ export function show(element, item) {
     element.className = `node group ${tone}`;
     top.append(icon("project"), make("span", "label", item.node.project));
     const words = counts.map(([, number, word]) => `${number} ${word}`);
-    under.append(make("span", "", [`${item.members.length} nodes`, ...words].join(" · ")));
+    under.append(make("span", "", [`${item.members.length} node${item.members.length === 1 ? "" : "s"}`, ...words].join(" · ")));
     element.setAttribute("aria-label", `project ${item.node.project}: ${under.textContent}; open`);
   } else {
     const { node } = item;
