@@ -17,6 +17,7 @@ def versions(world: ConsoleWorld) -> ConsoleWorld:
     many = {f"many/{number:03}": b"1" for number in range(150)}
     before = {
         "t.csv": CSV.encode(),
+        "schema.csv": b"id,name,old\n1,a,x\n",
         "notes.txt": b"one\ntwo\nthree\n",
         "config.json": json.dumps({"lr": 0.1, "layers": [1, 2]}).encode(),
         "p.png": picture(),
@@ -27,6 +28,7 @@ def versions(world: ConsoleWorld) -> ConsoleWorld:
     world.put("versions", {**before, **many}, "the second")
     after = {
         "t.csv": CSV.replace("virginica", "iris").replace("3,versicolor\n", "4,new\n").encode(),
+        "schema.csv": b"id,name,new\n1,a,y\n",
         "notes.txt": b"one\n2\nthree\nfour\n",
         "config.json": json.dumps({"lr": 0.2, "layers": [1, 2], "seed": 7}).encode(),
         "p.png": picture(24, 24),
@@ -49,8 +51,8 @@ def test_a_commit_is_compared_with_its_parent_page_by_page(versions: ConsoleWorl
         found = re.search(r'<a href="([^"]+)" data-more="changes"', page)
         target = found[1].replace("&amp;", "&") if found else ""
 
-    assert len(seen) == len(set(seen)) == 156
-    assert [len(pages), "155 changed" in pages[0], "1 added" in pages[0]] == [2, True, True]
+    assert len(seen) == len(set(seen)) == 157
+    assert [len(pages), "156 changed" in pages[0], "1 added" in pages[0]] == [2, True, True]
     assert "many/ 150" in pages[0]
 
 
@@ -69,6 +71,7 @@ def test_any_two_commits_are_compared(versions: ConsoleWorld) -> None:
     ("path", "shown"),
     [
         ("t.csv", ["1 rows added", "1 removed", "<del>virginica</del>", "<ins>iris</ins>"]),
+        ("schema.csv", ["Columns: ", ">+ new<", ">- old<"]),
         ("notes.txt", ["2 lines added", "1 removed", '"went">two<', '"came">2<', '"came">four<']),
         ("config.json", ["<code>/lr</code>", "<del>0.1</del>", "<ins>0.2</ins>", "<code>/seed"]),
         ("p.png", ["Before", "After", "/raw/p.png?inline=1"]),
