@@ -103,7 +103,7 @@ def test_a_run_has_a_bar_for_each_step_in_the_order_of_the_data(iris: ConsoleWor
 
     said = re.findall(r'aria-label="([\w/]+): waited [^,]+, ran [^"]+"', page)
     assert said == ["iris/training", "iris/pre_process", "iris/train", "iris/inference"]
-    assert page.count('class="process"') == 3
+    assert page.count('class="took-process"') == 3
     assert "two rows corrected" in page
     assert "3 processed, 0 skipped" in page
     assert "Critical path" in page
@@ -112,7 +112,7 @@ def test_a_run_has_a_bar_for_each_step_in_the_order_of_the_data(iris: ConsoleWor
 def test_bars_stay_within_the_time_line(iris: ConsoleWorld) -> None:
     page = iris.page(f"/ui/runs/{correction(iris)}")
 
-    rects = re.findall(r'<rect class="\w+" x="([\d.]+)" y="3" width="([\d.]+)"', page)
+    rects = re.findall(r'<rect class="[\w-]+" x="([\d.]+)" y="3" width="([\d.]+)"', page)
     assert rects
     assert all(float(x) >= 0 and float(x) + float(width) <= 1000.1 for x, width in rects)
 
