@@ -20,6 +20,7 @@ from trunkline.model.jobs import DatumInfo, DatumState, JobState
 
 # States whose datums are known without a look at what has ended.
 _APART = frozenset({DatumState.SKIPPED, DatumState.FAILED, DatumState.QUARANTINED})
+_RECORDED = frozenset({DatumState.SUCCESS, DatumState.RECOVERED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,16 +99,19 @@ class DatumList:
         return count
 
     def _ended(self, segment: SegmentRecord) -> int:
-        """How many of the datums that the job has to process are in a state that is wanted."""
+        """How many of the datums that the job has to process are in a state that is wanted.
+
+        Those that failed apart, which come first.
+        """
+        states, job = self._which.states, self._job.number
+        until = segment.first + segment.fresh
+        count = 0
         with self._services.database.read() as tx:
-            ended = ledger.count_ended(
-                tx, self._job.number, segment.first, segment.first + segment.fresh
-            )
-        ended["failed"] = 0  # they come first
-        bare = segment.fresh - sum(ended.values())
-        if self._bare in self._which.states:
-            ended[self._bare] = ended.get(self._bare, 0) + bare
-        return sum(ended.get(state, 0) for state in self._which.states)
+            for state in states & _RECORDED:
+                count += ledger.count_ended(tx, job, segment.first, until, state)
+            if self._bare in states:
+                count += segment.fresh - ledger.count_ended(tx, job, segment.first, until)
+        return count
 
     def _may_hold(self, segment: SegmentRecord) -> bool:
         text = self._which.text

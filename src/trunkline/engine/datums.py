@@ -29,6 +29,7 @@ from trunkline.pipelines import lifecycle
 
 T = TypeVar("T")
 
+_SEEN_MAX = 10_000
 _NONE = -1  # a position that no datum has
 _KEY_SHOWN_MIN = 4  # a datum can be named by this much of its id
 
@@ -36,6 +37,7 @@ _KEY_SHOWN_MIN = 4  # a datum can be named by this much of its id
 class EngineDatums:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._seen: dict[tuple[int, str], int] = {}  # job and key to the segment of its plan
 
     # --- datums -----------------------------------------------------------------------------------
 
@@ -108,14 +110,29 @@ class EngineDatums:
 
     def _named(self, job: JobRecord, datum: str) -> tuple[FoundDatum, DatumRecord | None]:
         """The datum of a job that an id names, and what came of it in this job."""
-        plans = PlanReader(self._services.database, self._services.chunks)
-        begin = datum.encode("utf-8")
-        datums = plans.datums(job, may_hold=lambda raw: begin in raw)
-        found = named_datum(job, datum, datums, lambda found: found.planned.key)
+        found = self._found(job, datum)
         if found.position is None:
             return found, None
         with self._services.database.read() as tx:
             return found, ledger.datum_at(tx, job.number, found.position)
+
+    def _found(self, job: JobRecord, datum: str) -> FoundDatum:
+        """A datum in the plan of a job. Where one was found is looked at first the next time."""
+        plans = PlanReader(self._services.database, self._services.chunks)
+        if (number := self._seen.get((job.number, datum))) is not None:
+            for segment in plans.segments(job):
+                if segment.number == number:
+                    for found in plans.found(job, segment):
+                        if found.planned.key == datum:
+                            return found
+        begin = datum.encode("utf-8")
+        segments = [one for one in plans.segments(job) if begin in plans.bytes_of(one)]
+        everywhere = ((one, found) for one in segments for found in plans.found(job, one))
+        named = named_datum(job, datum, everywhere, lambda pair: pair[1].planned.key)
+        if len(self._seen) >= _SEEN_MAX:
+            self._seen.clear()
+        self._seen[job.number, named[1].planned.key] = named[0].number
+        return named[1]
 
     # --- logs -------------------------------------------------------------------------------------
 

@@ -160,16 +160,23 @@ def failed_positions(tx: Transaction, job: int) -> list[int]:
     return [int(position) for (position,) in rows]
 
 
-def count_ended(tx: Transaction, job: int, first: int, until: int) -> dict[str, int]:
-    """How many of the datums from a position to another ended in which state."""
-    rows = tx.rows(
-        "SELECT state, COUNT(*) FROM datum"
-        " WHERE job = :job AND position >= :first AND position < :until GROUP BY state",
+def count_ended(
+    tx: Transaction, job: int, first: int, until: int, state: DatumState | None = None
+) -> int:
+    """How many of the datums from a position to another have ended, or ended in a state.
+
+    Each is the length of a range of one index, if there is one state at a time.
+    """
+    in_state = "" if state is None else " AND state = :state"
+    row = tx.row(
+        f"SELECT COUNT(*) FROM datum WHERE job = :job{in_state}"
+        " AND position >= :first AND position < :until",
         job=job,
         first=first,
         until=until,
+        **({} if state is None else {"state": state.value}),
     )
-    return {str(state): int(count) for state, count in rows}
+    return 0 if row is None else int(row[0])
 
 
 def insert_results(

@@ -15,6 +15,7 @@ from trunkline.server.console.words import clock
 
 _INPUTS = 200
 _OUTPUTS = 200
+_EXPLAINED = 50_000  # datums of a job; of more, it takes seconds and is told when asked for
 _LINES = 500  # of a log that are shown at once
 
 
@@ -44,6 +45,7 @@ def datum(visit: Visit) -> Answer:
     find = visit.query.get("find", "")
     outputs = list(islice(operations.datums.list_outputs(name, info.id), _OUTPUTS + 1))
     waits = info.state is DatumState.STARTING and not job.state.ended
+    explained = job.total <= _EXPLAINED or "explain" in visit.query
     working = waits and any(
         one.datum == info.id for one in operations.jobs.list_workers(pipeline=job.pipeline)
     )
@@ -61,7 +63,7 @@ def datum(visit: Visit) -> Answer:
             "input_bytes": sum(given.size_bytes for given in info.inputs),
             "outputs": outputs[:_OUTPUTS],
             "more_outputs": len(outputs) > _OUTPUTS,
-            "reason": operations.lineage.explain_datum(name, info.id),
+            "reason": operations.lineage.explain_datum(name, info.id) if explained else None,
             "log": _excerpt(visit, name, info, find),
             "find": find,
             "begin": visit.query.get("from", ""),

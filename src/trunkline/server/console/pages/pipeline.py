@@ -17,6 +17,7 @@ _SHOWN_JOBS = 8
 _VERSIONS = 20
 _DATUMS = 8
 _COUNTED = 1000  # datums of a preview; more are "more than"
+_LOOKED_AT = 50_000  # datums of its newest job; of more, a preview takes seconds
 _MATCHED = ("join", "group")  # inputs that have to be read as a whole for the first datum
 
 
@@ -27,7 +28,8 @@ def pipeline(visit: Visit) -> Answer:
     info = operations.pipelines.inspect_pipeline(name)
     jobs = list(operations.jobs.list_jobs(pipeline=name, number=_JOBS))
     inputs = list(inputs_in(info.spec.get("input")))
-    preview = not _is_matched(info.spec.get("input")) or bool(visit.query.get("preview"))
+    costly = _is_matched(info.spec.get("input")) or any(job.total > _LOOKED_AT for job in jobs[:1])
+    preview = not costly or bool(visit.query.get("preview"))
     return Show(
         template="pipelines/pipeline.html",
         title=name,
