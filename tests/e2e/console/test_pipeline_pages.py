@@ -12,7 +12,8 @@ PIPELINES = "/ui/projects/default/pipelines"
 def test_the_pipelines(look: Look) -> None:
     page = look("/ui/pipelines", "pipelines")
 
-    expect(page.locator("tbody tr").first).to_contain_text("broken")
+    expect(page.get_by_role("row", name="broken")).to_contain_text("failing")
+    expect(page.locator("tbody tr").first).to_contain_text("failing")
     page.get_by_role("link", name="summary", exact=True).click()
     expect(page.get_by_role("heading", name="summary")).to_be_visible()
 
