@@ -42,7 +42,7 @@ def test_what_a_client_has_of_a_noun_can_be_copied(client: RemoteClient) -> None
 
 
 @pytest.mark.parametrize(("noun", "operation"), OPERATIONS)
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_arguments_and_result_arrive_as_they_were_sent(
     recorder: MemoryServer,

@@ -90,6 +90,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("engine_place", BOTH_CATALOGS)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Over HTTP the same place is behind all of them: once is enough."""
+    items[:] = [item for item in items if not _is_twice(item)]
+
+
+def _is_twice(item: pytest.Item) -> bool:
+    chosen = item.callspec.params if hasattr(item, "callspec") else {}
+    return chosen.get("engine") == "remote" and chosen.get("engine_place", FILES) != FILES
+
+
 @pytest.fixture
 def engine_place() -> str:
     """Where engines of the test have their catalogs and contents."""

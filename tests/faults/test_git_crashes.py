@@ -77,7 +77,7 @@ def test_a_crash_at_any_transaction_neither_loses_nor_repeats_a_push(
             told = [f"master {pushed[n - 1]} No {n}" for n in (1, 2)]
             assert healed.found == [*told, "2", "0 damages"], at
             tried += 1
-    assert tried >= 5, f"only {tried} transactions were tried"
+    assert tried >= 3, f"only {tried} transactions were tried"
     tally("transactions crashed at", tried)
 
 

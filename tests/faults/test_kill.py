@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = int(os.environ.get("TRUNKLINE_KILLS", "30"))
+KILLS = int(os.environ.get("TRUNKLINE_KILLS", "20"))
 SEED = int(os.environ.get("TRUNKLINE_KILL_SEED", "20261123"))
 REPOS = ("training", "attributes", "pre_process", "train", "inference")
 UNAVAILABLE, CONFLICT = 6, 4

@@ -14,7 +14,7 @@ from purge_session import a_history, all_damages, settled, the_purge
 
 from trunkline.db.sqlite import SqliteDatabase
 
-_EVERY = 1 if EVERY == 1 else 37  # of its steps, of which there are many
+_EVERY = 1 if EVERY == 1 else 61  # of its steps, of which there are many
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from stored_bytes import places_of
 from trunkline.engine.engine import Engine
 from trunkline.errors import FilePurged, OperationFailed, StorageFull, TrunklineError, Unavailable
 
-EVERY = int(os.environ.get("TRUNKLINE_FAULT_EVERY", "13"))
+EVERY = int(os.environ.get("TRUNKLINE_FAULT_EVERY", "23"))
 
 
 @pytest.fixture(autouse=True)

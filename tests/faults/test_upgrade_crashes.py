@@ -25,8 +25,8 @@ from trunkline.engine import upgrade as upgrades
 from trunkline.errors import Conflict, NotFound, TrunklineError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-EVERY = int(os.environ.get("TRUNKLINE_CRASH_EVERY", "17"))
-FAULT_EVERY = int(os.environ.get("TRUNKLINE_FAULT_EVERY", "17"))
+EVERY = int(os.environ.get("TRUNKLINE_CRASH_EVERY", "31"))
+FAULT_EVERY = int(os.environ.get("TRUNKLINE_FAULT_EVERY", "31"))
 Tally = Callable[..., None]
 
 

@@ -17,7 +17,7 @@ from recorded_disk import RecordedDisk, Recording
 from trunkline.api.changes import PutFile
 from trunkline.engine.engine import Engine
 
-EVERY = int(os.environ.get("TRUNKLINE_CRASH_EVERY", "5"))  # try each n-th step only
+EVERY = int(os.environ.get("TRUNKLINE_CRASH_EVERY", "8"))  # try each n-th step only
 SEEDS = int(os.environ.get("TRUNKLINE_CRASH_SEEDS", "1"))  # random power cuts at each step
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from simulate import Life, Stage, replay_of, stage
 
-SEEDS = int(os.environ.get("TRUNKLINE_SIM_SEEDS", "300"))
+SEEDS = int(os.environ.get("TRUNKLINE_SIM_SEEDS", "200"))
 FIRST = int(os.environ.get("TRUNKLINE_SIM_SEED", "1"))
 _RARE = (118, 163, 171)  # quarantines; steps of a job that fail for as long as one is patient
 _PART = 25  # seeds of one test, so that tests may run side by side

@@ -77,14 +77,18 @@ class ProcessLauncher:
             self._serve_places(near)
             lines.append(far)
         try:
-            pid = self._ask(settings, lines)
-        except OSError:
-            # The host died since; a new one takes over.
-            assert self._host is not None
-            self._host.kill()
-            self._host.wait()
-            self.start()
-            pid = self._ask(settings, lines)
+            try:
+                pid = self._ask(settings, lines)
+            except OSError:
+                # The host died since; a new one takes over.
+                assert self._host is not None
+                self._host.kill()
+                self._host.wait()
+                self.start()
+                pid = self._ask(settings, lines)
+        except BaseException:
+            ours.close()
+            raise
         finally:
             for line in lines:
                 line.close()

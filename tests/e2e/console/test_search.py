@@ -12,12 +12,12 @@ Look = Callable[[str, str], Page]
 def test_one_goes_to_a_repo_with_the_keyboard_alone(look: Look) -> None:
     page = look("/ui/workers", "workers")
     page.keyboard.press("/")
-    page.keyboard.type("train")
+    page.keyboard.type("hostile")
     expect(page.locator(".found a")).to_have_count(1)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
 
-    expect(page.get_by_role("heading", name="Iris measurements")).to_be_visible()
+    expect(page.get_by_role("heading", name="hostile", exact=True)).to_be_visible()
 
 
 def test_the_search_is_a_page_too(look: Look) -> None:
