@@ -69,7 +69,6 @@ class ProcessLauncher:
             container_host=self._container_host,
             output_bytes_max=self._output_bytes_max or 0,
         )
-        self.start()
         ours, theirs = socket.socketpair()
         lines = [theirs]
         if self._serve_places is not None:
@@ -77,15 +76,7 @@ class ProcessLauncher:
             self._serve_places(near)
             lines.append(far)
         try:
-            try:
-                pid = self._ask(settings, lines)
-            except OSError:
-                # The host died since; a new one takes over.
-                assert self._host is not None
-                self._host.kill()
-                self._host.wait()
-                self.start()
-                pid = self._ask(settings, lines)
+            pid = self._ask(settings, lines)
         except BaseException:
             ours.close()
             raise
@@ -95,9 +86,19 @@ class ProcessLauncher:
         return pid, Channel(ours)
 
     def _ask(self, settings: WorkerSettings, lines: Sequence[socket.socket]) -> int:
+        self.start()
         assert self._control is not None
         self._asked = True
-        return spawn_request(self._control, settings, lines)
+        try:
+            return spawn_request(self._control, settings, lines)
+        except OSError:
+            # The host died since; a new one takes over.
+            assert self._host is not None
+            self._host.kill()
+            self._host.wait()
+            self.start()
+            self._asked = True
+            return spawn_request(self._control, settings, lines)
 
     def kill(self, pid: int) -> None:
         try:
