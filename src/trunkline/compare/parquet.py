@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trunkline.compare.content import Content, NotComparable
+from trunkline.compare.parts_file import PartsFile
 from trunkline.compare.tables import ROWS_MAX, Side, Tables, column_changes, packed, unpacked
 
 FILE_BYTES_MAX = 1024 * 1024 * 1024
@@ -20,7 +21,10 @@ def parquet_tables(old: Content, new: Content) -> Tables:
     Rows are compared by the columns that both sides have, by value as text: a change of a column's
     type alone is a change of the schema. Of columns of one name, the second is called `name (2)`.
     """
-    files = [_opened(_File(content)) if content.size_bytes else None for content in (old, new)]
+    files = [
+        _opened(PartsFile(content.size_bytes, content.part)) if content.size_bytes else None
+        for content in (old, new)
+    ]
     schemas = [{} if file is None else _schema(file) for file in files]
     both = all(file is not None for file in files)
     common = [name for name in schemas[1] if name in schemas[0]]
@@ -59,36 +63,6 @@ def library() -> Any:
             "reading Parquet files needs pyarrow: pip install 'trunkline[parquet]'"
         ) from error
     return pyarrow
-
-
-class _File(io.RawIOBase):
-    """A content as a file, of which only what is asked for is read."""
-
-    def __init__(self, content: Content) -> None:
-        self._content = content
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._content.size_bytes}
-        self._at = base[whence] + offset
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def read(self, size: int | None = -1) -> bytes:
-        end = self._content.size_bytes
-        if size is not None and size >= 0:
-            end = min(end, self._at + size)
-        data = self._content.part(self._at, end)
-        self._at += len(data)
-        return data
 
 
 def _opened(file: io.IOBase) -> Any:

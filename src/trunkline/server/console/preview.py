@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from trunkline.compare.parts_file import PartsFile
 from trunkline.model.versions import FileInfo
 from trunkline.server.console.page import Visit
 
@@ -72,44 +73,14 @@ class Subject:
         return self.read(0, most_bytes)
 
     def opened(self) -> io.RawIOBase:
-        """The content as a file, of which only what is asked for is read."""
-        return _File(self)
+        """The content as a file, of which only what is asked for is read.
 
+        A single read of too much raises Unsuitable.
+        """
 
-class _File(io.RawIOBase):
-    """A content as a file. A single read of too much raises Unsuitable."""
+        def part(start: int, end: int) -> bytes:
+            if end - start > _AT_ONCE_BYTES_MAX:
+                raise Unsuitable(f"{end - start:,} bytes of it would have to be read at once")
+            return self.read(start, end - start)
 
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        size_bytes = self._subject.file.size_bytes
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: size_bytes}[whence]
-        if base + offset < 0:
-            raise OSError("before the beginning")
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, view: memoryview) -> int:  # type: ignore[override]
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def read(self, size: int | None = -1) -> bytes:
-        rest = max(0, self._subject.file.size_bytes - self._at)
-        wanted = rest if size is None or size < 0 else min(size, rest)
-        if wanted > _AT_ONCE_BYTES_MAX:
-            raise Unsuitable(f"{wanted:,} bytes of it would have to be read at once")
-        data = self._subject.read(self._at, wanted) if wanted else b""
-        self._at += len(data)
-        return data
+        return PartsFile(self.file.size_bytes, part)
