@@ -2,6 +2,7 @@
 
 import stat
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -209,7 +210,15 @@ def test_a_project_that_can_not_be_one_is_refused(file: Path) -> None:
         set_project(file, "none", "vision")
     with pytest.raises(InvalidName):
         project_in_force(config_of(file, trunkline_project="a b"))
-    file.parent.mkdir()
+    file.parent.mkdir(exist_ok=True)
     file.write_text("projects = 3")
     with pytest.raises(InvalidInput, match="projects must be a table"):
         list_contexts(file)
+
+
+def test_contexts_that_many_add_at_once_are_all_there(file: Path) -> None:
+    names = [f"team-{n}" for n in range(24)]
+    with ThreadPoolExecutor(8) as threads:
+        for done in [threads.submit(add_context, file, name, "http://a:1") for name in names]:
+            done.result()
+    assert sorted(list_contexts(file).named) == sorted(names)

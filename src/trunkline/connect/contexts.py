@@ -3,11 +3,14 @@
 `local` always exists and needs no entry: it is the private server of the data directory.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import string
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -97,34 +100,34 @@ def add_context(
     check_name("context", name)
     if name == LOCAL:
         raise InvalidInput("the context 'local' is the server of this machine; take another name")
-    contexts = list_contexts(file)
-    if name in contexts.named and not replace:
-        raise AlreadyExists("context", name, "use another name, or remove it first")
     context = Context(address=str(parse_server_address(address)), token=token, ca_file=ca_file)
-    before = contexts.named.get(name)
-    projects = dict(contexts.projects)
-    if before is not None and before.address != context.address:
-        projects.pop(name, None)  # it was one of the other server
-    named = {**contexts.named, name: context}
-    _write(file, Contexts(active=contexts.active, named=named, projects=projects))
+    with _turn(file) as contexts:
+        if name in contexts.named and not replace:
+            raise AlreadyExists("context", name, "use another name, or remove it first")
+        before = contexts.named.get(name)
+        projects = dict(contexts.projects)
+        if before is not None and before.address != context.address:
+            projects.pop(name, None)  # it was one of the other server
+        named = {**contexts.named, name: context}
+        _write(file, Contexts(active=contexts.active, named=named, projects=projects))
 
 
 def use_context(file: Path, name: str) -> None:
     """Make a context the active one; raises NotFound."""
-    contexts = list_contexts(file)
-    contexts.get(name)
-    _write(file, Contexts(active=name, named=contexts.named, projects=contexts.projects))
+    with _turn(file) as contexts:
+        contexts.get(name)
+        _write(file, Contexts(active=name, named=contexts.named, projects=contexts.projects))
 
 
 def remove_context(file: Path, name: str) -> None:
     """Forget a context; if it was the active one, `local` is. Raises NotFound."""
-    contexts = list_contexts(file)
-    if contexts.get(name) is None:
-        raise InvalidInput("the context 'local' always exists")
-    named = {other: context for other, context in contexts.named.items() if other != name}
-    active = LOCAL if contexts.active == name else contexts.active
-    projects = {other: p for other, p in contexts.projects.items() if other != name}
-    _write(file, Contexts(active=active, named=named, projects=projects))
+    with _turn(file) as contexts:
+        if contexts.get(name) is None:
+            raise InvalidInput("the context 'local' always exists")
+        named = {other: context for other, context in contexts.named.items() if other != name}
+        active = LOCAL if contexts.active == name else contexts.active
+        projects = {other: p for other, p in contexts.projects.items() if other != name}
+        _write(file, Contexts(active=active, named=named, projects=projects))
 
 
 def set_project(file: Path, name: str, project: str) -> None:
@@ -132,12 +135,28 @@ def set_project(file: Path, name: str, project: str) -> None:
 
     Whether the server has such a project is for the caller to find out.
     """
-    contexts = list_contexts(file)
-    contexts.get(name)
-    projects = {**contexts.projects, name: check_project(project)}
-    if project == DEFAULT_PROJECT:
-        del projects[name]
-    _write(file, Contexts(active=contexts.active, named=contexts.named, projects=projects))
+    with _turn(file) as contexts:
+        contexts.get(name)
+        projects = {**contexts.projects, name: check_project(project)}
+        if project == DEFAULT_PROJECT:
+            del projects[name]
+        _write(file, Contexts(active=contexts.active, named=contexts.named, projects=projects))
+
+
+@contextmanager
+def _turn(file: Path) -> Iterator[Contexts]:
+    """The contexts, while nobody else changes them: two commands at once lose nothing."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise OperationFailed(f"can't write {file}: {error.strerror}") from error
+    try:
+        with contextlib.suppress(OSError):  # NFS has no locks of directories
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield list_contexts(file)
+    finally:
+        os.close(fd)
 
 
 def _context(file: Path, name: str, entry: object) -> Context:
@@ -165,7 +184,6 @@ def _write(file: Path, contexts: Contexts) -> None:
             lines.append(f"ca_file = {_quoted(context.ca_file)}")
     aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(fd, "w", encoding="utf-8") as out:
             out.write("\n".join(lines) + "\n")
