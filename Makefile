@@ -54,11 +54,12 @@ test-kubernetes: setup ## the tutorial on the cluster of KUBECONFIG: make test-k
 test-image: ## the image of the server as a container: make test-image IMAGE=trunkline PROGRAM=docker
 	$(PYTHON) deploy/check_image.py --image $(or $(IMAGE),trunkline) --program $(or $(PROGRAM),docker)
 
-services: .services/ready ## the servers that tests speak to, in an environment of their own
+services: .services/ready ## the servers and programs of others that tests use, in an environment of their own
 
-.services/ready: requirements/services.lock
+.services/ready: requirements/services.lock requirements/programs.lock
 	$(PYTHON) -m venv .services
 	.services/bin/python -m pip install -q --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/services.lock
+	.ci/programs .services/bin
 	touch $@
 
 lock: setup ## renew the files of requirements/ (needs uv)
@@ -66,3 +67,5 @@ lock: setup ## renew the files of requirements/ (needs uv)
 	  --python-version 3.11 --extra dev --upgrade pyproject.toml -o requirements/dev.lock
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
 	  --python-version 3.11 --upgrade requirements/services.in -o requirements/services.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+	  --python-version 3.11 --no-deps --upgrade requirements/programs.in -o requirements/programs.lock

@@ -11,7 +11,10 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = (ROOT / "requirements" / "dev.lock").read_text("utf-8")
 SERVICES = (ROOT / "requirements" / "services.lock").read_text("utf-8")
-EACH = pytest.mark.parametrize("lock", [LOCK, SERVICES], ids=["dev", "services"])
+PROGRAMS = (ROOT / "requirements" / "programs.lock").read_text("utf-8")
+EACH = pytest.mark.parametrize(
+    "lock", [LOCK, SERVICES, PROGRAMS], ids=["dev", "services", "programs"]
+)
 PINS = {
     canonicalize_name(name): version
     for name, version in re.findall(r"^([\w.-]+)==([\w.!+]+)", LOCK, flags=re.MULTILINE)

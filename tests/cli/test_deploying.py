@@ -1,12 +1,11 @@
 """The commands that print how Trunkline is set up elsewhere."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-
-from trunkline.config import load
-from trunkline.engine.urls import chosen_place
+from programs import program
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "deploy" / "kubernetes"
@@ -58,48 +57,20 @@ def test_a_secret_with_a_certificate_makes_probes_and_server_speak_tls(cli):
     assert server["readinessProbe"]["httpGet"]["scheme"] == "HTTPS"
 
 
-def test_the_overlay_beside_the_base_changes_objects_that_are_there():
-    base = yaml.safe_load((BASE / "base" / "kustomization.yaml").read_text("utf-8"))
-    [manifests] = [BASE / "base" / name for name in base["resources"]]
-    there = {
-        (one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(manifests.read_text())
-    }
-    overlay = yaml.safe_load((BASE / "node-port" / "kustomization.yaml").read_text("utf-8"))
+def test_the_overlay_beside_the_base_changes_its_service_alone():
+    def built(name: str) -> "dict[str, dict[str, object]]":
+        done = subprocess.run(
+            [program("TRUNKLINE_TEST_KUBECTL"), "kustomize", str(BASE / name)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return {one["kind"]: one for one in yaml.safe_load_all(done.stdout)}
 
-    targets = {(patch["target"]["kind"], patch["target"]["name"]) for patch in overlay["patches"]}
-    assert overlay["resources"] == ["../base"]
-    assert targets <= there
+    base, overlay = built("base"), built("node-port")
 
-
-class _Compose(yaml.SafeLoader):
-    """Reads what compose adds to YAML."""
-
-
-_Compose.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
-
-
-def test_the_compose_file_of_several_servers_gives_them_one_store():
-    text = (ROOT / "deploy" / "compose.nodes.yaml").read_text("utf-8")
-    services = yaml.load(text, _Compose)["services"]
-
-    servers = [services["server"], services["second"]]
-    assert servers[0]["environment"] == servers[1]["environment"]
-    settings = load(servers[0]["environment"])
-    assert settings.object_store_http
-    assert chosen_place(settings) is not None
-    assert settings.database.startswith("postgresql://")
-    assert all(server["command"][:2] == ["serve", "--standby"] for server in servers)
-    for server in servers:
-        assert set(server["depends_on"]) <= services.keys()
-
-
-def test_the_compose_file_says_what_the_image_and_the_server_expect():
-    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text("utf-8"))
-    server = compose["services"]["server"]
-    image = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
-
-    assert (ROOT / "deploy" / server["build"]["context"] / server["build"]["dockerfile"]).is_file()
-    assert server["volumes"] == ["data:/var/lib/trunkline"]
-    assert "VOLUME /var/lib/trunkline\n" in image
-    assert "TRUNKLINE_HOME=/var/lib/trunkline/data" in image
-    assert server["command"][0] == "serve"
+    assert {kind for kind, one in overlay.items() if one != base[kind]} == {"Service"}
+    assert base.keys() == overlay.keys()
+    assert overlay["Service"]["spec"]["type"] == "NodePort"
+    assert overlay["Service"]["spec"]["ports"][0]["nodePort"] == 30650
