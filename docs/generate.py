@@ -90,7 +90,8 @@ def operations_page() -> str:
         NOTE,
         "Everything that Trunkline can do, for the Python API (`trunkline.connect().repos …`) and",
         "for HTTP (below `/api/v1`). Arguments that are not in the path travel in the query of a",
-        "GET or DELETE and in the JSON body of a POST or PUT.",
+        "GET or DELETE and in the JSON body of a POST or PUT. Behind each route stands the",
+        "[role](../guide/http.md#tokens) that a caller needs.",
         "",
     ]
     for noun, protocol in NOUNS.items():
@@ -112,7 +113,7 @@ def operation_lines(noun: str, protocol: type, operation: Operation) -> Iterator
     )
     shown = re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", str(without_self))
     yield f"### {noun}.{operation.name}\n"
-    yield f"`{operation.method} /api/v1{operation.path}`\n"
+    yield f"`{operation.method} /api/v1{operation.path}` · {operation.role}\n"
     yield f"```python\n{operation.name}{shown}\n```\n"
     yield inspect.getdoc(function) or ""
     yield ""

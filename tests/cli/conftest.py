@@ -7,6 +7,7 @@ the tutorial of Pachyderm 1.7 as it ran for real.
 import dataclasses
 import io
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from trunkline.model.plans import Plan
 from trunkline.model.retention import RetentionInfo, RetentionReport
 from trunkline.model.runs import RunDetails, RunStep
 from trunkline.model.secrets import SecretInfo
+from trunkline.model.tokens import NewToken, TokenInfo
 from trunkline.model.versions import (
     CommitInfo,
     CommitName,
@@ -80,6 +82,8 @@ class Noun:
                 return _about_defaults(operation, given=arguments)
             if self._name == "secrets":
                 return [_SECRET] if operation == "list_secrets" else _SECRET
+            if self._name == "tokens":
+                return _about_tokens(operation, taken, arguments)
             return self._stub.answer(operation, taken, arguments)
 
         return call
@@ -96,6 +100,20 @@ def _as_data(argument: object) -> object:
         else change
         for change in argument
     ]
+
+
+def _about_tokens(operation: str, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
+    lasts_s = given.get("lasts_s")
+    token = TokenInfo(
+        name=args[0] if args else "ci",
+        role=given.get("role", "writer"),
+        created=before(60),
+        expires=None if lasts_s is None else NOW + timedelta(seconds=lasts_s),
+        used=None,
+    )
+    if operation == "create_token":
+        return NewToken(info=token, secret="trunkline_shown")
+    return [token] if operation == "list_tokens" else token
 
 
 def _rules(repo: str = "training", branch: str = "master") -> RetentionInfo:

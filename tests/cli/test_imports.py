@@ -131,6 +131,7 @@ assert main.run() == 0
     assert {name for name in imported if name.startswith("trunkline.model")} == {
         "trunkline.model",
         "trunkline.model.names",
+        "trunkline.model.roles",
     }
     assert {name for name in NOUN_FILES if f"trunkline.cli.{name}" in imported} == {
         "files",

@@ -41,6 +41,7 @@ from trunkline.model.admin import ServerVersion
 from trunkline.model.jobs import JobInfo, JobState, LogLine
 from trunkline.model.names import check_name, check_path, project_of
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo, PipelineState
+from trunkline.model.tokens import TokenInfo
 from trunkline.model.versions import (
     CommitInfo,
     DeletedInfo,
@@ -67,6 +68,7 @@ class MemoryOperations:
         self.file_sets: dict[str, Tree] = {}
         self.streams_open = 0
         self.closed = False
+        self.known_tokens: dict[str, TokenInfo] = {}  # by digest
         self.repos = MemoryRepos(self)
         self.commits = MemoryCommits(self)
         self.files = MemoryFiles(self)
@@ -78,6 +80,9 @@ class MemoryOperations:
         for noun in NOUNS:
             if not hasattr(self, noun):
                 setattr(self, noun, Refusing(noun))
+
+    def find_token(self, digest: str) -> TokenInfo | None:
+        return self.known_tokens.get(digest)
 
     def close(self) -> None:
         self.closed = True

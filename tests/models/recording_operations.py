@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from trunkline.api.connection import NOUNS
 from trunkline.api.operation import Operation
+from trunkline.model.tokens import TokenInfo
 
 # What JSON keeps apart; a half surrogate pair is no text.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -55,8 +56,12 @@ class RecordingOperations:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
         self.answer: Any = None
+        self.known_tokens: dict[str, TokenInfo] = {}  # by digest
         for noun in NOUNS:
             setattr(self, noun, _RecordingNoun(self, noun))
+
+    def find_token(self, digest: str) -> TokenInfo | None:
+        return self.known_tokens.get(digest)
 
     def close(self) -> None:
         pass

@@ -20,7 +20,7 @@ from trunkline.api.changes import PutFile
 from trunkline.client.address import HttpAddress
 from trunkline.client.remote import RemoteClient
 from trunkline.client.transport import Transport
-from trunkline.errors import TrunklineError
+from trunkline.errors import NotAllowed, TokenRefused, TrunklineError
 
 pytestmark = [needs_postgres, needs_s3]
 
@@ -52,6 +52,12 @@ class Node:
             tls_name=settings.get("TRUNKLINE_TLS_NAME"),
         )
         self.client = stack.enter_context(closing(RemoteClient(transport)))
+        self._port, self._stack = port, stack
+
+    def known_as(self, secret: str) -> RemoteClient:
+        """A client that shows another token."""
+        transport = Transport(HttpAddress(host="127.0.0.1", port=self._port), token=secret)
+        return self._stack.enter_context(closing(RemoteClient(transport)))
 
     @property
     def pid(self) -> int:
@@ -179,3 +185,38 @@ def test_a_leader_that_freezes_is_followed_and_then_follows(
     first.process.terminate()
     second.process.terminate()
     assert (first.process.wait(LONG_S), second.process.wait(LONG_S)) == (0, 0)
+
+
+def test_a_named_token_is_good_at_all_of_them_until_one_deletes_it(
+    node: Callable[..., Node],
+) -> None:
+    nodes = [node(), node()]
+    nodes[0].client.repos.create_repo("data")
+    secret = nodes[1].client.tokens.create_token("ci", role="reader").secret
+    known = [one.known_as(secret) for one in nodes]
+    for client in known:
+        assert [repo.name for repo in client.repos.list_repos()] == ["data"]
+        assert list(client.pipelines.list_pipelines()) == []  # the second one asks the first
+        with pytest.raises(NotAllowed, match="needs the role writer"):
+            client.repos.delete_repo("data")
+        with pytest.raises(NotAllowed, match="needs the role writer"):
+            client.pipelines.start_pipeline("any")
+        with pytest.raises(NotAllowed, match="needs the role admin"):
+            client.admin.gc()
+
+    nodes[1].client.tokens.delete_token("ci")
+
+    for client in known:
+        await_refusal(client)
+    assert [one.client.tokens.list_tokens() for one in nodes] == [[], []]
+
+
+def await_refusal(client: RemoteClient) -> None:
+    deadline = time.monotonic() + LONG_S
+    while True:
+        try:
+            client.repos.list_repos()
+        except TokenRefused:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

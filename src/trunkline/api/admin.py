@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import ADMIN, READER
 
 if TYPE_CHECKING:
     from trunkline.model.admin import (
@@ -23,23 +24,23 @@ __all__ = ["Admin", "Damage"]
 
 
 class Admin(Protocol):
-    @operation("GET", "/version")
+    @operation("GET", "/version", READER)
     def version(self) -> ServerVersion:
         """Version of the server and of its data directory's format."""
 
-    @operation("GET", "/status")
+    @operation("GET", "/status", READER)
     def status(self) -> ServerStatus:
         """What the server is, where its data is, and what it is doing."""
 
-    @operation("GET", "/settings")
+    @operation("GET", "/settings", READER)
     def settings(self) -> list[Setting]:
         """The settings of the server that tell what it allows and when; none that is secret."""
 
-    @operation("POST", "/delete-all")
+    @operation("POST", "/delete-all", ADMIN)
     def delete_all(self) -> None:
         """Delete all pipelines, jobs, repos and data."""
 
-    @operation("POST", "/fsck")
+    @operation("POST", "/fsck", ADMIN)
     def fsck(
         self, *, read_data: bool = True, read_percent: float = 100.0, repair: bool = False
     ) -> FsckReport:
@@ -50,7 +51,7 @@ class Admin(Protocol):
         brought in line with the packs, chunks are pointed to whole copies, damaged packs set aside.
         """
 
-    @operation("POST", "/gc")
+    @operation("POST", "/gc", ADMIN)
     def gc(self, *, dry_run: bool = False, grace_s: float | None = None) -> GcReport:
         """Remove stored bytes that nothing needs, online.
 
@@ -58,14 +59,14 @@ class Admin(Protocol):
         server), and nobody who was at work then still is. With `dry_run` only say how much it is.
         """
 
-    @operation("POST", "/disk-usage")
+    @operation("POST", "/disk-usage", READER)
     def disk_usage(self, targets: list[str] | None = None) -> list[DiskUsage]:
         """What repos, commits or paths take up: `repo[@ref[:/path]]`; without any, all repos.
 
         Of several the last one is the total. Only finished commits count.
         """
 
-    @operation("POST", "/backup", private=True)
+    @operation("POST", "/backup", ADMIN, private=True)
     def backup(self, target: str, *, verify: bool = False, force: bool = False) -> BackupReport:
         """Copy everything into a directory of the server's machine, beside all other work.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER, WRITER
 
 if TYPE_CHECKING:
     from trunkline.model.versions import BranchInfo, BranchTrigger, DeletedInfo
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 class Branches(Protocol):
     # Its head may be told from where the branch is: `master^`.
-    @operation("PUT", "/repos/{repo}/branches/{branch}", once=True)
+    @operation("PUT", "/repos/{repo}/branches/{branch}", WRITER, once=True)
     def create_branch(
         self,
         repo: str,
@@ -31,15 +32,15 @@ class Branches(Protocol):
         BranchNotFound, CommitNotFound, and Conflict for a trigger that can't be.
         """
 
-    @operation("GET", "/repos/{repo}/branches/{branch}")
+    @operation("GET", "/repos/{repo}/branches/{branch}", READER)
     def inspect_branch(self, repo: str, branch: str) -> BranchInfo:
         """One branch."""
 
-    @operation("GET", "/repos/{repo}/branches")
+    @operation("GET", "/repos/{repo}/branches", READER)
     def list_branches(self, repo: str) -> list[BranchInfo]:
         """The branches of a repo, last moved first."""
 
-    @operation("DELETE", "/repos/{repo}/branches/{branch}")
+    @operation("DELETE", "/repos/{repo}/branches/{branch}", WRITER)
     def delete_branch(self, repo: str, branch: str, *, force: bool = False) -> DeletedInfo:
         """Delete a branch; its commits stay.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER, WRITER
 
 if TYPE_CHECKING:
     from trunkline.model.runs import RunDetails
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Commits(Protocol):
-    @operation("POST", "/repos/{repo}/commits")
+    @operation("POST", "/repos/{repo}/commits", WRITER)
     def start_commit(
         self,
         repo: str,
@@ -27,7 +28,7 @@ class Commits(Protocol):
         Raises OutputBranch, CommitOpen when the parent is still open.
         """
 
-    @operation("POST", "/repos/{repo}/commits/{commit}/finish")
+    @operation("POST", "/repos/{repo}/commits/{commit}/finish", WRITER)
     def finish_commit(
         self, repo: str, commit: str, *, description: str | None = None
     ) -> CommitInfo:
@@ -36,13 +37,13 @@ class Commits(Protocol):
         Raises CommitFinished, PathConflict (the commit then stays open), OutputBranch.
         """
 
-    @operation("GET", "/repos/{repo}/commits/{commit}")
+    @operation("GET", "/repos/{repo}/commits/{commit}", READER)
     def inspect_commit(
         self, repo: str, commit: str, *, wait: bool = False, timeout_s: float | None = None
     ) -> CommitInfo:
         """One commit; with `wait`, once it is finished. Raises TimedOut."""
 
-    @operation("GET", "/repos/{repo}/commits")
+    @operation("GET", "/repos/{repo}/commits", READER)
     def list_commits(
         self,
         repo: str,
@@ -59,20 +60,20 @@ class Commits(Protocol):
         there then.
         """
 
-    @operation("GET", "/commits")
+    @operation("GET", "/commits", READER)
     def list_all_commits(
         self, *, number: int = 0, origin: str | None = None, system: bool = False
     ) -> Iterator[CommitInfo]:
         """The commits of all repos, newest first; `system` includes the specs of pipelines."""
 
-    @operation("DELETE", "/repos/{repo}/commits/{commit}")
+    @operation("DELETE", "/repos/{repo}/commits/{commit}", WRITER)
     def delete_commit(self, repo: str, commit: str) -> DeletedInfo:
         """Delete a commit that nobody computed, and what was derived from it.
 
         Its children move to its parent; heads of branches move back. Raises OutputBranch.
         """
 
-    @operation("POST", "/repos/{repo}/commits/{commit}/squash")
+    @operation("POST", "/repos/{repo}/commits/{commit}/squash", WRITER)
     def squash_commit(self, repo: str, commit: str, *, recursive: bool = False) -> DeletedInfo:
         """Forget a commit that later ones go on from: no file of theirs and no branch changes.
 
@@ -80,7 +81,7 @@ class Commits(Protocol):
         made from it or is still open on top of it, Conflict for the head of a branch.
         """
 
-    @operation("POST", "/repos/{repo}/commits/{commit}/drop")
+    @operation("POST", "/repos/{repo}/commits/{commit}/drop", WRITER)
     def drop_commit(self, repo: str, commit: str, *, recursive: bool = False) -> DeletedInfo:
         """Take back the newest commit of a branch, which then stands on the one before.
 
@@ -88,19 +89,19 @@ class Commits(Protocol):
         made from it or on top of it, OutputBranch for what a pipeline made.
         """
 
-    @operation("DELETE", "/runs/{run}")
+    @operation("DELETE", "/runs/{run}", WRITER)
     def delete_run(self, run: str) -> DeletedInfo:
         """Delete the commits that users made in a run, as `delete_commit` does."""
 
-    @operation("POST", "/runs/{run}/squash")
+    @operation("POST", "/runs/{run}/squash", WRITER)
     def squash_run(self, run: str, *, recursive: bool = False) -> DeletedInfo:
         """Squash all commits of a run; the rules are those of `squash_commit`."""
 
-    @operation("POST", "/runs/{run}/drop")
+    @operation("POST", "/runs/{run}/drop", WRITER)
     def drop_run(self, run: str, *, recursive: bool = False) -> DeletedInfo:
         """Drop all commits of a run; the rules are those of `drop_commit`."""
 
-    @operation("GET", "/flush/commits")
+    @operation("GET", "/flush/commits", READER)
     def flush_commits(
         self,
         commits: list[str],
@@ -115,7 +116,7 @@ class Commits(Protocol):
         TimedOut, `timeout_s` after the call.
         """
 
-    @operation("GET", "/repos/{repo}/subscribe/{branch}")
+    @operation("GET", "/repos/{repo}/subscribe/{branch}", READER)
     def subscribe_commits(
         self,
         repo: str,
@@ -132,11 +133,11 @@ class Commits(Protocol):
         deleted; goes on for ever without a limit. Commits that are deleted meanwhile are left out.
         """
 
-    @operation("GET", "/runs")
+    @operation("GET", "/runs", READER)
     def list_runs(self, *, number: int = 0, before: str | None = None) -> list[RunInfo]:
         """The runs, newest first; those that began before a run, if one is named."""
 
-    @operation("GET", "/runs/{run}")
+    @operation("GET", "/runs/{run}", READER)
     def inspect_run(
         self, run: str, *, wait: bool = False, timeout_s: float | None = None
     ) -> RunDetails:

@@ -1,6 +1,6 @@
 """What a caller holds: all operations by noun, embedded or remote."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.admin import Admin
 from trunkline.api.branches import Branches
@@ -19,8 +19,12 @@ from trunkline.api.repos import Repos
 from trunkline.api.retention import Retention
 from trunkline.api.secrets import Secrets
 from trunkline.api.tags import Tags
+from trunkline.api.tokens import Tokens
 from trunkline.api.transactions import Transactions
 from trunkline.api.trash import Trash
+
+if TYPE_CHECKING:
+    from trunkline.model.tokens import TokenInfo
 
 NOUNS: dict[str, type] = {
     "projects": Projects,
@@ -41,6 +45,7 @@ NOUNS: dict[str, type] = {
     "transactions": Transactions,
     "trash": Trash,
     "purges": Purges,
+    "tokens": Tokens,
     "admin": Admin,
 }
 
@@ -85,7 +90,19 @@ class Operations(Protocol):
     @property
     def purges(self) -> Purges: ...
     @property
+    def tokens(self) -> Tokens: ...
+    @property
     def admin(self) -> Admin: ...
 
     def close(self) -> None:
         """Release what this holds; the data stays."""
+
+
+class Served(Operations, Protocol):
+    """What a server has behind it."""
+
+    def find_token(self, digest: str) -> "TokenInfo | None":
+        """The token whose secret has this SHA-256, in hexadecimal; also one that has expired.
+
+        For the doors alone, which by this know their callers: it notes that the token is in use.
+        """

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER, WRITER
 
 if TYPE_CHECKING:
     from trunkline.api.changes import FileChange
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Datums(Protocol):
-    @operation("GET", "/jobs/{job}/datums")
+    @operation("GET", "/jobs/{job}/datums", READER)
     def list_datums(
         self,
         job: str,
@@ -31,7 +32,7 @@ class Datums(Protocol):
         there is not.
         """
 
-    @operation("POST", "/datums/preview")
+    @operation("POST", "/datums/preview", READER)
     def preview_datums(
         self, spec: dict[str, object], *, page: int = 0, page_size: int = 0
     ) -> Iterator[DatumInfo]:
@@ -41,15 +42,15 @@ class Datums(Protocol):
         `page_size` 0 means all. Raises InvalidSpec, RepoNotFound, TooManyDatums.
         """
 
-    @operation("GET", "/jobs/{job}/datums/{datum}")
+    @operation("GET", "/jobs/{job}/datums/{datum}", READER)
     def inspect_datum(self, job: str, datum: str) -> DatumInfo:
         """One datum, by its id or an unambiguous beginning of it."""
 
-    @operation("GET", "/jobs/{job}/datums/{datum}/recipe")
+    @operation("GET", "/jobs/{job}/datums/{datum}/recipe", READER)
     def datum_recipe(self, job: str, datum: str) -> DatumRecipe:
         """What it takes to run something where the datum's code runs, with what that printed."""
 
-    @operation("GET", "/jobs/{job}/datums/{datum}/output")
+    @operation("GET", "/jobs/{job}/datums/{datum}/output", READER)
     def list_outputs(self, job: str, datum: str) -> Iterator[FileInfo]:
         """The files of a job's output commit that a datum wrote, by path; of a skipped one too.
 
@@ -57,7 +58,7 @@ class Datums(Protocol):
         JobNotFound, DatumNotFound.
         """
 
-    @operation("POST", "/jobs/{job}/datums/{datum}/output", upload="changes")
+    @operation("POST", "/jobs/{job}/datums/{datum}/output", WRITER, upload="changes")
     def hand_in(self, job: str, datum: str, changes: Iterable[FileChange]) -> int:
         """Put files into the output of a datum at work that an object of a cluster stands for.
 
@@ -66,14 +67,14 @@ class Datums(Protocol):
         datum that is not at work, InvalidInput, InvalidPath, StorageFull.
         """
 
-    @operation("POST", "/jobs/{job}/restart")
+    @operation("POST", "/jobs/{job}/restart", WRITER)
     def restart_datums(self, job: str, paths: list[str]) -> int:
         """Cancel the running datums whose inputs include all the paths: they run again.
 
         Returns how many there were.
         """
 
-    @operation("GET", "/logs")
+    @operation("GET", "/logs", READER)
     def get_logs(
         self,
         *,

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import ADMIN, READER
 
 if TYPE_CHECKING:
     from trunkline.model.defaults import DefaultsChange, DefaultsInfo
 
 
 class Defaults(Protocol):
-    @operation("POST", "/defaults")
+    @operation("POST", "/defaults", ADMIN)
     def set_defaults(
         self,
         text: str,
@@ -34,6 +35,6 @@ class Defaults(Protocol):
         InvalidSpec with line and caret, ProjectNotFound, and what `create_pipeline` does.
         """
 
-    @operation("GET", "/defaults")
+    @operation("GET", "/defaults", READER)
     def inspect_defaults(self, *, project: str | None = None) -> DefaultsInfo:
         """The defaults of a project (None: of all), without those below; raises ProjectNotFound."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER, WRITER
 
 if TYPE_CHECKING:
     from trunkline.api.changes import FileChange
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Files(Protocol):
-    @operation("POST", "/repos/{repo}/files/{commit}", upload="changes")
+    @operation("POST", "/repos/{repo}/files/{commit}", WRITER, upload="changes")
     def modify_files(
         self,
         repo: str,
@@ -41,18 +42,18 @@ class Files(Protocol):
         Raises CommitFinished, OutputBranch, PathConflict, InvalidPath, StorageFull.
         """
 
-    @operation("GET", "/puts/{token}")
+    @operation("GET", "/puts/{token}", READER)
     def put_progress(self, token: str) -> PutProgress:
         """How far a put is that goes on now; raises NotFound for any other.
 
         It tells of the directories that the server reads itself.
         """
 
-    @operation("POST", "/filesets", upload="changes")
+    @operation("POST", "/filesets", WRITER, upload="changes")
     def create_file_set(self, changes: Iterable[FileChange]) -> FileSetInfo:
         """Store files without a commit, for a later operation to use by their root."""
 
-    @operation("GET", "/repos/{repo}/content/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/content/{commit}/{path}", READER)
     def read_file(
         self,
         repo: str,
@@ -67,32 +68,32 @@ class Files(Protocol):
         Raises FileNotFoundInCommit, InvalidInput for a directory.
         """
 
-    @operation("GET", "/repos/{repo}/tree/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/tree/{commit}/{path}", READER)
     def read_tree(self, repo: str, commit: str, path: str) -> Iterator[bytes]:
         """All files at or below a path in one stream, which `api.changes.read_changes` reads.
 
         They come as `PutFile`, by path; paths are relative to the directory (of a file: its name).
         """
 
-    @operation("GET", "/repos/{repo}/tar/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/tar/{commit}/{path}", READER)
     def read_tar(self, repo: str, commit: str, path: str) -> Iterator[bytes]:
         """The same as a tar archive (pax); the same bytes whenever it is asked for.
 
         Files have mode 644, no owner and the time of the commit. There are no directories in it.
         """
 
-    @operation("GET", "/repos/{repo}/paths/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/paths/{commit}/{path}", READER)
     def list_paths(self, repo: str, commit: str, path: str) -> Iterator[bytes]:
         """The paths of all files at or below a path, sorted, each with a newline behind it.
 
         No path has a newline in it. The quickest way to learn the names of a large tree.
         """
 
-    @operation("GET", "/repos/{repo}/file/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/file/{commit}/{path}", READER)
     def inspect_file(self, repo: str, commit: str, path: str) -> FileInfo:
         """One file or directory (`path` "/" is the root), with the names of its children."""
 
-    @operation("GET", "/repos/{repo}/list/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/list/{commit}/{path}", READER)
     def list_files(
         self, repo: str, commit: str, path: str, *, recursive: bool = False, after: str = ""
     ) -> Iterator[FileInfo]:
@@ -101,13 +102,13 @@ class Files(Protocol):
         `after` leaves out the entries up to that path, which costs no more for a late one.
         """
 
-    @operation("GET", "/repos/{repo}/glob/{commit}")
+    @operation("GET", "/repos/{repo}/glob/{commit}", READER)
     def glob_files(
         self, repo: str, commit: str, pattern: str, *, after: str = ""
     ) -> Iterator[FileInfo]:
         """The files and directories that match a glob, by path; those up to `after` left out."""
 
-    @operation("GET", "/repos/{repo}/diff/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/diff/{commit}/{path}", READER)
     def diff_files(
         self,
         repo: str,
@@ -127,7 +128,7 @@ class Files(Protocol):
         behind it costs no more for a late one.
         """
 
-    @operation("GET", "/repos/{repo}/content-diff/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/content-diff/{commit}/{path}", READER)
     def diff_contents(
         self,
         repo: str,
@@ -151,7 +152,7 @@ class Files(Protocol):
         InvalidInput for an unknown kind or a key that rows can't be paired by.
         """
 
-    @operation("GET", "/repos/{repo}/versions/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/versions/{commit}/{path}", READER)
     def list_file_versions(
         self, repo: str, commit: str, path: str, *, number: int = 0
     ) -> Iterator[FileVersion]:

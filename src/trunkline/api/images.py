@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER, WRITER
 
 if TYPE_CHECKING:
     from trunkline.model.images import ContainerEngineInfo, ImageStep
 
 
 class Images(Protocol):
-    @operation("GET", "/images/engine")
+    @operation("GET", "/images/engine", READER)
     def inspect_container_engine(self) -> ContainerEngineInfo:
         """Which container engine the server uses, or why there is none."""
 
-    @operation("POST", "/images/pull")
+    @operation("POST", "/images/pull", WRITER)
     def pull_image(
         self, reference: str, *, pull_secrets: list[str] | None = None
     ) -> Iterator[ImageStep]:
@@ -26,7 +27,7 @@ class Images(Protocol):
         image that they have until they are updated. Raises NotFound, NotAllowed, Unavailable.
         """
 
-    @operation("POST", "/images/build")
+    @operation("POST", "/images/build", WRITER)
     def build_image(
         self, tag: str, context: str, *, dockerfile: str = "Dockerfile"
     ) -> Iterator[ImageStep]:

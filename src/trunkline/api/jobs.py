@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER, WRITER
 
 if TYPE_CHECKING:
     from trunkline.model.jobs import JobInfo, JobProfile, WorkerInfo
 
 
 class Jobs(Protocol):
-    @operation("GET", "/jobs")
+    @operation("GET", "/jobs", READER)
     def list_jobs(
         self,
         *,
@@ -38,13 +39,13 @@ class Jobs(Protocol):
         not.
         """
 
-    @operation("GET", "/jobs/{job}")
+    @operation("GET", "/jobs/{job}", READER)
     def inspect_job(
         self, job: str, *, wait: bool = False, timeout_s: float | None = None
     ) -> JobInfo:
         """One job; with `wait`, once it has ended. Raises TimedOut."""
 
-    @operation("GET", "/jobs/{job}/profile")
+    @operation("GET", "/jobs/{job}/profile", READER)
     def profile_job(self, job: str) -> JobProfile:
         """How the datums of a job went: how long each took, what failed, who worked when.
 
@@ -52,19 +53,19 @@ class Jobs(Protocol):
         JobNotFound.
         """
 
-    @operation("POST", "/jobs/{job}/stop")
+    @operation("POST", "/jobs/{job}/stop", WRITER)
     def stop_job(self, job: str) -> None:
         """Stop a job: it is killed, its output commit finished empty; no error if it has ended."""
 
-    @operation("POST", "/runs/{run}/stop")
+    @operation("POST", "/runs/{run}/stop", WRITER)
     def stop_run(self, run: str) -> None:
         """Stop all jobs of a run at once, as `stop_job` does each; no error if all have ended."""
 
-    @operation("DELETE", "/jobs/{job}")
+    @operation("DELETE", "/jobs/{job}", WRITER)
     def delete_job(self, job: str) -> None:
         """Stop a job and forget its record; its output commit and remembered results stay."""
 
-    @operation("GET", "/flush/jobs")
+    @operation("GET", "/flush/jobs", READER)
     def flush_jobs(
         self,
         commits: list[str],
@@ -77,6 +78,6 @@ class Jobs(Protocol):
         Raises TimedOut, `timeout_s` after the call.
         """
 
-    @operation("GET", "/workers")
+    @operation("GET", "/workers", READER)
     def list_workers(self, *, pipeline: str | None = None) -> list[WorkerInfo]:
         """The workers there are now, by name."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER
 
 if TYPE_CHECKING:
     from trunkline.model.lineage import (
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Lineage(Protocol):
-    @operation("GET", "/repos/{repo}/why/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/why/{commit}/{path}", READER)
     def why_file(self, repo: str, commit: str, path: str, *, depth: int = 0) -> Iterator[WhyStep]:
         """Where a file came from: the datums that wrote it, what they read, and so on to puts.
 
@@ -27,7 +28,7 @@ class Lineage(Protocol):
         a directory.
         """
 
-    @operation("GET", "/repos/{repo}/impact/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/impact/{commit}/{path}", READER)
     def impact_of_file(
         self, repo: str, commit: str, path: str, *, depth: int = 0, files: bool = False
     ) -> Iterator[ImpactStep]:
@@ -38,21 +39,21 @@ class Lineage(Protocol):
         CommitOpen, FileNotFoundInCommit, FilePurged, and InvalidInput for a directory.
         """
 
-    @operation("GET", "/jobs/{job}/explain")
+    @operation("GET", "/jobs/{job}/explain", READER)
     def explain_job(self, job: str) -> JobReason:
         """Why there is a job, how many datums it ran or skipped and why, and what it waits for.
 
         It is compared with the job of the pipeline before it that had datums.
         """
 
-    @operation("GET", "/jobs/{job}/explain/{datum}")
+    @operation("GET", "/jobs/{job}/explain/{datum}", READER)
     def explain_datum(self, job: str, datum: str) -> DatumReason:
         """Why a datum, named by its id or the beginning of it, was run or skipped.
 
         It is compared with the nearest earlier run of the same paths, among the 50 jobs before.
         """
 
-    @operation("GET", "/repos/{repo}/explain/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/explain/{commit}/{path}", READER)
     def explain_file(self, repo: str, commit: str, path: str) -> list[DatumReason]:
         """The same for the datums that wrote a file.
 
@@ -60,6 +61,6 @@ class Lineage(Protocol):
         file that a user put.
         """
 
-    @operation("GET", "/pipelines/{name}/explain")
+    @operation("GET", "/pipelines/{name}/explain", READER)
     def explain_pipeline(self, name: str) -> PipelineReason:
         """Why a pipeline has a job for what its inputs are now, or has none."""

@@ -27,7 +27,7 @@ _VOCABULARY = (
     *("trunkline.model.pipelines", "trunkline.model.admin", "trunkline.model.purges"),
     *("trunkline.model.retention", "trunkline.model.lineage", "trunkline.model.secrets"),
     *("trunkline.model.runs", "trunkline.model.plans", "trunkline.model.defaults"),
-    "trunkline.model.images",
+    *("trunkline.model.images", "trunkline.model.tokens"),
 )
 
 
@@ -44,6 +44,7 @@ class Operation:
     name: str
     method: str
     path: str  # below the prefix of the API, with {argument} in braces
+    role: str  # that a caller has to have: reader, writer or admin
     defaults: dict[str, Any]
     upload: str | None
     private: bool  # only for callers on the server's own socket
@@ -98,15 +99,16 @@ class Operation:
 def operation(
     method: str,
     path: str,
+    role: str,
     *,
     upload: str | None = None,
     private: bool = False,
     once: bool = False,
 ) -> Callable[[Function], Function]:
-    """Declare a method of a protocol as an operation of the API."""
+    """Declare a method of a protocol as an operation of the API, for callers with a `role`."""
 
     def mark(function: Function) -> Function:
-        setattr(function, _MARK, (method, path, upload, private, once))
+        setattr(function, _MARK, (method, path, role, upload, private, once))
         return function
 
     return mark
@@ -123,11 +125,12 @@ def operation_of(protocol: type, name: str) -> Operation | None:
     function = vars(protocol).get(name)
     if function is None or not hasattr(function, _MARK):
         return None
-    method, path, upload, private, once = getattr(function, _MARK)
+    method, path, role, upload, private, once = getattr(function, _MARK)
     return Operation(
         name=name,
         method=method,
         path=path,
+        role=role,
         defaults=_defaults(function),
         upload=upload,
         private=private,

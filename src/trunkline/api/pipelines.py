@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER, WRITER
 
 if TYPE_CHECKING:
     from trunkline.model.pipelines import GitLook, PipelineDifference, PipelineDraft, PipelineInfo
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Pipelines(Protocol):
-    @operation("POST", "/pipelines/validate")
+    @operation("POST", "/pipelines/validate", READER)
     def validate_specs(
         self, text: str, *, source: str = "spec", project: str = "default"
     ) -> list[PipelineDraft]:
@@ -22,7 +23,7 @@ class Pipelines(Protocol):
         InvalidSpec with line and caret.
         """
 
-    @operation("POST", "/pipelines")
+    @operation("POST", "/pipelines", WRITER)
     def create_pipeline(
         self,
         spec: dict[str, object],
@@ -43,14 +44,14 @@ class Pipelines(Protocol):
         ProvenanceLoop.
         """
 
-    @operation("GET", "/pipelines/{name}")
+    @operation("GET", "/pipelines/{name}", READER)
     def inspect_pipeline(self, name: str, *, version: int | None = None) -> PipelineInfo:
         """One pipeline, as of its newest or the given version; below 1, so many before the newest.
 
         Raises PipelineNotFound, and NotFound for a version that there is not.
         """
 
-    @operation("GET", "/pipelines")
+    @operation("GET", "/pipelines", READER)
     def list_pipelines(
         self, *, project: str | None = None, name: str | None = None, history: int = 0
     ) -> list[PipelineInfo]:
@@ -59,7 +60,7 @@ class Pipelines(Protocol):
         `history`: each with so many older versions behind it, newest first; -1 means all.
         """
 
-    @operation("GET", "/pipelines/{name}/differences")
+    @operation("GET", "/pipelines/{name}/differences", READER)
     def diff_pipeline(
         self, name: str, *, old_version: int | None = None, new_version: int | None = None
     ) -> PipelineDifference:
@@ -70,7 +71,7 @@ class Pipelines(Protocol):
         there is not.
         """
 
-    @operation("POST", "/pipelines/{name}/rerun")
+    @operation("POST", "/pipelines/{name}/rerun", WRITER)
     def rerun_pipeline(self, name: str, *, reprocess: bool = False) -> PipelineInfo:
         """One more job on the current heads of the inputs, as a new version of the same spec.
 
@@ -78,14 +79,14 @@ class Pipelines(Protocol):
         nothing is. Raises PipelineNotFound, and Conflict for a pipeline that is stopped.
         """
 
-    @operation("POST", "/pipelines/{name}/tick")
+    @operation("POST", "/pipelines/{name}/tick", WRITER)
     def run_cron(self, name: str) -> RunInfo:
         """A tick now on each cron input of a pipeline, in one run; its schedules go on as they are.
 
         Raises PipelineNotFound, and Conflict for a pipeline without cron inputs or that is stopped.
         """
 
-    @operation("POST", "/pipelines/{name}/look")
+    @operation("POST", "/pipelines/{name}/look", WRITER)
     def run_git(self, name: str, *, wait: bool = False) -> GitLook:
         """Look at the git repositories that a pipeline follows, and commit what is new there.
 
@@ -95,7 +96,7 @@ class Pipelines(Protocol):
         OperationFailed for a repository that can't be had.
         """
 
-    @operation("DELETE", "/pipelines/{name}")
+    @operation("DELETE", "/pipelines/{name}", WRITER)
     def delete_pipeline(
         self, name: str, *, force: bool = False, keep_repo: bool = False
     ) -> DeletedInfo:
@@ -104,11 +105,11 @@ class Pipelines(Protocol):
         Raises InUse when another pipeline reads its output, unless `force`.
         """
 
-    @operation("POST", "/pipelines/{name}/start")
+    @operation("POST", "/pipelines/{name}/start", WRITER)
     def start_pipeline(self, name: str) -> None:
         """Resume a stopped pipeline: one job for the current heads of its inputs."""
 
-    @operation("POST", "/pipelines/{name}/stop")
+    @operation("POST", "/pipelines/{name}/stop", WRITER)
     def stop_pipeline(self, name: str) -> None:
         """Stop processing new commits; its running job is stopped too.
 

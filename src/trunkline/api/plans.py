@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import WRITER
 
 if TYPE_CHECKING:
     from trunkline.api.changes import FileChange
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Plans(Protocol):
-    @operation("POST", "/plans/repos/{repo}/files/{commit}", upload="changes")
+    @operation("POST", "/plans/repos/{repo}/files/{commit}", WRITER, upload="changes")
     def plan_files(self, repo: str, commit: str, changes: Iterable[FileChange]) -> Plan:
         """What `modify_files` would set off; of an open commit, once that were finished.
 
         Raises what `modify_files` does.
         """
 
-    @operation("POST", "/plans/pipelines")
+    @operation("POST", "/plans/pipelines", WRITER)
     def plan_pipelines(
         self,
         specs: list[dict[str, object]],
@@ -43,12 +44,12 @@ class Plans(Protocol):
         Raises what `create_pipeline` does.
         """
 
-    @operation("POST", "/plans/pipelines/{name}/deletion")
+    @operation("POST", "/plans/pipelines/{name}/deletion", WRITER)
     def plan_pipeline_deletion(
         self, name: str, *, force: bool = False, keep_repo: bool = False
     ) -> Plan:
         """What `delete_pipeline` would delete and stop; raises what it does."""
 
-    @operation("POST", "/plans/repos/{name}/deletion")
+    @operation("POST", "/plans/repos/{name}/deletion", WRITER)
     def plan_repo_deletion(self, name: str, *, force: bool = False) -> Plan:
         """What `delete_repo` would delete and stop; raises what it does."""

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import ADMIN, READER
 
 if TYPE_CHECKING:
     from trunkline.model.purges import PurgedFile, PurgeReport
 
 
 class Purges(Protocol):
-    @operation("POST", "/purges")
+    @operation("POST", "/purges", ADMIN)
     def purge(
         self,
         targets: list[str],
@@ -37,15 +38,15 @@ class Purges(Protocol):
         Corrupt (nothing was changed) where it can't be told what a commit has.
         """
 
-    @operation("GET", "/purges")
+    @operation("GET", "/purges", READER)
     def list_purges(self) -> list[PurgeReport]:
         """All purges, newest first."""
 
-    @operation("GET", "/purges/{purge}")
+    @operation("GET", "/purges/{purge}", READER)
     def inspect_purge(self, purge: str) -> PurgeReport:
         """What one purge did; raises NotFound."""
 
-    @operation("GET", "/repos/{repo}/purged/{commit}/{path}")
+    @operation("GET", "/repos/{repo}/purged/{commit}/{path}", READER)
     def list_purged(self, repo: str, commit: str, path: str) -> Iterator[PurgedFile]:
         """The files at or below a path that purges took from a commit, the latest purge first.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER, WRITER
 from trunkline.model.versions import Retention as Rules  # by this name it is nowhere else
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Retention(Protocol):
-    @operation("PUT", "/repos/{repo}/branches/{branch}/retention")
+    @operation("PUT", "/repos/{repo}/branches/{branch}/retention", WRITER)
     def set_retention(self, repo: str, branch: str, *, rules: Rules) -> RetentionInfo:
         """Give a branch rules in place of those it has; the server applies them from time to time.
 
@@ -23,18 +24,18 @@ class Retention(Protocol):
         is derived from others.
         """
 
-    @operation("GET", "/repos/{repo}/branches/{branch}/retention")
+    @operation("GET", "/repos/{repo}/branches/{branch}/retention", READER)
     def inspect_retention(self, repo: str, branch: str) -> RetentionInfo:
         """The rules of a branch; raises NotFound if it has none."""
 
-    @operation("GET", "/retention")
+    @operation("GET", "/retention", READER)
     def list_retention(self) -> list[RetentionInfo]:
         """The rules of all branches that have some, by repo and branch."""
 
-    @operation("DELETE", "/repos/{repo}/branches/{branch}/retention")
+    @operation("DELETE", "/repos/{repo}/branches/{branch}/retention", WRITER)
     def delete_retention(self, repo: str, branch: str) -> None:
         """Take a branch its rules: from now on all its commits stay."""
 
-    @operation("POST", "/repos/{repo}/branches/{branch}/retention/apply")
+    @operation("POST", "/repos/{repo}/branches/{branch}/retention/apply", WRITER)
     def apply_retention(self, repo: str, branch: str, *, dry_run: bool = False) -> RetentionReport:
         """Squash what nothing keeps; with `dry_run`, only judge every commit, newest first."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER, WRITER
 
 if TYPE_CHECKING:
     from trunkline.model.versions import DeletedInfo, TagInfo
 
 
 class Tags(Protocol):
-    @operation("PUT", "/repos/{repo}/tags/{tag}")
+    @operation("PUT", "/repos/{repo}/tags/{tag}", WRITER)
     def create_tag(self, repo: str, tag: str, *, commit: str, force: bool = False) -> TagInfo:
         """Name a finished commit (`commit` is a reference); the commit stays while it is named.
 
@@ -19,14 +20,14 @@ class Tags(Protocol):
         moves, and CommitOpen.
         """
 
-    @operation("GET", "/repos/{repo}/tags/{tag}")
+    @operation("GET", "/repos/{repo}/tags/{tag}", READER)
     def inspect_tag(self, repo: str, tag: str) -> TagInfo:
         """One tag."""
 
-    @operation("GET", "/repos/{repo}/tags")
+    @operation("GET", "/repos/{repo}/tags", READER)
     def list_tags(self, repo: str) -> list[TagInfo]:
         """The tags of a repo by name."""
 
-    @operation("DELETE", "/repos/{repo}/tags/{tag}")
+    @operation("DELETE", "/repos/{repo}/tags/{tag}", WRITER)
     def delete_tag(self, repo: str, tag: str) -> DeletedInfo:
         """Delete a tag; its commit stays."""

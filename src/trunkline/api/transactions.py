@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER, WRITER
 
 if TYPE_CHECKING:
     from trunkline.api.changes import FileChange
@@ -36,6 +37,7 @@ NEVER = frozenset(
     {
         *("create_project", "delete_project", "delete_all", "set_defaults"),
         *("set_retention", "delete_retention", "apply_retention", "create_secret", "delete_secret"),
+        *("create_token", "delete_token"),
         *("start_pipeline", "stop_pipeline", "rerun_pipeline", "run_cron", "run_git"),
         *("restart_datums", "hand_in"),
         *("stop_job", "stop_run", "delete_job", "undelete", "purge", "gc"),
@@ -44,19 +46,19 @@ NEVER = frozenset(
 
 
 class Transactions(Protocol):
-    @operation("POST", "/transactions")
+    @operation("POST", "/transactions", WRITER)
     def start_transaction(self, *, description: str = "") -> TransactionInfo:
         """Begin a transaction; it waits, over restarts too, until it is finished or deleted."""
 
-    @operation("GET", "/transactions")
+    @operation("GET", "/transactions", READER)
     def list_transactions(self) -> list[TransactionInfo]:
         """The transactions that wait, newest first."""
 
-    @operation("GET", "/transactions/{transaction}")
+    @operation("GET", "/transactions/{transaction}", READER)
     def inspect_transaction(self, transaction: str) -> TransactionInfo:
         """One transaction with its steps."""
 
-    @operation("POST", "/transactions/{transaction}/steps")
+    @operation("POST", "/transactions/{transaction}/steps", WRITER)
     def add_step(self, transaction: str, operation: str, arguments: dict[str, object]) -> None:
         """Add a step: an operation that changes something, with its arguments by name.
 
@@ -64,7 +66,9 @@ class Transactions(Protocol):
         succeed is refused at once. Raises what the operation raises, naming the step.
         """
 
-    @operation("POST", "/transactions/{transaction}/files/{repo}/{commit}", upload="changes")
+    @operation(
+        "POST", "/transactions/{transaction}/files/{repo}/{commit}", WRITER, upload="changes"
+    )
     def add_files(
         self,
         transaction: str,
@@ -80,7 +84,7 @@ class Transactions(Protocol):
         one branch become one commit.
         """
 
-    @operation("POST", "/transactions/{transaction}/finish")
+    @operation("POST", "/transactions/{transaction}/finish", WRITER)
     def finish_transaction(self, transaction: str) -> RunInfo:
         """Carry out all steps in order, in one step for everybody else and as one run.
 
@@ -88,6 +92,6 @@ class Transactions(Protocol):
         fails, nothing is changed and the transaction stays; the error names the step.
         """
 
-    @operation("DELETE", "/transactions/{transaction}")
+    @operation("DELETE", "/transactions/{transaction}", WRITER)
     def delete_transaction(self, transaction: str) -> None:
         """Give up a transaction; nothing of it happens."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.operation import operation
+from trunkline.model.roles import READER, WRITER
 
 if TYPE_CHECKING:
     from trunkline.model.versions import DeletedInfo, UndeletedInfo
 
 
 class Trash(Protocol):
-    @operation("GET", "/deleted")
+    @operation("GET", "/deleted", READER)
     def list_deleted(self) -> list[DeletedInfo]:
         """What was deleted and can still be brought back, newest first."""
 
-    @operation("POST", "/undelete")
+    @operation("POST", "/undelete", WRITER)
     def undelete(self, kind: str, name: str, *, number: int | None = None) -> UndeletedInfo:
         """Bring back what one deletion removed: ids, files, provenance, heads, descriptions.
 

@@ -54,6 +54,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("start", "finish", "inspect", "list", "stop", "resume", "delete"),
     ),
     "setting": ("admin", ("list",)),
+    "token": ("tokens", ("create", "inspect", "list", "delete")),
     "context": ("contexts", ("list", "inspect", "set", "delete")),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -71,7 +72,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "purged",
     ),
     "Work": ("pipeline", "defaults", "secret", "cron", "git", "job", "run", "datum", "worker"),
-    "Servers": ("context", "setting"),
+    "Servers": ("context", "setting", "token"),
 }
 
 # commands of one word → file, in the order of the help page

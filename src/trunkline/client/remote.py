@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trunkline.api.retention import Retention
     from trunkline.api.secrets import Secrets
     from trunkline.api.tags import Tags
+    from trunkline.api.tokens import Tokens
     from trunkline.api.transactions import Transactions
     from trunkline.api.trash import Trash
 
@@ -139,6 +140,10 @@ class RemoteClient:
     @functools.cached_property
     def purges(self) -> Purges:
         return cast("Purges", self._noun("purges"))
+
+    @functools.cached_property
+    def tokens(self) -> Tokens:
+        return cast("Tokens", self._noun("tokens"))
 
     @functools.cached_property
     def admin(self) -> Admin:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trunkline.api.retention import Retention
     from trunkline.api.secrets import Secrets
     from trunkline.api.tags import Tags
+    from trunkline.api.tokens import Tokens
     from trunkline.api.transactions import Transactions
     from trunkline.api.trash import Trash
     from trunkline.connect.files import FileHandle
@@ -129,6 +130,10 @@ class Connection:
     @property
     def purges(self) -> Purges:
         return self._client.purges
+
+    @property
+    def tokens(self) -> Tokens:
+        return self._client.tokens
 
     @property
     def admin(self) -> Admin:

@@ -74,6 +74,8 @@ class Replica:
         self.tags = engine.tags
         self.commits = engine.commits
         self.files = engine.files
+        self.tokens = engine.tokens
+        self.find_token = engine.find_token
         self.retention = cast(Retention, _Asked(self, "retention"))
         self.pipelines = cast(Pipelines, _Asked(self, "pipelines"))
         self.defaults = cast(Defaults, _Asked(self, "defaults"))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trunkline.db.sqlite import SqliteDatabase
-from trunkline.engine import archive, liveness
+from trunkline.engine import archive, liveness, token_tables
 from trunkline.engine.archive import Archived, Manifest
 from trunkline.engine.release import FORMAT, RELEASE
 from trunkline.engine.services import Services
@@ -200,6 +200,8 @@ def _copy_catalog(
     count = 0
     problems: list[str] = []
     try:
+        with copied.write() as tx:  # who was shut out since must not come back with a restore
+            token_tables.delete_all_tokens(tx)
         with copied.read() as tx:
             names = [*repos.repo_names(tx), *repos.spec_repos(tx)]
             count = sum(1 for name in names for _ in commits.list_commits(tx, name))

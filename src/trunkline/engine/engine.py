@@ -33,6 +33,7 @@ from trunkline.engine.secrets import EngineSecrets
 from trunkline.engine.services import Clock, Services, wall_clock
 from trunkline.engine.stores import Installation, open_installation
 from trunkline.engine.tags import EngineTags
+from trunkline.engine.tokens import EngineTokens
 from trunkline.engine.transactions import EngineTransactions
 from trunkline.engine.trash import EngineTrash
 from trunkline.engine.urls import chosen_place
@@ -43,6 +44,7 @@ from trunkline.jobs.logs import LiveLogs
 from trunkline.jobs.notices import Notices, wanted
 from trunkline.jobs.scheduler import Scheduler
 from trunkline.jobs.stages import server_fetcher
+from trunkline.model.tokens import TokenInfo
 from trunkline.runtimes import sessions
 from trunkline.runtimes.cleanup import kill_leftovers
 from trunkline.runtimes.containers import leftovers
@@ -118,6 +120,7 @@ class Engine:
         self.transactions = EngineTransactions(self._services, self.files)
         self.trash = EngineTrash(self._services)
         self.purges = EnginePurges(self._services)
+        self.tokens = EngineTokens(self._services)
         self.admin = EngineAdmin(self._services)
         self._clockwork = _clockwork_of(self._services, self._gits)
         self._leads = leads
@@ -141,6 +144,10 @@ class Engine:
         """Those among which this one is, where they share the store."""
         return self._services.servers
 
+    def find_token(self, digest: str) -> TokenInfo | None:
+        """See `api.connection.Served`."""
+        return self.tokens.find(digest)
+
     def close(self) -> None:
         """Stop workers and the scheduler, and close; running jobs go on at the next opening."""
         if self._services.closing.is_set():
@@ -152,6 +159,7 @@ class Engine:
             self.purges.close()
             self._clockwork.close()
         self._gits.close()
+        self.tokens.close()
         self._services.scheduler.close()
         if self._leads:
             self._notices.close()

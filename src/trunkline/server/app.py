@@ -12,10 +12,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from trunkline.api.connection import Operations
+from trunkline.api.connection import Served
 from trunkline.errors import NotAllowed, TrunklineError, Unavailable
 from trunkline.model.signed import Signer
 from trunkline.server.auth import BELOW, HEALTH, READY, ROOT, Guard, is_for_console
+from trunkline.server.callers import Callers, caller_of
 from trunkline.server.console.page import PLACE
 from trunkline.server.console.session import Sessions
 from trunkline.server.reports import JSON, encode, method_not_allowed, no_such_route, report
@@ -47,7 +48,7 @@ class App:
 
 
 def build_app(
-    operations: Operations,
+    operations: Served,
     *,
     spec_bytes_max: int,
     token: str | None = None,
@@ -59,12 +60,14 @@ def build_app(
 ) -> App:
     """The application that serves these operations.
 
-    Over TCP it lets nobody in without the `token`, or an address that `signer` knows; `hosts` are
-    further names that the server goes by. `shut_down` is called when a caller on the private
-    socket asks the server to end. `open_console` gives the address at which a browser of this
-    machine reaches the server, and makes it one first where need be.
+    Over TCP it lets nobody in without the `token`, one of those that the operations know, or an
+    address that `signer` knows; `hosts` are further names that the server goes by. `shut_down` is
+    called when a caller on the private socket asks the server to end. `open_console` gives the
+    address at which a browser of this machine reaches the server, and makes it one first where need
+    be.
     """
     threads = Threads()
+    callers = Callers(operations, threads, token, signer)
     # Quotes and line ends in a spec take two bytes in JSON.
     limits = Limits(body_bytes_max=2 * spec_bytes_max + SLACK_BYTES, heartbeat_s=heartbeat_s)
     sessions = Sessions(_console_key(signer, token))
@@ -77,7 +80,7 @@ def build_app(
     )
 
     signed = SignedDoor(rest, signer)
-    console = _ConsoleOnDemand(operations, threads, sessions, token)
+    console = _ConsoleOnDemand(operations, threads, sessions, callers)
 
     async def inside(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["raw_path"].startswith(BELOW):
@@ -90,12 +93,12 @@ def build_app(
         operation = scope["raw_path"].startswith(inner) and scope["path"] not in others
         await (rest if operation else application)(scope, receive, send)
 
-    guarded = Guard(inside, token, hosts, signer)
+    guarded = Guard(inside, callers, hosts)
     return App(asgi=guarded, rest=rest, others=tuple(others), threads=threads)
 
 
 def _routes(
-    operations: Operations,
+    operations: Served,
     threads: Threads,
     sessions: Sessions,
     shut_down: Callable[[], None] | None,
@@ -133,7 +136,8 @@ def _routes(
         """Where the console is, for one login; over TCP below the address that was asked."""
         private = request.scope.get("state", {}).get("private")
         place = await open_console() if private and open_console is not None else ""
-        address = f"{place}{PLACE}/login/{sessions.new_code()}"
+        code = sessions.new_code(caller_of(request.scope).digest)
+        address = f"{place}{PLACE}/login/{code}"
         return Response(encode({"address": address}), media_type=JSON)
 
     def to_console(_: Request) -> Response:
@@ -153,12 +157,12 @@ class _ConsoleOnDemand:
     """The console, made when somebody asks for a page: its libraries take time to load."""
 
     def __init__(
-        self, operations: Operations, threads: Threads, sessions: Sessions, token: str | None
+        self, operations: Served, threads: Threads, sessions: Sessions, callers: Callers
     ) -> None:
         self._operations = operations
         self._threads = threads
         self._sessions = sessions
-        self._token = token
+        self._callers = callers
         self._made: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,10 +178,7 @@ class _ConsoleOnDemand:
     def _make(self) -> ASGIApp:
         from trunkline.server.console.app import Console
 
-        return Console(self._operations, self._threads, self._sessions, self._is_token)
-
-    def _is_token(self, shown: str) -> bool:
-        return self._token is not None and hmac.compare_digest(shown.encode(), self._token.encode())
+        return Console(self._operations, self._threads, self._sessions, self._callers)
 
 
 def _console_key(signer: Signer | None, token: str | None) -> bytes:

@@ -2,16 +2,16 @@
 
 The private socket is guarded by the file system (mode 0600 in a directory of mode 0700) and by a
 look at who is at its other end; over it no token is needed. Everyone else comes over TCP and must
-bring the token, on every route but the two that tell whether the server is well, those whose
-address is signed (`signed`), and those of the console, which has sessions (`console.session`). The
-token of a repo opens its files and commits alone. Requests that a web page could make a browser
+bring a token, on every route but the two that tell whether the server is well, those whose
+address is signed (`signed`), and those of the console, which has sessions (`console.session`). What
+a token is good for is said by the role of the caller (`callers`), which each operation asks for.
+The token of a repo opens its files and commits alone. Requests that a web page could make a browser
 send (a foreign Host, by DNS rebinding; a foreign Origin) are refused even with the token.
 
 Fails closed: a connection that is not known to be private is treated as TCP.
 """
 
 import asyncio
-import hmac
 import ipaddress
 import os
 import re
@@ -23,8 +23,9 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.errors import InvalidInput, NotAllowed, TokenRefused, TrunklineError
-from trunkline.model.signed import PLACE, Signer
+from trunkline.model.signed import PLACE
 from trunkline.server.answers import Answers
+from trunkline.server.callers import OWNER, STATE, Caller, Callers
 from trunkline.server.console.page import PLACE as CONSOLE_PLACE
 from trunkline.server.lending import LendingProtocol
 from trunkline.server.reports import report, send_json
@@ -105,16 +106,9 @@ class Protocol(LendingProtocol):
 class Guard:
     """Lets a request through to the app, or answers it with the reason why not."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        token: str | None,
-        hosts: Iterable[str] = (),
-        signer: Signer | None = None,
-    ) -> None:
+    def __init__(self, app: ASGIApp, callers: Callers, hosts: Iterable[str] = ()) -> None:
         self._app = app
-        self._signer = signer
-        self._token = token.encode("utf-8") if token else None
+        self._callers = callers
         self._hosts = {"localhost", *(host.lower() for host in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,26 +123,35 @@ class Guard:
             )
             await send_json(send, *report(twice), headers=[(b"connection", b"close")])
             return
-        if not scope.get("state", {}).get("private"):
+        state = scope.get("state", {})
+        caller: Caller | None = OWNER
+        if not state.get("private"):
             try:
-                self._check(scope)
+                caller = await self._check(scope)
             except TrunklineError as error:
                 headers = (
                     [(b"www-authenticate", b"Bearer")] if isinstance(error, TokenRefused) else []
                 )
                 await send_json(send, *report(error), headers=headers)
                 return
-        await self._app(scope, receive, send)
+        if caller is None:
+            await self._app(scope, receive, send)
+            return
+        scope["state"] = {**state, STATE: caller}
+        with self._callers.held(caller, scope):
+            await self._app(scope, receive, send)
 
-    def _check(self, scope: Scope) -> None:
+    async def _check(self, scope: Scope) -> Caller | None:
+        """Who calls; None where he need not say that here."""
         host = _only(scope, b"host")
         self._check_host(host)
         self._check_origin(_only(scope, b"origin"), host)
         # An address below that place has to show by itself that it was given out (`signed`).
         raw = scope["raw_path"]
         told = raw.startswith(BELOW) or is_for_console(raw)
-        if scope["path"] not in (HEALTH, READY, ROOT) and not told:
-            self._check_token(_only(scope, b"authorization"), scope)
+        if scope["path"] in (HEALTH, READY, ROOT) or told:
+            return None
+        return await self._caller(_only(scope, b"authorization"), scope)
 
     def _check_host(self, host: bytes | None) -> None:
         match = _HOST.fullmatch(host or b"")
@@ -171,22 +174,19 @@ class Guard:
         if scheme not in (b"http", b"https") or rest.lower() != (host or b"").lower():
             raise NotAllowed("requests from pages of other sites are refused")
 
-    def _check_token(self, header: bytes | None, scope: Scope) -> None:
+    async def _caller(self, header: bytes | None, scope: Scope) -> Caller:
         scheme, _, given = (header or b"").partition(b" ")
         if scheme.lower() != b"bearer" or not given.strip():
             raise TokenRefused(
                 "this server needs a token: add it to the context with `--token`, "
                 "or set TRUNKLINE_TOKEN"
             )
-        if self._token is not None and hmac.compare_digest(given.strip(), self._token):
-            return
-        text = given.strip().decode("ascii", "replace")
-        repo = None if self._signer is None else self._signer.repo_of(text)
-        if repo is None:
-            raise TokenRefused("the server does not accept this token")
-        if not _is_of(repo, scope):
-            raise NotAllowed(f"this token is good for the files and commits of repo '{repo}' alone")
-        scope["state"] = {**scope.get("state", {}), "repo": repo}
+        caller = await self._callers.by_secret(given.strip())
+        if caller.repo is not None and not _is_of(caller.repo, scope):
+            raise NotAllowed(
+                f"this token is good for the files and commits of repo '{caller.repo}' alone"
+            )
+        return caller
 
 
 def is_for_console(raw_path: bytes) -> bool:

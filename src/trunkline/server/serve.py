@@ -30,7 +30,7 @@ from typing import Any
 
 import uvicorn
 
-from trunkline.api.connection import Operations
+from trunkline.api.connection import Served
 from trunkline.config import Config
 from trunkline.engine.release import RELEASE
 from trunkline.errors import InvalidInput, StoreInUse, Unavailable
@@ -66,7 +66,7 @@ class Listener:
     port: int  # 0: any free one
 
 
-def open_engine(config: Config) -> Operations:
+def open_engine(config: Config) -> Served:
     """The engine on the data directory; whoever calls this holds its lock."""
     from trunkline.engine.engine import Engine  # late, so that a second server fails at once
 
@@ -81,7 +81,7 @@ def serve(
     token: str | None = None,
     ready_fd: int | None = None,
     standby: bool = False,
-    open_operations: Callable[[Config], Operations] = open_engine,
+    open_operations: Callable[[Config], Served] = open_engine,
     among: Among | None = None,
 ) -> None:
     """Serve the data directory until SIGTERM, SIGINT or a shutdown request.
@@ -127,9 +127,9 @@ def _await_turn(
     config: Config,
     sockets: Sequence[socket.socket],
     cleanup: contextlib.ExitStack,
-    open_operations: Callable[[Config], Operations],
+    open_operations: Callable[[Config], Served],
     announce: Callable[[str], None],
-) -> Operations | None:
+) -> Served | None:
     """The operations, once no other server has the data directory; None if told to end before.
 
     What is left of a server that has just died may hold its database for a moment longer.
@@ -222,7 +222,7 @@ def stored_token(home: Path) -> str:
 
 def _run(
     config: Config,
-    operations: Operations,
+    operations: Served,
     sockets: list[socket.socket],
     hosts: list[str],
     token: str | None,
@@ -321,7 +321,7 @@ class Server(uvicorn.Server):
     async def open_console(self) -> str:
         """The address of a listener for browsers of this machine, which is opened at first.
 
-        Nobody else reaches it, and it has no token: what it opens is the console alone.
+        Nobody else reaches it. Without a named token, what it opens is the console alone.
         """
         if not self._console:
             try:

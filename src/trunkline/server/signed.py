@@ -11,8 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trunkline.api.changes import framed_data, framed_end, framed_file
 from trunkline.errors import InvalidInput, TokenRefused, TrunklineError
+from trunkline.model.roles import READER, WRITER
 from trunkline.model.signed import OUT, READ, TAR, Signer
 from trunkline.server.auth import BELOW
+from trunkline.server.callers import STATE, Caller
 from trunkline.server.reports import method_not_allowed, report, send_json
 from trunkline.server.rest.routes import PREFIX
 
@@ -41,7 +43,8 @@ class SignedDoor:
             return
         state = {name: v for name, v in scope.get("state", {}).items() if name != "take_upload"}
         inner = {**scope, "raw_path": path.encode(), "path": path, "query_string": b""}
-        inner["state"] = {**state, "private": False}
+        caller = Caller(role=WRITER if kind == OUT else READER)
+        inner["state"] = {**state, "private": False, STATE: caller}
         if kind == OUT:
             inner["method"] = "POST"
             receive = _framed(receive, unquote(scope["raw_path"].split(b"/", 6)[6].decode()))

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from trunkline.api.connection import Operations
+from trunkline.api.connection import Served
 from trunkline.errors import StoreInUse, TrunklineError, Unavailable
 from trunkline.server.signals import ended_by_signals
 from trunkline.store.servers import Servers
@@ -23,7 +23,7 @@ _AGAIN_S = 0.5  # after a failure to open anything
 log = logging.getLogger("trunkline.server")
 
 
-class Member(Operations, Protocol):
+class Member(Served, Protocol):
     """The operations of a server among others."""
 
     @property
@@ -43,7 +43,7 @@ class Among(Protocol):
 class Turn(NamedTuple):
     """What is served for a while."""
 
-    operations: Operations
+    operations: Served
     servers: Servers
 
 

@@ -32,7 +32,7 @@ def test_another_token_begins_none(world: ConsoleWorld) -> None:
 
     assert answer.status == 403
     assert "set-cookie" not in answer.headers
-    assert b"This is not the token" in answer.body
+    assert b"The server does not accept this token." in answer.body
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,17 @@ def test_a_cookie_that_nobody_signed_is_no_session(world: ConsoleWorld) -> None:
 def test_sessions_and_codes_end_and_another_key_knows_neither() -> None:
     now = 1_000_000.0
     sessions = Sessions(b"key", clock=lambda: now)
-    cookie, code = sessions.begin(), sessions.new_code()
+    cookie, code, own = sessions.begin("d1"), sessions.new_code("d2"), sessions.new_code("")
 
-    assert sessions.holds(cookie)
-    assert not Sessions(b"other", clock=lambda: now).holds(cookie)
+    assert sessions.holder(cookie) == "d1"
+    assert sessions.holder(sessions.begin("")) == ""
+    assert sessions.holder(cookie.replace("d1", "")) is None
+    assert Sessions(b"other", clock=lambda: now).holder(cookie) is None
+    assert (sessions.redeem(own), sessions.redeem(own)) == ("", None)
     now += CODE_LASTS_S
-    assert not sessions.redeem(code)
+    assert sessions.redeem(code) is None
     now += LASTS_S
-    assert not sessions.holds(cookie)
+    assert sessions.holder(cookie) is None
 
 
 def test_the_session_opens_no_operation_of_the_api(world: ConsoleWorld) -> None:

@@ -7,7 +7,6 @@ cookie, which no other door knows.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.cookies import CookieError, SimpleCookie
@@ -16,8 +15,9 @@ from urllib.parse import parse_qsl, quote
 
 from starlette.types import Message, Receive, Scope, Send
 
-from trunkline.api.connection import Operations
+from trunkline.api.connection import Served
 from trunkline.errors import InvalidInput, NotAllowed, TokenRefused, TrunklineError
+from trunkline.server.callers import OWNER, Caller, Callers, limited
 from trunkline.server.console import headers
 from trunkline.server.console.chores import Chores
 from trunkline.server.console.live import Live
@@ -48,6 +48,7 @@ class _Request(NamedTuple):
     headers: dict[str, str]
     query: dict[str, str]
     session: str  # empty: not logged in
+    caller: Caller | None  # whose session it is
 
     @property
     def path(self) -> str:
@@ -65,16 +66,15 @@ class Console:
 
     def __init__(
         self,
-        operations: Operations,
+        operations: Served,
         threads: Threads,
         sessions: Sessions,
-        is_token: Callable[[str], bool],
+        callers: Callers,
     ) -> None:
-        """`is_token` tells whether somebody has shown the token of the server."""
         self._operations = operations
         self._threads = threads
         self._sessions = sessions
-        self._is_token = is_token
+        self._callers = callers
         self._table = Table()
         self._renderer = Renderer(self._table, version=operations.admin.version().version)
         self._live = Live(operations, threads)
@@ -88,9 +88,11 @@ class Console:
             started = True
             await send(message)
 
-        request = self._read(scope, receive, noting_send)
+        request = _read(scope, receive, noting_send)
         try:
-            await self._answer(request)
+            request = await self._with_session(request)
+            with self._callers.held(request.caller or OWNER, scope):
+                await self._answer(request)
         except Exception as error:
             if started or isinstance(error, ConnectionError):
                 # Too late for a page: leaving without a last piece breaks the connection off.
@@ -98,20 +100,22 @@ class Console:
                 return
             await self._send_error(request, error)
 
-    def _read(self, scope: Scope, receive: Receive, send: Send) -> _Request:
-        named = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        session = ""
-        if scope.get("state", {}).get("private"):
-            session = _PRIVATE
-        else:
-            try:
-                cookie = SimpleCookie(named.get("cookie", "")).get(self._sessions.cookie)
-            except CookieError:
-                cookie = None
-            if cookie is not None and self._sessions.holds(cookie.value):
-                session = cookie.value
-        return _Request(scope, receive, send, named, query, session)
+    async def _with_session(self, request: _Request) -> _Request:
+        """The request with whose session it is, if that has not ended, nor its token."""
+        if request.scope.get("state", {}).get("private"):
+            return request._replace(session=_PRIVATE, caller=OWNER)
+        try:
+            cookie = SimpleCookie(request.headers.get("cookie", "")).get(self._sessions.cookie)
+        except CookieError:
+            return request
+        digest = None if cookie is None else self._sessions.holder(cookie.value)
+        if cookie is None or digest is None:
+            return request
+        try:
+            caller = await self._callers.by_digest(digest) if digest else OWNER
+        except TokenRefused:
+            return request
+        return request._replace(session=cookie.value, caller=caller)
 
     async def _answer(self, request: _Request) -> None:
         method, path = request.scope["method"], request.path
@@ -121,7 +125,7 @@ class Console:
             await _send_whole(request, 200, found[1], kept)
         elif path == LOGIN or path.startswith(f"{LOGIN}/"):
             await self._log_in(request)
-        elif not request.session:
+        elif request.caller is None:
             await self._ask_to_log_in(request)
         elif path == LIVE and method == "GET":
             topics = frozenset(request.query.get("topics", "").split())
@@ -132,9 +136,9 @@ class Console:
         elif path == PLACE:
             await _redirect(request, f"{PLACE}/")
         else:
-            await self._answer_page(request)
+            await self._answer_page(request, request.caller)
 
-    async def _answer_page(self, request: _Request) -> None:
+    async def _answer_page(self, request: _Request, caller: Caller) -> None:
         method = "GET" if request.scope["method"] == "HEAD" else request.scope["method"]
         found = self._table.find(method, request.path)
         if found is None:
@@ -150,7 +154,8 @@ class Console:
         route, arguments = found
         reads_form = method == "POST" and not route.streams
         visit = Visit(
-            operations=self._operations,
+            operations=limited(self._operations, caller),
+            role=caller.role,
             arguments=arguments,
             query=request.query,
             form=await self._form(request) if reads_form else {},
@@ -228,6 +233,7 @@ class Console:
             "noun": _noun(request.path),
             "form_key": form_key,
             "by_token": request.session != _PRIVATE,
+            "role": request.caller.role if request.caller is not None else "",
         }
         return self._renderer.render(page.template, {**page.context, **below}).encode()
 
@@ -264,22 +270,29 @@ class Console:
         if code:
             if method != "GET":
                 raise InvalidInput("open this address in a browser")
-            if not self._sessions.redeem(code):
+            digest = self._sessions.redeem(code)
+            if digest is None:
                 sentence = "This address was used before, or is too old: say trunkline ui again."
                 await self._send_page(request, _login(then, sentence, status=403))
                 return
-            await self._let_in(request, then)
+            await self._let_in(request, digest, then)
         elif method == "POST":
             form = await _read_form(request)
-            if not self._is_token(form.get("token", "").strip()):
-                await self._send_page(request, _login(then, "This is not the token.", status=403))
+            try:
+                caller = await self._callers.by_secret(form.get("token", "").strip().encode())
+            except TokenRefused as error:
+                await self._send_page(request, _login(then, _told(error), status=403))
                 return
-            await self._let_in(request, then)
+            if caller.repo is not None:
+                sentence = "This token is for the code of a pipeline, and opens no page."
+                await self._send_page(request, _login(then, sentence, status=403))
+                return
+            await self._let_in(request, caller.digest, then)
         else:
             await self._send_page(request, _login(then))
 
-    async def _let_in(self, request: _Request, then: str) -> None:
-        cookie = self._cookie(self._sessions.begin(), LASTS_S, request)
+    async def _let_in(self, request: _Request, digest: str, then: str) -> None:
+        cookie = self._cookie(self._sessions.begin(digest), LASTS_S, request)
         await _redirect(request, then, cookie=cookie)
 
     async def _ask_to_log_in(self, request: _Request) -> None:
@@ -308,6 +321,18 @@ class Console:
             f"{self._sessions.cookie}={value}; Path={PLACE}; Max-Age={lasts_s}; HttpOnly; "
             f"SameSite=Strict{secure}"
         )
+
+
+def _read(scope: Scope, receive: Receive, send: Send) -> _Request:
+    named = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    return _Request(scope, receive, send, named, query, "", None)
+
+
+def _told(error: TokenRefused) -> str:
+    """What an error says, as a sentence of a page."""
+    said = str(error)
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def _problem(status: int, sentence: str) -> Show:

@@ -34,7 +34,8 @@ _SHAPES = {
 class Visit:
     """One request of somebody who is logged in."""
 
-    operations: Operations
+    operations: Operations  # of which those are refused that the role is not enough for
+    role: str  # of who is logged in: reader, writer or admin
     arguments: Mapping[str, str]  # of the address, by the names in the route
     query: Mapping[str, str]
     form: Mapping[str, str]  # of a POST

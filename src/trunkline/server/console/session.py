@@ -1,9 +1,11 @@
-"""Who may see the console: whoever has shown the token, or come by an address for one visit.
+"""Who may see the console: whoever has shown a token, or come by an address for one visit.
 
-A session is a cookie that the server signs, so none is stored: it outlasts the server's process,
-holds on every node that has the same key, and ends with the token it was begun with. Its value is
-when it ends, some chance, and the signature of both. A form that changes something has to show what
-only a page of this session could know (`form_key`), beside what the guard asks of every request.
+A session is a cookie that the server signs, so none is stored: it outlasts the server's process and
+holds on every node that has the same key. Its value is when it ends, some chance, the digest of the
+named token that it was begun with (nothing for the server's own, of which the key is made), and the
+signature of all that. It ends with its token, which is looked up for each request. A form that
+changes something has to show what only a page of this session could know (`form_key`), beside what
+the guard asks of every request.
 """
 
 import hashlib
@@ -23,21 +25,24 @@ class Sessions:
     def __init__(self, key: bytes, clock: Callable[[], float] = time.time) -> None:
         self._key = key
         self._clock = clock
-        self._codes: dict[str, float] = {}  # to when they end
+        self._codes: dict[str, tuple[float, str]] = {}  # to when they end, and whose they are
         # Cookies are for a host, whatever its port: each server there has to have its own.
         self.cookie = f"trunkline-{self._sign('cookie')[:8]}"
 
-    def begin(self) -> str:
-        """The value of the cookie of a new session."""
-        body = f"{int(self._clock()) + LASTS_S:x}.{secrets.token_hex(8)}"
+    def begin(self, digest: str) -> str:
+        """The value of the cookie of a new session of the token with this digest; "": the own."""
+        body = f"{int(self._clock()) + LASTS_S:x}.{secrets.token_hex(8)}.{digest}"
         return f"{body}.{self._sign('session', body)}"
 
-    def holds(self, value: str) -> bool:
-        """Whether a cookie is of a session that has not ended."""
+    def holder(self, value: str) -> str | None:
+        """The digest of the token of a session that has not ended; None: there is none."""
         body, _, signature = value.rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._sign("session", body).encode()):
-            return False
-        return int(body.partition(".")[0], 16) > self._clock()
+            return None
+        parts = body.split(".")
+        if len(parts) != 3 or int(parts[0], 16) <= self._clock():
+            return None
+        return parts[2]
 
     def form_key(self, value: str) -> str:
         """What forms of a session have to show."""
@@ -47,19 +52,20 @@ class Sessions:
         """Whether a form of this session shows the right thing."""
         return hmac.compare_digest(self.form_key(value).encode(), shown.encode())
 
-    def new_code(self) -> str:
-        """A word that begins one session, if it is used soon."""
+    def new_code(self, digest: str) -> str:
+        """A word that begins one session of a token, if it is used soon."""
         now = self._clock()
-        self._codes = {code: ends for code, ends in self._codes.items() if ends > now}
+        self._codes = {code: kept for code, kept in self._codes.items() if kept[0] > now}
         while len(self._codes) >= _CODES_MAX:
             del self._codes[next(iter(self._codes))]
         code = secrets.token_urlsafe(24)
-        self._codes[code] = now + CODE_LASTS_S
+        self._codes[code] = now + CODE_LASTS_S, digest
         return code
 
-    def redeem(self, code: str) -> bool:
-        """Whether that word is good for a session; it is not any more."""
-        return self._codes.pop(code, 0.0) > self._clock()
+    def redeem(self, code: str) -> str | None:
+        """The digest of the token whose session that word begins; it begins no other one."""
+        ends, digest = self._codes.pop(code, (0.0, ""))
+        return digest if ends > self._clock() else None
 
     def _sign(self, what: str, *words: str) -> str:
         text = "\0".join((what, *words)).encode()

@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from trunkline.api.changes import FileChange
 from trunkline.api.operation import Operation
 from trunkline.errors import InvalidInput, NotAllowed, Unavailable
+from trunkline.server.callers import STATE, caller_of, check_allowed
 from trunkline.server.reports import LINES, OCTETS, encode, report, send_json
 from trunkline.server.rest.arguments import Shape, read_body, read_query, shape_of
 from trunkline.server.rest.bodies import DIRECT_FROM_BYTES, DirectBody
@@ -89,6 +90,7 @@ class Endpoint:
         self, scope: Scope, receive: Receive, send: Send, in_path: dict[str, str]
     ) -> None:
         operation = self._operation
+        check_allowed(operation, caller_of(scope))
         if operation.private and not scope.get("state", {}).get("private"):
             raise NotAllowed(
                 f"{operation.name} writes files of the server's machine, so it is only for callers "
@@ -157,7 +159,7 @@ class Endpoint:
                 return
         inflow = Inflow(asyncio.get_running_loop())
         changes = received_changes(
-            inflow, private=bool(state.get("private")), repo=state.get("repo")
+            inflow, private=bool(state.get("private")), repo=state[STATE].repo
         )
         outflow = self._threads.start(
             lambda out: out.put(self._answer({**arguments, upload: changes})), patient=False
@@ -181,7 +183,7 @@ class Endpoint:
         assert upload is not None
 
         def changes() -> Iterator[FileChange]:
-            private, repo = bool(state.get("private")), state.get("repo")
+            private, repo = bool(state.get("private")), state[STATE].repo
             yield from received_changes(body, private=private, repo=repo)
             body.finish()
 

@@ -69,6 +69,7 @@ def _entry(
         "operationId": operation.name,
         "tags": [noun],
         "summary": operation.summary,
+        "security": [{"token": [operation.role]}],
         "parameters": [_parameter(n, "path", arguments[n], required=True) for n in in_path],
         "responses": {
             "200": {
