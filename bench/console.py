@@ -1,14 +1,17 @@
 """The pages of the console over much data: the server's answer, the first paint, the assets.
 
-usage: console.py [--repetitions 40] [--keep DIRECTORY] [--only WORD] [--scale 1.0]
+usage: console.py [--repetitions 40] [--keep DIRECTORY] [--only WORD] [--datums 50000]
+                  [--files 50000] [--commits 10000] [--pipelines 500]
 
-Makes a data directory with a repo of 100,000 files, one of 10,000 commits, a job of 50,000 datums
-(answered by the stand-ins of `stand_in.py`, which run nothing) and 500 pipelines with a job each;
-then a server of its own answers a visitor who is logged in. Prints the median and the 95th
-percentile of the time to the last byte of each page that there is and the processor time of the
-server (which says more on a busy machine), what the looks for live changes cost, the time of the
-first contentful paint in Chromium, and the size of the assets. With --keep the data directory stays
-and is used again; --only measures the pages with a word in their address.
+Makes a data directory with a repo of 100,000 files, one of 10,000 commits, two jobs of 50,000
+datums, the second by another command (answered by the stand-ins of `stand_in.py`, which run
+nothing), and 500 pipelines with a job each; then a server of its own answers a visitor who is
+logged in. `--datums 1000000 --pipelines 5 --commits 100` is a job of a million datums and little
+else: each of them is a file of one directory; --files are those of the other one. Prints the
+median and the 95th percentile of the time to the last byte of each page that there is and the
+processor time of the server (which says more on a busy machine), what the looks for live changes
+cost, the time of the first contentful paint in Chromium, and the size of the assets. With --keep
+the data directory stays and is used again; --only measures the pages with a word in their address.
 """
 
 import argparse
@@ -29,7 +32,6 @@ from measure import private_home, run, seconds
 from reactions import spec
 from stand_in import stood_in
 
-FILES, DATUMS, COMMITS, PIPELINES = 100_000, 50_000, 10_000, 500
 WANTED_S, WANTED_PAINT_S = 0.3, 1.0
 CHROMIUM = "/usr/bin/chromium"
 WARM_UP = 3  # visits of a page that are not counted
@@ -44,25 +46,28 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=40)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--only", default="")
-    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--datums", type=int, default=50_000)
+    parser.add_argument("--files", type=int, default=50_000)
+    parser.add_argument("--commits", type=int, default=10_000)
+    parser.add_argument("--pipelines", type=int, default=500)
     wanted = parser.parse_args()
     with private_home() as place:
         home = wanted.keep or place / "home"
         if not home.exists():
-            took = seconds(lambda: fill(home, wanted.scale))
+            took = seconds(lambda: fill(home, wanted))
             print(f"made the data directory in {took:.0f} s", flush=True)
         os.environ["TRUNKLINE_HOME"] = str(home)
         with visitor() as visit:
-            tell_answers(visit, home, wanted.only, wanted.repetitions)
+            tell_answers(visit, home, wanted)
             tell_looks(visit, home)
             tell_assets(visit)
-            tell_paints(visit, wanted.only)
+            tell_paints(visit, wanted)
 
 
 # --- what there is to be shown --------------------------------------------------------------------
 
 
-def fill(home: Path, scale: float) -> None:
+def fill(home: Path, wanted: argparse.Namespace) -> None:
     from trunkline.api.changes import PutFile
     from trunkline.config import load
     from trunkline.engine.engine import Engine
@@ -74,44 +79,45 @@ def fill(home: Path, scale: float) -> None:
         try:
             for repo in ("large", "long", "small"):
                 engine.repos.create_repo(repo)
-            half = int(FILES * scale) // 2
-            names = [f"{part}/{n:07}.txt" for part in ("flat", "deep") for n in range(half)]
-            names = [name.replace("deep/", f"deep/{name[-7:-4]}/") for name in names]
+            names = [f"flat/{n:07}.txt" for n in range(wanted.datums)]
+            names += [f"deep/{n % 1000:03}/{n:07}.txt" for n in range(wanted.files)]
             files = (PutFile(path=name, content=[name.encode()]) for name in names)
             engine.files.modify_files("large", "master", files)
             for repo in ("long", "small"):
                 engine.files.modify_files(repo, "master", [PutFile(path="x", content=[b"x"])])
-            lengthen(engine, int(COMMITS * scale), "long")
-            one_each = spec("many-datums", "large", "/flat/*", "sh", "-c", "cp $large /pfs/out/")
-            engine.pipelines.create_pipeline(one_each)
-            for number in range(int(PIPELINES * scale)):
+            lengthen(engine, wanted.commits, "long")
+            for turn, copying in enumerate(("cp $large /pfs/out/", "cp -p $large /pfs/out/")):
+                one_each = spec("many-datums", "large", "/flat/*", "sh", "-c", copying)
+                engine.pipelines.create_pipeline(one_each, update=turn > 0)
+                job = engine.jobs.inspect_job("many-datums", wait=True)
+                assert job.state == "success", job
+            for number in range(wanted.pipelines):
                 document = spec(f"pipeline-{number:03}", "small", "/*", workers=1)
                 engine.pipelines.create_pipeline(document)
                 # One after the other: so many workers at once are for a larger machine.
                 assert engine.jobs.inspect_job(f"pipeline-{number:03}", wait=True).state.ended
-            job = engine.jobs.inspect_job("many-datums", wait=True)
-            assert job.state == "success", job
         finally:
             engine.close()
     aside.rename(home)
 
 
-def targets(visit: "Visitor") -> Iterator[str]:
+def targets(visit: "Visitor", wanted: argparse.Namespace) -> Iterator[str]:
     """The addresses of pages, of those of each kind that have most to show."""
     yield from ("/ui/", "/ui/repos", "/ui/search?q=pipeline", _LARGE, "/ui/storage")
     yield from (f"{_LARGE}@master", f"{_LARGE}@master/files/flat", f"{_LARGE}@master/files/deep")
-    yield f"{_LARGE}@master/files/flat?after=/flat/{FILES // 4:07}.txt"
+    yield f"{_LARGE}@master/files/flat?after=/flat/{wanted.datums // 2:07}.txt"
     yield f"{_LARGE}@master/files/?find=4999"
     first = f"flat/{0:07}.txt"
     yield from (f"{_LARGE}@master/{page}/{first}" for page in ("files", "history", "provenance"))
     yield f"{_LARGE}@master/diff/"
     long = "/ui/projects/default/repos/long"
-    yield from (long, f"{long}/commits", f"{long}/commits?to=master.{COMMITS // 2}")
+    yield from (long, f"{long}/commits", f"{long}/commits?to=master.{wanted.commits // 2}")
     yield from ("/ui/pipelines", "/ui/jobs", "/ui/runs", "/ui/dag", "/ui/settings")
     yield "/ui/projects/default/pipelines/many-datums"
-    [job] = visit.asked("list", "job", "--pipeline", "many-datums")
+    job, *_ = visit.asked("list", "job", "--pipeline", "many-datums")
     at = f"/ui/projects/default/jobs/many-datums@{job['id']}"
-    yield from (at, f"{at}/datums", f"{at}/datums?from={DATUMS // 2}", f"{at}/explain")
+    yield from (at, f"{at}/datums", f"{at}/datums?page={wanted.datums // 200}", f"{at}/explain")
+    yield from (f"{at}/datums?find={find}" for find in ("0004999", "nothing-has-this"))
     yield from (f"/ui/runs/{job['id']}", f"/ui/dag?run={job['id']}", "/ui/pipelines?from=300")
 
 
@@ -136,9 +142,10 @@ class Visitor:
         found = json.loads(run("trunkline", *words, "-o", "json"))
         return found if isinstance(found, list) else [found]
 
-    def pages(self, only: str) -> list[str]:
+    def pages(self, wanted: argparse.Namespace) -> list[str]:
         """The pages that there are."""
-        return [at for at in targets(self) if only in at and self.get(at)[0] == 200]
+        asked = [at for at in targets(self, wanted) if wanted.only in at]
+        return [at for at in asked if self.get(at)[0] == 200]
 
 
 @contextmanager
@@ -155,12 +162,12 @@ def visitor() -> Iterator[Visitor]:
 # --- the figures ----------------------------------------------------------------------------------
 
 
-def tell_answers(visit: Visitor, home: Path, only: str, repetitions: int) -> None:
-    pages, pid = visit.pages(only), _pid(home)
+def tell_answers(visit: Visitor, home: Path, wanted: argparse.Namespace) -> None:
+    pages, pid = visit.pages(wanted), _pid(home)
     times: dict[str, list[float]] = {page: [] for page in pages}
     spent: dict[str, list[float]] = {page: [] for page in pages}
     sizes: dict[str, int] = {}
-    for turn in range(WARM_UP + repetitions):  # pages take turns, so that noise hits all
+    for turn in range(WARM_UP + wanted.repetitions):  # pages take turns, so that noise hits all
         for page in pages:
             before, began = _processor_s(pid), time.perf_counter()
             status, body = visit.get(page)
@@ -205,13 +212,13 @@ def tell_assets(visit: Visitor) -> None:
     print(f"assets: {len(files)} files, {plain / 1024:.0f} KB, compressed {packed / 1024:.0f} KB")
 
 
-def tell_paints(visit: Visitor, only: str) -> None:
+def tell_paints(visit: Visitor, wanted: argparse.Namespace) -> None:
     from playwright.sync_api import sync_playwright
 
     name, _, value = visit.cookie.partition("=")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for page in visit.pages(only):
+        for page in visit.pages(wanted):
             took = []
             for _ in range(PAINTS):
                 context = browser.new_context()  # nothing is kept from the visit before

@@ -4,6 +4,7 @@ import pytest
 from tests.engine.conftest import Driver
 
 from trunkline.api.changes import DeleteFile, FileChange, PutFile
+from trunkline.engine import causes as causes_of
 from trunkline.jobs import plan, replanning, search
 from trunkline.model.lineage import JobReason
 from trunkline.model.plans import PlannedJob
@@ -21,7 +22,12 @@ def put(**files: str) -> list[FileChange]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What was decoded of plans; segments have few datums."""
     found: list[bytes] = []
-    for room, name in ((replanning, "StoredDatums"), (search, "segment_in_job")):
+    rooms = (
+        (replanning, "StoredDatums"),
+        (search, "segment_in_job"),
+        (causes_of, "outlines_of_segment"),
+    )
+    for room, name in rooms:
         real = getattr(room, name)
 
         def noted(data: bytes, *args: object, real=real, **kwargs: object):
@@ -92,6 +98,46 @@ def test_a_job_is_explained_by_the_segments_that_it_does_not_share(
     ]
     # The two of this job, what they were in the one before, and one for an example.
     assert len(read) <= 2 + 2 + 1
+
+
+def test_the_first_job_is_explained_by_one_datum(large: Driver, read: list[bytes]) -> None:
+    reason = large.engine.lineage.explain_job(f"one@{large.job('one').id}")
+
+    assert causes(reason) == [("new", (), FILES)]
+    assert len(read) == 1  # for an example
+
+
+@pytest.mark.parametrize("at_once", [40, 1000])
+def test_of_many_datums_that_were_run_a_part_is_compared_and_the_whole_by_request(
+    large: Driver, read: list[bytes], monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(causes_of, "COMPARED", 30)
+    monkeypatch.setattr(causes_of, "AT_ONCE", at_once)  # 40: each plan is gone through again
+    puts = {f"a{n:03}": f"{n}\n" for n in range(12)} | {"f001": "bear\n", "f110": "bear\n"}
+    for name in ("two", "one"):
+        large.engine.pipelines.stop_pipeline(name)
+    large.put("data", puts)
+    large.pipeline("one", f"{COPY}; true", update=True)
+    large.engine.pipelines.start_pipeline("one")
+    job = large.job("one")
+    read.clear()
+
+    reason = large.engine.lineage.explain_job(f"one@{job.id}")
+
+    assert causes(reason) == [  # of the first 30 of either job 18 are in both
+        ("run", (), FILES + 12 - 18),
+        ("changed", ("stdin",), 17),
+        ("changed", ("input", "stdin"), 1),
+    ]
+    assert len(read) <= 2 * 30 / DATUMS_OF_A_SEGMENT + 1
+
+    whole = large.engine.lineage.explain_job(f"one@{job.id}", whole=True)
+
+    assert causes(whole) == [
+        ("changed", ("stdin",), FILES - 2),
+        ("new", (), 12),
+        ("changed", ("input", "stdin"), 2),
+    ]
 
 
 def test_a_new_datum_is_looked_for_in_each_segment_once(large: Driver, read: list[bytes]) -> None:

@@ -40,10 +40,11 @@ class Lineage(Protocol):
         """
 
     @operation("GET", "/jobs/{job}/explain", READER)
-    def explain_job(self, job: str) -> JobReason:
+    def explain_job(self, job: str, *, whole: bool = False) -> JobReason:
         """Why there is a job, how many datums it ran or skipped and why, and what it waits for.
 
-        It is compared with the job of the pipeline before it that had datums.
+        It is compared with the job of the pipeline before it that had datums: as far as the first
+        10,000 datums that they do not share, or the `whole`, which takes seconds for a million.
         """
 
     @operation("GET", "/jobs/{job}/explain/{datum}", READER)

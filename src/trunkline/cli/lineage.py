@@ -63,9 +63,10 @@ def impact(file: str, files: bool, depth: int) -> None:
 
 @command(shows=True, examples=["explain job train@4f2a…", "explain job train@master^"])
 @click.argument("job")
-def explain_job(job: str) -> None:
+@option("--whole", is_flag=True, help="Compare all datums, however many were run.")
+def explain_job(job: str, whole: bool) -> None:
     """Tell why there is a job, why its datums were run or skipped, and what it waits for."""
-    show_one(operations().lineage.explain_job(one_job(job)), _job_block)
+    show_one(operations().lineage.explain_job(one_job(job), whole=whole), _job_block)
 
 
 @command(shows=True, examples=["explain datum train@4f2a… 9c1b"])
@@ -101,6 +102,8 @@ def _job_block(reason: JobReason) -> str:
     lines += [f"  {_change(change)}" for change in reason.changes]
     for count in reason.causes:
         parts = f": {', '.join(count.parts)}" if count.parts else ""
+        if count.cause is Cause.RUN:
+            parts = " and not compared, as they are many (--whole compares all)"
         lines.append(
             f"{counted(count.datums, 'datum')} {count.cause.value}{parts}, "
             f"e.g. {count.example[:_ID_SHOWN]}"

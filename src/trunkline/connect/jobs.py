@@ -36,9 +36,12 @@ class JobHandle:
         """What its user code printed; `follow` waits for more until the job ends."""
         return self._operations.datums.get_logs(job=self.name, follow=follow, tail=tail)
 
-    def explain(self) -> JobReason:
-        """Why there is this job, and why its datums were run or skipped."""
-        return self._operations.lineage.explain_job(self.name)
+    def explain(self, *, whole: bool = False) -> JobReason:
+        """Why there is this job, and why its datums were run or skipped.
+
+        Of more than 10,000 that were run, the others are compared for the `whole` answer only.
+        """
+        return self._operations.lineage.explain_job(self.name, whole=whole)
 
     def stop(self) -> None:
         """Kill it; no error if it has ended."""

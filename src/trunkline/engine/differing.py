@@ -20,7 +20,6 @@ _FILES_MAX = 20  # of a directory that are named
 _TEXT_MAX = 200  # letters of a value
 
 Places = tuple[tuple[str, str], ...]  # name of the input, and path or key of the group
-Contents = tuple[tuple[str, str, str | None, str | None], ...]  # path, digest and keys of each file
 
 
 def places_of(found: FoundDatum) -> Places:
@@ -34,11 +33,6 @@ def places_of(found: FoundDatum) -> Places:
             for file in found.planned.datum.by_name()
         )
     )
-
-
-def contents_of(found: FoundDatum) -> Contents:
-    files = found.planned.datum.by_name()
-    return tuple((file.path, file.digest, file.join_on, file.group_by) for file in files)
 
 
 def changed_inputs(trees: Trees, new: FoundDatum, old: FoundDatum) -> list[ChangedPart]:

@@ -40,7 +40,7 @@ class EngineLineage:
         place = asked_file(self._services, repo, commit, path, asked="tell what came of a file")
         return Consequences(self._services, depth=depth, files=files).of_file(place)
 
-    def explain_job(self, job: str) -> JobReason:
+    def explain_job(self, job: str, *, whole: bool = False) -> JobReason:
         with self._services.database.read() as tx:
             record = find_job(tx, job)
             sentences = waits.of_job(tx, record)
@@ -57,7 +57,7 @@ class EngineLineage:
                 *reasons.set_off_by(record, before),
                 *reasons.of_pipeline(record, before),
             ),
-            causes=reasons.causes(record, before),
+            causes=reasons.causes(record, before, whole=whole),
             sentences=tuple(sentences),
         )
 

@@ -1,21 +1,17 @@
 """Why the datums of a job were run or skipped: each against the nearest earlier run of its paths.
 
 Cost: for one datum a look through the plans of earlier jobs until one has the same paths, each
-segment once; for a job, the segments of its plan that have a datum to run, and for each 100,000 of
-these datums one pass over the plan of the job before, but for the segments that it shares. Memory:
-those 100,000.
+segment once; for a job see `engine.causes`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from trunkline.engine.causes import Causes
 from trunkline.engine.datum_previews import file_inputs
 from trunkline.engine.differing import (
-    Contents,
-    Places,
     changed_inputs,
     changed_pipeline,
-    contents_of,
     differing_parts,
     places_of,
 )
@@ -36,7 +32,6 @@ from trunkline.versions import provenance
 
 _JOBS_BACK = 50  # that are looked through for an earlier run
 _CARRIED = "it failed in an earlier job, and is quarantined until its data or the pipeline change"
-_DATUMS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,25 +40,6 @@ class Earlier:
 
     job: JobRecord
     found: FoundDatum
-
-
-@dataclass(slots=True, kw_only=True)
-class _Tally:
-    """Datums by cause and by what differs, with one of each as an example."""
-
-    counts: dict[tuple[Cause, tuple[str, ...]], int] = field(default_factory=dict)
-    examples: dict[tuple[Cause, tuple[str, ...]], str] = field(default_factory=dict)
-
-    def add(self, cause: Cause, parts: tuple[str, ...], key: str, datums: int = 1) -> None:
-        self.counts[cause, parts] = self.counts.get((cause, parts), 0) + datums
-        self.examples.setdefault((cause, parts), key)
-
-    def result(self) -> tuple[CauseCount, ...]:
-        found = [
-            CauseCount(cause=which[0], parts=which[1], datums=n, example=self.examples[which])
-            for which, n in self.counts.items()
-        ]
-        return tuple(sorted(found, key=lambda count: (-count.datums, count.cause, count.parts)))
 
 
 class Reasons:
@@ -224,54 +200,13 @@ class Reasons:
         """The job that one is compared with."""
         return next(self._jobs_before(job), None)
 
-    def causes(self, job: JobRecord, before: JobRecord | None) -> tuple[CauseCount, ...]:
-        """How many datums of a job were run or skipped for which cause."""
-        tally = _Tally()
-        parts = self._parts(job, before)
+    def causes(
+        self, job: JobRecord, before: JobRecord | None, *, whole: bool
+    ) -> tuple[CauseCount, ...]:
+        """How many datums of a job were run or skipped for which cause; see `engine.causes`."""
+        parts = tuple(dict.fromkeys(change.part for change in self.of_pipeline(job, before)))
         carried = self._carried(job)
-        waiting: dict[Places, tuple[str, Contents]] = {}
-        # What all datums of are remembered has the places of none that was run.
-        remembered = {one.chunk for one in self.plans.segments(job) if not one.fresh}
-        for segment in self.plans.segments(job):
-            if not segment.fresh and (Cause.SKIPPED, ()) in tally.counts:
-                tally.add(Cause.SKIPPED, (), "", segment.total)
-                continue
-            for found in self.plans.found(job, segment):
-                if found.position is None or found.position in carried:
-                    tally.add(Cause.SKIPPED, (), found.planned.key)
-                    continue
-                waiting[places_of(found)] = (found.planned.key, contents_of(found))
-                if len(waiting) == _DATUMS_AT_ONCE:
-                    self._compare(waiting, before, parts, remembered, tally)
-        self._compare(waiting, before, parts, remembered, tally)
-        return tally.result()
-
-    def _compare(
-        self,
-        waiting: dict[Places, tuple[str, Contents]],
-        before: JobRecord | None,
-        parts: tuple[str, ...],
-        remembered: set[str],
-        tally: _Tally,
-    ) -> None:
-        """Count datums that were run against those of the job before; none are waiting then."""
-        if before is not None and waiting:
-            earlier = self.plans.datums(before, but=remembered)
-        else:
-            earlier = iter(())
-        for old in earlier:
-            known = waiting.pop(places_of(old), None)
-            if known is None:
-                continue
-            key, contents = known
-            changed = ("input", *parts) if contents != contents_of(old) else parts
-            tally.add(Cause.CHANGED if changed else Cause.AGAIN, changed, key)
-        for key, _ in waiting.values():
-            tally.add(Cause.NEW, (), key)
-        waiting.clear()
-
-    def _parts(self, job: JobRecord, before: JobRecord | None) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(change.part for change in self.of_pipeline(job, before)))
+        return Causes(self.plans, job, before, parts=parts, carried=carried).counted(whole=whole)
 
     def of_pipeline(self, job: JobRecord, before: JobRecord | None) -> list[ChangedPart]:
         """What of the pipeline differs from an earlier job that results depend on."""

@@ -28,6 +28,8 @@ _DECODER = json.JSONDecoder()
 
 
 _Source = tuple[str, str, str, str]  # name, repo, commit and root of an input
+# Name of the input, path, type and digest of a file, and its keys in a join and in a group.
+Given = tuple[str, str, str, str, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +187,33 @@ def keys_of_segment(data: bytes) -> list[str]:
         return [str(key) for key, _, _ in _document(data)["datums"]]
     except _MALFORMED as error:
         raise _corrupt(error) from error
+
+
+def outlines_of_segment(data: bytes) -> Iterator[tuple[str, bool, list[Given]]]:
+    """Key, freshness and files of its datums, in order; a fifth of the cost of decoding it.
+
+    Freshness is as it was written: see `segment_in_job`. Raises Corrupt.
+    """
+    try:
+        document = _document(data)
+        names = [name for name, *_ in document["inputs"]]
+        for key, fresh, files in document["datums"]:
+            yield key, bool(fresh), [_given(names, *file) for file in files]
+    except _MALFORMED as error:
+        raise _corrupt(error) from error
+
+
+def _given(
+    names: list[str],
+    number: int,
+    path: str,
+    kind: str,
+    _: int,
+    digest: str,
+    join_on: str | None = None,
+    group_by: str | None = None,
+) -> Given:
+    return names[number], path, kind, digest, join_on, group_by
 
 
 def first_datum(data: bytes) -> Datum:

@@ -81,6 +81,7 @@ class Cause(StrEnum):
     NEW = "new"  # no earlier job had a datum of the same paths
     CHANGED = "changed"  # what it is known by differs from the nearest earlier run
     AGAIN = "again"  # nothing differs, but there was no result to take over
+    RUN = "run"  # of a job, a datum that was run and not compared: it is one of too many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -136,6 +137,27 @@ def test_a_range_of_a_long_log_is_shown(jobs: ConsoleWorld) -> None:
     assert re.findall(r"<span>line (\d+)</span>", middle) == [str(n) for n in range(301, 801)]
     assert f'href="{datum}?from=300"' in last
     assert f'href="{datum}?from=800"' in middle
+
+
+def test_of_many_datums_all_are_compared_when_somebody_asks(
+    jobs: ConsoleWorld, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trunkline.engine.causes.COMPARED", 0)
+    jobs.put("many-runs", {str(n): b"" for n in range(3)})
+    jobs.pipeline("many-runs-of", "many-runs", "true")
+    jobs.engine.jobs.inspect_job("many-runs-of", wait=True)
+    jobs.engine.pipelines.rerun_pipeline("many-runs-of", reprocess=True)
+    job = jobs.engine.jobs.inspect_job("many-runs-of", wait=True)
+    at = f"/ui/projects/default/jobs/many-runs-of@{job.id}/explain"
+
+    shown = jobs.page(at)
+
+    assert "were run, and are not compared yet" in shown
+    assert jobs.post(at, {"form_key": form_key(shown)}).status == 303
+    while "chip busy" in (whole := jobs.page(at)):
+        time.sleep(0.01)
+    assert "have changed: reprocess" in whole
+    assert "not compared yet" not in whole
 
 
 def test_what_failed_is_run_again(jobs: ConsoleWorld, page: str) -> None:

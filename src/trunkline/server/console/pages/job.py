@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from trunkline.model.jobs import DatumState, JobInfo, JobState
+from trunkline.model.lineage import Cause, JobReason
 from trunkline.server.console import urls
-from trunkline.server.console.page import Answer, Redirect, Route, Show, Visit
+from trunkline.server.console.page import Answer, Begin, Redirect, Route, Show, Visit
 from trunkline.server.console.pages.spec_inputs import inputs_in
 from trunkline.server.console.pages.timeline import timeline_of
 
@@ -76,18 +77,43 @@ def job(visit: Visit) -> Answer:
 
 
 def explain(visit: Visit) -> Answer:
-    """Why there is a job, and why its datums were run or skipped."""
+    """Why there is a job, and why its datums were run or skipped.
+
+    Of very many, a part is compared with the job before, and the whole when somebody asks for it.
+    """
     name = job_name(visit)
     operations = visit.operations
+    comparison = visit.chores.last(_comparison(name))
+    whole = None if comparison is None else comparison.result
+    reason = whole if isinstance(whole, JobReason) else operations.lineage.explain_job(name)
     return Show(
         template="jobs/explain.html",
         title=f"Why job {visit.arguments['run'][:8]}",
+        live=("upkeep",) if comparison is not None and comparison.running else (),
         context={
             "job": operations.jobs.inspect_job(name),
             "name": name,
-            "reason": operations.lineage.explain_job(name),
+            "reason": reason,
+            "partly": any(one.cause is Cause.RUN for one in reason.causes),
+            "comparison": comparison,
+            "here": urls.explain_job(visit.full_name("pipeline"), visit.arguments["run"]),
         },
     )
+
+
+def compare(visit: Visit) -> Answer:
+    """Compare all datums of a job with those of the one before, however many."""
+    name = job_name(visit)
+    return Begin(
+        name=_comparison(name),
+        work=lambda: visit.operations.lineage.explain_job(name, whole=True),
+        to=urls.explain_job(visit.full_name("pipeline"), visit.arguments["run"]),
+    )
+
+
+def _comparison(job: str) -> str:
+    """What the chore is called."""
+    return f"explain {job}"
 
 
 def stop(visit: Visit) -> Answer:
@@ -107,6 +133,7 @@ _JOB = "/projects/{project}/jobs/{pipeline}@{run}"
 ROUTES = (
     Route(path=_JOB, view=job),
     Route(path=f"{_JOB}/explain", view=explain),
+    Route(path=f"{_JOB}/explain", view=compare, method="POST"),
     Route(path=f"{_JOB}/stop", view=stop, method="POST"),
     Route(path=f"{_JOB}/retry", view=retry, method="POST"),
 )
