@@ -1,6 +1,8 @@
 """An engine is opened whole or not at all."""
 
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +26,18 @@ def test_an_engine_that_can_not_be_opened_leaves_nothing_at_work(
 
     assert set(threading.enumerate()) <= before
     assert open_engine().engine.repos.list_repos() == []
+
+
+def test_the_log_of_a_lost_catalog_does_not_get_into_a_new_one(open_engine, tmp_path: Path) -> None:
+    old = open_engine()
+    old.engine.repos.create_repo("old")
+    home = tmp_path / "new"
+    home.mkdir()
+    for name in ("catalog.db-wal", ".catalog.db.new-wal"):
+        shutil.copy(old.home / "catalog.db-wal", home / name)
+    (home / ".catalog.db.new").write_bytes(b"half of it")
+
+    new = open_engine(home)
+
+    assert new.engine.repos.list_repos() == []
+    assert not list(home.glob(".catalog.db.new*"))

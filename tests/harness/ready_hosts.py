@@ -22,6 +22,8 @@ from types import SimpleNamespace
 from typing import IO, Any, NoReturn
 from unittest import mock
 
+from ready_catalogs import ready_catalogs
+
 _REQUEST_BYTES_MAX = 1 << 20
 _END_S = 120  # for forks of this process to end that a test has left behind
 _real_popen = subprocess.Popen
@@ -213,4 +215,5 @@ if __name__ == "__main__":
     from trunkline.cli import start
     from trunkline.jobs import host
 
-    _serve(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])))
+    with ready_catalogs():
+        _serve(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])))

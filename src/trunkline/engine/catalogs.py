@@ -21,7 +21,7 @@ from trunkline.db.migrate import migrate, migrations, missing, numbers
 from trunkline.db.opening import open_database
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.db.transfer import move_into
-from trunkline.engine import archive, home
+from trunkline.engine import archive, home, new_catalog
 from trunkline.engine.upgrade import bring_up_to_date
 from trunkline.errors import Conflict, Corrupt, StoreTooOld, Unavailable
 from trunkline.store.packs import pack_paths, sync_directory
@@ -46,6 +46,8 @@ def open_catalog(config: Config, *, now: datetime, new_id: Callable[[], str]) ->
             "TRUNKLINE_DATABASE"
         )
     bring_up_to_date(config.home, now=now, automatic=config.upgrade == "auto")
+    if not (config.home / home.CATALOG).exists():
+        new_catalog.make(config.home)
     database = SqliteDatabase(config.home / home.CATALOG)
     with closed_on_errors(database):
         migrate(database, "catalog", where=str(config.home))
