@@ -81,6 +81,12 @@ def look(browser_page: Page, world: ConsoleWorld) -> Callable[[str, str], Page]:
     return go
 
 
+@pytest.fixture
+def keep() -> Callable[[Page, str], None]:
+    """Keeps a picture of a page that `look` can't go to."""
+    return _keep
+
+
 def _keep(page: Page, name: str) -> None:
     directory = os.environ.get("TRUNKLINE_SCREENSHOTS")
     if directory:

@@ -17,12 +17,23 @@ from starlette.types import Message, Receive, Scope, Send
 
 from trunkline.api.connection import Served
 from trunkline.errors import InvalidInput, NotAllowed, TokenRefused, TrunklineError
+from trunkline.model.roles import ADMIN, WRITER, allows
 from trunkline.server.callers import OWNER, Caller, Callers, limited
 from trunkline.server.console import headers
 from trunkline.server.console.chores import Chores
 from trunkline.server.console.live import Live
 from trunkline.server.console.multipart import boundary_of, parts_of
-from trunkline.server.console.page import PLACE, Answer, Begin, Content, Redirect, Show, View, Visit
+from trunkline.server.console.page import (
+    PLACE,
+    Answer,
+    Begin,
+    Content,
+    Redirect,
+    Route,
+    Show,
+    View,
+    Visit,
+)
 from trunkline.server.console.render import Renderer
 from trunkline.server.console.routes import Table
 from trunkline.server.console.session import LASTS_S, Sessions
@@ -152,6 +163,8 @@ class Console:
             await self._send_page(request, _problem(status, sentence))
             return
         route, arguments = found
+        if not route.streams:  # else the operation is what refuses, once the form is let go by
+            _check_role(route, caller)
         reads_form = method == "POST" and not route.streams
         visit = Visit(
             operations=limited(self._operations, caller),
@@ -233,7 +246,7 @@ class Console:
             "noun": _noun(request.path),
             "form_key": form_key,
             "by_token": request.session != _PRIVATE,
-            "role": request.caller.role if request.caller is not None else "",
+            **_rights(request.caller),
         }
         return self._renderer.render(page.template, {**page.context, **below}).encode()
 
@@ -329,6 +342,25 @@ def _read(scope: Scope, receive: Receive, send: Send) -> _Request:
     return _Request(scope, receive, send, named, query, "", None)
 
 
+def _check_role(route: Route, caller: Caller) -> None:
+    if not allows(caller.role, route.needs):
+        raise NotAllowed(
+            f"this needs the role {route.needs}, and token '{caller.name}', with which you are "
+            f"logged in, has the role {caller.role}"
+        )
+
+
+def _rights(caller: Caller | None) -> dict[str, object]:
+    """What templates know of who looks: they leave out what would be refused."""
+    role = "" if caller is None else caller.role
+    return {
+        "role": role,
+        "caller": "" if caller is None else caller.name,
+        "may_write": allows(role, WRITER),
+        "may_manage": allows(role, ADMIN),
+    }
+
+
 def _told(error: TokenRefused) -> str:
     """What an error says, as a sentence of a page."""
     said = str(error)
@@ -393,7 +425,10 @@ async def _redirect(request: _Request, to: str, *, cookie: str = "") -> None:
 
 
 async def _send_html(request: _Request, status: int, body: bytes) -> None:
-    await _send_whole(request, status, body, [*headers.page_headers(), (b"content-type", _HTML)])
+    # What a form leads to by itself may be a secret, and is kept nowhere.
+    kept = request.scope["method"] in ("GET", "HEAD")
+    sent = [*headers.page_headers(kept=kept), (b"content-type", _HTML)]
+    await _send_whole(request, status, body, sent)
 
 
 async def _send_whole(request: _Request, status: int, body: bytes, sent: headers.Headers) -> None:

@@ -22,13 +22,13 @@ _PAGE = (
 _CONTENT = b"sandbox; default-src 'none'; frame-ancestors 'self'"
 
 
-def page_headers() -> Headers:
-    """Of a page, or a piece of one."""
+def page_headers(*, kept: bool = True) -> Headers:
+    """Of a page, or a piece of one, which the browser may have `kept` until it asks anew."""
     return [
         *_EVERYWHERE,
         (b"content-security-policy", _PAGE),
         (b"x-frame-options", b"DENY"),
-        (b"cache-control", b"private, no-cache"),
+        (b"cache-control", b"private, no-cache" if kept else b"no-store"),
     ]
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from trunkline.api.connection import Operations
 from trunkline.errors import InvalidInput
 from trunkline.model.names import full_name
+from trunkline.model.roles import READER, WRITER
 from trunkline.server.console.chores import Chores
 from trunkline.server.console.multipart import Part
 
@@ -114,6 +115,11 @@ class Route:
     view: View
     method: str = "GET"
     streams: bool = False  # the view reads the parts of the form as they come
+    role: str = ""  # that it needs; without one, a writer's to send forms and a reader's to look
+
+    @property
+    def needs(self) -> str:
+        return self.role or (READER if self.method == "GET" else WRITER)
 
     def pattern(self) -> re.Pattern[str]:
         """What matches its paths, with a group for each argument."""

@@ -128,6 +128,15 @@ def settings() -> str:
     return f"{PLACE}/settings"
 
 
+def tokens() -> str:
+    """Where the form is sent that makes one."""
+    return f"{settings()}/tokens"
+
+
+def delete_token(name: str) -> str:
+    return f"{tokens()}/{quote(name, safe='')}/delete"
+
+
 def search(**query: object) -> str:
     return _query(f"{PLACE}/search", query)
 

@@ -3,6 +3,7 @@
 import json
 
 from trunkline.server.console.page import Answer, Navigation, Route, Show, Visit
+from trunkline.server.console.pages import tokens
 
 _ROWS = 200  # of projects and of secrets
 
@@ -19,6 +20,7 @@ def settings(visit: Visit) -> Answer:
         title="Settings",
         live=("repos", "pipelines"),
         context={
+            **tokens.of_settings(visit),
             "status": operations.admin.status(),
             "origin": visit.origin,
             "projects": projects,

@@ -6,6 +6,7 @@ import json
 from trunkline.errors import InvalidInput, TrunklineError
 from trunkline.model.names import DEFAULT_PROJECT, project_of
 from trunkline.model.pipelines import PipelineDraft, PipelineInfo
+from trunkline.model.roles import WRITER
 from trunkline.server.console import urls
 from trunkline.server.console.page import Answer, Redirect, Route, Show, Visit
 
@@ -131,10 +132,10 @@ def _lines(spec: dict[str, object]) -> list[str]:
 
 _PIPELINE = "/projects/{project}/pipelines/{pipeline}"
 ROUTES = (
-    Route(path="/new/pipeline", view=new),
+    Route(path="/new/pipeline", view=new, role=WRITER),
     Route(path="/new/pipeline", view=plan, method="POST"),
     Route(path="/new/pipeline/save", view=save, method="POST"),
-    Route(path=f"{_PIPELINE}/edit", view=edit),
+    Route(path=f"{_PIPELINE}/edit", view=edit, role=WRITER),
     Route(path=f"{_PIPELINE}/edit", view=plan, method="POST"),
     Route(path=f"{_PIPELINE}/edit/save", view=save, method="POST"),
 )

@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 from trunkline.api.connection import Operations
 from trunkline.errors import NotFound
+from trunkline.model.roles import ADMIN, READER
 from trunkline.server.console import urls
 from trunkline.server.console.page import Answer, Begin, Navigation, Route, Show, Visit
 
 _REPOS = 100
 
+_MEASURE = "measure"  # which changes nothing, as the others may
+
 _CHORES: dict[str, Callable[[Operations], object]] = {
-    "measure": lambda operations: operations.admin.disk_usage(),
+    _MEASURE: lambda operations: operations.admin.disk_usage(),
     "survey": lambda operations: operations.admin.gc(dry_run=True),
     "collect": lambda operations: operations.admin.gc(),
     "check-quickly": lambda operations: operations.admin.fsck(read_data=False),
@@ -35,15 +38,22 @@ def storage(visit: Visit) -> Answer:
             "repos": sorted(repos, key=lambda repo: repo.size_bytes, reverse=True)[:_REPOS],
             "repos_total": len(repos),
             "head_bytes": sum(repo.size_bytes for repo in repos),
-            "measure": last("measure"),
+            "measure": last(_MEASURE),
             "collection": max(collections, key=lambda chore: chore.begun, default=None),
             "check": max(checks, key=lambda chore: chore.begun, default=None),
         },
     )
 
 
+def measure(visit: Visit) -> Answer:
+    return _begun(_MEASURE, visit)
+
+
 def begin(visit: Visit) -> Answer:
-    name = visit.arguments["chore"]
+    return _begun(visit.arguments["chore"], visit)
+
+
+def _begun(name: str, visit: Visit) -> Answer:
     work = _CHORES.get(name)
     if work is None:
         raise NotFound(f"there is nothing called {name!r} to be done here")
@@ -52,6 +62,7 @@ def begin(visit: Visit) -> Answer:
 
 ROUTES = (
     Route(path="/storage", view=storage),
-    Route(path="/storage/{chore}", view=begin, method="POST"),
+    Route(path=f"/storage/{_MEASURE}", view=measure, method="POST", role=READER),
+    Route(path="/storage/{chore}", view=begin, method="POST", role=ADMIN),
 )
 NAVIGATION = (Navigation(title="Storage", path="/storage", icon="storage", order=80),)
