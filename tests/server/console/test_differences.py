@@ -70,7 +70,7 @@ def test_any_two_commits_are_compared(versions: ConsoleWorld) -> None:
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
-        ("t.csv", ["1 rows added", "1 removed", "<del>virginica</del>", "<ins>iris</ins>"]),
+        ("t.csv", ["1 row added", "1 removed", "<del>virginica</del>", "<ins>iris</ins>"]),
         ("schema.csv", ["Columns: ", ">+ new<", ">- old<"]),
         ("notes.txt", ["2 lines added", "1 removed", '"went">two<', '"came">2<', '"came">four<']),
         ("config.json", ["<code>/lr</code>", "<del>0.1</del>", "<ins>0.2</ins>", "<code>/seed"]),

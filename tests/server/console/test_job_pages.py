@@ -65,7 +65,7 @@ def test_jobs_are_shown_by_state_and_page_by_page(jobs: ConsoleWorld) -> None:
 
     assert seen == every
     assert jobs.page("/ui/jobs?state=failed").count("<tr>") == 2
-    assert "There is no job that is killed of pipeline prints" in jobs.page(
+    assert "No job of pipeline prints was killed" in jobs.page(
         "/ui/jobs?state=killed&pipeline=prints"
     )
 
@@ -121,7 +121,7 @@ def test_a_log_is_searched_saved_and_followed(jobs: ConsoleWorld, page: str) -> 
     assert saved.headers["content-security-policy"].startswith("sandbox; ")
     assert saved.body.decode().splitlines()[0].endswith(EVIL)
     lines = [json.loads(line) for line in followed.body.splitlines()]
-    assert "no petals" in lines[0]["message"]
+    assert "no petals" in lines[0]["parts"][0][1]
 
 
 def test_a_range_of_a_long_log_is_shown(jobs: ConsoleWorld) -> None:

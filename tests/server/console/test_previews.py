@@ -23,8 +23,8 @@ def kinds(world: ConsoleWorld) -> ConsoleWorld:
     ("path", "shown"),
     [
         ("t.parquet", [">1,000<", ">int64<", ">setosa<", ">999<", ">null<", "snappy", ">500<"]),
-        ("t.feather", ["Feather", ">double<", "<td>2.5</td>"]),
-        ("t.arrows", ["Arrow", ">double<", "<td>2.5</td>"]),
+        ("t.feather", ["Feather", ">double<", ">2.5<"]),
+        ("t.arrows", ["Arrow", ">double<", ">2.5<"]),
         ("d.json", ['"key">name<', '"text">iris<', '"yes-or-no">true<', ">2.5<", ">4 values<"]),
         ("d.yaml", ['"key">ports<', '"number">443<', '"alias">*base<', '"nothing">~<']),
         ("d.toml", ['"text">trunkline<', '"time">2026-01-01<']),

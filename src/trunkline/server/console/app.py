@@ -380,6 +380,8 @@ def _login(then: str, problem: str = "", *, status: int = 200) -> Show:
 def _noun(path: str) -> str:
     """What a page is about, as the navigation has it: /repos for each page of a repo."""
     parts = path.split("/")[2:]
+    if parts[:1] == ["new"]:
+        return f"/{parts[-1]}s"
     place = 2 if parts[:1] == ["projects"] else 0
     return "/" + "".join(parts[place : place + 1]).partition("@")[0]
 

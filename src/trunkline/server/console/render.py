@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from trunkline.server.console import urls, words
+from trunkline.server.console import ansi, urls, words
 from trunkline.server.console.assets import Assets
 from trunkline.server.console.routes import Table
 
@@ -38,6 +38,8 @@ class Renderer:
             "shell": words.shell,
             "brief": words.brief,
             "setting": words.setting,
+            "coloured": ansi.coloured,
+            "plain": ansi.plain,
         }
         environment.globals |= {
             "url": urls,

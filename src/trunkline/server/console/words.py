@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from markupsafe import Markup
 
 from trunkline.model.admin import Setting
+from trunkline.server.console.ansi import plain
 
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 _STEPS = ((60, "second"), (60, "minute"), (24, "hour"), (7, "day"), (52, "week"))
@@ -78,8 +79,12 @@ def short(name: str) -> str:
 
 
 def brief(sentence: str) -> Markup:
-    """A sentence whose long ids are shortened; each is there in full for who points at it."""
-    parts = _LONG_ID.split(sentence)
+    """A sentence whose long ids are shortened; each is there in full for who points at it.
+
+    Of several lines, as those that end with what code printed, there are the first and the last.
+    """
+    lines = [line for line in plain(sentence).splitlines() if line.strip()]
+    parts = _LONG_ID.split(" … ".join((lines[0], lines[-1].strip())) if lines[1:] else sentence)
     pieces = [
         Markup('<code title="{}">{}…</code>').format(part, part[:8]) if place % 2 else part
         for place, part in enumerate(parts)

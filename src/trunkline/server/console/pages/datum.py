@@ -9,6 +9,7 @@ from itertools import islice
 from trunkline.errors import InvalidInput
 from trunkline.model.jobs import DatumInfo, DatumState, JobInfo, LogLine
 from trunkline.server.console import urls
+from trunkline.server.console.ansi import parts
 from trunkline.server.console.page import Answer, Content, Redirect, Route, Show, Visit
 from trunkline.server.console.pages.job import job_name
 from trunkline.server.console.words import clock
@@ -122,7 +123,7 @@ def _as_text(lines: Iterator[LogLine]) -> Iterator[bytes]:
 
 
 def _as_json(line: LogLine) -> bytes:
-    said = {"time": clock(line.time), "stream": line.stream, "message": line.message}
+    said = {"time": clock(line.time), "stream": line.stream, "parts": list(parts(line.message))}
     return json.dumps(said).encode() + b"\n"
 
 

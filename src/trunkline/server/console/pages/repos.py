@@ -49,6 +49,7 @@ def repo(visit: Visit) -> Answer:
     branches = operations.branches.list_branches(name)
     branch = chosen_branch(branches)
     head, files, readme = _head(visit, name, branch)
+    tags = operations.tags.list_tags(name)
     pipeline = None
     with contextlib.suppress(NotFound):
         pipeline = operations.pipelines.inspect_pipeline(name)
@@ -66,6 +67,8 @@ def repo(visit: Visit) -> Answer:
             "more_files": len(files) > _FILES,
             "readme": readme,
             "commits": list(operations.commits.list_commits(name, number=_COMMITS)),
+            "tags": tags[:_BRANCHES],
+            "tags_total": len(tags),
             "pipeline": pipeline,
             "readers": _readers(visit, name),
         },

@@ -9,7 +9,12 @@ function append(log, line) {
   const time = document.createElement("time");
   time.textContent = line.time;
   const said = document.createElement("span");
-  said.textContent = line.message;
+  for (const [classes, text] of line.parts) {
+    const piece = document.createElement("span");
+    piece.className = classes;
+    piece.textContent = text;
+    said.append(piece);
+  }
   row.append(time, said);
   log.append(row);
 }

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +20,6 @@ _CELLS_MAX = 200
 _TEXT_MAX = 20_000  # characters of a cell or an output
 _PICTURES_BYTES_MAX = 8 * 1024 * 1024  # of all that stand in the page
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def suits(subject: Subject) -> bool:
@@ -137,6 +135,6 @@ def _joined(value: object, between: str = "") -> str:
 
 
 def _plain(value: object, between: str = "") -> str:
-    """The same without colours, and not too long."""
-    text = _COLOURS.sub("", _joined(value, between))
+    """The same, and not too long."""
+    text = _joined(value, between)
     return text if len(text) <= _TEXT_MAX else text[:_TEXT_MAX] + "\n…"

@@ -15,4 +15,4 @@ def suits(subject: Subject) -> bool:
 def preview(subject: Subject) -> Preview:
     found = _VERSION.match(subject.start)
     version = found[1].decode() if found else ""
-    return Preview(template="files/pdf.html", label="PDF", context={"version": version})
+    return Preview(template="files/pdf.html", label="PDF", context={"format_version": version})
