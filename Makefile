@@ -5,7 +5,7 @@ STAMP := .venv/ready
 # CI and developers wait for them. On two cores: tests wait for processes nearly half of their time.
 TEST := $(BIN)/python -m pytest -n 3 --dist worksteal
 
-.PHONY: setup check quick test conformance coverage demo docs bench lock services test-kubernetes test-image
+.PHONY: setup check quick test test-podman conformance coverage demo docs bench lock services test-kubernetes test-image
 
 setup: $(STAMP) ## the virtual environment with everything, from the lock file
 
@@ -35,6 +35,17 @@ conformance: setup ## all operations, with catalogs in SQLite and PostgreSQL, an
 coverage: setup ## branch coverage of the rooms that keep data and run jobs
 	$(BIN)/coverage run -m pytest -q -n 2 tests/store tests/files tests/versions tests/jobs tests/engine tests/faults
 	$(BIN)/coverage combine -q; $(BIN)/coverage report --include='*/store/*,*/files/*,*/versions/*,*/jobs/*'
+
+# What differs from engine to engine: limits and rights, ends of containers, pulls and builds.
+PODMAN := tests/runtimes/containers/test_slot.py::test_a_container_has_no_capabilities_no_network_and_no_way_to_get_more \
+  tests/runtimes/containers/test_slot.py::test_memory_beyond_the_limit_is_told_with_its_peak \
+  tests/runtimes/test_images.py::test_a_recorded_image_that_was_removed_comes_back_by_its_digest \
+  tests/runtimes/test_images.py::test_a_build_tells_its_steps \
+  tests/e2e/test_containers.py::test_a_stage_sees_its_inputs_code_variables_and_place \
+  tests/e2e/test_containers.py::test_what_is_killed_at_work_is_done_again_and_leaves_no_container
+
+test-podman: setup ## some tests of containers with Podman, as TRUNKLINE_TEST_DOCKER of .ci/podman says
+	$(BIN)/python -m pytest -n 2 $(PODMAN)
 
 demo: setup ## the tutorial, end to end, in a temporary directory
 	$(BIN)/python examples/iris/demo.py

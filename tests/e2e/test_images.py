@@ -1,6 +1,7 @@
 """Images through the real command line: which one a pipeline runs in, pulls and builds."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -137,7 +138,7 @@ def test_an_image_is_built_of_the_dockerfile_beside_the_spec(trunkline, spec, pl
     other = info(trunkline)
 
     assert created.stdout == ""
-    assert created.stderr.startswith("Step 1/2 : FROM scratch\n")
+    assert re.match(r"(?i)step 1/2 ?: from scratch\n", created.stderr)
     assert first["image"]["reference"].startswith("trunkline-made:")
     assert first["spec"]["transform"]["image"] == first["image"]["reference"]
     assert "another one than before" not in again.stderr
@@ -155,7 +156,7 @@ def test_an_image_is_built_of_the_dockerfile_that_the_spec_names(trunkline, spec
 
     created = trunkline("create pipeline --build -f made.json")
 
-    assert "Step 2/2 : ADD run.sh /" in created.stderr
+    assert re.search(r"(?i)step 2/2 ?: add run.sh /", created.stderr)
     assert info(trunkline)["image"]["reference"].startswith("trunkline-made:")
 
 
@@ -173,8 +174,8 @@ def test_a_spec_needs_no_more_than_a_dockerfile(trunkline, spec, place) -> None:
 @pytest.mark.parametrize(
     ("dockerfile", "words"),
     [
-        ("FRM scratch\n", "unknown instruction: FRM"),
-        ("FROM scratch\nADD missing /\n", "the image can't be built: ADD failed"),
+        ("FRM scratch\n", "unknown instruction: FRM|no FROM statement found"),
+        ("FROM scratch\nADD missing /\n", "the image can't be built: .*ADD.*missing"),
         (None, "there is no file or directory 'Dockerfile' on this machine, which is needed for"),
     ],
 )
@@ -186,7 +187,7 @@ def test_what_can_not_be_built_makes_no_pipeline(trunkline, spec, place, dockerf
     refused = trunkline("create pipeline --build -f made.json", ok=False)
 
     assert refused.returncode != 0
-    assert words in refused.stderr
+    assert re.search(words, refused.stderr)
     assert trunkline("inspect pipeline made", ok=False).returncode == 3
 
 

@@ -147,7 +147,7 @@ def test_the_container_engine_is_told_or_why_there_is_none(
     told = elsewhere.engine.images.inspect_container_engine()
 
     assert (there.socket, there.problem, there.runtime) == (docker, "", "auto")
-    assert there.name.startswith("Docker ")
+    assert there.name.startswith(("Docker ", "Podman "))
     assert (told.name, told.runtime) == ("", "process")
     assert "is not on this machine" in told.problem
 

@@ -57,7 +57,7 @@ class World:
             "data", "master", [PutFile(path=p, content=[t.encode()]) for p, t in files.items()]
         )
 
-    def pipeline(self, name: str, script: str, **more: Any) -> None:
+    def pipeline(self, name: str, script: str, *, update: bool = False, **more: Any) -> None:
         transform = {"cmd": ["sh"], "stdin": [script], **more.pop("transform", {})}
         spec = {
             "pipeline": {"name": name},
@@ -65,7 +65,7 @@ class World:
             "transform": transform,
             **more,
         }
-        self.engine.pipelines.create_pipeline(spec)
+        self.engine.pipelines.create_pipeline(spec, update=update)
 
     def job(self, pipeline: str) -> JobInfo:
         [newest] = self.engine.jobs.list_jobs(pipeline=pipeline, number=1)
@@ -175,6 +175,25 @@ def test_an_image_that_can_not_be_pulled_is_told_as_the_state_of_its_pipeline(
 
     world.kubelet.missing.clear()
     assert world.job("edges").state is JobState.SUCCESS
+
+
+def test_a_pod_that_never_gets_ready_goes_when_its_version_is_not_wanted_any_more(
+    world: World,
+) -> None:
+    world.kubelet.missing.add("no/such:1")
+    world.put({"a": "1"})
+    for name in ("mended", "deleted"):
+        world.pipeline(name, "cp /pfs/data/* /pfs/out", transform={"image": "no/such:1"})
+    world.model.wait_for(lambda model: len(model.pods) == 2)
+
+    world.pipeline("mended", "cp /pfs/data/* /pfs/out", update=True)
+    world.engine.pipelines.delete_pipeline("deleted")
+
+    assert world.job("mended").state is JobState.SUCCESS
+    world.model.wait_for(
+        lambda model: [n.split("-v")[0] for n in model.pods] == ["pipeline-mended"]
+    )
+    assert next(iter(world.model.pods)).startswith("pipeline-mended-v2-")
 
 
 def test_a_server_that_begins_again_deletes_old_pods_and_goes_on(world: World) -> None:

@@ -19,6 +19,8 @@ from pod_containers import UserContainer, make_pod
 
 from trunkline.runtimes.kubernetes.loop import prepare
 
+MEMORY_BYTES = 1 << 40  # of the node
+
 
 @dataclass
 class _Pod:
@@ -59,7 +61,7 @@ class Kubelet:
                 self.model.lock.wait_for(lambda: self.ends or self._has_work(), 0.2)
                 if self.ends:
                     return
-                wanted = dict(self.model.pods)
+                wanted = {name: pod for name, pod in self.model.pods.items() if "spec" in pod}
             for name in self.pods.keys() - wanted.keys():
                 self._stop(name)
             for name, pod in wanted.items():
@@ -67,14 +69,12 @@ class Kubelet:
                     self._begin(name, pod)
 
     def _has_work(self) -> bool:
-        startable = {n for n, pod in self.model.pods.items() if _image(pod) not in self.missing}
+        startable = {n for n, pod in self.model.pods.items() if not self._refused(pod)}
         return bool(self.pods.keys() - self.model.pods.keys() or startable - self.pods.keys())
 
     def _begin(self, name: str, manifest: dict[str, Any]) -> None:
-        if _image(manifest) in self.missing:
-            waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
-            status = {"name": "user", "image": _image(manifest), "state": {"waiting": waiting}}
-            self._say(name, phase="Pending", containerStatuses=[status])
+        if refused := self._refused(manifest):
+            self._say(name, phase="Pending", **refused)
             return
         user, storage = manifest["spec"]["containers"]
         places = {
@@ -107,6 +107,21 @@ class Kubelet:
             for one in ("user", "storage")
         ]
         self._say(name, phase="Running", containerStatuses=running)
+
+    def _refused(self, pod: dict[str, Any]) -> dict[str, Any]:
+        """Why it does not start, as parts of its status; nothing if it does."""
+        if "spec" not in pod:
+            return {"reason": "it is somebody else's"}
+        user = pod["spec"]["containers"][0]
+        wanted = int(user.get("resources", {}).get("requests", {}).get("memory", 0))
+        if wanted > MEMORY_BYTES:
+            told = {"message": "0/1 nodes are available: 1 Insufficient memory."}
+            return {"conditions": [{"type": "PodScheduled", "status": "False", **told}]}
+        if user["image"] not in self.missing:
+            return {}
+        waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
+        status = {"name": "user", "image": user["image"], "state": {"waiting": waiting}}
+        return {"containerStatuses": [status]}
 
     def _packages(self, pod: Path, mounts: list[dict[str, Any]]) -> dict[str, str]:
         """What the user's container has of Python environments: the pod's own, or the server's."""
@@ -141,7 +156,3 @@ class Kubelet:
         pod.storage.wait()
         pod.user.__exit__()
         shutil.rmtree(pod.directory, ignore_errors=True)
-
-
-def _image(manifest: dict[str, Any]) -> str:
-    return str(manifest["spec"]["containers"][0]["image"])

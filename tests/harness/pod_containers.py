@@ -85,7 +85,7 @@ def _first(pod: Path, places: Mapping[str, str]) -> None:
         raise OSError(ctypes.get_errno(), "no process space of its own")
     child = os.fork()
     if child:
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
+        signal.signal(signal.SIGTERM, lambda *_: _kill(child))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         _, status = os.waitpid(child, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
@@ -109,6 +109,11 @@ def _first(pod: Path, places: Mapping[str, str]) -> None:
     _assert_alone(before)
     os.chdir("/")
     os.execve(START[0], START, {"PATH": os.environ["PATH"], "IMAGE": "has this"})
+
+
+def _kill(child: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
 
 
 def _assert_alone(before: int) -> None:

@@ -316,7 +316,9 @@ def test_a_recorded_image_that_was_never_in_a_registry_can_only_be_built_again(
     image = built(engine, tmp_path, {"Dockerfile": f"FROM scratch\nLABEL a={uuid4().hex}\n"})
     engine.api.remove_image(image.id, force=True)
 
-    with pytest.raises(NotFound, match="is not on this machine any more, and was never in a"):
+    # Podman has a digest for it all the same, and asks a registry, which does not answer here.
+    told = "can't be pulled" if engine.podman else "is not on this machine any more, and was never"
+    with pytest.raises(Unavailable if engine.podman else NotFound, match=told):
         images.ensure(engine, image, cancelled=never)
 
 
@@ -344,7 +346,8 @@ def test_an_image_is_built_of_a_directory(engine, tmp_path: Path) -> None:
 
     image = built(engine, tmp_path, {"Dockerfile": text, "fruit": "apple"})
 
-    assert (image.working_dir, image.entrypoint, image.digest) == ("/srv", ("/fruit",), "")
+    assert (image.working_dir, image.entrypoint) == ("/srv", ("/fruit",))
+    assert engine.podman or image.digest == ""
 
 
 def test_a_build_tells_its_steps(engine, tmp_path: Path) -> None:
@@ -355,7 +358,7 @@ def test_a_build_tells_its_steps(engine, tmp_path: Path) -> None:
 
     texts = [step.text for step in steps]
 
-    assert texts[0].startswith("Step 1/2 : FROM scratch")
+    assert re.match(r"(?i)step 1/2 ?: from scratch", texts[0])
     assert texts[-1].startswith("built trunkline-test:steps (sha256:")
 
 
@@ -373,7 +376,8 @@ def test_a_dockerignore_counts(engine, tmp_path: Path) -> None:
 
 
 def test_what_a_build_says_last_is_the_reason_of_its_failure(engine, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"(?i)can't be built.*frm"):
+    told = r"(?i)can't be built.*(frm|no FROM statement found)"
+    with pytest.raises(OperationFailed if engine.podman else InvalidInput, match=told):
         built(engine, tmp_path, {"Dockerfile": "FRM scratch\n"})
 
 

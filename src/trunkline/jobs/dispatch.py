@@ -235,12 +235,16 @@ class Dispatcher:
         for worker in self._pool.workers():
             if self._pool.listened(worker, listened_s, most_s=self._config.lease_s):
                 continue
-            if worker.lease is None and worker.ready and not worker.retiring:
-                outdated = self._newest.get(worker.pipeline) != worker.spec_commit
-                stays_s = self._idle_s.get(worker.pipeline, self._config.worker_idle_s)
-                unused = now - worker.idle_since > stays_s
-                if (outdated or unused) and (worker.pipeline, worker.spec_commit) not in needed:
-                    self._pool.retire(worker)
+            if worker.lease is not None or worker.retiring:
+                continue
+            if (worker.pipeline, worker.spec_commit) in needed:
+                continue
+            outdated = self._newest.get(worker.pipeline) != worker.spec_commit
+            stays_s = self._idle_s.get(worker.pipeline, self._config.worker_idle_s)
+            if worker.ready and (outdated or now - worker.idle_since > stays_s):
+                self._pool.retire(worker)
+            elif outdated and worker.outlook is not None:
+                self._pool.give_up(worker)  # no node takes its pod, say; a process gets ready
 
     def dismiss(self, workers: list[Worker]) -> None:
         """Let workers go: what the catalog has no job for any more is cancelled first."""
@@ -284,7 +288,8 @@ class Dispatcher:
 
     def _worker_gone(self, worker: Worker) -> None:
         self._crew.forget(worker)
-        if not worker.ready and (reason := self._crew.false_start(worker)):
+        started_badly = not worker.ready and not worker.retiring
+        if started_badly and (reason := self._crew.false_start(worker)):
             version = (worker.pipeline, worker.spec_commit)
             for number, active in list(self._active.items()):
                 if (active.job.pipeline, active.job.spec_commit) == version:

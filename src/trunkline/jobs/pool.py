@@ -176,6 +176,11 @@ class WorkerPool:
             worker.retiring = True
             self.send(worker, {"type": "exit"})
 
+    def give_up(self, worker: Worker) -> None:
+        """End one that is not ready yet and that nobody waits for any more."""
+        worker.retiring = True
+        self.kill(worker)
+
     def listened(self, worker: Worker, seconds: float, *, most_s: float) -> bool:
         """Count time in which a worker would have been heard; one that is silent so long is killed.
 
