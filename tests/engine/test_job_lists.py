@@ -1,6 +1,7 @@
 """Lists of jobs and datums by state, text and page, and what is told of how a job went."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from engine_state import open_engine
 from tests.engine.conftest import Driver
 
+from trunkline.db.sqlite import SqliteTransaction
 from trunkline.engine.engine import Engine
 from trunkline.errors import InvalidInput, JobNotFound
 from trunkline.model.jobs import DatumInfo, DatumState, JobState
@@ -162,3 +164,43 @@ def test_the_newest_job_of_each_pipeline_is_listed_alone(data: Data) -> None:
     assert [f"made@{job.id}" for job in listed(newest=True)] == [data.third]
     assert list(listed(newest=True, states=["failure"])) == []
     assert len(list(listed(pipeline="made"))) == 3
+
+
+def test_lists_ask_as_much_for_many_as_for_few(engine: Driver, monkeypatch: Any) -> None:
+    asked: list[str] = []
+    here = threading.get_ident()  # the scheduler asks too
+    for name in ("rows", "row"):
+        real = getattr(SqliteTransaction, name)
+
+        def noted(self: Any, sql: str, real: Any = real, **parameters: Any) -> Any:
+            if threading.get_ident() == here:
+                asked.append(sql)
+            return real(self, sql, **parameters)
+
+        monkeypatch.setattr(SqliteTransaction, name, noted)
+
+    def statements(listed: Callable[[], Iterable[object]]) -> tuple[int, int]:
+        """How many rows a list has, and how many questions to the catalog those took."""
+        asked.clear()
+        found = len(list(listed()))
+        return found, len(asked)
+
+    operations = engine.engine
+    lists: list[Callable[[], Iterable[object]]] = [
+        lambda: operations.jobs.list_jobs(number=4),
+        operations.repos.list_repos,
+        operations.pipelines.list_pipelines,
+    ]
+    operations.repos.create_repo("data")
+    engine.put("data", {"x": "1"})
+    engine.pipeline("copy-0", "cp $data /pfs/out/")
+    assert engine.job("copy-0").state == "success"
+    few = [statements(one) for one in lists]
+    for number in range(1, 4):
+        engine.pipeline(f"copy-{number}", "cp $data /pfs/out/")
+        assert engine.job(f"copy-{number}").state == "success"
+
+    many = [statements(one) for one in lists]
+
+    assert [rows for rows, _ in many] == [4, 5, 4]
+    assert [times for _, times in many] == [times for _, times in few]

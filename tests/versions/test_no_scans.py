@@ -25,7 +25,7 @@ MAY_BE_WALKED = {
         "change_number",
     ),
 }
-IN_ORDER = {"run", "repo", "trash"}
+IN_ORDER = {"run", "repo", "trash", "b"}  # b: branches, all of which are in the list of repos
 
 
 @pytest.fixture

@@ -137,9 +137,12 @@ class ServerDatabase(Database, Protocol):
         """
 
 
-def among(values: Iterable[Value]) -> tuple[str, dict[str, Value]]:
-    """A list of values for `IN` in a query, and its parameters; some hundred at a time, please."""
-    named = {f"n{i}": value for i, value in enumerate(values)}
+def among(values: Iterable[Value], prefix: str = "n") -> tuple[str, dict[str, Value]]:
+    """A list of values for `IN` in a query, and its parameters; some hundred at a time, please.
+
+    Two lists in one query need different prefixes.
+    """
+    named = {f"{prefix}{i}": value for i, value in enumerate(values)}
     return f"({', '.join(f':{name}' for name in named)})", named
 
 

@@ -1,7 +1,7 @@
 """Operations on jobs and workers; see `api.jobs`."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -15,6 +15,7 @@ from trunkline.jobs.ledger import JobRecord
 from trunkline.jobs.records import stop_jobs
 from trunkline.model.jobs import JobInfo, JobProfile, JobState, WorkerInfo
 from trunkline.model.names import is_commit_id, parse_job
+from trunkline.model.versions import BranchName
 from trunkline.pipelines import lifecycle
 from trunkline.pipelines.inputs import resolved_document
 from trunkline.versions import commits, projects, provenance
@@ -79,9 +80,9 @@ class EngineJobs:
         while True:
             with self._services.database.read() as tx:
                 page = next_page(tx, before=before, number=size)
-                infos = [
-                    job_info(tx, job) for job in page if wanted is None or job.number in wanted
-                ]
+                infos = job_infos(
+                    tx, [job for job in page if wanted is None or job.number in wanted]
+                )
             for info in infos:
                 yield info
                 given += 1
@@ -220,9 +221,32 @@ def _newest_job(tx: Transaction, pipeline: str) -> tuple[JobRecord | None, str]:
 
 def job_info(tx: Transaction, job: JobRecord) -> JobInfo:
     """The job as users see it, its spec with the commits that it reads."""
-    record = lifecycle.get(tx, job.pipeline, version=job.version)
-    inputs = provenance.input_commits(tx, job.output_repo, job.id)
-    before = ledger.job_before(tx, job.pipeline, job.number)
+    [info] = job_infos(tx, [job])
+    return info
+
+
+def job_infos(tx: Transaction, jobs: Sequence[JobRecord]) -> list[JobInfo]:
+    """The same of some jobs, in their order: a few statements for hundreds of them."""
+    versions = lifecycle.records_of(tx, {(job.pipeline, job.version) for job in jobs})
+    inputs = provenance.inputs_of_all(tx, [(job.output_repo, job.id) for job in jobs])
+    parents = ledger.jobs_before(tx, [job.number for job in jobs])
+    return [
+        _info(
+            job,
+            versions[job.pipeline, job.version],
+            inputs.get((job.output_repo, job.id), {}),
+            parents.get(job.number),
+        )
+        for job in jobs
+    ]
+
+
+def _info(
+    job: JobRecord,
+    record: lifecycle.PipelineRecord,
+    inputs: Mapping[BranchName, str],
+    parent: str | None,
+) -> JobInfo:
     return JobInfo(
         id=job.id,
         pipeline=job.pipeline,
@@ -232,7 +256,7 @@ def job_info(tx: Transaction, job: JobRecord) -> JobInfo:
         output_repo=job.output_repo,
         output_branch=job.output_branch,
         spec_commit=job.spec_commit,
-        parent=before.id if before is not None else None,
+        parent=parent,
         created=job.created,
         started=job.started,
         finished=job.finished,
@@ -248,9 +272,7 @@ def job_info(tx: Transaction, job: JobRecord) -> JobInfo:
         download_s=job.download_us / 1e6,
         process_s=job.process_us / 1e6,
         upload_s=job.upload_us / 1e6,
-        spec=resolved_document(
-            record.spec, {branch: commit.id for branch, commit in inputs.items()}
-        ),
+        spec=resolved_document(record.spec, inputs),
         packages=record.packages,
         image=record.placement.image,
     )

@@ -56,6 +56,7 @@ from trunkline.pipelines.stages import NO_CLUSTER
 from trunkline.versions import branches, commits, provenance, repos, trash
 from trunkline.versions.liveness import require_file_set
 
+_CORES = os.cpu_count() or 1
 _SPEC_FILE = "spec.json"
 _CODE_FOLDER = "code"
 _LOCK_FILE = "requirements.lock"
@@ -121,7 +122,7 @@ class EnginePipelines:
                 newest = lifecycle.list_pipelines(tx, project)
             else:
                 newest = [lifecycle.get(tx, name)]
-            told = _Jobs(tx) if name is None else None
+            told = _Told(tx) if name is None else None
             return [
                 self._info(tx, record, told)
                 for one in newest
@@ -182,9 +183,9 @@ class EnginePipelines:
             branches.set_provenance(tx, name, pipeline.output_branch, [], now=now)
 
     def _info(
-        self, tx: Transaction, record: lifecycle.PipelineRecord, told: "_Jobs | None" = None
+        self, tx: Transaction, record: lifecycle.PipelineRecord, told: "_Told | None" = None
     ) -> PipelineInfo:
-        """As users see it. `told` is what was read of the jobs of all pipelines at once."""
+        """As users see it. `told` is what was read of all pipelines at once."""
         if told is None:
             counts = ledger.job_counts(tx, record.name)
             failure = ledger.last_failure(tx, record.name)
@@ -196,13 +197,13 @@ class EnginePipelines:
             record,
             state=state,
             reason=reason,
-            cores=os.cpu_count() or 1,
+            cores=_CORES,
             job_counts=counts,
             recent_error=failure,
             alerts=alerts(tx, lifecycle.spec_of(record), now=self._services.now()),
         )
         infos: tuple[GitInfo, ...] = ()
-        if record.version == record.newest:
+        if record.version == record.newest and (told is None or record.name in told.with_gits):
             infos = git_infos(self._services, tx, record.name)
         if self._services.config.runtime == Runtime.KUBERNETES:
             in_pods = warnings(lifecycle.spec_of(record), record.placement, in_pods=True)
@@ -215,12 +216,13 @@ class EnginePipelines:
         )
 
 
-class _Jobs:
-    """What the jobs of all pipelines tell of them, by the names of pipelines."""
+class _Told:
+    """What is known of all pipelines, by their names."""
 
     def __init__(self, tx: Transaction) -> None:
         self.counts = ledger.all_job_counts(tx)
         self.failures = ledger.last_failures(tx)
+        self.with_gits = {row.pipeline for row in gits.all_gits(tx)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

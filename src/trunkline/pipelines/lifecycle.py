@@ -5,7 +5,7 @@ with a pipeline are the caller's to change, in the same transaction.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -214,6 +214,13 @@ def get(tx: Transaction, name: str, version: int | None = None) -> PipelineRecor
         return found
     which = str(wanted) if wanted > 0 else f"so far back ({-version} before the newest)"
     raise NotFound(f"pipeline '{name}' has no version {which}; its newest is {newest.newest}")
+
+
+def records_of(
+    tx: Transaction, wanted: Collection[tuple[str, int]]
+) -> Mapping[tuple[str, int], PipelineRecord]:
+    """Some versions of pipelines, by name and version; those that there are."""
+    return tables.records_of(tx, wanted)
 
 
 def find(tx: Transaction, name: str) -> PipelineRecord | None:

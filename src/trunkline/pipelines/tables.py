@@ -4,11 +4,11 @@ The name of a pipeline is its full name; no rule is decided here.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from trunkline.db.database import Row, Transaction, Value
+from trunkline.db.database import Row, Transaction, Value, among
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.images import ON_HOST, Image, Placement
 from trunkline.model.names import project_of
@@ -41,6 +41,7 @@ class PipelineRecord:
         return str(self.spec.get("output_branch") or DEFAULT_BRANCH)
 
 
+_PAGE = 300
 _RECORD = (
     "SELECT p.name, v.version, p.version, p.state, v.spec, v.code, v.salt, v.nonce, "
     "v.spec_commit, v.created_us, v.lock, v.packages, v.user_spec, v.image, v.why_host "
@@ -144,6 +145,27 @@ def find(tx: Transaction, name: str, version: int | None) -> PipelineRecord | No
         version=version,
     )
     return None if row is None else _record(row)
+
+
+def records_of(
+    tx: Transaction, wanted: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], PipelineRecord]:
+    """Some versions of pipelines, by name and version; those that there are."""
+    found: dict[tuple[str, int], PipelineRecord] = {}
+    left = list(wanted)
+    for start in range(0, len(left), _PAGE):
+        page = left[start : start + _PAGE]
+        names, of_names = among(sorted({name for name, _ in page}))
+        versions, of_versions = among(sorted({version for _, version in page}), "v")
+        rows = tx.rows(
+            f"{_RECORD} WHERE p.name IN {names} AND v.version IN {versions}",
+            **of_names,
+            **of_versions,
+        )
+        for row in rows:
+            if (which := (str(row[0]), int(row[1]))) in wanted:
+                found[which] = _record(row)
+    return found
 
 
 def newest_of_all(tx: Transaction, project: str | None) -> list[PipelineRecord]:

@@ -343,6 +343,19 @@ def input_commits(tx: Transaction, repo: str, commit_id: str) -> dict[BranchName
     }
 
 
+def inputs_of_all(
+    tx: Transaction, commits: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], dict[BranchName, str]]:
+    """The ids of the direct provenance of some commits, named by repo and id, by branch.
+
+    Commits that are not there, or were made from nothing, are left out.
+    """
+    found: dict[tuple[str, str], dict[BranchName, str]] = {}
+    for derived, source, commit in tables.sources_of_all(tx, commits):
+        found.setdefault(derived, {})[source] = commit
+    return found
+
+
 def subvenance_of(tx: Transaction, commit: CommitRecord) -> list[CommitName]:
     """All that was made from a commit, transitively, oldest first (so upstream first)."""
     return [derived.name for derived in made_from(tx, commit)]

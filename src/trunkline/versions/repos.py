@@ -47,7 +47,8 @@ def repo_exists(tx: Transaction, name: str) -> bool:
 
 def repo_info(tx: Transaction, name: str) -> RepoInfo:
     """One repo; raises RepoNotFound."""
-    return _info(tx, require_repo(tx, name))
+    [info] = _infos(tx, [require_repo(tx, name)])
+    return info
 
 
 def list_repos(tx: Transaction, project: str | None = None) -> list[RepoInfo]:
@@ -58,7 +59,7 @@ def list_repos(tx: Transaction, project: str | None = None) -> list[RepoInfo]:
     """
     if project is not None:
         require_project(tx, project)
-    return [_info(tx, repo) for repo in tables.all_repos(tx, project)]
+    return _infos(tx, tables.all_repos(tx, project))
 
 
 def delete_repo(tx: Transaction, name: str, *, force: bool, now: datetime) -> None:
@@ -114,14 +115,25 @@ def refuse_if_used(what: str, derived: Sequence[BranchName], *, how: str = "deri
         )
 
 
-def _info(tx: Transaction, repo: RepoRow) -> RepoInfo:
+def _infos(tx: Transaction, repos: Sequence[RepoRow]) -> list[RepoInfo]:
     """The size is that of the newest finished commit of `master`, else of any branch."""
-    sizes = tables.sizes_of_heads(tx, repo)
-    ranked = sorted(sizes, key=lambda head: (head[0] == DEFAULT_BRANCH, head[1]))
+    one = repos[0] if len(repos) == 1 else None
+    heads: dict[int, list[tuple[str, int | None, int]]] = {}
+    for number, branch, head, size_bytes in tables.sizes_of_heads(tx, one):
+        heads.setdefault(number, []).append((branch, head, size_bytes))
+    return [_info(repo, heads.get(repo.number, [])) for repo in repos]
+
+
+def _info(repo: RepoRow, heads: list[tuple[str, int | None, int]]) -> RepoInfo:
+    ranked = [
+        (branch == DEFAULT_BRANCH, head, size_bytes)
+        for branch, head, size_bytes in heads
+        if head is not None
+    ]
     return RepoInfo(
         name=repo.name,
         description=repo.description,
         created=repo.created,
-        size_bytes=ranked[-1][2] if ranked else 0,
-        branches=tuple(sorted(branch.branch for branch in tables.branches_of(tx, repo))),
+        size_bytes=max(ranked)[2] if ranked else 0,
+        branches=tuple(branch for branch, _, _ in heads),
     )

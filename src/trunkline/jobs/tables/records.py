@@ -3,7 +3,7 @@
 One function is one statement. Times are datetimes outside and microseconds inside.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,8 @@ from trunkline.versions.counter import next_number
 _JOB = """number, pipeline, id, version, spec_commit, output_repo, output_branch, state, reason,
   created, started, finished, restarts, total, skipped, processed, failed, recovered,
   downloaded_bytes, uploaded_bytes, download_us, process_us, upload_us, leased, datums_digest"""
+_FIELDS = [name.strip() for name in _JOB.split(",")]
+_PAGE = 500
 _OPEN = "('created', 'starting', 'running', 'egressing', 'finishing')"
 
 
@@ -217,6 +219,21 @@ def job_before(tx: Transaction, pipeline: str, number: int) -> JobRecord | None:
     return _job(row) if row else None
 
 
+def jobs_before(tx: Transaction, numbers: Sequence[int]) -> dict[int, str]:
+    """The ids of the jobs of their pipelines before some jobs, by number; of the first, none."""
+    found: dict[int, str] = {}
+    for start in range(0, len(numbers), _PAGE):
+        marks, names = among(numbers[start : start + _PAGE])
+        rows = tx.rows(
+            "SELECT j.number, b.id FROM job j JOIN job b ON b.number = "
+            "(SELECT MAX(number) FROM job WHERE pipeline = j.pipeline AND number < j.number) "
+            f"WHERE j.number IN {marks}",
+            **names,
+        )
+        found.update((int(number), str(before)) for number, before in rows)
+    return found
+
+
 def good_job_before(tx: Transaction, pipeline: str, number: int) -> JobRecord | None:
     """The newest job of the pipeline before this one that succeeded."""
     row = tx.row(
@@ -360,7 +377,7 @@ def _time(value: int | None) -> datetime | None:
 
 
 def _job(row: Row) -> JobRecord:
-    values = dict(zip((name.strip() for name in _JOB.split(",")), row, strict=True))
+    values = dict(zip(_FIELDS, row, strict=True))
     values["state"] = JobState(values["state"])
     values["created"] = from_microseconds(values["created"])
     values["started"] = _time(values["started"])

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from trunkline.db.database import Transaction
+from trunkline.db.database import Transaction, among
 from trunkline.db.times import from_microseconds
-from trunkline.model.versions import CommitName
+from trunkline.model.versions import BranchName, CommitName
 from trunkline.versions.records import CommitRecord, Source
 from trunkline.versions.tables.commits import (
     COMMIT_ROW,
@@ -13,6 +13,8 @@ from trunkline.versions.tables.commits import (
     JOINS,
     commit_record,
 )
+
+_PAGE = 300
 
 
 def append_deltas(tx: Transaction, commit: int, deltas: Sequence[str]) -> None:
@@ -52,6 +54,31 @@ def sources_by_branch(tx: Transaction, commit: int) -> list[tuple[str, CommitRec
         commit=commit,
     )
     return [(str(row[0]), commit_record(row[1:])) for row in rows]
+
+
+def sources_of_all(
+    tx: Transaction, commits: Sequence[tuple[str, str]]
+) -> list[tuple[tuple[str, str], BranchName, str]]:
+    """Repo and id of each of some commits, with the branches and ids of its direct provenance."""
+    found = []
+    wanted = set(commits)
+    for start in range(0, len(commits), _PAGE):
+        page = commits[start : start + _PAGE]
+        repos, of_repos = among(sorted({repo for repo, _ in page}))
+        ids, of_ids = among(sorted({commit for _, commit in page}), "id")
+        rows = tx.rows(
+            "SELECT o.name, c.id, r.name, e.branch, s.id FROM commit_record c "
+            "JOIN repo o ON o.number = c.repo JOIN commit_provenance e ON e.derived = c.number "
+            "JOIN commit_record s ON s.number = e.source JOIN repo r ON r.number = s.repo "
+            f"WHERE c.id IN {ids} AND o.name IN {repos} ORDER BY c.number, e.position",
+            **of_repos,
+            **of_ids,
+        )
+        for name, commit, repo, branch, source in rows:
+            if (str(name), str(commit)) in wanted:
+                at = BranchName(repo=str(repo), branch=str(branch))
+                found.append(((str(name), str(commit)), at, str(source)))
+    return found
 
 
 def provenance_of(tx: Transaction, commit: int) -> list[tuple[CommitName, bool]]:

@@ -95,20 +95,29 @@ def delete_repo(tx: Transaction, repo: RepoRow) -> None:
         tx.execute(statement, repo=repo.number)
 
 
-def sizes_of_heads(tx: Transaction, repo: RepoRow) -> list[tuple[str, int, int]]:
-    """For each branch: its name, and number and bytes of the newest finished commit on its line."""
+def sizes_of_heads(
+    tx: Transaction, repo: RepoRow | None = None
+) -> list[tuple[int, str, int | None, int]]:
+    """For each branch, of a repo or of all but the system ones: the number of its repo, its name,
+    and number and bytes of the newest finished commit on its line (None: there is none).
+    """
+    which = "r.system = 0" if repo is None else "b.repo = :repo"
     return [
-        (str(branch), int(number), int(size))
-        for branch, number, size in tx.rows(
+        (int(number), str(branch), None if head is None else int(head), int(size or 0))
+        for number, branch, head, size in tx.rows(
             "WITH RECURSIVE line(branch, number, parent, finished_us, size_bytes) AS ("
-            " SELECT b.name, c.number, c.parent, c.finished_us, c.size_bytes"
-            " FROM branch b JOIN commit_record c ON c.number = b.head WHERE b.repo = :repo"
+            " SELECT b.number, c.number, c.parent, c.finished_us, c.size_bytes"
+            " FROM branch b JOIN repo r ON r.number = b.repo"
+            f" JOIN commit_record c ON c.number = b.head WHERE {which}"
             " UNION ALL"
             " SELECT l.branch, c.number, c.parent, c.finished_us, c.size_bytes"
             " FROM line l JOIN commit_record c ON c.number = l.parent AND c.number < l.number"
             " WHERE l.finished_us IS NULL) "
-            "SELECT branch, number, size_bytes FROM line WHERE finished_us IS NOT NULL",
-            repo=repo.number,
+            "SELECT b.repo, b.name, l.number, l.size_bytes"
+            " FROM branch b JOIN repo r ON r.number = b.repo"
+            " LEFT JOIN line l ON l.branch = b.number AND l.finished_us IS NOT NULL "
+            f"WHERE {which} ORDER BY b.name",
+            repo=None if repo is None else repo.number,
         )
     ]
 

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from markupsafe import Markup
+
 from trunkline.errors import NotFound
 from trunkline.model.jobs import JobInfo, JobState
-from trunkline.model.names import bare_name, project_of
+from trunkline.model.names import project_of
 from trunkline.model.pipelines import PipelineInfo, PipelineState
 from trunkline.model.runs import RunDetails
 from trunkline.model.versions import CommitInfo, RepoInfo, is_spec_repo
@@ -21,7 +23,8 @@ from trunkline.server.console.page import PAGE_ROWS, Answer, Navigation, Route, 
 from trunkline.server.console.pages.spec_inputs import read_by
 
 _COMMITS = 500  # newest of all, that tell when repos changed last
-_LOOKED_UP = 200  # repos of which that is asked one by one
+_FEW = 20  # repos of which that is asked one by one at once
+_LOOKED_UP = 200  # of all others
 _RUNS = 15  # that one can go back to by a menu
 _SIZED = 100  # nodes of a run whose size is told
 _BAD_JOBS = (JobState.FAILURE, JobState.UNRUNNABLE)
@@ -53,30 +56,16 @@ class Node:
     def project(self) -> str:
         return project_of(self.name)
 
-    def links(self) -> list[tuple[str, str]]:
-        """Where its side panel leads to: what is there, and the address."""
-        found = [("Pipeline", urls.pipeline(self.name))] if self.pipeline else []
-        found.append(("Output repo" if self.pipeline else "Repo", urls.repo(self.name)))
-        if self.run:
-            if self.pipeline:
-                found.append(("Job", urls.job(self.name, self.run)))
-            found.append(("Commit", urls.commit(self.name, self.run)))
-            found.append(("Provenance", urls.provenance(self.name, self.run)))
-            found.append(("Run", urls.run(self.run)))
-        return found
-
-    def as_data(self, leads: Callable[[str, str], bool]) -> dict[str, object]:
+    def as_data(self) -> dict[str, object]:
         """What the browser draws; fields that are empty are left out."""
         known: dict[str, object] = {
             "name": self.name,
-            "label": bare_name(self.name),
-            "project": self.project,
             "pipeline": self.pipeline,
             "state": self.state,
             "tone": self.tone,
             "reads": self.reads,
-            "size_bytes": self.size_bytes,
-            "changed": "" if self.changed is None else self.changed.isoformat(),
+            "changed": "" if self.changed is None else self.changed.isoformat(timespec="seconds"),
+            "run": self.run,
             "processed": self.processed,
             "skipped": self.skipped,
             "failed": self.failed,
@@ -84,9 +73,9 @@ class Node:
             "reason": self.reason,
             "stale": self.stale,
             "outside": self.outside,
-            "links": [link for link in self.links() if leads(*link)],
         }
-        return {key: value for key, value in known.items() if value or key == "size_bytes"}
+        data = {key: value for key, value in known.items() if value}
+        return data if self.size_bytes is None else {**data, "size_bytes": self.size_bytes}
 
 
 class Graph:
@@ -95,16 +84,10 @@ class Graph:
     def __init__(self, nodes: Iterable[Node]) -> None:
         self.nodes = _sorted(nodes)
 
-    def as_json(self, answers: Callable[[str], bool]) -> str:
-        """All of it for the browser; `answers` tells whether an address has a page."""
-        known: dict[str, bool] = {}  # by what is there: addresses of one kind are alike
-
-        def leads(text: str, address: str) -> bool:
-            if text not in known:
-                known[text] = answers(address)
-            return known[text]
-
-        return json.dumps([node.as_data(leads) for node in self.nodes], separators=(",", ":"))
+    def as_json(self) -> Markup:
+        """All of it for the browser, as the text of an element that is not looked into."""
+        text = json.dumps([node.as_data() for node in self.nodes], separators=(",", ":"))
+        return _inert(text)
 
     def only(self, wanted: Callable[[Node], bool]) -> "Graph":
         """The nodes that are wanted, with what they read."""
@@ -115,6 +98,28 @@ class Graph:
             for node in self.nodes
             if node.name in kept or node.name in read
         )
+
+
+def _inert(text: str) -> Markup:
+    """JSON that nothing in it can end, or turn into anything else."""
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c"))  # noqa: S704 it can't
+
+
+def _links(answers: Callable[[str], bool]) -> Markup:
+    """Where the side panel of a node leads to: what is there, what it is of, and its address with
+    words for what the browser fills in. `answers` tells whether an address has a page.
+    """
+    node = "PROJECT/NAME"
+    known = (
+        ("Pipeline", "pipeline", urls.pipeline(node)),
+        ("Output repo", "pipeline", urls.repo(node)),
+        ("Repo", "repo", urls.repo(node)),
+        ("Job", "pipeline run", urls.job(node, "RUN")),
+        ("Commit", "run", urls.commit(node, "RUN")),
+        ("Provenance", "run", urls.provenance(node, "RUN")),
+        ("Run", "run", urls.run("RUN")),
+    )
+    return _inert(json.dumps([link for link in known if answers(link[2])]))
 
 
 def dag(visit: Visit) -> Answer:
@@ -139,6 +144,7 @@ def dag(visit: Visit) -> Answer:
         live=() if begin or (details and details.finished) else _topics(details),
         context={
             "graph": shown,
+            "links": _links,
             "rows": shown.nodes[begin:end],
             "next": following,
             "project": project,
@@ -274,8 +280,9 @@ def _job_condition(state: str) -> tuple[str, str]:
 def _changed(visit: Visit, repos: list[RepoInfo]) -> dict[str, CommitInfo]:
     """The newest commit of each repo."""
     found: dict[str, CommitInfo] = {}
-    for commit in visit.operations.commits.list_all_commits(number=_COMMITS, origin="user"):
-        found.setdefault(commit.repo, commit)
+    if len(repos) > _FEW:
+        for commit in visit.operations.commits.list_all_commits(number=_COMMITS, origin="user"):
+            found.setdefault(commit.repo, commit)
     for repo in [repo for repo in repos if repo.name not in found][:_LOOKED_UP]:
         with contextlib.suppress(NotFound):
             for commit in visit.operations.commits.list_commits(repo.name, number=1):
@@ -290,7 +297,7 @@ def _with_staleness(nodes: list[Node]) -> list[Node]:
         stale[node.name] = node.pipeline and (
             node.tone != "good" or any(stale.get(name, False) for name in node.reads)
         )
-        found.append(replace(node, stale=stale[node.name]))
+        found.append(replace(node, stale=True) if stale[node.name] else node)
     return found
 
 

@@ -1,4 +1,4 @@
-// The graph of repos and pipelines. The page has the nodes as data (`data-nodes`), which live.js
+// The graph of repos and pipelines. The page has the nodes as data (`graph-data`), which live.js
 // keeps up to date; what changes of a node is changed in place, and all is arranged anew only when
 // nodes or lines come or go.
 import { HEIGHT, MANY, WIDTH, arrange, pathThrough, shapeOf, shownOf } from "./graph_layout.js";
@@ -7,6 +7,13 @@ import { everywhere } from "./said.js";
 
 const ZOOM_MIN = 0.2;
 const ZOOM_MAX = 1.5;
+
+// A node with what its name says; `model/names.py` has the same rule.
+function complete(node) {
+  const parts = node.name.split("/");
+  const label = parts.pop();
+  return { ...node, label, project: parts[0] ?? "default" };
+}
 
 class Graph {
   constructor(frame, dagre) {
@@ -26,11 +33,11 @@ class Graph {
     this.chosen = decodeURIComponent(location.hash.slice(1));
     this.listen(frame);
     this.update();
-    new MutationObserver(() => this.update()).observe(this.data, { attributes: true });
+    new MutationObserver(() => this.update()).observe(this.data, { subtree: true, childList: true, characterData: true });
   }
 
   update() {
-    this.nodes = JSON.parse(this.data.dataset.nodes);
+    this.nodes = JSON.parse(this.data.textContent).map(complete);
     this.byName = new Map(this.nodes.map((node) => [node.name, node]));
     this.names = [...new Set(this.nodes.map((node) => node.project))].sort();
     if (this.open === null) {

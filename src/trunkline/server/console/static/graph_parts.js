@@ -132,6 +132,16 @@ function others(names, choose) {
   });
 }
 
+// Where a node leads to, as the page says it for all nodes (`graph-links`).
+function linksOf(node) {
+  const known = JSON.parse(document.getElementById("graph-links").textContent);
+  const words = { PROJECT: node.project, NAME: node.label, RUN: node.run };
+  const has = { pipeline: node.pipeline, repo: !node.pipeline, run: node.run };
+  return known
+    .filter(([, of]) => of.split(" ").every((what) => has[what]))
+    .map(([text, , address]) => [text, address.replace(/PROJECT|NAME|RUN/g, (word) => words[word])]);
+}
+
 // Fills the panel with what is known of a node; `choose` goes to another one.
 export function tell(panel, node, readers, choose, close) {
   const head = make("div", "panel-head");
@@ -156,7 +166,7 @@ export function tell(panel, node, readers, choose, close) {
   if (node.reads?.length) fact(facts, "Reads", ...others(node.reads, choose));
   if (readers.length) fact(facts, "Read by", ...others(readers, choose));
   const links = make("p", "actions");
-  for (const [text, address] of node.links ?? []) {
+  for (const [text, address] of linksOf(node)) {
     const link = make("a", "button", text);
     link.href = address;
     links.append(link);
