@@ -84,6 +84,9 @@ class MemoryOperations:
     def find_token(self, digest: str) -> TokenInfo | None:
         return self.known_tokens.get(digest)
 
+    def revision(self) -> int:
+        return 0
+
     def close(self) -> None:
         self.closed = True
 

@@ -63,6 +63,9 @@ class RecordingOperations:
     def find_token(self, digest: str) -> TokenInfo | None:
         return self.known_tokens.get(digest)
 
+    def revision(self) -> int:
+        return 0
+
     def close(self) -> None:
         pass
 

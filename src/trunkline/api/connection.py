@@ -106,3 +106,9 @@ class Served(Operations, Protocol):
 
         For the doors alone, which by this know their callers: it notes that the token is in use.
         """
+
+    def revision(self) -> int:
+        """A number that grows with every change of the catalog that this process hears of.
+
+        For those who would otherwise ask again and again whether there is anything new.
+        """

@@ -76,6 +76,7 @@ class Replica:
         self.files = engine.files
         self.tokens = engine.tokens
         self.find_token = engine.find_token
+        self.revision = engine.revision
         self.retention = cast(Retention, _Asked(self, "retention"))
         self.pipelines = cast(Pipelines, _Asked(self, "pipelines"))
         self.defaults = cast(Defaults, _Asked(self, "defaults"))

@@ -148,6 +148,10 @@ class Engine:
         """See `api.connection.Served`."""
         return self.tokens.find(digest)
 
+    def revision(self) -> int:
+        """See `api.connection.Served`."""
+        return self._services.database.wait_for_change(0, 0.0)  # which has others listened to
+
     def close(self) -> None:
         """Stop workers and the scheduler, and close; running jobs go on at the next opening."""
         if self._services.closing.is_set():

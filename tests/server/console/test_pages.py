@@ -1,9 +1,13 @@
 """What all pages have in common: headers, escaping, problems, fragments, live changes."""
 
+import itertools
 import re
+import threading
 
 import pytest
 from console_world import EVIL, ConsoleWorld
+
+from trunkline.server.console import live
 
 REPO = "/ui/projects/default/repos/hostile"
 PAGES = [
@@ -93,6 +97,40 @@ def test_a_page_is_told_of_what_changes(world: ConsoleWorld) -> None:
     told = [stream.readline() for _ in range(4)]
     connection.close()
     assert told == [b"retry: 2000\n", b"\n", b"event: change\n", b"data: repos\n"]
+
+
+def test_open_pages_have_nothing_asked_while_nothing_changes(
+    world: ConsoleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    turns, enough = itertools.count(), threading.Event()
+
+    def noted(topic: str, look: live.Look) -> live.Look:
+        return lambda operations: asked.append(topic) or look(operations)
+
+    def revision() -> int:
+        if next(turns) == 20:
+            enough.set()
+        return 7
+
+    for topic in ("repos", "pipelines"):
+        monkeypatch.setitem(live.TOPICS, topic, noted(topic, live.TOPICS[topic]))
+    monkeypatch.setattr(live, "LOOK_S", 0.001)
+    monkeypatch.setattr(live, "PAUSE", 0)
+    monkeypatch.setattr(world.engine, "revision", revision)
+    pages = [world.server.connect(tcp=True) for _ in range(5)]
+    for connection in pages:
+        target = "/ui/live?topics=repos%20pipelines"
+        connection.request("GET", target, headers={"Cookie": world.cookie})
+        assert connection.getresponse().read(1)
+
+    assert enough.wait(60)
+
+    for connection in pages:
+        connection.close()
+    # When the first page comes, and in the first turn: for all pages together.
+    assert asked.count("repos") <= 2
+    assert asked.count("pipelines") <= 2
 
 
 def test_the_home_page_says_what_there_is(world: ConsoleWorld) -> None:

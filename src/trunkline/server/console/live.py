@@ -1,26 +1,29 @@
 """What changes while somebody looks: one stream of events for each open page.
 
-A page says which topics it shows. While anybody is interested in a topic, one task asks the
-operations for the little that tells whether it has changed, once a second for all pages together,
-and less often where that takes long; a page that is told so asks for itself anew. Nothing is asked
-while nobody looks.
+A page says which topics it shows. While anybody is interested in a topic, one task looks whether
+it has changed, for all pages together; a page that is told so asks for itself anew. Each second
+costs a look at the revision of the catalog and at the workers, which are in memory: what a topic
+shows is asked for only where one of these differs, and then less often where that takes long.
+Nothing is looked at while nobody is there.
 """
 
 import asyncio
 import hashlib
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from starlette.types import Receive, Send
 
-from trunkline.api.connection import Operations
+from trunkline.api.connection import Operations, Served
 from trunkline.errors import TrunklineError
 from trunkline.model.jobs import JobState
 from trunkline.server.console.headers import page_headers
 from trunkline.server.threads import Threads
 
 LOOK_S = 1.0
-PAUSE = 20  # times as long as a look took, until the next one: it is little work for the server
+PAUSE = 20  # times as long as looks took, until the next ones: they are little work for the server
+ANYWAY_S = 60.0  # until a topic is looked at though nothing seems to differ
 SILENCE_S = 15.0  # until a comment is sent, so that either side notices when the other has died
 _NEWEST = 50  # of a list that can be long
 _AT_WORK = (JobState.RUNNING, JobState.FINISHING, JobState.EGRESSING)  # also behind newer ones
@@ -69,10 +72,20 @@ TOPICS: dict[str, Look] = {
 }
 
 
+_OVER = ""  # in place of a topic: no more will come
+
+
+class _Sight(NamedTuple):
+    """When a topic was looked at last."""
+
+    revision: int  # of the catalog, then
+    at: float
+
+
 class Live:
     """Tells pages what has changed."""
 
-    def __init__(self, operations: Operations, threads: Threads) -> None:
+    def __init__(self, operations: Served, threads: Threads) -> None:
         self._operations = operations
         self._threads = threads
         self._looked_at: dict[str, bytes] = {}  # topic to a digest of what was seen last
@@ -89,22 +102,19 @@ class Live:
         self._audience[changes] = topics
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
-        gone = asyncio.create_task(_hung_up(receive))
-        silent_s = 0.0
+        gone = asyncio.create_task(_hung_up(receive, changes))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await _event(send, b"retry: 2000\n\n")
-            while not gone.done() and not self._threads.stopping:
+            while True:
                 try:
-                    topic = await asyncio.wait_for(changes.get(), LOOK_S)
+                    topic = await asyncio.wait_for(changes.get(), SILENCE_S)
                 except TimeoutError:
-                    silent_s += LOOK_S
-                    if silent_s >= SILENCE_S:
-                        silent_s = 0.0
-                        await _event(send, b":\n\n")
-                else:
-                    silent_s = 0.0
-                    await _event(send, f"event: change\ndata: {topic}\n\n".encode())
+                    await _event(send, b":\n\n")
+                    continue
+                if topic == _OVER:
+                    break
+                await _event(send, f"event: change\ndata: {topic}\n\n".encode())
             await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()
@@ -117,23 +127,44 @@ class Live:
                 changes.put_nowait(topic)
 
     async def _look(self) -> None:
-        due: dict[str, float] = {}  # topic to when it is looked at next
+        seen: dict[str, _Sight] = {}
+        due = 0.0  # when topics are looked at next
         try:
             while self._audience and not self._threads.stopping:
-                wanted = frozenset[str]().union(*self._audience.values())
-                for topic in sorted(wanted):
-                    began = time.monotonic()
-                    if due.get(topic, began) > began:
-                        continue
-                    if await self._has_changed(topic):
-                        self.tell(topic)
-                    due[topic] = began + PAUSE * (time.monotonic() - began)
+                began = time.monotonic()
+                if began >= due:
+                    await self._look_at(frozenset[str]().union(*self._audience.values()), seen)
+                    due = began + PAUSE * (time.monotonic() - began)
                 await asyncio.sleep(LOOK_S)
         finally:
             self._looking = None
             self._looked_at.clear()
+            for changes in self._audience:
+                changes.put_nowait(_OVER)
 
-    async def _has_changed(self, topic: str) -> bool:
+    async def _look_at(self, wanted: frozenset[str], seen: dict[str, _Sight]) -> None:
+        """Tell of those topics that have changed."""
+        now, revision = time.monotonic(), self._operations.revision()
+        workers = None
+        if "workers" in wanted or "pipelines" in wanted:
+            workers = await self._has_changed("workers")
+        if workers:
+            self.tell("workers")
+        for topic in sorted(wanted - {"workers"}):
+            last = seen.get(topic)
+            moved = last is None or last.revision != revision or now >= last.at + ANYWAY_S
+            # What state a pipeline is in depends on its workers too.
+            if not moved and not (workers and topic == "pipelines"):
+                continue
+            changed = await self._has_changed(topic)
+            if changed is not None:
+                seen[topic] = _Sight(revision=revision, at=now)
+            if changed:
+                self.tell(topic)
+
+    async def _has_changed(self, topic: str) -> bool | None:
+        """Whether it has since it was looked at last; None if it can't be told."""
+
         def digest() -> bytes:
             seen = repr(TOPICS[topic](self._operations))
             return hashlib.blake2b(seen.encode("utf-8", "backslashreplace")).digest()
@@ -141,7 +172,7 @@ class Live:
         try:
             now = await self._threads.short(digest)
         except TrunklineError:  # a catalog that is away tells nothing; the next look may
-            return False
+            return None
         before = self._looked_at.setdefault(topic, now)
         self._looked_at[topic] = now
         return before != now
@@ -151,6 +182,7 @@ async def _event(send: Send, text: bytes) -> None:
     await send({"type": "http.response.body", "body": text, "more_body": True})
 
 
-async def _hung_up(receive: Receive) -> None:
+async def _hung_up(receive: Receive, changes: asyncio.Queue[str]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    changes.put_nowait(_OVER)
