@@ -119,7 +119,8 @@ def _kinds() -> Iterator[Shot]:
         ref = "before-the-lamp" if path == "events.jsonl" else "week-14"
         name = "file-" + path.rpartition("/")[2].replace(".", "-")
         phone = path.endswith((".csv", ".ipynb", ".png", ".log", ".json"))
-        yield shot(name, "files", "greenhouse", ref, path, phone=phone)
+        first = _viewed if path.endswith(".pdf") else None
+        yield shot(name, "files", "greenhouse", ref, path, phone=phone, first=first)
 
 
 def _differences() -> Iterator[Shot]:
@@ -136,6 +137,7 @@ def _differences() -> Iterator[Shot]:
         name = "diff-" + path.rpartition("/")[2].replace(".", "-")
         phone = path.endswith((".csv", ".py", ".png"))
         yield shot(name, "diff", "greenhouse", "week-14", path, phone=phone)
+    yield shot("diff-over", "diff", "greenhouse", "week-14", "pictures/leaf.png", first=_lay_over)
     yield shot("diff-same", "diff", "greenhouse", "week-14", "README.md")
 
 
@@ -230,6 +232,15 @@ def _choose(page: Page) -> None:
     page.get_by_label("pipeline, check").click()
     page.locator(".graph-panel").get_by_role("heading").wait_for()
     page.mouse.move(0, 0)
+
+
+def _lay_over(page: Page) -> None:
+    page.get_by_role("button", name="Over each other").click()
+    page.get_by_role("slider").fill("40")
+
+
+def _viewed(page: Page) -> None:
+    page.wait_for_timeout(8000)  # the viewer of the browser tells nobody when it is done
 
 
 def _plan(page: Page) -> None:

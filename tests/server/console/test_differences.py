@@ -11,6 +11,11 @@ BASE = "/ui/projects/default/repos/versions"
 CSV = "id,name\n1,setosa\n2,virginica\n3,versicolor\n"
 
 
+def notebook(*sources: str) -> bytes:
+    cells = [{"cell_type": "code", "source": [source], "outputs": []} for source in sources]
+    return json.dumps({"cells": cells, "nbformat": 4}).encode()
+
+
 @pytest.fixture(scope="module")
 def versions(world: ConsoleWorld) -> ConsoleWorld:
     """With a repo of three commits, whose last one changes a file of each kind."""
@@ -21,6 +26,7 @@ def versions(world: ConsoleWorld) -> ConsoleWorld:
         "notes.txt": b"one\ntwo\nthree\n",
         "config.json": json.dumps({"lr": 0.1, "layers": [1, 2]}).encode(),
         "p.png": picture(),
+        "n.ipynb": notebook("a = 1\n", "b = 2"),
         "b.bin": b"\0one",
         "gone.txt": b"x",
     }
@@ -32,6 +38,7 @@ def versions(world: ConsoleWorld) -> ConsoleWorld:
         "notes.txt": b"one\n2\nthree\nfour\n",
         "config.json": json.dumps({"lr": 0.2, "layers": [1, 2], "seed": 7}).encode(),
         "p.png": picture(24, 24),
+        "n.ipynb": notebook("a = 1\n", "b = 3", "c = 4"),
         "b.bin": b"\0two",
         "came.txt": b"y",
     }
@@ -51,8 +58,8 @@ def test_a_commit_is_compared_with_its_parent_page_by_page(versions: ConsoleWorl
         found = re.search(r'<a href="([^"]+)" data-more="changes"', page)
         target = found[1].replace("&amp;", "&") if found else ""
 
-    assert len(seen) == len(set(seen)) == 157
-    assert [len(pages), "156 changed" in pages[0], "1 added" in pages[0]] == [2, True, True]
+    assert len(seen) == len(set(seen)) == 158
+    assert [len(pages), "157 changed" in pages[0], "1 added" in pages[0]] == [2, True, True]
     assert "many/ 150" in pages[0]
 
 
@@ -60,7 +67,7 @@ def test_any_two_commits_are_compared(versions: ConsoleWorld) -> None:
     page = versions.page(f"{BASE}@master/diff/?from=master^^^")
     swapped = re.search(r'href="([^"]+)">Swap', page)
 
-    assert "158 added" not in page
+    assert "159 added" not in page
     assert "gone.txt" not in page  # it came and went in between
     assert "0 deleted" in page
     assert swapped is not None
@@ -75,6 +82,10 @@ def test_any_two_commits_are_compared(versions: ConsoleWorld) -> None:
         ("notes.txt", ["2 lines added", "1 removed", '"went">two<', '"came">2<', '"came">four<']),
         ("config.json", ["<code>/lr</code>", "<del>0.1</del>", "<ins>0.2</ins>", "<code>/seed"]),
         ("p.png", ["Before", "After", "/raw/p.png?inline=1"]),
+        (
+            "n.ipynb",
+            ["1 cell added", "1 cell changed", "1 the same", "Cell 2, code: changed", ">c = 4<"],
+        ),
         ("b.bin", ["Their bytes differ"]),
         ("came.txt", ["not there → 1 B", '"came">y<']),
         ("first.txt", ["Nothing differs"]),

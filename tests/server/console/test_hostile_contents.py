@@ -23,7 +23,10 @@ class Runs(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = {name: (value or "").strip().lower() for name, value in attrs}
-        if tag in ("iframe", "object", "embed", "base", "style", "frame", "applet", "math"):
+        if tag == "iframe" and sorted(named) == ["class", "src", "title"]:
+            if not re.fullmatch(r"/ui/projects/[^?#]*/raw/[^?#]*\.pdf\?inline=1", named["src"]):
+                self.found.append(f"a frame of {named['src']}")
+        elif tag in ("iframe", "object", "embed", "base", "style", "frame", "applet", "math"):
             self.found.append(tag)
         if tag == "script" and not named.get("src", "").startswith("/ui/static/"):
             self.found.append("a script in the page")
@@ -120,10 +123,11 @@ def test_contents_as_they_are_run_nothing(payloads: ConsoleWorld, path: str, que
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     shown = answer.headers["content-type"]
-    if query and path in ("a.png", "a.mp4"):
+    if query and path in ("a.png", "a.mp4", "a.pdf"):
         assert (shown, answer.headers["content-disposition"][:6]) in (
             ("image/png", "inline"),
             ("video/mp4", "inline"),
+            ("application/pdf", "inline"),
         )
     else:
         assert shown == (

@@ -35,7 +35,7 @@ def kinds(world: ConsoleWorld) -> ConsoleWorld:
         ),
         ("p.png", ["/raw/p.png?inline=1", "48 × 32 pixels"]),
         ("s.wav", ["<audio controls", "/raw/s.wav?inline=1"]),
-        ("f.pdf", ["Version 1.7"]),
+        ("f.pdf", ["Version 1.7", '<iframe class="document"', "/raw/f.pdf?inline=1"]),
         ("w.safetensors", ["layer.weight", "2 × 3", ">6<", "F32", ">pt<"]),
         ("m.pkl", ["pathlib.PurePosixPath", "is not loaded"]),
         ("m.pt", ["pathlib.PurePosixPath", "archive/data/0"]),

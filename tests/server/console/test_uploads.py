@@ -50,6 +50,15 @@ def files(world: ConsoleWorld, branch: str) -> dict[str, bytes]:
     }
 
 
+def test_a_directory_of_a_branch_has_a_form_that_puts_files_there(world: ConsoleWorld) -> None:
+    page = world.page("/ui/projects/default/repos/training@master/files/notes")
+    of_a_commit = world.page("/ui/projects/default/repos/training@master^/files/")
+
+    assert 'name="directory" value="notes"' in page
+    assert 'name="branch" value="master"' in page
+    assert 'name="directory"' not in of_a_commit
+
+
 def test_files_become_one_commit_of_the_branch(inbox: ConsoleWorld) -> None:
     fields = {"form_key": form_key(inbox), "branch": "new", "directory": "/in/", "description": "ü"}
     large = bytes(range(256)) * 40_000

@@ -1,7 +1,7 @@
 """Which contents a browser may show in a page, by the ends of their names.
 
-None of these can hold a script, but SVG: that is shown by `<img>`, which runs none, and is to be
-saved wherever else it is asked for.
+None of these can hold a script that a page would run, but SVG: that is shown by `<img>`, which runs
+none, and is to be saved wherever else it is asked for.
 """
 
 PICTURES = {
@@ -26,5 +26,6 @@ SOUNDS = {
     "aac": "audio/aac",
 }
 FILMS = {"mp4": "video/mp4", "m4v": "video/mp4", "webm": "video/webm", "ogv": "video/ogg"}
-TYPES = {**PICTURES, **SOUNDS, **FILMS}
+DOCUMENTS = {"pdf": "application/pdf"}  # viewers of browsers have a process of their own
+TYPES = {**PICTURES, **SOUNDS, **FILMS, **DOCUMENTS}
 SAVED = ("svg",)  # to be saved by whoever does not show it as a picture

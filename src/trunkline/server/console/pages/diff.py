@@ -13,6 +13,7 @@ from trunkline.model.versions import Change, FileDifference, FileType, Side
 from trunkline.server.console import urls
 from trunkline.server.console.media import PICTURES
 from trunkline.server.console.page import PAGE_ROWS, Answer, Route, Show, Visit
+from trunkline.server.console.pages.notebook_cells import BYTES_MAX, differing_cells
 from trunkline.server.console.pages.places import above
 
 _COUNTED = 2000  # differing files; of more it is only said that there are more
@@ -141,6 +142,10 @@ def _file(
         return "diff/same.html", context
     if found.path.rpartition(".")[2].lower() in PICTURES and kind != "text":
         return "diff/pictures.html", context
+    if found.path.endswith(".ipynb") and kind != "text":
+        cells = _cells(visit, found, name, new, old)
+        if cells is not None:
+            return "diff/text.html", {**context, **cells}
     if found.kind is ContentKind.TEXT:
         return "diff/text.html", {**context, "lines": _side_by_side(found.lines)}
     if found.kind is ContentKind.JSON:
@@ -155,6 +160,29 @@ def _file(
     return "diff/rows.html", {**context, "names": names, "rows": rows}
 
 
+def _cells(
+    visit: Visit, found: ContentDifference, name: str, new: str, old: str | None
+) -> dict[str, Any] | None:
+    """The cells of a notebook that differ, as lines of both sides; None where it can't be told."""
+
+    def read(commit: str | None, size_bytes: int | None) -> bytes:
+        if commit is None or size_bytes is None:
+            return b""
+        return b"".join(visit.operations.files.read_file(name, commit, found.path))
+
+    sizes = (found.old_size_bytes, found.new_size_bytes)
+    if any(size is not None and size > BYTES_MAX for size in sizes):
+        return None
+    compared = differing_cells(read(old, sizes[0]), read(new, sizes[1]))
+    if compared is None:
+        return None
+    changes, counts = compared
+    lines: list[Pair] = []
+    for change in changes:
+        lines += [Pair(kind="cell", new=change.title), *_side_by_side(change.lines)]
+    return {"lines": lines, "cells": counts}
+
+
 def _columns(found: ContentDifference) -> list[str]:
     """The columns in which something differs, in their order, but for those that name the row."""
     # A row that came or went has all of them.
@@ -167,7 +195,7 @@ def _columns(found: ContentDifference) -> list[str]:
 class Pair:
     """A line on both sides; the number is None where the side has none."""
 
-    kind: str  # same, changed or gap
+    kind: str  # same, changed, gap, or cell: the title of what comes then
     old_number: int | None = None
     old: str = ""
     new_number: int | None = None

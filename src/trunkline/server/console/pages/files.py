@@ -1,12 +1,13 @@
 """Files of a commit: directories page by page, a search by glob, one file, its content."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 from urllib.parse import quote
 
-from trunkline.errors import CommitOpen, InvalidInput
-from trunkline.model.versions import CommitInfo, FileInfo, FileType
+from trunkline.errors import CommitOpen, InvalidInput, NotFound
+from trunkline.model.versions import BranchInfo, CommitInfo, FileInfo, FileType
 from trunkline.server.console import urls
 from trunkline.server.console.media import SAVED, TYPES
 from trunkline.server.console.page import PAGE_ROWS, Answer, Content, Route, Show, Visit
@@ -44,7 +45,7 @@ def files(visit: Visit) -> Answer:
 
 
 def _shown(
-    visit: Visit, commit: CommitInfo, path: str, title: str, context: dict[str, object]
+    visit: Visit, commit: CommitInfo, path: str, title: str, context: dict[str, Any]
 ) -> Answer:
     name = commit.repo
     after = visit.query.get("after", "")
@@ -65,8 +66,20 @@ def _shown(
         "next": _next(context, entries),
         "find": "",
         "begins": not after,
+        "takes_files": _takes_files(visit, name, context["branches"]),
     }
     return Show(template="files/directory.html", title=title, context={**context, **listing})
+
+
+def _takes_files(visit: Visit, name: str, branches: Sequence[BranchInfo]) -> bool:
+    """Whether files can be put where the page is: a branch that no pipeline writes."""
+    if visit.arguments["ref"] not in {branch.name for branch in branches}:
+        return False
+    try:
+        visit.operations.pipelines.inspect_pipeline(name)
+    except NotFound:
+        return True
+    return False
 
 
 def _found(visit: Visit, commit: CommitInfo, path: str, context: dict[str, object]) -> Answer:
@@ -87,6 +100,7 @@ def _found(visit: Visit, commit: CommitInfo, path: str, context: dict[str, objec
         "find": find,
         "pattern": whole,
         "begins": True,
+        "takes_files": False,
     }
     title = f"{find} · {commit.repo}"
     return Show(template="files/directory.html", title=title, context={**context, **here})

@@ -9,6 +9,7 @@ import "./keys.js";
 import "./find.js";
 import "./upload.js";
 import "./graph.js";
+import "./swipe.js";
 
 // On a phone the pages are a line to be scrolled: the one that is shown is in sight.
 document.querySelector(".side nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -1,7 +1,12 @@
-"""PDF documents: to be saved. No viewer of a browser shows what may not run anything."""
+"""PDF documents, shown by the viewer of the browser.
+
+The content keeps the headers of all contents (`sandbox`): viewers that don't go by them stand apart
+from pages anyway, and one that refuses leaves the download.
+"""
 
 import re
 
+from trunkline.server.console.media import DOCUMENTS
 from trunkline.server.console.preview import Preview, Subject
 
 ORDER = 100
@@ -15,4 +20,8 @@ def suits(subject: Subject) -> bool:
 def preview(subject: Subject) -> Preview:
     found = _VERSION.match(subject.start)
     version = found[1].decode() if found else ""
-    return Preview(template="files/pdf.html", label="PDF", context={"format_version": version})
+    return Preview(
+        template="files/pdf.html",
+        label="PDF",
+        context={"format_version": version, "viewed": subject.suffix in DOCUMENTS},
+    )
