@@ -122,7 +122,7 @@ class Noting:
         asked = getattr(self._tx, name)
 
         def ask(*arguments: Any, **named: Any) -> Any:
-            if arguments and name in ("rows", "row", "execute", "execute_many"):
+            if arguments and name in ("rows", "row", "ask", "execute", "change", "execute_many"):
                 self.statements.add(arguments[0])
             return asked(*arguments, **named)
 

@@ -111,7 +111,7 @@ def test_row_gives_the_first_row_or_none(database: Database) -> None:
 def test_execute_tells_how_many_rows_it_changed(database: Database) -> None:
     with database.write() as tx:
         tx.execute_many(PUT, [{"name": n, "value": 1} for n in "abc"])
-        changed = tx.execute("UPDATE thing SET value = 2 WHERE name > :n", n="a")
+        changed = tx.change("UPDATE thing SET value = 2 WHERE name > :n", n="a")
 
     assert changed == 2
 

@@ -29,7 +29,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(owner, name, counting)
 
-    for name in ("rows", "row", "execute", "execute_many"):
+    for name in ("rows", "row", "ask", "execute", "change", "execute_many"):
         count(SqliteTransaction, name, lambda *_: "statements")
     for name in ("read", "write"):
         count(SqliteDatabase, name, lambda db, name=name: f"{name} {db._path.name}")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from trunkline.db.database import Row, Transaction, Value
+from trunkline.db.database import Row, Soon, Transaction, Value
 from trunkline.versions import branches, commits, provenance, removal, repos, trash
 
 # What a statement may walk from end to end: its own intermediate results, the one-row counter, and
@@ -12,6 +12,7 @@ from trunkline.versions import branches, commits, provenance, removal, repos, tr
 MAY_BE_WALKED = {
     *(
         "up",
+        "it",
         "down",
         "reach",
         "one",
@@ -54,9 +55,17 @@ class Explained:
         self._explain(sql, parameters)
         return self._tx.row(sql, **parameters)
 
-    def execute(self, sql: str, **parameters: Value) -> int:
+    def ask(self, sql: str, **parameters: Value) -> Soon[list[Row]]:
         self._explain(sql, parameters)
-        return self._tx.execute(sql, **parameters)
+        return self._tx.ask(sql, **parameters)
+
+    def execute(self, sql: str, **parameters: Value) -> None:
+        self._explain(sql, parameters)
+        self._tx.execute(sql, **parameters)
+
+    def change(self, sql: str, **parameters: Value) -> int:
+        self._explain(sql, parameters)
+        return self._tx.change(sql, **parameters)
 
     def execute_many(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
         self._tx.execute_many(sql, parameters)

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 Value = str | int | float | bytes | None
 Row = tuple[Any, ...]
+T = TypeVar("T")
+Soon = Callable[[], T]  # what was asked, told when it is called for; see `Transaction.ask`
 
 
 class FileProblem(NamedTuple):
@@ -26,11 +28,23 @@ class Transaction(Protocol):
     def row(self, sql: str, **parameters: Value) -> Row | None:
         """The first row of a query, or None."""
 
-    def execute(self, sql: str, **parameters: Value) -> int:
-        """Run a statement; returns how many rows it changed."""
+    def ask(self, sql: str, **parameters: Value) -> Soon[list[Row]]:
+        """A query that is carried out now or when its rows are called for, before what follows.
+
+        So several need not be waited for one by one where the database is another process.
+        """
+
+    def execute(self, sql: str, **parameters: Value) -> None:
+        """Run a statement, before what follows.
+
+        That it fails may show only then, or at the end of the transaction.
+        """
+
+    def change(self, sql: str, **parameters: Value) -> int:
+        """Run a statement and wait for it; returns how many rows it changed."""
 
     def execute_many(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
-        """Run a statement once per set of parameters."""
+        """`execute` once per set of parameters."""
 
     def hex(self, sql: str) -> str:
         """The SQL of the hexadecimal digits of what a piece of SQL gives, which is bytes."""
@@ -140,9 +154,12 @@ class ServerDatabase(Database, Protocol):
 def among(values: Iterable[Value], prefix: str = "n") -> tuple[str, dict[str, Value]]:
     """A list of values for `IN` in a query, and its parameters; some hundred at a time, please.
 
-    Two lists in one query need different prefixes.
+    There are as many as a power of two, by the last one again: so a database sees few texts, and
+    keeps what it made of them. Two lists in one query need different prefixes.
     """
-    named = {f"{prefix}{i}": value for i, value in enumerate(values)}
+    given = list(values)
+    rest = (1 << max(len(given) - 1, 0).bit_length()) - len(given)
+    named = {f"{prefix}{i}": value for i, value in enumerate(given + given[-1:] * rest)}
     return f"({', '.join(f':{name}' for name in named)})", named
 
 

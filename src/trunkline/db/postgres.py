@@ -2,33 +2,32 @@
 
 A write transaction takes a lock of the whole catalog first, as SQLite's does: what it then reads
 stays true until it commits. Readers and the writer never block each other. Connections are made
-when they are needed, reused, and replaced when they are lost.
+when they are needed, reused, and replaced when they are lost (`db.postgres_line`). A transaction
+begins with the first statement that is asked for an answer.
 
 A connection that is lost while COMMIT is on its way leaves open whether that happened. The number
 of the transaction tells, once there is a connection again: so a change that was made is reported as
 made, one that was not as Unavailable, and nothing is done twice.
 """
 
-import select
 import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import RawCursor, RawServerCursor
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import TransactionStatus
 
-from trunkline.db.database import FileProblem, Row, Transaction, Value, replace_rows
+from trunkline.db.database import FileProblem, Row, Soon, Transaction, Value, replace_rows
 from trunkline.db.postgres_errors import translated
-from trunkline.db.postgres_rows import for_rows, inserts, portions
+from trunkline.db.postgres_line import Connection, Line, Told
+from trunkline.db.postgres_rows import for_columns, inserts, portions
 from trunkline.db.postgres_schema import translated as as_postgres_reads_it
-from trunkline.db.postgres_values import adapt, numbered
+from trunkline.db.postgres_values import adapt, array_of, numbered
 from trunkline.db.wakeups import Wakeups
 from trunkline.errors import InvalidInput, NotSupported, StoreInUse, Unavailable
 
@@ -41,7 +40,6 @@ IDLE_TIMEOUT_S = 120.0  # of a write transaction in which nothing happens
 ALONE_WAIT_S = 3.0  # for the end of whoever has it alone, who may just have died
 SETTLE_S = 30.0  # for a new connection that tells what became of a COMMIT
 POLL_S = 10.0  # between looks for changes, should a notification have got lost
-_PREPARED = 500  # statements that a connection keeps prepared
 _PAGE = 1000
 _OLDEST = 130000  # the oldest version of the server that has all that is used
 _LOCKS = 1953656422  # what the locks of Trunkline begin with
@@ -59,7 +57,7 @@ _SESSION = (
     f"SET lock_timeout TO {int(WAIT_S * 1000)}; "
     "SET tcp_keepalives_idle TO 30; SET tcp_keepalives_interval TO 10; "
     "SET tcp_keepalives_count TO 3; SET tcp_user_timeout TO 60000; "
-    "SET idle_in_transaction_session_timeout TO 0; "  # readers that wait have begun
+    "SET idle_in_transaction_session_timeout TO 0; "  # a reader may take its time
     "SELECT current_schema()::regnamespace::oid::bigint, current_setting('server_encoding'),"
     " current_schema()::text"
 )
@@ -71,57 +69,82 @@ _BESIDE = (
     "SELECT set_config('search_path', quote_ident(current_schema() || '_{word}'), false); "
 )
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-
-_Connection = psycopg.Connection[Row]
-IDLE, INTRANS = TransactionStatus.IDLE, TransactionStatus.INTRANS
-INERROR = TransactionStatus.INERROR
+_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_streams = count()  # a name comes once: a connection keeps in mind what FETCH gives from it
 
 
 class PostgresTransaction:
     """A transaction on one connection; see `db.database.Transaction`."""
 
-    def __init__(self, connection: _Connection, name: str) -> None:
-        self._connection = connection
-        self._cursor = RawCursor(connection)
-        self._streams = count()
+    def __init__(self, line: Line, name: str) -> None:
+        self._line = line
         self._translated = translated(name)
 
     def rows(self, sql: str, **parameters: Value) -> list[Row]:
-        cursor = self._run(sql, parameters)
-        return cursor.fetchall() if _has_rows(cursor) else []
+        with self._translated:
+            return self._line.rows(self._told(sql, parameters))
 
     def row(self, sql: str, **parameters: Value) -> Row | None:
-        cursor = self._run(sql, parameters)
-        return cursor.fetchone() if _has_rows(cursor) else None
+        with self._translated:
+            return next(iter(self._line.rows(self._told(sql, parameters))), None)
 
-    def execute(self, sql: str, **parameters: Value) -> int:
-        return self._run(sql, parameters).rowcount
+    def ask(self, sql: str, **parameters: Value) -> Soon[list[Row]]:
+        told = self._told(sql, parameters)
+
+        def answer() -> list[Row]:
+            with self._translated:
+                return self._line.rows(told)
+
+        return answer
+
+    def execute(self, sql: str, **parameters: Value) -> None:
+        self._told(sql, parameters)
+
+    def change(self, sql: str, **parameters: Value) -> int:
+        told = self._told(sql, parameters)
+        with self._translated:
+            self._line.go()
+            return told.changed
 
     def execute_many(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
         names = inserts(sql)
+        if not names:
+            for each in parameters:
+                self._told(sql, each)
+            return
         with self._translated:
-            if names is None:
-                text, names = numbered(sql)
-                values = ([each[name] for name in names] for each in parameters)
-                self._cursor.executemany(text, values)
-                return
+            text, _ = numbered(sql)
             for rows in portions(sql, names, parameters):
-                self._cursor.execute(for_rows(sql, len(rows)), list(chain.from_iterable(rows)))
+                if len(rows) > 1 and self._told_as_arrays(sql, rows):
+                    continue
+                for row in rows:
+                    self._line.tell(text, row)
 
-    def _run(self, sql: str, parameters: Mapping[str, Value]) -> RawCursor[Row]:
+    def _told_as_arrays(self, sql: str, rows: list[tuple[Value, ...]]) -> bool:
+        """Insert rows by one statement; false where their values don't have one type each."""
+        try:
+            arrays = list(map(array_of, zip(*rows, strict=True)))
+        except TypeError:
+            return False
+        given = tuple(array is not None for array in arrays)
+        if any(given):
+            self._line.tell_arrays(for_columns(sql, given), [a for a in arrays if a is not None])
+        return any(given)
+
+    def _told(self, sql: str, parameters: Mapping[str, Value]) -> Told:
         text, names = numbered(sql)
         with self._translated:
-            return self._cursor.execute(text, [parameters[name] for name in names])
+            return self._line.tell(text, [parameters[name] for name in names])
 
     def hex(self, sql: str) -> str:
         return f"encode({sql}, 'hex')"
 
     def stream(self, sql: str) -> Iterator[Row]:
-        stream = f"stream_{next(self._streams)}"
-        with self._translated, RawServerCursor(self._connection, stream) as cursor:
-            cursor.itersize = _PAGE
-            cursor.execute(sql)
-            yield from cursor
+        cursor = f"stream_{next(_streams)}"
+        self.execute(f"DECLARE {cursor} NO SCROLL CURSOR FOR {sql}")
+        while page := self.rows(f"FETCH {_PAGE} FROM {cursor}"):
+            yield from page
+        self.execute(f"CLOSE {cursor}")
 
     def tables(self) -> list[str]:
         rows = self.rows(
@@ -183,7 +206,7 @@ class PostgresDatabase:
         self._alone = alone
         self._own = uuid.uuid4().hex
         self._write_lock = threading.Lock()
-        self._readers: list[_Connection] = []  # not in use, the last used one last
+        self._readers: list[Line] = []  # not in use, the last used one last
         self._readers_lock = threading.Lock()
         self._places = threading.BoundedSemaphore(READERS_MAX)
         self._closed = False
@@ -191,9 +214,9 @@ class PostgresDatabase:
         self.schema = ""
         self._condition: tuple[str, Callable[[], None]] | None = None
         self._opened = False  # once, with `alone`: who has it since then is us
-        self._writer: _Connection | None = None
+        self._writer = Line(self._connect_writer)
         with translated(self.name):
-            self._writer = self._connect_writer()
+            self._writer.open()
         self._wakeups = Wakeups(self._listen)
 
     @property
@@ -205,11 +228,13 @@ class PostgresDatabase:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         with self._place(), translated(self.name):
-            connection = self._begin_read()
+            line = self._take_reader()
             try:
-                yield PostgresTransaction(connection, self.name)
+                line.begin(_READ)
+                yield PostgresTransaction(line, self.name)
+                line.end()
             finally:
-                self._give_back(connection)
+                self._give_back(line)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -220,106 +245,65 @@ class PostgresDatabase:
         finally:
             self._places.release()
 
-    def _begin_read(self) -> _Connection:
-        """A connection with an open transaction; those that got lost meanwhile are dropped."""
-        while True:
-            with self._readers_lock:
-                self._refuse_closed()
-                kept = self._readers.pop() if self._readers else None
-            connection = kept or self._connect()
-            try:
-                if kept is None:
-                    connection.execute(_READ)
-                elif not _has_begun(connection):
-                    raise psycopg.OperationalError("it was lost")
-            except psycopg.OperationalError:
-                connection.close()
-                if kept is None:
-                    raise
-            else:
-                return connection
+    def _take_reader(self) -> Line:
+        with self._readers_lock:
+            self._refuse_closed()
+            return self._readers.pop() if self._readers else Line(self._connect)
 
-    def _give_back(self, connection: _Connection) -> None:
-        if _begin_anew(connection):
+    def _give_back(self, line: Line) -> None:
+        if line.leave("ROLLBACK"):
             with self._readers_lock:
                 if len(self._readers) < READERS_KEPT and not self._closed:
-                    self._readers.append(connection)
+                    self._readers.append(line)
                     return
-        connection.close()
+        line.close()
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         with self._write_lock, translated(self.name):
-            connection, number = self._begin_write()
+            number = self._begin_write()
             try:
-                yield PostgresTransaction(connection, self.name)
+                yield PostgresTransaction(self._writer, self.name)
+                begun = number()
             except BaseException:
-                self._rolled_back(connection)
+                self._writer.roll_back()
                 raise
-            self._commit(connection, number)
+            self._commit(begun)
         self.notify()
 
-    def _begin_write(self) -> tuple[_Connection, str]:
-        """The writer's connection with an open transaction, whose number is told."""
-        self._refuse_closed()
-        while True:
-            kept = self._writer
-            connection = kept or self._connect_writer()
-            self._writer = connection
-            try:
-                return connection, self._lock(connection)
-            except psycopg.OperationalError:
-                # One that is well waited for too long, say.
-                if self._rolled_back(connection) or kept is None:
-                    raise
+    def _begin_write(self) -> Callable[[], str]:
+        """Begin to write: nobody else does until the end. Gives the transaction's number, later.
 
-    def _lock(self, connection: _Connection) -> str:
-        """Begin to write: nobody else does until the end. Returns the transaction's number.
-
-        What is read afterwards is what was committed last: each statement sees that by itself.
+        What is read is what was committed last: each statement sees that by itself.
         """
-        condition, lost = self._condition or ("", None)
-        cursor = connection.execute(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; "
-            f"SELECT pg_advisory_xact_lock({_LOCKS}, {self._schema}), pg_current_xact_id()::text; "
-            + condition,
-            prepare=False,
-        )
-        cursor.nextset()
-        row = cursor.fetchone()
-        assert row is not None, "the statement gives a row"
-        if lost is not None:
-            cursor.nextset()
-            if cursor.fetchone() is None:
-                self._rolled_back(connection)
+        self._refuse_closed()
+        line = self._writer
+        row, lost = self._condition or ("", None)
+        lock = f"SELECT pg_advisory_xact_lock({_LOCKS}, {self._schema}), "
+        told = line.begin(_WRITE, f"{lock}pg_current_xact_id()::text", *filter(None, [row]))
+
+        def begun() -> None:
+            if lost is not None and not line.rows(told[2]):
+                line.roll_back()
                 lost()
                 raise Unavailable(
                     "this server was not heard of for too long, and counts as gone; it begins anew"
                 )
-        return str(row[1])
 
-    def _commit(self, connection: _Connection, number: str) -> None:
+        line.once_begun(begun)
+        return lambda: str(line.rows(told[1])[0][1])
+
+    def _commit(self, number: str) -> None:
         try:
-            connection.execute(
-                f"SELECT pg_notify('{self._channel}', '{self._own}'); COMMIT", prepare=False
-            )
+            self._writer.tell("SELECT pg_notify($1, $2)", [self._channel, self._own])
+            self._writer.ask("COMMIT")
         except psycopg.OperationalError as error:
-            if self._rolled_back(connection):
+            if self._writer.roll_back():
                 raise
             self._settle(number, error)
-
-    def _rolled_back(self, connection: _Connection) -> bool:
-        """End a transaction that failed; a connection where that fails too is given up.
-
-        One that was lost in the middle of many statements does not count as closed by itself.
-        """
-        with suppress(psycopg.Error):
-            connection.execute("ROLLBACK")
-            if connection.info.transaction_status == IDLE:
-                return True
-        connection.close()
-        self._writer = None
-        return False
+        except psycopg.Error:
+            self._writer.roll_back()
+            raise
 
     def _settle(self, number: str, error: psycopg.Error) -> None:
         """Return if a transaction was committed whose connection is lost; raises Unavailable.
@@ -330,10 +314,11 @@ class PostgresDatabase:
         status = None
         while status is None:
             try:
-                connection, _ = self._begin_write()
-                found = connection.execute("SELECT pg_xact_status($1::xid8)", [number]).fetchone()
-                connection.execute("ROLLBACK")
-                status = "" if found is None else str(found[0])
+                self._begin_write()
+                told = self._writer.tell("SELECT pg_xact_status($1::xid8)", [number])
+                [(found,)] = self._writer.rows(told)
+                self._writer.roll_back()
+                status = str(found)
             except (psycopg.Error, Unavailable):
                 if time.monotonic() > deadline or self._closed:
                     raise Unavailable(
@@ -453,10 +438,9 @@ class PostgresDatabase:
         self._wakeups.close()
         with self._write_lock, self._readers_lock:
             self._closed = True
-            if self._writer is not None:
-                self._writer.close()
-            for connection in self._readers:
-                connection.close()
+            self._writer.close()
+            for line in self._readers:
+                line.close()
             self._readers.clear()
 
     # --- connections ------------------------------------------------------------------------------
@@ -465,15 +449,14 @@ class PostgresDatabase:
         if self._closed:
             raise Unavailable(f"the database {self.name} has been closed")
 
-    def _connect(self) -> _Connection:
-        connection = psycopg.connect(**self._parameters, autocommit=True, cursor_factory=RawCursor)
+    def _connect(self) -> Connection:
+        connection: Connection = psycopg.connect(**self._parameters, autocommit=True)
         try:
             if connection.info.server_version < _OLDEST:
                 raise NotSupported(
                     f"{self.name} is PostgreSQL {connection.info.server_version // 10000}; "
                     f"Trunkline needs {_OLDEST // 10000} or newer"
                 )
-            connection.prepared_max = _PREPARED
             adapt(connection)
             cursor = connection.execute(self._session, prepare=False)
             while cursor.nextset():
@@ -491,7 +474,7 @@ class PostgresDatabase:
             raise
         return connection
 
-    def _connect_writer(self) -> _Connection:
+    def _connect_writer(self) -> Connection:
         """A connection that, with `alone`, has the lock that no two have; it ends with it."""
         connection = self._connect()
         connection.execute(
@@ -515,44 +498,6 @@ class PostgresDatabase:
             raise
         self._opened = True
         return connection
-
-
-def _has_rows(cursor: RawCursor[Row]) -> bool:
-    """Whether a statement gave any; its `description` says so too, at the cost of the statement."""
-    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
-
-
-def _begin_anew(connection: _Connection) -> bool:
-    """End a read and begin the next one, without waiting for that: it takes as long as a question.
-
-    One that has begun sees what was committed when it asks for the first time, and costs the server
-    nothing until then. False if the connection is lost.
-    """
-    if connection.info.transaction_status not in (INTRANS, INERROR):
-        return False
-    try:
-        connection.pgconn.send_query(f"ROLLBACK; {_READ}".encode())
-        return connection.pgconn.flush() == 0
-    except psycopg.Error:
-        return False
-
-
-def _has_begun(connection: _Connection) -> bool:
-    """Wait for what `_begin_anew` began; False if the connection is lost since, as far as seen.
-
-    libpq itself would wait without letting other threads run.
-    """
-    answer = select.poll()
-    answer.register(connection.pgconn.socket, select.POLLIN)
-    while True:
-        while connection.pgconn.is_busy():
-            if not answer.poll(WAIT_S * 1000):
-                return False
-            connection.pgconn.consume_input()
-        if connection.pgconn.get_result() is None:
-            break
-    # What the server says of its own accord then is that it ends the connection.
-    return not answer.poll(0) and connection.info.transaction_status == INTRANS
 
 
 def _parameters(url: str) -> dict[str, Any]:

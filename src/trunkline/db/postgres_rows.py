@@ -1,18 +1,19 @@
-"""Many rows by one statement: a row with a statement of its own costs ten times as much.
+"""Many rows by one statement: a row with a statement of its own costs several times as much.
 
-The text of a statement depends on how many rows it has, and a connection keeps it prepared; so rows
-go by a few fixed numbers of them.
+The statement gets each column as an array, so its text is the same for any number of rows, and the
+server keeps it prepared.
 """
 
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from trunkline.db.database import Value
 from trunkline.db.postgres_values import numbered
 
-SIZES = (256, 64, 16, 4, 1)  # rows of a statement; of 16 values each, a statement may have 65,535
-_INSERT = re.compile(r"\s*(INSERT INTO .*?\bVALUES\s*)(\(.*?\))\s*(ON CONFLICT.*)?\s*", re.S)
+ROWS_MAX = 1000  # of a statement
+_INSERT = re.compile(r"\s*(INSERT INTO .*?\b)VALUES\s*(\(.*?\))\s*(ON CONFLICT.*)?\s*", re.S)
 _REPLACED = re.compile(r"ON CONFLICT \((.*?)\) DO UPDATE", re.S)
 _NUMBER = re.compile(r"\$(\d+)")
 
@@ -27,42 +28,42 @@ def inserts(sql: str) -> tuple[str, ...] | None:
 
 
 @functools.lru_cache(maxsize=512)
-def for_rows(sql: str, count: int) -> str:
-    """The text that inserts so many rows, for a statement that `inserts` one."""
+def for_columns(sql: str, given: tuple[bool, ...]) -> str:
+    """The text that inserts rows out of arrays, for a statement that `inserts` one.
+
+    A column that is not `given` has no array: it is NULL in all of them.
+    """
     found = _INSERT.fullmatch(sql)
     assert found is not None, "it inserts a row"
     begin, row, end = found.groups()
-    row, names = numbered(row)
+    row, _ = numbered(row)
+    there = [number for number, has_array in enumerate(given, start=1) if has_array]
 
-    def at(number: int) -> str:
-        return _NUMBER.sub(lambda match: f"${int(match[1]) + number * len(names)}", row)
+    def column(match: re.Match[str]) -> str:
+        number = int(match[1])
+        return f"of_row.c{number}" if number in there else "NULL"
 
-    return f"{begin}{', '.join(map(at, range(count)))} {end or ''}"
+    arrays = ", ".join(f"${n}" for n in range(1, len(there) + 1))
+    names = ", ".join(f"c{number}" for number in there)
+    values = _NUMBER.sub(column, row[1:-1])
+    rows = f"unnest({arrays}) AS of_row({names})"
+    return f"{begin}SELECT {values} FROM {rows} {end or ''}"  # noqa: S608 of numbers
 
 
 def portions(
     sql: str, names: Sequence[str], rows: Iterable[Mapping[str, Value]]
-) -> Iterator[list[list[Value]]]:
-    """The values of rows as statements take them: as many as one of SIZES says."""
-    waiting: list[list[Value]] = []
-    for row in rows:
-        waiting.append([row[name] for name in names])
-        if len(waiting) == SIZES[0]:
-            yield from _apart(sql, names, waiting)
-            waiting = []
-    for size in SIZES:
-        while len(waiting) >= size:
-            yield from _apart(sql, names, waiting[:size])
-            del waiting[:size]
+) -> Iterator[list[tuple[Value, ...]]]:
+    """The values of rows as statements take them.
 
-
-def _apart(sql: str, names: Sequence[str], rows: list[list[Value]]) -> Iterator[list[list[Value]]]:
-    """One statement must not replace a row that it has inserted: then each has its own."""
-    keys = replaced_by(sql, names)
-    if keys and len({tuple(row[key] for key in keys) for row in rows}) < len(rows):
-        yield from ([row] for row in rows)
-    else:
-        yield rows
+    A statement must not replace a row that it has inserted: where rows could, each has its own.
+    """
+    keys = replaced_by(sql, tuple(names))
+    given = (tuple([row[name] for name in names]) for row in rows)
+    while portion := list(islice(given, ROWS_MAX)):
+        if keys and len({tuple(row[key] for key in keys) for row in portion}) < len(portion):
+            yield from ([row] for row in portion)
+        else:
+            yield portion
 
 
 @functools.lru_cache(maxsize=256)

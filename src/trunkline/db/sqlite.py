@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from trunkline.db import guards
-from trunkline.db.database import FileProblem, Row, Transaction, Value, replace_rows
+from trunkline.db.database import FileProblem, Row, Soon, Transaction, Value, replace_rows
 from trunkline.db.seals import FUNCTION, row_seal
 from trunkline.db.translation import Translation
 from trunkline.db.wakeups import Revision
@@ -47,7 +47,16 @@ class SqliteTransaction:
             found: Row | None = self._connection.execute(sql, parameters).fetchone()
             return found
 
-    def execute(self, sql: str, **parameters: Value) -> int:
+    def ask(self, sql: str, **parameters: Value) -> Soon[list[Row]]:
+        with self._translated:
+            found = self._connection.execute(sql, parameters).fetchall()
+        return lambda: found
+
+    def execute(self, sql: str, **parameters: Value) -> None:
+        with self._translated:
+            self._connection.execute(sql, parameters)
+
+    def change(self, sql: str, **parameters: Value) -> int:
         with self._translated:
             return self._connection.execute(sql, parameters).rowcount
 

@@ -46,7 +46,7 @@ def note_use(tx: Transaction, digest: str, now: datetime) -> None:
 
 def delete_token(tx: Transaction, name: str) -> bool:
     """False if there is none."""
-    return tx.execute("DELETE FROM token WHERE name = :name", name=name) > 0
+    return tx.change("DELETE FROM token WHERE name = :name", name=name) > 0
 
 
 def delete_all_tokens(tx: Transaction) -> None:

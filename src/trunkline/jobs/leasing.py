@@ -4,7 +4,7 @@ Leases are recorded before they are handed out, those for all who wait in one tr
 lost goes first, then what nobody had yet.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from trunkline.db.database import Database, Transaction
@@ -16,7 +16,7 @@ from trunkline.jobs.tables import JobRecord, LeaseRecord, SegmentRecord
 from trunkline.model.jobs import JobState
 from trunkline.model.pipelines import Batches
 from trunkline.store.chunks import ChunkId
-from trunkline.versions.counter import next_numbers
+from trunkline.versions.counter import next_numbers_soon
 
 LEASE_FILES = 100_000  # in all datums that are handed out at once, unless one has more
 LEASES_AT_ONCE = 200  # in one transaction, while which nobody else writes
@@ -52,11 +52,9 @@ def make_leases(
         sizes=lambda: _sizes_to_come(database, trees, job.number),
     )
     with database.write() as tx:
-        groups = [
-            (group, _planned(tx, group)) for group in _record(tx, job, sizes, wish, names[:most])
-        ]
+        groups = _record(tx, job, sizes, wish, names[:most])
     leases = []
-    for group, (segments, ended) in groups:
+    for group, segments, ended in groups:
         for record in group:
             datums, end = _datums_of(trees, segments, record.first, record.until, ended)
             if end < record.until:
@@ -68,16 +66,34 @@ def make_leases(
 
 def _record(
     tx: Transaction, job: JobRecord, sizes: Sizes, wish: int | None, names: Sequence[str]
-) -> list[list[LeaseRecord]]:
-    """Leases that are recorded now, those together that are side by side."""
-    lost = tables.take_lost_leases(tx, job.number, len(names))
-    again = [(lease.first, lease.until) for lease in lost]
-    new = _next_spans(tx, job.number, sizes, wish, again, count=len(names) - len(lost))
+) -> list[tuple[list[LeaseRecord], list[SegmentRecord], set[int]]]:
+    """Leases that are recorded now, those together that are side by side.
+
+    With the segments that their datums are in, and positions that have outcomes.
+    """
+    lost_soon = tables.take_lost_leases_soon(tx, job.number, len(names))
+    now_soon = tables.job_by_number_soon(tx, job.number)
+    leased_soon = tables.leases_ahead_soon(tx, job.number)
+    ended_soon = tables.ended_ahead_soon(tx, job.number)
+    again = [(lease.first, lease.until) for lease in lost_soon()]
+    new: list[Span] = []
+    now, count = now_soon(), len(names) - len(again)
+    if now is not None and now.state is JobState.RUNNING and now.leased < now.fresh and count:
+        # What was run ahead of the job's turn has an outcome, or a lease.
+        ended = ((position, position + 1) for position in ended_soon())
+        taken = sorted([*leased_soon(), *again, *ended])
+        new, until = _next_spans(now, sizes, wish, taken, count)
+        tables.advance_leased(tx, job.number, until)
     groups = [[span] for span in again] + ([new] if new else [])
     if not groups:
         return []
-    ids = iter(next_numbers(tx, len(lost) + len(new)))  # the fencing tokens
-    workers = iter(names)
+    ids_soon = next_numbers_soon(tx, len(again) + len(new))  # the fencing tokens
+    planned = []
+    for spans in groups:
+        span = (spans[0][0], spans[-1][1])
+        segments = tables.segments_between_soon(tx, job.number, *span)
+        planned.append((segments, tables.ended_positions_soon(tx, job.number, *span)))
+    ids, workers = iter(ids_soon()), iter(names)
     records = [
         [
             LeaseRecord(
@@ -88,37 +104,19 @@ def _record(
         for spans in groups
     ]
     tables.record_leases(tx, [record for group in records for record in group])
-    return records
-
-
-def _planned(tx: Transaction, group: list[LeaseRecord]) -> tuple[list[SegmentRecord], set[int]]:
-    """The segments that the datums of some leases are in, and positions that have outcomes."""
-    job, first, until = group[0].job, group[0].first, group[-1].until
-    return (
-        tables.segments_between(tx, job, first, until),
-        tables.ended_positions(tx, job, first, until),
-    )
+    return [
+        (group, segments(), ended())
+        for group, (segments, ended) in zip(records, planned, strict=True)
+    ]
 
 
 def _next_spans(
-    tx: Transaction,
-    number: int,
-    sizes: Sizes,
-    wish: int | None,
-    again: Collection[Span],
-    *,
-    count: int,
-) -> list[Span]:
-    """Positions that nobody had yet and somebody has now, in at most so many spans, in order.
+    job: JobRecord, sizes: Sizes, wish: int | None, taken: list[Span], count: int
+) -> tuple[list[Span], int]:
+    """Positions that nobody had yet, in at most so many spans, in order, and where they end.
 
-    `again` are handed out again, with these.
+    Beside the spans that are `taken`, which are in order too.
     """
-    if not count:
-        return []
-    job = tables.job_by_number(tx, number)
-    if job is None or job.state is not JobState.RUNNING or job.leased >= job.fresh:
-        return []
-    taken = _taken_ahead(tx, number, job.leased, again)
     spans: list[Span] = []
     first = job.leased
     while len(spans) < count and first < job.fresh:
@@ -138,18 +136,7 @@ def _next_spans(
         until = min(first + size, before[0])
         spans.append((first, until))
         first = until
-    tables.advance_leased(tx, number, first)
-    return spans
-
-
-def _taken_ahead(tx: Transaction, number: int, first: int, again: Collection[Span]) -> list[Span]:
-    """Spans from a position on that were run ahead of the job's turn, by where they begin.
-
-    They have an outcome, or a lease. Nobody had anything else there yet.
-    """
-    leased = tables.leases_from(tx, number, first)
-    ended = tables.ended_from(tx, number, first)
-    return sorted([*leased, *again, *((position, position + 1) for position in ended)])
+    return spans, first
 
 
 def _datums_of(

@@ -81,8 +81,20 @@ def apply_event(
     Returns the actions that are left to the caller. A job that is gone or has ended ignores it.
     """
     job = tables.job_by_number(tx, number)
-    if job is None:
-        return ()
+    return () if job is None else apply_to(tx, job, event, now=now, tree=tree, errors=errors)
+
+
+def apply_to(
+    tx: Transaction,
+    job: JobRecord,
+    event: Event,
+    *,
+    now: datetime,
+    tree: FinishedTree | None = None,
+    errors: FinishedTree | None = None,
+) -> tuple[Action, ...]:
+    """`apply_event` for a job as this transaction has read it."""
+    number = job.number
     before = progress_of(job)
     if job.failed or (isinstance(event, DatumsEnded | Planned) and event.failed):
         before = replace(before, tolerated=quarantine.tolerated(tx, job))

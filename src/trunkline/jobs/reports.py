@@ -15,7 +15,7 @@ from trunkline.jobs.clocks import Clocks
 from trunkline.jobs.held import Held
 from trunkline.jobs.increments import note_result
 from trunkline.jobs.outcomes import add_usage, datum_record, event_of, result_of
-from trunkline.jobs.records import apply_event
+from trunkline.jobs.records import apply_to
 from trunkline.jobs.state import Action, Broken
 from trunkline.jobs.tables import DatumRecord
 from trunkline.model.jobs import DatumState
@@ -74,7 +74,11 @@ def record_reports(
 
     `clash` says which path was written twice, if one was; `active` is the job while it runs.
     """
-    valid = tables.active_among(tx, {report.held.record.id for report in reports})
+    active_soon = tables.active_among_soon(tx, {report.held.record.id for report in reports})
+    positions = {outcome["position"] for report in reports for outcome in report.outcomes}
+    ended_soon = tables.ended_among_soon(tx, number, sorted(positions))
+    job_soon = tables.job_by_number_soon(tx, number)
+    valid = active_soon()
     reports = [report for report in reports if report.held.record.id in valid]
     told: dict[int, tuple[Message, Report]] = {}
     for report in reports:
@@ -84,7 +88,7 @@ def record_reports(
         datum_record(outcome, job=number, worker=report.held.worker.name)
         for outcome, report in told.values()
     ]
-    fresh = tables.insert_datums(tx, number, records)
+    fresh = tables.insert_fresh(tx, records, ended_soon())
     good = [record for record in fresh if record.state is DatumState.SUCCESS]
     results = []
     for record in good:
@@ -99,11 +103,12 @@ def record_reports(
         if record.state is DatumState.RECOVERED:  # what it made before counts no more
             tables.delete_result(tx, record.key)
     actions: tuple[Action, ...] = ()
-    if fresh:
+    job = job_soon()
+    if fresh and job is not None:
         add_usage(tx, number, fresh)
         last_words = {at: outcome["last_words"] for at, (outcome, _) in told.items()}
         event = Broken(reason=clash) if clash else event_of(fresh, last_words)
-        actions = apply_event(tx, number, event, now=clocks.now())
+        actions = apply_to(tx, job, event, now=clocks.now())
     over = _over(reports)
     if over:
         tables.end_leases(tx, [held.record.id for held in over])

@@ -113,7 +113,7 @@ def settle_image(
     tx: Transaction, name: str, version: int, *, spec_commit: str, image: Image, salt: str
 ) -> bool:
     """Give a version without one its image and its salt; False if there is no such version."""
-    changed = tx.execute(
+    changed = tx.change(
         "UPDATE pipeline_version SET image = :image, salt = :salt "
         "WHERE pipeline = (SELECT number FROM pipeline WHERE project = :project AND name = :name) "
         f"AND version = :version AND spec_commit = :spec_commit AND image LIKE {_UNSETTLED}",
@@ -245,7 +245,7 @@ def update_state(tx: Transaction, name: str, state: PipelineState) -> None:
 
 def delete_pipeline(tx: Transaction, name: str) -> int:
     """Remove a pipeline with all its versions; returns how many pipelines were removed."""
-    return tx.execute(
+    return tx.change(
         "DELETE FROM pipeline WHERE project = :project AND name = :name",
         project=project_of(name),
         name=name,

@@ -79,7 +79,7 @@ def held_before(tx: Transaction, number: int) -> bool:
 def take_turn(tx: Transaction, name: str, server: str) -> bool:
     """Whether a server has a turn, which nobody else had."""
     return (
-        tx.execute(
+        tx.change(
             "INSERT INTO turn (name, server) VALUES (:name, :id) ON CONFLICT DO NOTHING",
             name=name,
             id=server,

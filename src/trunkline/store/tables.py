@@ -422,7 +422,7 @@ def walk_once(tx: Transaction, kind: int, digests: Iterable[bytes]) -> list[byte
     return [
         digest
         for digest in digests
-        if tx.execute(
+        if tx.change(
             "INSERT INTO walked (kind, digest) VALUES (:k, :d) ON CONFLICT DO NOTHING",
             k=kind,
             d=digest,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import dropwhile
 
-from trunkline.db.database import Transaction
+from trunkline.db.database import Soon, Transaction
 from trunkline.errors import (
     CommitFinished,
     CommitNotFound,
@@ -130,12 +130,13 @@ def start_commit(
     new = NewCommit(
         id=run_id, branch=branch, origin=Origin.USER, parent=None, description=description
     )
+    number = tables.next_number_soon(tx)
     if branch is None:
         place = require_repo(tx, repo, now=now)
         base = None if parent is None else resolve(tx, repo, parent)
         _refuse_open(base)
         refuse_second(tx, place, run_id)
-        commit = _insert(tx, place, new, base, now)
+        commit = _insert(tx, place, new, base, number, now)
         tables.touch_repos(tx, [place.number])
         return Started(commit=commit, opened=())
     target = _target(tx, repo, branch, run_id, now)
@@ -146,7 +147,8 @@ def start_commit(
     _refuse_open(base)
     if target.taken:
         raise second_of_run(target.branch.repo, run_id)
-    commit = _insert(tx, target.branch.repo, replace(new, sources=sources), base, now)
+    new = replace(new, sources=sources)
+    commit = _insert(tx, target.branch.repo, new, base, number, now)
     _move(tx, target.branch, commit)
     opened: list[OpenedCommit] = []
     if target.feeds or later is not None:  # what is derived from it may still come, until `later`
@@ -159,13 +161,14 @@ def _insert(
     repo: RepoRow,
     new: NewCommit,
     base: CommitRecord | None,
+    number: Soon[int],
     now: datetime,
     *,
     tree: NewTree | None = None,
 ) -> CommitRecord:
     """A commit behind another one, if `base` is one."""
     new = replace(new, parent=None if base is None else base.number)
-    return tables.insert_child(tx, repo, new, base, tree, now)
+    return tables.insert_child(tx, repo, new, base, tree, number(), now)
 
 
 def _move(tx: Transaction, branch: BranchRow, head: CommitRecord) -> None:
@@ -202,6 +205,7 @@ def finish_commit(
     since. What a trigger makes due is opened in the same run, or `later`. Raises CommitFinished,
     CommitNotFound.
     """
+    watched = tables.watched_soon(tx, repo, commit_id)
     commit = _open_commit(tx, repo, commit_id, output=output, action="finish a commit of")
     if expected_deltas is not None and list(expected_deltas) != deltas_of(tx, repo, commit_id):
         raise HeadMoved(f"commit {commit.name}")
@@ -213,6 +217,7 @@ def finish_commit(
         size_bytes=size_bytes,
         description=commit.description if description is None else description,
         error=error,
+        watched=[BranchName(repo=repo, branch=name) for name in watched()],
         now=now,
         later=later,
     )
@@ -240,6 +245,7 @@ def put_commit(
     it has been purged. Otherwise like `start_commit`.
     """
     assert root, "a finished commit has a tree"
+    number = tables.next_number_soon(tx)
     target = _target(tx, repo, branch, run_id, now)
     place, head = target.branch, target.head
     sources = sources_by_hand(tx, place) if target.derived else ()
@@ -261,7 +267,7 @@ def put_commit(
         sources=sources,
     )
     tree = NewTree(root=root, files=files, size_bytes=size_bytes)
-    commit = _insert(tx, place.repo, new, head, now, tree=tree)
+    commit = _insert(tx, place.repo, new, head, number, now, tree=tree)
     _move(tx, place, commit)
     opened: list[OpenedCommit] = []
     if target.feeds or later is not None:  # what is derived from it may still come, until `later`
@@ -319,6 +325,7 @@ def _close(
     size_bytes: int,
     description: str,
     error: str | None,
+    watched: Sequence[BranchName],
     now: datetime,
     later: list[BranchName] | None,
 ) -> Finished:
@@ -334,10 +341,7 @@ def _close(
         error=error,
         now=now,
     )
-    names = {branch.name for branch in tables.branches_at(tx, commit.number)}
-    if commit.branch is not None:  # a later commit may be its head already
-        names.add(BranchName(repo=commit.repo, branch=commit.branch))
-    fired = triggers.fire(tx, sorted(names, key=str), now=now, run_id=commit.id, later=later)
+    fired = triggers.fire(tx, watched, now=now, run_id=commit.id, later=later)
     return Finished(commit=closed, opened=tuple(fired))
 
 
@@ -363,7 +367,7 @@ def list_commits(
     owner = require_repo(tx, repo)
     last = None if after is None else resolve(tx, repo, after).number
     if to is None:
-        found = tables.commits_newest_first(tx, owner, before=before, down_to=last)
+        found = tables.commits_newest_first(tx, owner, before=before, down_to=last, number=number)
     else:
         found = tables.ancestors(tx, resolve(tx, repo, to).number)
     return _cut(found, last, number)

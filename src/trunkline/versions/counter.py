@@ -4,7 +4,7 @@ For whatever is named by a number: a worker or thread may still be busy with som
 deleted, and what it then says must not be taken for something about another one.
 """
 
-from trunkline.db.database import Transaction
+from trunkline.db.database import Soon, Transaction
 from trunkline.versions import tables
 
 
@@ -16,6 +16,11 @@ def next_number(tx: Transaction) -> int:
 def next_numbers(tx: Transaction, count: int) -> range:
     """As many numbers, above all those given out before."""
     return tables.next_numbers(tx, count)
+
+
+def next_numbers_soon(tx: Transaction, count: int) -> Soon[range]:
+    """`next_numbers`, asked for now and told later."""
+    return tables.next_numbers_soon(tx, count)
 
 
 def last_number(tx: Transaction) -> int:

@@ -3,12 +3,12 @@
 One function is one statement. Times are datetimes outside and microseconds inside.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import attrgetter
 
-from trunkline.db.database import Row, Transaction, among
+from trunkline.db.database import Row, Soon, Transaction, among
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.jobs import DatumState
 
@@ -55,35 +55,58 @@ class ResultRecord:
     log: tuple[str, ...]
 
 
-def ended_positions(tx: Transaction, job: int, first: int, until: int) -> set[int]:
-    rows = tx.rows(
+def ended_positions_soon(tx: Transaction, job: int, first: int, until: int) -> Soon[set[int]]:
+    """Those of the positions [first, until) that have an outcome; told later."""
+    answer = tx.ask(
         "SELECT position FROM datum WHERE job = :job AND position >= :first AND position < :until",
         job=job,
         first=first,
         until=until,
     )
-    return {int(position) for (position,) in rows}
+    return lambda: {int(position) for (position,) in answer()}
 
 
-def ended_from(tx: Transaction, job: int, first: int) -> list[int]:
-    """The positions of a job that have an outcome, from this one on."""
-    rows = tx.rows(
-        "SELECT position FROM datum WHERE job = :job AND position >= :first", job=job, first=first
+def ended_ahead_soon(tx: Transaction, job: int) -> Soon[list[int]]:
+    """The positions with an outcome behind what was handed out in the job's turn; told later."""
+    answer = tx.ask(
+        "SELECT position FROM datum WHERE job = :job "
+        "AND position >= (SELECT leased FROM job WHERE number = :job)",
+        job=job,
     )
-    return [int(position) for (position,) in rows]
+    return lambda: [int(position) for (position,) in answer()]
+
+
+def ended_among_soon(tx: Transaction, job: int, positions: Sequence[int]) -> Soon[set[int]]:
+    """Those of some positions that have an outcome; told later.
+
+    The range says to a database without statistics what to go by: a job may have millions of them.
+    """
+    answers = []
+    for start in range(0, len(positions), _PAGE):
+        page = positions[start : start + _PAGE]
+        marks, names = among(page)
+        sql = (
+            "SELECT position FROM datum WHERE job = :job AND position >= :first "
+            f"AND position <= :last AND position IN {marks}"
+        )
+        answers.append(tx.ask(sql, job=job, first=min(page), last=max(page), **names))
+    return lambda: {int(position) for answer in answers for (position,) in answer()}
 
 
 def insert_datums(tx: Transaction, job: int, datums: Sequence[DatumRecord]) -> list[DatumRecord]:
-    """Record outcomes of datums of a job; returns those that had none already.
+    """Record outcomes of datums of a job; returns those that had none already."""
+    ended = ended_among_soon(tx, job, [datum.position for datum in datums])
+    return insert_fresh(tx, datums, ended())
 
-    Two statements for many: a database behind a network answers each after a while.
+
+def insert_fresh(
+    tx: Transaction, datums: Sequence[DatumRecord], ended: Collection[int]
+) -> list[DatumRecord]:
+    """Record outcomes of datums of a job, but for the positions that have one; returns those.
+
+    One statement for many: a database behind a network answers each after a while.
     """
-    fresh = {datum.position: datum for datum in reversed(datums)}
-    for start in range(0, len(datums), _PAGE):
-        marks, names = among(datum.position for datum in datums[start : start + _PAGE])
-        sql = f"SELECT position FROM datum WHERE job = :job AND position IN {marks}"
-        for (position,) in tx.rows(sql, job=job, **names):
-            fresh.pop(position, None)
+    fresh = {datum.position: datum for datum in reversed(datums) if datum.position not in ended}
     new = list(reversed(fresh.values()))
     tx.execute_many(
         f"""INSERT INTO datum ({_DATUM.partition(",")[2]})

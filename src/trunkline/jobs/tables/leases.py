@@ -6,7 +6,7 @@ One function is one statement.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from trunkline.db.database import Row, Transaction, among
+from trunkline.db.database import Row, Soon, Transaction, among
 from trunkline.versions.counter import next_number, next_numbers
 
 
@@ -48,26 +48,33 @@ def segments_of(tx: Transaction, job: int) -> list[SegmentRecord]:
 
 def segments_between(tx: Transaction, job: int, first: int, until: int) -> list[SegmentRecord]:
     """The segments that hold the fresh datums [first, until)."""
-    rows = tx.rows(
+    return segments_between_soon(tx, job, first, until)()
+
+
+def segments_between_soon(
+    tx: Transaction, job: int, first: int, until: int
+) -> Soon[list[SegmentRecord]]:
+    """`segments_between`, asked for now and told later."""
+    answer = tx.ask(
         """SELECT number, chunk, first, fresh, total FROM job_segment
            WHERE job = :job AND first < :until AND first + fresh > :first ORDER BY number""",
         job=job,
         first=first,
         until=until,
     )
-    return [_segment(row) for row in rows]
+    return lambda: [_segment(row) for row in answer()]
 
 
-def take_lost_leases(tx: Transaction, job: int, most: int) -> list[LeaseRecord]:
-    """Remove and return the first leases of a job that have to be handed out again."""
-    rows = tx.rows(
+def take_lost_leases_soon(tx: Transaction, job: int, most: int) -> Soon[list[LeaseRecord]]:
+    """Remove the first leases of a job that have to be handed out again; told later."""
+    answer = tx.ask(
         """DELETE FROM lease WHERE id IN (
              SELECT id FROM lease WHERE job = :job AND state = 'lost' ORDER BY id LIMIT :most)
            RETURNING id, job, first, until, worker""",
         job=job,
         most=most,
     )
-    return sorted(map(_lease, rows), key=lambda lease: lease.id)
+    return lambda: sorted(map(_lease, answer()), key=lambda lease: lease.id)
 
 
 def record_leases(tx: Transaction, leases: Iterable[LeaseRecord], *, state: str = "active") -> None:
@@ -79,12 +86,14 @@ def record_leases(tx: Transaction, leases: Iterable[LeaseRecord], *, state: str 
     )
 
 
-def leases_from(tx: Transaction, job: int, first: int) -> list[tuple[int, int]]:
-    """The spans that leases of a job have at this position or behind it."""
-    rows = tx.rows(
-        "SELECT first, until FROM lease WHERE job = :job AND first >= :first", job=job, first=first
+def leases_ahead_soon(tx: Transaction, job: int) -> Soon[list[tuple[int, int]]]:
+    """The spans that leases of a job have behind what was handed out in its turn; told later."""
+    answer = tx.ask(
+        "SELECT first, until FROM lease WHERE job = :job "
+        "AND first >= (SELECT leased FROM job WHERE number = :job)",
+        job=job,
     )
-    return [(int(start), int(end)) for start, end in rows]
+    return lambda: [(int(start), int(end)) for start, end in answer()]
 
 
 def advance_leased(tx: Transaction, job: int, until: int) -> None:
@@ -93,9 +102,14 @@ def advance_leased(tx: Transaction, job: int, until: int) -> None:
 
 def active_among(tx: Transaction, leases: Collection[int]) -> set[int]:
     """Those of some leases whose holders may still report: the fence."""
+    return active_among_soon(tx, leases)()
+
+
+def active_among_soon(tx: Transaction, leases: Collection[int]) -> Soon[set[int]]:
+    """`active_among`, asked for now and told later."""
     marks, names = among(leases)
-    rows = tx.rows(f"SELECT id FROM lease WHERE id IN {marks} AND state = 'active'", **names)
-    return {int(lease) for (lease,) in rows}
+    answer = tx.ask(f"SELECT id FROM lease WHERE id IN {marks} AND state = 'active'", **names)
+    return lambda: {int(lease) for (lease,) in answer()}
 
 
 def lose_lease(tx: Transaction, lease: int) -> None:

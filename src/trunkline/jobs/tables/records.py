@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from trunkline.db.database import Row, Transaction, among
+from trunkline.db.database import Row, Soon, Transaction, among
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.jobs import JobState
 from trunkline.model.names import DEFAULT_PROJECT
@@ -104,8 +104,13 @@ def job_by_name(tx: Transaction, pipeline: str, run: str) -> JobRecord | None:
 
 
 def job_by_number(tx: Transaction, number: int) -> JobRecord | None:
-    row = tx.row(f"SELECT {_JOB} FROM job WHERE number = :number", number=number)
-    return _job(row) if row else None
+    return job_by_number_soon(tx, number)()
+
+
+def job_by_number_soon(tx: Transaction, number: int) -> Soon[JobRecord | None]:
+    """`job_by_number`, asked for now and told later."""
+    answer = tx.ask(f"SELECT {_JOB} FROM job WHERE number = :number", number=number)
+    return lambda: next(map(_job, answer()), None)
 
 
 def jobs_of_run(tx: Transaction, run: str) -> list[JobRecord]:

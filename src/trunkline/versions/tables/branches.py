@@ -11,7 +11,7 @@ from trunkline.model.versions import BranchName
 from trunkline.versions.records import BranchRow, RepoRow, Target
 from trunkline.versions.tables.commits import FIELDS as COMMIT_FIELDS
 from trunkline.versions.tables.commits import commit_record
-from trunkline.versions.tables.numbers import next_number
+from trunkline.versions.tables.numbers import LATEST, give_out
 from trunkline.versions.tables.repos import repo_row
 
 _FIELDS = "b.number, b.name, b.head, b.created_us, r.number, r.name, r.description, r.created_us"
@@ -31,10 +31,10 @@ _TARGET = (
 
 
 def insert_branch(tx: Transaction, repo: RepoRow, name: str, now: datetime) -> None:
+    give_out(tx)
     tx.execute(
         "INSERT INTO branch (number, repo, name, created_us, changed) "
-        "VALUES (:number, :repo, :name, :now, :number)",
-        number=next_number(tx),
+        f"VALUES ({LATEST}, :repo, :name, :now, {LATEST})",
         repo=repo.number,
         name=name,
         now=to_microseconds(now),
@@ -105,11 +105,14 @@ def move_branch(
     tx: Transaction, branch: int, head: int | None, *, changed: int | None = None
 ) -> None:
     """`changed` is the number of the change, where it has one already."""
+    if changed is None:
+        give_out(tx)
     tx.execute(
-        "UPDATE branch SET head = :head, changed = :changed WHERE number = :branch",
+        f"UPDATE branch SET head = :head, changed = COALESCE(:changed, {LATEST}) "
+        "WHERE number = :branch",
         branch=branch,
         head=head,
-        changed=next_number(tx) if changed is None else changed,
+        changed=changed,
     )
 
 
@@ -160,11 +163,8 @@ def replace_sources(
             for i, s in enumerate(sources)
         ],
     )
-    tx.execute(
-        "UPDATE branch SET changed = :changed WHERE number = :branch",
-        branch=branch,
-        changed=next_number(tx),
-    )
+    give_out(tx)
+    tx.execute(f"UPDATE branch SET changed = {LATEST} WHERE number = :branch", branch=branch)
 
 
 _UPSTREAM = (

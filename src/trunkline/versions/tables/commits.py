@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from trunkline.db.database import Row, Transaction
+from trunkline.db.database import Row, Soon, Transaction
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.errors import Corrupt
 from trunkline.model.names import project_of
 from trunkline.model.versions import Origin
 from trunkline.versions.records import CommitRecord, NewCommit, NewTree, RepoRow
-from trunkline.versions.tables.numbers import next_number
+from trunkline.versions.tables.numbers import LATEST, give_out, next_number
 from trunkline.versions.tables.seals import seal_of
 
 PAGES = (16, 64, 256, 500)  # rows held at once while a long list is walked: few are often enough
@@ -39,7 +39,7 @@ _INSERT = (
 
 def insert_commit(tx: Transaction, repo: RepoRow, new: NewCommit, now: datetime) -> CommitRecord:
     """An open commit."""
-    return commit_numbered(tx, _insert(tx, repo, new, None, now))
+    return commit_numbered(tx, _insert(tx, repo, new, None, next_number(tx), now))
 
 
 def insert_child(
@@ -48,11 +48,15 @@ def insert_child(
     new: NewCommit,
     parent: CommitRecord | None,
     tree: NewTree | None,
+    number: int,
     now: datetime,
 ) -> CommitRecord:
-    """A commit that has its tree from the beginning, or an open one; `new` names its parent."""
+    """A commit that has its tree from the beginning, or an open one; `new` names its parent.
+
+    `number` was given out for it.
+    """
     assert new.parent == (None if parent is None else parent.number), "the record of its parent"
-    number = _insert(tx, repo, new, tree, now)
+    _insert(tx, repo, new, tree, number, now)
     root, size_bytes, files = _facts(tree)
     return CommitRecord(
         repo=repo.name,
@@ -74,10 +78,9 @@ def insert_child(
 
 
 def _insert(
-    tx: Transaction, repo: RepoRow, new: NewCommit, tree: NewTree | None, now: datetime
+    tx: Transaction, repo: RepoRow, new: NewCommit, tree: NewTree | None, number: int, now: datetime
 ) -> int:
-    """Insert a commit, an open one without a tree; returns its number."""
-    number = next_number(tx)
+    """Insert a commit, an open one without a tree; returns its number, which is the given one."""
     at = to_microseconds(now)
     tx.execute(
         "INSERT INTO run (number, id, created_us) VALUES (:number, :id, :now) "
@@ -153,10 +156,10 @@ def close_commit(
         ),
     )
     tx.execute("DELETE FROM commit_delta WHERE commit_number = :number", number=commit.number)
+    give_out(tx)
     tx.execute(
-        "UPDATE repo SET changed = :changed "
+        f"UPDATE repo SET changed = {LATEST} "
         "WHERE number = (SELECT repo FROM commit_record WHERE number = :number)",
-        changed=next_number(tx),
         number=commit.number,
     )
     return replace(
@@ -207,6 +210,29 @@ def commit_named(tx: Transaction, repo: str, commit: str) -> CommitRecord | None
     return None if row is None else commit_record(row)
 
 
+def watched_soon(tx: Transaction, repo: str, commit: str) -> Soon[list[str]]:
+    """The branches with a trigger, or followed by one, that finishing a commit is a change of.
+
+    Those are the ones whose head it is, and the one that it was started on; by name. Asked for now
+    and told later.
+    """
+    around = (
+        "EXISTS (SELECT 1 FROM branch_trigger t WHERE t.branch = b.number OR t.source = b.number)"
+    )
+    answer = tx.ask(
+        "WITH it AS (SELECT c.number, c.repo, c.branch FROM commit_record c "
+        "JOIN repo r ON r.number = c.repo "
+        "WHERE r.project = :project AND r.name = :repo AND c.id = :id) "
+        f"SELECT b.name FROM branch b WHERE b.head = (SELECT number FROM it) AND {around} "
+        "UNION SELECT b.name FROM branch b WHERE b.repo = (SELECT repo FROM it) "
+        f"AND b.name = (SELECT branch FROM it) AND {around} ORDER BY 1",
+        project=project_of(repo),
+        repo=repo,
+        id=commit,
+    )
+    return lambda: [str(name) for (name,) in answer()]
+
+
 def find_commit(tx: Transaction, repo: RepoRow, commit: str) -> CommitRecord | None:
     row = tx.row(f"{COMMIT_ROW} WHERE c.id = :id AND c.repo = :repo", id=commit, repo=repo.number)
     return None if row is None else commit_record(row)
@@ -234,11 +260,15 @@ def open_children(tx: Transaction, repo: RepoRow) -> list[tuple[int, str]]:
 
 
 def commits_newest_first(
-    tx: Transaction, repo: RepoRow, *, before: int | None, down_to: int | None
+    tx: Transaction, repo: RepoRow, *, before: int | None, down_to: int | None, number: int
 ) -> Iterator[CommitRecord]:
-    """The commits of a repo older than `before` and newer than `down_to`, page by page."""
-    pages = iter(PAGES)
-    page = next(pages)
+    """The commits of a repo older than `before` and newer than `down_to`, page by page.
+
+    The first page has as many as are said to be wanted, if that is not 0.
+    """
+    wanted = min(number, PAGES[-1])
+    pages = (page for page in PAGES if page >= wanted)
+    page = wanted or next(pages)
     while True:
         rows = tx.rows(
             f"{COMMIT_ROW} WHERE c.repo = :repo AND c.number < :before AND c.number > :after "

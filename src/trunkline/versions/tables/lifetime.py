@@ -84,7 +84,7 @@ def has_root(tx: Transaction, root: str) -> bool:
 
 def forget_file_sets(tx: Transaction, before: datetime) -> int:
     """Forget those that were made (again) before a time; returns how many."""
-    return tx.execute(
+    return tx.change(
         "DELETE FROM file_set WHERE created_us < :before", before=to_microseconds(before)
     )
 

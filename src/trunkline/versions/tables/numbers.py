@@ -1,19 +1,40 @@
 """SQL on the counter of the catalog, and on the id of the installation."""
 
-from trunkline.db.database import Transaction
+from trunkline.db.database import Soon, Transaction
+
+LATEST = "(SELECT value FROM change_number)"  # the number that was given out last
 
 
 def next_number(tx: Transaction) -> int:
     """A number above all those given out before."""
-    rows = tx.rows("UPDATE change_number SET value = value + 1 RETURNING value")
-    return int(rows[0][0])
+    return next_number_soon(tx)()
+
+
+def next_number_soon(tx: Transaction) -> Soon[int]:
+    """`next_number`, asked for now and told later."""
+    answer = tx.ask("UPDATE change_number SET value = value + 1 RETURNING value")
+    return lambda: int(answer()[0][0])
+
+
+def give_out(tx: Transaction) -> None:
+    """Have a number above all those given out before, which only SQL has to know: as LATEST."""
+    tx.execute("UPDATE change_number SET value = value + 1")
 
 
 def next_numbers(tx: Transaction, count: int) -> range:
     """As many numbers, above all those given out before."""
-    rows = tx.rows("UPDATE change_number SET value = value + :count RETURNING value", count=count)
-    last = int(rows[0][0])
-    return range(last - count + 1, last + 1)
+    return next_numbers_soon(tx, count)()
+
+
+def next_numbers_soon(tx: Transaction, count: int) -> Soon[range]:
+    """`next_numbers`, asked for now and told later."""
+    answer = tx.ask("UPDATE change_number SET value = value + :count RETURNING value", count=count)
+
+    def numbers() -> range:
+        [(last,)] = answer()
+        return range(last - count + 1, last + 1)
+
+    return numbers
 
 
 def installation(tx: Transaction) -> str | None:

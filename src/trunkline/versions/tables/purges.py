@@ -211,7 +211,7 @@ def all_tombstones(tx: Transaction) -> list[tuple[str, str]]:
 
 def forget_tombstones(tx: Transaction) -> int:
     """Forget those of commits that are gone for good; returns how many."""
-    return tx.execute(
+    return tx.change(
         "DELETE FROM tombstone WHERE NOT EXISTS "
         "(SELECT 1 FROM commit_record c WHERE c.number = tombstone.commit_number) "
         "AND NOT EXISTS (SELECT 1 FROM trash_commit t WHERE t.number = tombstone.commit_number)"
@@ -294,7 +294,7 @@ def replace_root(
 ) -> None:
     """The commit has this tree instead of the one that it was finished with."""
     table = "trash_commit" if commit.deleted else "commit_record"
-    changed = tx.execute(
+    changed = tx.change(
         f"UPDATE {table} SET root = :root, files = :files, size_bytes = :size_bytes "
         "WHERE number = :number AND finished_us IS NOT NULL",
         number=commit.number,

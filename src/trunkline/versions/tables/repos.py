@@ -7,7 +7,7 @@ from trunkline.db.database import Row, Transaction
 from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.model.names import project_of
 from trunkline.versions.records import RepoRow
-from trunkline.versions.tables.numbers import next_number
+from trunkline.versions.tables.numbers import LATEST, give_out
 
 _REPO = "SELECT number, name, description, created_us FROM repo"
 
@@ -15,10 +15,10 @@ _REPO = "SELECT number, name, description, created_us FROM repo"
 def insert_repo(
     tx: Transaction, name: str, *, description: str, system: bool, now: datetime
 ) -> None:
+    give_out(tx)
     tx.execute(
         "INSERT INTO repo (number, project, name, description, system, created_us, changed) "
-        "VALUES (:number, :project, :name, :description, :system, :now, :number)",
-        number=next_number(tx),
+        f"VALUES ({LATEST}, :project, :name, :description, :system, :now, {LATEST})",
         project=project_of(name),
         name=name,
         description=description,
@@ -70,10 +70,12 @@ def describe_repo(tx: Transaction, repo: RepoRow, description: str) -> None:
 def touch_repos(tx: Transaction, repos: Sequence[int], *, changed: int | None = None) -> None:
     """Mark repos as changed now, all at once; `changed` as in `move_branch`."""
     if changed is None:
-        changed = next_number(tx)
+        give_out(tx)
     for repo in repos:
         tx.execute(
-            "UPDATE repo SET changed = :changed WHERE number = :repo", repo=repo, changed=changed
+            f"UPDATE repo SET changed = COALESCE(:changed, {LATEST}) WHERE number = :repo",
+            repo=repo,
+            changed=changed,
         )
 
 

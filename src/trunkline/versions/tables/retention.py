@@ -30,7 +30,7 @@ def replace_retention(tx: Transaction, branch: int, rules: Retention, now: datet
 
 def remove_retention(tx: Transaction, branch: int) -> bool:
     """Whether there was one."""
-    return tx.execute("DELETE FROM branch_retention WHERE branch = :b", b=branch) > 0
+    return tx.change("DELETE FROM branch_retention WHERE branch = :b", b=branch) > 0
 
 
 def retention_of(tx: Transaction, branch: int) -> tuple[Retention, datetime] | None:
