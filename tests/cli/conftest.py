@@ -32,6 +32,7 @@ from trunkline.cli.main import main
 from trunkline.cli.session import Link, Session
 from trunkline.errors import TrunklineError, Unavailable
 from trunkline.model.admin import Damage, FsckReport, ServerStatus, ServerVersion, Setting, Upkeep
+from trunkline.model.audit import AuditEntry
 from trunkline.model.defaults import AffectedPipeline, DefaultsChange, DefaultsInfo
 from trunkline.model.images import ContainerEngineInfo
 from trunkline.model.jobs import (
@@ -57,6 +58,15 @@ from trunkline.model.versions import (
 GOLDEN = Path(__file__).parent / "golden"
 
 
+_ENTRY = AuditEntry(
+    number=1,
+    time=before(60),
+    token="ci",
+    door="http",
+    operation="create_repo",
+    target="training",
+    outcome="ok",
+)
 _SECRET = SecretInfo(name="db", type="Opaque", created=before(60), keys=("password", "user"))
 
 
@@ -82,6 +92,8 @@ class Noun:
                 return _about_defaults(operation, given=arguments)
             if self._name == "secrets":
                 return [_SECRET] if operation == "list_secrets" else _SECRET
+            if self._name == "audit":
+                return [_ENTRY]
             if self._name == "tokens":
                 return _about_tokens(operation, taken, arguments)
             return self._stub.answer(operation, taken, arguments)

@@ -25,3 +25,10 @@ def test_a_role_has_to_be_given_and_be_one(cli):
     assert (missing.status, wrong.status) == (2, 2)
     assert "reader" in missing.err
     assert "'root'" in wrong.err
+
+
+def test_the_audit_log_is_a_list(cli, stub):
+    shown = cli("list", "audit", "-n", "5")
+
+    assert shown.out.splitlines()[1].split()[-4:] == ["http", "create_repo", "training", "ok"]
+    assert stub.called("list_audit") == ((), {"number": 5, "before": None})

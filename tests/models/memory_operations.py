@@ -69,6 +69,7 @@ class MemoryOperations:
         self.streams_open = 0
         self.closed = False
         self.known_tokens: dict[str, TokenInfo] = {}  # by digest
+        self.noted: list[dict[str, str]] = []  # for the audit log
         self.repos = MemoryRepos(self)
         self.commits = MemoryCommits(self)
         self.files = MemoryFiles(self)
@@ -86,6 +87,9 @@ class MemoryOperations:
 
     def revision(self) -> int:
         return 0
+
+    def note_change(self, **entry: str) -> None:
+        self.noted.append(entry)
 
     def close(self) -> None:
         self.closed = True

@@ -57,6 +57,7 @@ class RecordingOperations:
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
         self.answer: Any = None
         self.known_tokens: dict[str, TokenInfo] = {}  # by digest
+        self.noted: list[dict[str, str]] = []  # for the audit log
         for noun in NOUNS:
             setattr(self, noun, _RecordingNoun(self, noun))
 
@@ -65,6 +66,9 @@ class RecordingOperations:
 
     def revision(self) -> int:
         return 0
+
+    def note_change(self, **entry: str) -> None:
+        self.noted.append(entry)
 
     def close(self) -> None:
         pass

@@ -99,6 +99,7 @@ def test_another_one_goes_on_where_the_leader_was_killed(node: Callable[..., Nod
     first = node()
     second = node()
     assert (first.leader(), second.leader()) == (first.pid, first.pid)
+    check_named_tokens([first, second])
     second.client.repos.create_repo("data")
     second.client.secrets.create_secret("word", data={"value": "c2VjcmV0"})
     second.client.pipelines.create_pipeline(
@@ -187,28 +188,33 @@ def test_a_leader_that_freezes_is_followed_and_then_follows(
     assert (first.process.wait(LONG_S), second.process.wait(LONG_S)) == (0, 0)
 
 
-def test_a_named_token_is_good_at_all_of_them_until_one_deletes_it(
-    node: Callable[..., Node],
-) -> None:
-    nodes = [node(), node()]
-    nodes[0].client.repos.create_repo("data")
-    secret = nodes[1].client.tokens.create_token("ci", role="reader").secret
-    known = [one.known_as(secret) for one in nodes]
-    for client in known:
-        assert [repo.name for repo in client.repos.list_repos()] == ["data"]
+def check_named_tokens(nodes: list[Node]) -> None:
+    """A token that one has made is good at all of them, until any has deleted it."""
+    nodes[0].client.repos.create_repo("other")
+    tokens = nodes[1].client.tokens
+    secrets = [tokens.create_token(role, role=role).secret for role in ("reader", "writer")]
+    reading, writing = ([one.known_as(secret) for one in nodes] for secret in secrets)
+    for client in reading:
+        assert [repo.name for repo in client.repos.list_repos()] == ["other"]
         assert list(client.pipelines.list_pipelines()) == []  # the second one asks the first
         with pytest.raises(NotAllowed, match="needs the role writer"):
-            client.repos.delete_repo("data")
+            client.repos.delete_repo("other")
         with pytest.raises(NotAllowed, match="needs the role writer"):
             client.pipelines.start_pipeline("any")
         with pytest.raises(NotAllowed, match="needs the role admin"):
             client.admin.gc()
+    writing[1].transactions.start_transaction()  # asked of the first one, and noted once
 
-    nodes[1].client.tokens.delete_token("ci")
+    nodes[1].client.repos.delete_repo("other")
+    for name in ("reader", "writer"):
+        nodes[1].client.tokens.delete_token(name)
 
-    for client in known:
+    for client in (*reading, *writing):
         await_refusal(client)
     assert [one.client.tokens.list_tokens() for one in nodes] == [[], []]
+    noted = [(one.token, one.operation) for one in nodes[1].client.audit.list_audit()]
+    assert [who for who, what in noted if what == "start_transaction"] == ["writer"]
+    assert [who for who, what in noted if what == "delete_token"] == ["", ""]
 
 
 def await_refusal(client: RemoteClient) -> None:

@@ -19,6 +19,7 @@ from memory_server import MemoryServer
 from trunkline.api.changes import PutFile, write_changes
 from trunkline.api.operation import Operation
 from trunkline.api.transactions import STEPS
+from trunkline.engine import audit
 from trunkline.errors import TokenRefused, Unavailable
 from trunkline.model.roles import ADMIN, READER, ROLES, WRITER, allows
 from trunkline.model.tokens import TokenInfo
@@ -268,3 +269,68 @@ def test_a_reader_gets_no_session_of_more_than_a_reader(real: SimpleNamespace) -
     asked = real.server.ask("POST", "/ui/runs/x/stop", form, {"Cookie": cookie}, tcp=True)
     assert (page.status, asked.status) == (200, 403)
     assert b"needs the role writer" in asked.body
+
+
+# --- the audit log --------------------------------------------------------------------------------
+
+
+def asked(real: SimpleNamespace, role: str, method: str, target: str, body: object = None) -> int:
+    sent = None if body is None else json.dumps(body).encode()
+    return real.server.ask(
+        method, PREFIX + target, sent, bearer(real.secrets[role]), tcp=True
+    ).status
+
+
+def test_what_is_changed_over_tcp_is_noted_with_whose_token_it_was_and_nothing_else(
+    real: SimpleNamespace,
+) -> None:
+    [*before] = real.engine.audit.list_audit(number=1)
+    server = real.server
+    assert asked(real, READER, "GET", "/repos") == 200
+    assert asked(real, ADMIN, "GET", "/tokens") == 200
+    assert asked(real, WRITER, "POST", "/plans/repos/data/deletion") in (200, 409)
+    assert asked(real, READER, "POST", "/repos", {"name": "no"}) == 403
+    assert asked(real, WRITER, "POST", "/repos", {"name": "noted"}) == 200
+    assert asked(real, WRITER, "POST", "/repos", {"name": "noted"}) == 409
+    value = {"k": "dmVyeS1zZWNyZXQ="}
+    assert asked(real, ADMIN, "POST", "/secrets", {"name": "pass", "data": value}) == 200
+    server.client(tcp=True).files.modify_files(
+        "noted", "master", [PutFile(path="/f", content=[b"x" * 100_000])]
+    )
+    server.client().repos.delete_repo("noted")  # over the private socket
+
+    found = real.engine.audit.list_audit()
+    noted = [one for one in found if not before or one.number > before[0].number]
+
+    assert [(one.token, one.door, one.operation, one.target, one.outcome) for one in noted] == [
+        ("", "http", "modify_files", "noted master", "ok"),
+        ("admin", "http", "create_secret", "pass", "ok"),
+        ("writer", "http", "create_repo", "noted", "already-exists"),
+        ("writer", "http", "create_repo", "noted", "ok"),
+    ]
+    assert real.engine.audit.list_audit(number=1, before=noted[0].number) == [noted[1]]
+    assert "very-secret" not in str(found)
+    assert value["k"] not in str(found)
+
+
+def test_the_audit_log_is_for_admins_and_of_bounded_length(
+    real: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_KEPT", 3)
+    entry = {"token": "t", "door": "http", "operation": "o", "outcome": "ok"}
+    for number in range(5):
+        real.engine.note_change(**entry, target=str(number))
+
+    assert [one.target for one in real.engine.audit.list_audit()] == ["4", "3", "2"]
+    assert asked(real, WRITER, "GET", "/audit") == 403
+    assert asked(real, ADMIN, "GET", "/audit") == 200
+
+
+def test_entries_that_wait_are_written_down_at_the_end(tmp_path: Path) -> None:
+    with without_workers():
+        with contextlib.closing(open_engine(tmp_path)) as engine:
+            engine.note_change(token="t", door="http", operation="o", target="x", outcome="ok")
+        with contextlib.closing(open_engine(tmp_path)) as engine:
+            [entry] = engine.audit.list_audit()
+
+    assert (entry.token, entry.target) == ("t", "x")

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.api.admin import Admin
+from trunkline.api.audit import Audit
 from trunkline.api.branches import Branches
 from trunkline.api.commits import Commits
 from trunkline.api.datums import Datums
@@ -46,6 +47,7 @@ NOUNS: dict[str, type] = {
     "trash": Trash,
     "purges": Purges,
     "tokens": Tokens,
+    "audit": Audit,
     "admin": Admin,
 }
 
@@ -92,6 +94,8 @@ class Operations(Protocol):
     @property
     def tokens(self) -> Tokens: ...
     @property
+    def audit(self) -> Audit: ...
+    @property
     def admin(self) -> Admin: ...
 
     def close(self) -> None:
@@ -112,3 +116,8 @@ class Served(Operations, Protocol):
 
         For those who would otherwise ask again and again whether there is anything new.
         """
+
+    def note_change(
+        self, *, token: str, door: str, operation: str, target: str, outcome: str
+    ) -> None:
+        """Have an entry in the audit log soon (`model.audit`); nobody waits, nothing is raised."""

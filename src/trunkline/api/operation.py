@@ -11,6 +11,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
+from trunkline.model.roles import READER
 from trunkline.values import dataclass, field
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _VOCABULARY = (
     *("trunkline.model.pipelines", "trunkline.model.admin", "trunkline.model.purges"),
     *("trunkline.model.retention", "trunkline.model.lineage", "trunkline.model.secrets"),
     *("trunkline.model.runs", "trunkline.model.plans", "trunkline.model.defaults"),
-    *("trunkline.model.images", "trunkline.model.tokens"),
+    *("trunkline.model.images", "trunkline.model.tokens", "trunkline.model.audit"),
 )
 
 
@@ -56,6 +57,12 @@ class Operation:
     def arguments(self) -> dict[str, Any]:
         """The types of the arguments by their names."""
         return {name: kind for name, kind in self._types.items() if name != "return"}
+
+    @property
+    def changes(self) -> bool:
+        """Whether something can be another one after it; what a plan does is taken back."""
+        reads = self.method == "GET" or self.role == READER
+        return not reads and not self.path.startswith("/plans/")
 
     @property
     def signature(self) -> "inspect.Signature":

@@ -55,6 +55,7 @@ NOUNS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "setting": ("admin", ("list",)),
     "token": ("tokens", ("create", "inspect", "list", "delete")),
+    "audit": ("audit", ("list",)),
     "context": ("contexts", ("list", "inspect", "set", "delete")),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -72,7 +73,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "purged",
     ),
     "Work": ("pipeline", "defaults", "secret", "cron", "git", "job", "run", "datum", "worker"),
-    "Servers": ("context", "setting", "token"),
+    "Servers": ("context", "setting", "token", "audit"),
 }
 
 # commands of one word → file, in the order of the help page

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from trunkline.api.admin import Admin
+    from trunkline.api.audit import Audit
     from trunkline.api.branches import Branches
     from trunkline.api.changes import FileChange
     from trunkline.api.commits import Commits
@@ -144,6 +145,10 @@ class RemoteClient:
     @functools.cached_property
     def tokens(self) -> Tokens:
         return cast("Tokens", self._noun("tokens"))
+
+    @functools.cached_property
+    def audit(self) -> Audit:
+        return cast("Audit", self._noun("audit"))
 
     @functools.cached_property
     def admin(self) -> Admin:

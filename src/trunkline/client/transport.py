@@ -25,6 +25,7 @@ from trunkline.errors import (
     from_report,
     shown,
 )
+from trunkline.model.roles import FOR_OTHERS
 from trunkline.values import dataclass
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ class Transport:
         ca_file: str | None = None,
         tls_name: str | None = None,
         revive: Callable[[], None] | None = None,
+        for_others: bool = False,
     ) -> None:
+        """`for_others` says that what is asked for was noted in the audit log already."""
         self.address = address
         self._revive = revive
         self._ca_file = ca_file
@@ -79,6 +82,8 @@ class Transport:
         self._tls: ssl.SSLContext | None = None  # once it is needed
         self._begin()
         self._headers = {"User-Agent": "trunkline", "Accept-Encoding": "identity"}
+        if for_others:
+            self._headers[FOR_OTHERS] = "yes"
         if token is not None:
             if not token.isascii() or not token.isprintable() or " " in token or not token:
                 raise InvalidInput("the token has characters that no token has")

@@ -14,6 +14,7 @@ from trunkline.model.names import DEFAULT_PROJECT
 
 if TYPE_CHECKING:
     from trunkline.api.admin import Admin
+    from trunkline.api.audit import Audit
     from trunkline.api.branches import Branches
     from trunkline.api.commits import Commits
     from trunkline.api.datums import Datums
@@ -134,6 +135,10 @@ class Connection:
     @property
     def tokens(self) -> Tokens:
         return self._client.tokens
+
+    @property
+    def audit(self) -> Audit:
+        return self._client.audit
 
     @property
     def admin(self) -> Admin:

@@ -77,6 +77,8 @@ class Replica:
         self.tokens = engine.tokens
         self.find_token = engine.find_token
         self.revision = engine.revision
+        self.audit = engine.audit
+        self.note_change = engine.note_change
         self.retention = cast(Retention, _Asked(self, "retention"))
         self.pipelines = cast(Pipelines, _Asked(self, "pipelines"))
         self.defaults = cast(Defaults, _Asked(self, "defaults"))
@@ -105,6 +107,7 @@ class Replica:
                 token=self._token,
                 ca_file=self._config.ca_file,
                 tls_name=self._config.tls_name,
+                for_others=True,
             )
             self._leader = (address, RemoteClient(transport))
         return self._leader[1]

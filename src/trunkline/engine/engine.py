@@ -10,6 +10,7 @@ from pathlib import Path
 from trunkline.config import Config
 from trunkline.engine import home, kept_catalog
 from trunkline.engine.admin import EngineAdmin
+from trunkline.engine.audit import EngineAudit
 from trunkline.engine.branches import EngineBranches
 from trunkline.engine.clockwork import Clockwork, TriggerTicks
 from trunkline.engine.collector import Collector
@@ -121,6 +122,7 @@ class Engine:
         self.trash = EngineTrash(self._services)
         self.purges = EnginePurges(self._services)
         self.tokens = EngineTokens(self._services)
+        self.audit = EngineAudit(self._services)
         self.admin = EngineAdmin(self._services)
         self._clockwork = _clockwork_of(self._services, self._gits)
         self._leads = leads
@@ -152,6 +154,12 @@ class Engine:
         """See `api.connection.Served`."""
         return self._services.database.wait_for_change(0, 0.0)  # which has others listened to
 
+    def note_change(
+        self, *, token: str, door: str, operation: str, target: str, outcome: str
+    ) -> None:
+        """See `api.connection.Served`."""
+        self.audit.note(token=token, door=door, operation=operation, target=target, outcome=outcome)
+
     def close(self) -> None:
         """Stop workers and the scheduler, and close; running jobs go on at the next opening."""
         if self._services.closing.is_set():
@@ -164,6 +172,7 @@ class Engine:
             self._clockwork.close()
         self._gits.close()
         self.tokens.close()
+        self.audit.close()
         self._services.scheduler.close()
         if self._leads:
             self._notices.close()

@@ -23,9 +23,10 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.errors import InvalidInput, NotAllowed, TokenRefused, TrunklineError
+from trunkline.model.roles import FOR_OTHERS
 from trunkline.model.signed import PLACE
 from trunkline.server.answers import Answers
-from trunkline.server.callers import OWNER, STATE, Caller, Callers
+from trunkline.server.callers import NOTED, OWNER, STATE, Caller, Callers
 from trunkline.server.console.page import PLACE as CONSOLE_PLACE
 from trunkline.server.lending import LendingProtocol
 from trunkline.server.reports import report, send_json
@@ -137,7 +138,7 @@ class Guard:
         if caller is None:
             await self._app(scope, receive, send)
             return
-        scope["state"] = {**state, STATE: caller}
+        scope["state"] = {**state, STATE: caller, NOTED: _is_noted(caller, scope)}
         with self._callers.held(caller, scope):
             await self._app(scope, receive, send)
 
@@ -187,6 +188,15 @@ class Guard:
                 f"this token is good for the files and commits of repo '{caller.repo}' alone"
             )
         return caller
+
+
+def _is_noted(caller: Caller, scope: Scope) -> bool:
+    """Whether changes by a request are for the audit log."""
+    if scope.get("state", {}).get("private") or caller.repo is not None:
+        return False
+    # Another server, which noted it for its own caller. Others with this token need no such trick.
+    asked = any(name == FOR_OTHERS.lower().encode() for name, _ in scope["headers"])
+    return not (asked and caller == OWNER)
 
 
 def is_for_console(raw_path: bytes) -> bool:

@@ -14,12 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
 
 from starlette.types import Scope
 
-from trunkline.api.connection import NOUNS, Operations, Served
-from trunkline.api.operation import Operation, operation_of
+from trunkline.api.connection import Served
+from trunkline.api.operation import Operation
 from trunkline.errors import NotAllowed, TokenRefused, TrunklineError
 from trunkline.model.roles import ADMIN, WRITER, allows
 from trunkline.model.signed import Signer
@@ -31,7 +30,10 @@ LOOK_S = 2.0  # between two looks at the token of a request that lasts
 _KEPT_MAX = 2000
 _SECRET_MAX = 200  # letters
 
-STATE = "caller"  # in the state of a request that got past the guard
+# In the state of a request that got past the guard: who makes it, and whether it is for the audit
+# log, as requests over TCP are that make a change for people.
+STATE = "caller"
+NOTED = "noted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,31 +141,3 @@ def check_allowed(operation: Operation, caller: Caller) -> None:
             f"{operation.name} needs the role {operation.role}, and token '{caller.name}' has the "
             f"role {caller.role}: use another token"
         )
-
-
-def limited(operations: Operations, caller: Caller) -> Operations:
-    """The operations as a caller has them: those that his role is not enough for are refused."""
-    return operations if caller.role == ADMIN else cast(Operations, _Limited(operations, caller))
-
-
-class _Limited:
-    def __init__(self, operations: Operations, caller: Caller) -> None:
-        self._operations = operations
-        self._caller = caller
-
-    def __getattr__(self, noun: str) -> "_LimitedNoun":
-        return _LimitedNoun(getattr(self._operations, noun), NOUNS[noun], self._caller)
-
-
-class _LimitedNoun:
-    def __init__(self, noun: object, protocol: type, caller: Caller) -> None:
-        self._noun = noun
-        self._protocol = protocol
-        self._caller = caller
-
-    def __getattr__(self, name: str) -> Any:
-        operation = operation_of(self._protocol, name)
-        if operation is None:
-            raise AttributeError(name)
-        check_allowed(operation, self._caller)
-        return getattr(self._noun, name)

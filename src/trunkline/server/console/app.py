@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from trunkline.api.connection import Served
 from trunkline.errors import InvalidInput, NotAllowed, TokenRefused, TrunklineError
 from trunkline.model.roles import ADMIN, WRITER, allows
-from trunkline.server.callers import OWNER, Caller, Callers, limited
+from trunkline.server.callers import OWNER, Caller, Callers
 from trunkline.server.console import headers
 from trunkline.server.console.chores import Chores
 from trunkline.server.console.live import Live
@@ -37,6 +37,7 @@ from trunkline.server.console.page import (
 from trunkline.server.console.render import Renderer
 from trunkline.server.console.routes import Table
 from trunkline.server.console.session import LASTS_S, Sessions
+from trunkline.server.limited import limited
 from trunkline.server.reports import described
 from trunkline.server.threads import Inflow, Outflow, Threads, feed, hanging_up
 

@@ -137,6 +137,10 @@ def delete_token(name: str) -> str:
     return f"{tokens()}/{quote(name, safe='')}/delete"
 
 
+def audit(**query: object) -> str:
+    return _query(f"{PLACE}/audit", query)
+
+
 def search(**query: object) -> str:
     return _query(f"{PLACE}/search", query)
 

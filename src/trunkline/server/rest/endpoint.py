@@ -15,9 +15,11 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from trunkline.api.changes import FileChange
+from trunkline.api.connection import Served
 from trunkline.api.operation import Operation
 from trunkline.errors import InvalidInput, NotAllowed, Unavailable
-from trunkline.server.callers import STATE, caller_of, check_allowed
+from trunkline.server.audit import carried_out
+from trunkline.server.callers import NOTED, STATE, caller_of, check_allowed
 from trunkline.server.reports import LINES, OCTETS, encode, report, send_json
 from trunkline.server.rest.arguments import Shape, read_body, read_query, shape_of
 from trunkline.server.rest.bodies import DIRECT_FROM_BYTES, DirectBody
@@ -46,9 +48,12 @@ class Limits:
 class Endpoint:
     """Serves one operation."""
 
-    def __init__(self, operation: Operation, call: Call, threads: Threads, limits: Limits) -> None:
+    def __init__(
+        self, operation: Operation, call: Call, served: Served, threads: Threads, limits: Limits
+    ) -> None:
         self._operation = operation
         self._call = call
+        self._served = served
         self._threads = threads
         self._limits = limits
         in_path = {
@@ -117,12 +122,12 @@ class Endpoint:
             await self._serve_stream(receive, send, arguments, state.get("transport"))
         elif arguments.get("wait"):
             outflow = self._threads.start(
-                lambda out: out.put(self._answer(arguments)), patient=True
+                lambda out: out.put(self._answer(arguments, scope["state"])), patient=True
             )
             with hanging_up(receive, outflow):
                 await send_json(send, 200, b"".join(await outflow.take() or []))
         else:
-            answer = await self._threads.short(lambda: self._answer(arguments))
+            answer = await self._threads.short(lambda: self._answer(arguments, scope["state"]))
             await send_json(send, 200, answer)
 
     def brief_upload(
@@ -136,10 +141,18 @@ class Endpoint:
         if changes is None:
             return None
         arguments = in_path | read_query(self._operation, self._names, query, self._shapes)
-        return lambda: self._answer({**arguments, upload: changes})
+        return lambda: encode(self._call(**arguments, **{upload: changes}))
 
-    def _answer(self, arguments: dict[str, Any]) -> bytes:
-        return encode(self._call(**arguments))
+    def _answer(self, arguments: dict[str, Any], state: dict[str, Any]) -> bytes:
+        """What the operation gives, as JSON; noted in the audit log where that is for it."""
+        if not self._operation.changes or not state.get(NOTED):
+            return encode(self._call(**arguments))
+        given = carried_out(
+            *(self._served, self._operation, self._call, arguments),
+            caller=state[STATE],
+            door="http",
+        )
+        return encode(given)
 
     async def _serve_upload(
         self, receive: Receive, send: Send, arguments: dict[str, Any], state: dict[str, Any]
@@ -152,7 +165,7 @@ class Endpoint:
             brief = brief_changes(body)
             if brief is not None:
                 answer = await self._threads.brief(
-                    lambda: self._answer({**arguments, upload: brief}),
+                    lambda: self._answer({**arguments, upload: brief}, state),
                     wanted=_connected(state.get("transport")),
                 )
                 await send_json(send, 200, answer)
@@ -162,7 +175,7 @@ class Endpoint:
             inflow, private=bool(state.get("private")), repo=state[STATE].repo
         )
         outflow = self._threads.start(
-            lambda out: out.put(self._answer({**arguments, upload: changes})), patient=False
+            lambda out: out.put(self._answer({**arguments, upload: changes}, state)), patient=False
         )
         feeding = asyncio.create_task(feed(receive, inflow, outflow, first=first))
         try:
@@ -189,7 +202,7 @@ class Endpoint:
 
         def work(outflow: Outflow) -> None:
             try:
-                answer = self._answer({**arguments, upload: changes()})
+                answer = self._answer({**arguments, upload: changes()}, state)
             finally:
                 body.leave()
             outflow.put(answer)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
-from trunkline.api.connection import NOUNS, Operations
+from trunkline.api.connection import NOUNS, Served
 from trunkline.api.operation import Operation, operations_of
 from trunkline.errors import TrunklineError
 from trunkline.server.reports import method_not_allowed, no_such_route, report, send_json
@@ -63,14 +63,14 @@ def declared() -> Iterator[tuple[str, Operation]]:
 class RestDoor:
     """Everything below the prefix, as an ASGI application."""
 
-    def __init__(self, operations: Operations, threads: Threads, limits: Limits) -> None:
+    def __init__(self, operations: Served, threads: Threads, limits: Limits) -> None:
         # By the first segment, which is a word in every path.
         self.table: dict[bytes | str, list[tuple[str, Pattern, Endpoint]]] = {}
         for noun, operation in declared():
             call = getattr(getattr(operations, noun), operation.name)
             pattern = pattern_of(operation.path)
             self.table.setdefault(pattern.segments[0], []).append(
-                (operation.method, pattern, Endpoint(operation, call, threads, limits))
+                (operation.method, pattern, Endpoint(operation, call, operations, threads, limits))
             )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
