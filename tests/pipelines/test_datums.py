@@ -176,6 +176,7 @@ def test_enumeration_is_the_naive_product_and_count_its_length(
 
     assert found == naive(root, repos)
     assert repos.count(root) == len(found)
+    assert datums.at_most(root, repos.heads, repos.trees) >= len(found)
 
 
 def test_enumeration_holds_no_more_than_what_is_asked_for(forest) -> None:

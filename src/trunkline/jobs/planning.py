@@ -185,7 +185,11 @@ def input_sources(tx: Transaction, job: JobRecord) -> dict[str, Head]:
 def check_count(
     pipeline: PipelineSpec, heads: dict[BranchName, Head | None], trees: Trees, most: int
 ) -> None:
-    """Raises TooManyDatums when the input makes more than `most`; counts without enumerating."""
+    """Raises TooManyDatums when the input makes more than `most`; counts without enumerating, and
+    only where the sizes of the trees don't tell that there can't be as many.
+    """
+    if datums.at_most(pipeline.input, heads, trees) <= most:
+        return
     count = datums.count(pipeline.input, heads, trees, most=most)
     if count > most:
         raise TooManyDatums(pipeline.name, count, most)

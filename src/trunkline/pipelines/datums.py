@@ -163,6 +163,27 @@ def count(root: Input, heads: Heads, trees: Trees, *, most: int | None = None) -
     return _count(root, Reading(heads=heads, trees=trees, digest=False), most)
 
 
+def at_most(root: Input, heads: Heads, trees: Trees) -> float:
+    """More datums than this there can't be, told by the sizes of the trees; may be infinite.
+
+    A glob matches, of each file, as many directories above it as it has depths, or the file itself.
+    """
+    match root:
+        case PfsInput():
+            head = heads.get(BranchName(repo=root.repo, branch=root.branch))
+            glob = compile_glob(root.glob)
+            files = trees.totals(head.root)[0] if head is not None else 0
+            depths = math.inf if glob.depth_max is None else glob.depth_max - glob.depth_min + 1
+            return files * depths if files else 0
+        case CrossInput(members=members):
+            most = [at_most(member, heads, trees) for member in members]
+            return math.prod(most) if all(most) else 0
+        case UnionInput(members=members):
+            return sum(at_most(member, heads, trees) for member in members)
+        case _:
+            return math.inf
+
+
 def enumerate_datums(root: Input, heads: Heads, trees: Trees) -> Iterator[Datum]:
     """The datums, in the one order that every enumeration of equal heads has.
 
