@@ -146,13 +146,19 @@ def test_a_pipeline_is_processed_by_the_pods_that_it_asks_for(world: World) -> N
     assert (info.runtime, info.state, info.warnings) == ("kubernetes", PipelineState.RUNNING, ())
 
 
-def test_a_pod_that_is_lost_costs_nothing_but_time(world: World) -> None:
+@pytest.mark.parametrize("how", ["deleted by hand", "evicted", "lost with its node"])
+def test_a_pod_that_is_lost_costs_nothing_but_time(world: World, how: str) -> None:
     world.put({f"f{number}": str(number) for number in range(8)})
     world.pipeline("slow", "sleep 0.3; cp /pfs/data/* /pfs/out")
     until(lambda: any(w.datum for w in world.engine.jobs.list_workers()))
 
     [name] = list(world.model.pods)
-    world.model.remove(name)
+    if how == "deleted by hand":
+        world.model.remove(name)
+    elif how == "evicted":
+        world.model.set_status(name, phase="Failed", reason="Evicted", message="low on memory")
+    else:
+        world.kubelet.freeze(name)
 
     assert world.job("slow").state is JobState.SUCCESS
     assert len(world.tree("slow")) == 8

@@ -35,6 +35,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     done: bool = False
     path: str = ""  # part of that of the request
+    cut: bool = False  # the line ends in the middle of the answer
 
 
 class ClusterModel:
@@ -49,6 +50,7 @@ class ClusterModel:
         self.logs: dict[str, str] = {}  # of pods
         self.faults: deque[Fault] = deque()
         self.asked: list[str] = []  # verb and path of all requests
+        self.lists: list[dict[str, list[str]]] = []  # what lists of pods were asked for
         self.port = 0
         self._number = 0
         self._server: ThreadingHTTPServer | None = None
@@ -195,6 +197,7 @@ class ClusterModel:
         return made
 
     def listed(self, query: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
+        self.lists.append(query)
         wanted = dict(
             one.split("=", 1) for one in query.get("labelSelector", [""])[0].split(",") if one
         )
@@ -260,7 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
                         status, answer = self.cluster.all_of_kind(kind, parse_qs(parts.query))
                     else:
                         status, answer = self.cluster.of_kind(verb, kind, name, body)
-                if fault is not None:
+                if fault is not None and not fault.cut:
                     status, answer = fault.status, _status(fault.status, "the answer was lost")
             self.cluster.lock.notify_all()
         data = json.dumps(answer).encode()
@@ -270,6 +273,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
+        if fault is not None and fault.cut:
+            self.close_connection, data = True, data[: len(data) // 2]
         self.wfile.write(data)
 
     def _text(self, text: str) -> None:

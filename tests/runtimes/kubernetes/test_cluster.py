@@ -102,6 +102,69 @@ def test_a_cluster_that_is_overloaded_is_asked_again(
     model.wait_for(lambda m: "a" in m.pods and not m.faults)
 
 
+def test_a_cluster_that_asks_for_patience_gets_it(model: ClusterModel, pods: Pods) -> None:
+    with model.lock:
+        model.faults.append(Fault(429, "POST", {"retry-after": "1"}))
+    began = time.monotonic()
+
+    pods.want("a", pod("a"))
+    model.wait_for(lambda m: "a" in m.pods)
+
+    assert time.monotonic() - began >= 1
+
+
+@pytest.mark.parametrize("verb", ["POST", "GET", "DELETE"])
+def test_a_line_that_breaks_in_the_middle_of_an_answer_loses_and_doubles_nothing(
+    model: ClusterModel, pods: Pods, verb: str
+) -> None:
+    pods.want("a", pod("a"))
+    model.wait_for(lambda m: "a" in m.pods)
+    with model.lock:
+        model.faults += [Fault(200, verb, done=True, cut=True) for _ in range(2)]
+
+    pods.want("b", pod("b"))
+    pods.want("c", pod("c"))
+    pods.drop("a")
+    model.wait_for(lambda m: set(m.pods) == {"b", "c"} and not m.faults)
+
+    for name in ("b", "c"):
+        model.set_status(name, phase="Running", containerStatuses=[{"name": "user"}])
+    until(lambda: {told(pods, name).status for name in ("b", "c")} == {"Running"})
+    assert not any(told(pods, name).gone for name in ("b", "c"))
+
+
+def test_pages_of_a_list_that_are_too_old_are_asked_for_anew(
+    model: ClusterModel, pods: Pods
+) -> None:
+    pods.want("a", pod("a"))
+    model.wait_for(lambda m: "a" in m.pods)
+    with model.lock:
+        model.faults += [Fault(410, "GET") for _ in range(2)]
+
+    model.wait_for(lambda m: not m.faults)
+    model.set_status("a", phase="Running", containerStatuses=[{"name": "user"}])
+
+    until(lambda: told(pods, "a").status == "Running")
+
+
+def test_looking_costs_the_same_however_many_pods_are_on_their_way(
+    model: ClusterModel, pods: Pods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "LOOK_S", 0.2)
+    with model.lock:
+        model.lists.clear()
+    began = time.monotonic()
+
+    for number in range(40):
+        pods.want(f"p{number}", pod(f"p{number}"))
+    until(lambda: all(told(pods, f"p{number}").status == "Pending" for number in range(40)))
+    until(lambda: len(model.lists) >= 3)
+
+    assert len(model.lists) <= (time.monotonic() - began) / 0.2 + 2
+    [query] = [one for number, one in enumerate(model.lists) if one not in model.lists[:number]]
+    assert query.keys() == {"labelSelector", "limit"}, "of its own pods, as they are now"
+
+
 def test_a_lost_answer_to_the_making_of_a_pod_makes_no_second_one(
     model: ClusterModel, pods: Pods
 ) -> None:

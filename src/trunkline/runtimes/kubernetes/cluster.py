@@ -258,6 +258,8 @@ class ClusterApi:
         self._line.ask(lambda client: client.delete(self._pod, name, grace_period=grace_s))
 
     def pods(self) -> Iterator[dict[str, Any]]:
+        # No resourceVersion: the cache of an API server may lack a pod that was made just now, and
+        # that would pass for gone.
         def listed(client: Any) -> list[dict[str, Any]]:
             found = client.list(self._pod, labels=self._labels, chunk_size=_CHUNK)
             return [dict(pod) for pod in found]
