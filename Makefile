@@ -5,7 +5,7 @@ STAMP := .venv/ready
 # CI and developers wait for them. On two cores: tests wait for processes nearly half of their time.
 TEST := $(BIN)/python -m pytest -n 3 --dist worksteal
 
-.PHONY: setup check quick test test-podman conformance coverage demo docs bench lock services test-kubernetes test-image
+.PHONY: setup check quick test test-podman conformance coverage demo docs bench lock services test-kubernetes test-image test-compose
 
 setup: $(STAMP) ## the virtual environment with everything, from the lock file
 
@@ -64,6 +64,9 @@ test-kubernetes: setup ## the tutorial on the cluster of KUBECONFIG: make test-k
 
 test-image: ## the image of the server as a container: make test-image IMAGE=trunkline PROGRAM=docker
 	$(PYTHON) deploy/check_image.py --image $(or $(IMAGE),trunkline) --program $(or $(PROGRAM),docker)
+
+test-compose: ## two servers of the compose files, one of which is killed: make test-compose COMPOSE="docker compose"
+	$(PYTHON) deploy/check_compose.py --program $(or $(PROGRAM),docker) --compose "$(or $(COMPOSE),docker compose)"
 
 services: .services/ready ## the servers and programs of others that tests use, in an environment of their own
 
