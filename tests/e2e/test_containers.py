@@ -281,7 +281,7 @@ def test_what_is_killed_at_work_is_done_again_and_leaves_no_container(
     stage("flush commit data@master")
 
     assert stage.read("a") == "1\n"
-    assert before not in stage.containers()
+    stage.until(lambda: before not in stage.containers())
     stage("down")
     assert stage.containers() == []
 
