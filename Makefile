@@ -38,7 +38,6 @@ coverage: setup ## branch coverage of the rooms that keep data and run jobs
 
 # What differs from engine to engine: limits and rights, ends of containers, pulls and builds.
 PODMAN := tests/runtimes/containers/test_slot.py::test_a_container_has_no_capabilities_no_network_and_no_way_to_get_more \
-  tests/runtimes/containers/test_slot.py::test_memory_beyond_the_limit_is_told_with_its_peak \
   tests/runtimes/test_images.py::test_a_recorded_image_that_was_removed_comes_back_by_its_digest \
   tests/runtimes/test_images.py::test_a_build_tells_its_steps \
   tests/e2e/test_containers.py::test_a_stage_sees_its_inputs_code_variables_and_place
