@@ -206,6 +206,7 @@ def _server() -> Iterator[Shot]:
     yield shot("storage", "storage", phone=True)
     yield shot("storage-measured", "storage", first=_keep_up)
     yield shot("settings", "settings", phone=True)
+    yield shot("audit", "audit", phone=True)
     yield Shot(name="no-such-page", kind="problem", address="/ui/orchids", phone=True)
     yield Shot(name="no-such-repo", kind="problem", address=urls.repo("orchids"))
 
@@ -291,6 +292,7 @@ class Camera:
         if wanted.phone:
             page.emulate_media(color_scheme="light")
             page.set_viewport_size(PHONE)
+            page.reload()
             page.wait_for_timeout(SETTLED_MS)
             self._keep("phone")
             wide = page.evaluate("document.documentElement.scrollWidth")
