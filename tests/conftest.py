@@ -18,9 +18,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from _pytest.assertion import rewrite
+from _pytest.assertion.rewrite import assertstate_key
 from hypothesis import HealthCheck, settings
 from process_ends import has_ended
 from ready_catalogs import ready_catalogs
@@ -53,7 +56,7 @@ MEMORY = Path("/dev/shm")
 _MEMORY_BYTES_MIN = 8 * 1024**3
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Keep the directories of tests in memory, where there is enough of it to run programs in.
 
     Thousands of data directories are made and synced, and none is read after a loss of power:
@@ -62,14 +65,31 @@ def pytest_configure() -> None:
     # What runs where must not depend on whether there is a container engine; tests that want one
     # say so.
     os.environ["TRUNKLINE_RUNTIME"] = "process"
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # into what is imported by what tests start
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        # Thousands of programs are started, by tests that keep them from writing bytecode.
+        # Thousands of programs are started, and kept from writing bytecode.
         compileall.compile_dir(ROOT / "src", quiet=1)
+    elif config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        _rewrite_share(config)
     if "TMPDIR" in os.environ or not MEMORY.is_dir():
         return
     has = os.statvfs(MEMORY)
     if has.f_bavail * has.f_frsize >= _MEMORY_BYTES_MIN and not has.f_flag & os.ST_NOEXEC:
         tempfile.tempdir = str(MEMORY)
+
+
+def _rewrite_share(config: pytest.Config) -> None:
+    """Rewrite the assertions of a part of all test files, for the other workers of a session too.
+
+    They collect the same files at the same time: each of them did that for all files.
+    """
+    number, count = int(config.workerinput["workerid"][2:]), config.workerinput["workercount"]
+    for path in sorted((ROOT / "tests").rglob("*.py"))[number::count]:
+        cached = rewrite.get_cache_dir(path) / f"{path.stem}{rewrite.PYC_TAIL}"
+        if fnmatch(path.name, "test_*.py") and not cached.exists():
+            rewrite.try_makedirs(cached.parent)
+            source_hash, code = rewrite._rewrite_test(path, config)
+            rewrite._write_pyc(config.stash[assertstate_key], code, source_hash, cached)
 
 
 def pytest_collection() -> None:

@@ -22,7 +22,7 @@ from trunkline.engine.engine import Engine
 from trunkline.errors import Corrupt, TrunklineError
 from trunkline.model.versions import BranchTrigger
 
-SCALE = float(os.environ.get("TRUNKLINE_FLIPS", "0.5"))
+SCALE = float(os.environ.get("TRUNKLINE_FLIPS", "0.9"))
 BLOCK = 4096  # a page of a database
 SEED = int(os.environ.get("TRUNKLINE_FLIP_SEED", "1"))
 

@@ -4,6 +4,7 @@ That takes most of the processor time of opening an engine for the first time, a
 thousands. What is done with the file before it is the catalog stays as it is.
 """
 
+import functools
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,13 +21,21 @@ def ready_catalogs() -> Iterator[None]:
         return
     from trunkline.engine import new_catalog
 
+    _pages()
+    with mock.patch.object(new_catalog, "fill", fill_catalog):
+        yield
+
+
+def fill_catalog(path: Path) -> None:
+    """Make a file with all tables of a catalog and nothing in them."""
+    path.write_bytes(_pages())
+
+
+@functools.cache
+def _pages() -> bytes:
+    from trunkline.engine import new_catalog
+
     with tempfile.TemporaryDirectory(prefix="trunkline-catalog-") as place:
         made = Path(place) / "catalog.db"
         new_catalog.fill(made)
-        pages = made.read_bytes()
-
-    def fill(path: Path) -> None:
-        path.write_bytes(pages)
-
-    with mock.patch.object(new_catalog, "fill", fill):
-        yield
+        return made.read_bytes()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from plain_context import plain_context
+from ready_catalogs import fill_catalog
 from sim_workers import SimLauncher
 
 from trunkline.config import load
-from trunkline.db.migrate import migrate
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.files.tree import Trees
 from trunkline.jobs.channel import Channel
@@ -75,8 +75,8 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
+    fill_catalog(tmp_path / "catalog.db")
     database = SqliteDatabase(tmp_path / "catalog.db", durable=False)
-    migrate(database, "catalog", where="test")
     chunks = ChunkStore(tmp_path / "store")
     opened = Server(database, chunks, tmp_path)
     yield opened

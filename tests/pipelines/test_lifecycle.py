@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from ready_catalogs import fill_catalog
 
 from trunkline.db.database import Database, Transaction
-from trunkline.db.migrate import migrate
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.errors import AlreadyExists, InvalidInput, NotFound, PipelineNotFound
 from trunkline.model.pipelines import PipelineSpec, PipelineState
@@ -21,8 +21,8 @@ NOW = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
+    fill_catalog(tmp_path / "catalog.db")
     database = SqliteDatabase(tmp_path / "catalog.db", durable=False)
-    migrate(database, "catalog", where="test")
     yield database
     database.close()
 

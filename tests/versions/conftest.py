@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from postgres_schemas import KINDS, catalog_schema
+from ready_catalogs import fill_catalog
 
 from trunkline.db.database import Database, Transaction
 from trunkline.db.migrate import migrate
@@ -24,13 +25,15 @@ class Catalog:
 
     def __init__(self, place: Path | str) -> None:
         """In a file, or in the database at a URL."""
-        self.db: Database = (
-            SqliteDatabase(place, durable=False)
-            if isinstance(place, Path)
-            else open_database(place)
-        )
-        migrate(self.db, "catalog", where=str(place))
-        invariants.guard(self.db)
+        self.db: Database
+        if isinstance(place, Path):
+            if not place.exists():
+                fill_catalog(place)
+            self.db = SqliteDatabase(place, durable=False)
+        else:
+            self.db = open_database(place)
+            migrate(self.db, "catalog", where=place)
+            invariants.guard(self.db)
         self.count = 0
 
     def moment(self) -> dict[str, object]:
