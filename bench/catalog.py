@@ -24,7 +24,7 @@ from trunkline.db.opening import open_database
 from trunkline.db.sqlite import SqliteDatabase
 from trunkline.jobs import tables as jobs
 from trunkline.model.jobs import DatumState
-from trunkline.versions import branches, commits, repos
+from trunkline.versions import commits, repos
 from trunkline.versions.counter import next_number
 
 NOW = datetime(2024, 5, 6, tzinfo=UTC)
@@ -81,9 +81,7 @@ class Catalog:
     def look(self) -> None:
         """What `inspect commit` asks."""
         with self.database.read() as tx:
-            head = branches.branch_head(tx, "data", "master")
-            assert head is not None
-            commits.commit_info(tx, head)
+            commits.commit_info(tx, commits.resolve(tx, "data", "master"))
 
     def page(self) -> None:
         """The newest 100 commits."""

@@ -256,6 +256,33 @@ def test_only_one_server_has_it_alone(postgres_url: str) -> None:
     open_database(postgres_url, alone=True).close()
 
 
+# --- reads ----------------------------------------------------------------------------------------
+
+
+def test_a_read_is_over_with_its_first_failure(two: list[Database]) -> None:
+    with two[0].read() as tx:
+        with pytest.raises(psycopg.DataError, match="division"):
+            tx.row("SELECT 1 / (1 - 1)")
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            tx.row("SELECT 1")
+
+    with two[0].read() as tx:
+        assert tx.row("SELECT 1") == (1,)
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_rows_are_streamed_whatever_was_asked_before(
+    two: list[Database], asked_before: bool
+) -> None:
+    with two[0].read() as tx:
+        if asked_before:
+            assert tx.row("SELECT 1") == (1,)
+        assert list(tx.stream("SELECT n FROM generate_series(1, 2500) AS n")) == [
+            (n,) for n in range(1, 2501)
+        ]
+        assert tx.row("SELECT 1") == (1,)
+
+
 # --- what can't be opened -------------------------------------------------------------------------
 
 

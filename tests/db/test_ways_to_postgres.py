@@ -133,18 +133,20 @@ def test_a_commit_is_started_and_finished_by_two_ways_each(
 
 def test_a_commit_is_inspected_by_one_way(database: Database, ways: list[int]) -> None:
     with database.read() as tx:
-        found = branches.branch_head(tx, "data", "master")
-        assert found is not None
-        assert commits.commit_info(tx, found).id == found.id
+        found = commits.commit_info(tx, commits.resolve(tx, "data", "master"))
+    assert ways == [1]
+    ways.clear()
 
-    assert ways == [2]
+    with database.read() as tx:
+        assert commits.commit_info(tx, commits.resolve(tx, "data", found.id)) == found
+    assert ways == [1]
 
 
 def test_a_list_of_commits_takes_as_many_as_are_wanted(database: Database, ways: list[int]) -> None:
     with database.read() as tx:
         list(commits.list_commits(tx, "data", number=100))
 
-    assert ways == [2, 1]
+    assert ways == [1, 2]  # the second time with BEGIN
 
 
 @pytest.mark.parametrize(("work", "expected"), [(lease, [3, 4]), (outcomes, [3, 4])])

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import psycopg
@@ -28,6 +29,7 @@ from trunkline.db.postgres_line import Connection, Line, Told
 from trunkline.db.postgres_rows import for_columns, inserts, portions
 from trunkline.db.postgres_schema import translated as as_postgres_reads_it
 from trunkline.db.postgres_values import adapt, array_of, numbered
+from trunkline.db.translation import Translation
 from trunkline.db.wakeups import Wakeups
 from trunkline.errors import InvalidInput, NotSupported, StoreInUse, Unavailable
 
@@ -68,17 +70,18 @@ _BESIDE = (
     "EXCEPTION WHEN unique_violation OR duplicate_schema THEN NULL; END $do$; "
     "SELECT set_config('search_path', quote_ident(current_schema() || '_{word}'), false); "
 )
-_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
+# What BEGIN begins, so that it need not say so each time.
+_READERS = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_WRITERS = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"
 _streams = count()  # a name comes once: a connection keeps in mind what FETCH gives from it
 
 
 class PostgresTransaction:
     """A transaction on one connection; see `db.database.Transaction`."""
 
-    def __init__(self, line: Line, name: str) -> None:
+    def __init__(self, line: Line, ours: Translation) -> None:
         self._line = line
-        self._translated = translated(name)
+        self._translated = ours
 
     def rows(self, sql: str, **parameters: Value) -> list[Row]:
         with self._translated:
@@ -141,6 +144,7 @@ class PostgresTransaction:
 
     def stream(self, sql: str) -> Iterator[Row]:
         cursor = f"stream_{next(_streams)}"
+        self._line.begin_block()
         self.execute(f"DECLARE {cursor} NO SCROLL CURSOR FOR {sql}")
         while page := self.rows(f"FETCH {_PAGE} FROM {cursor}"):
             yield from page
@@ -203,19 +207,22 @@ class PostgresDatabase:
         self._parameters = _parameters(url)
         self._session = (_BESIDE.format(word=beside) if beside else "") + _SESSION
         self._name = _name(self._parameters)
+        self._translated = translated(self._name)
         self._alone = alone
         self._own = uuid.uuid4().hex
         self._write_lock = threading.Lock()
         self._readers: list[Line] = []  # not in use, the last used one last
         self._readers_lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(READERS_MAX)
+        self._places: SimpleQueue[None] = SimpleQueue()  # one for each reader that there may be
+        for _ in range(READERS_MAX):
+            self._places.put(None)
         self._closed = False
         self._schema = 0
         self.schema = ""
         self._condition: tuple[str, Callable[[], None]] | None = None
         self._opened = False  # once, with `alone`: who has it since then is us
         self._writer = Line(self._connect_writer)
-        with translated(self.name):
+        with self._translated:
             self._writer.open()
         self._wakeups = Wakeups(self._listen)
 
@@ -227,28 +234,26 @@ class PostgresDatabase:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        with self._place(), translated(self.name):
-            line = self._take_reader()
-            try:
-                line.begin(_READ)
-                yield PostgresTransaction(line, self.name)
-                line.end()
-            finally:
-                self._give_back(line)
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(timeout=WAIT_S):
-            raise Unavailable(f"all {READERS_MAX} connections to {self.name} are in use")
         try:
-            yield
+            self._places.get(timeout=WAIT_S)
+        except Empty:
+            raise Unavailable(f"all {READERS_MAX} connections to {self.name} are in use") from None
+        try:
+            with self._translated:
+                line = self._take_reader()
+                try:
+                    line.begin_read()
+                    yield PostgresTransaction(line, self._translated)
+                    line.end()
+                finally:
+                    self._give_back(line)
         finally:
-            self._places.release()
+            self._places.put(None)
 
     def _take_reader(self) -> Line:
         with self._readers_lock:
             self._refuse_closed()
-            return self._readers.pop() if self._readers else Line(self._connect)
+            return self._readers.pop() if self._readers else Line(self._connect_reader)
 
     def _give_back(self, line: Line) -> None:
         if line.leave("ROLLBACK"):
@@ -260,10 +265,10 @@ class PostgresDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        with self._write_lock, translated(self.name):
+        with self._write_lock, self._translated:
             number = self._begin_write()
             try:
-                yield PostgresTransaction(self._writer, self.name)
+                yield PostgresTransaction(self._writer, self._translated)
                 begun = number()
             except BaseException:
                 self._writer.roll_back()
@@ -280,7 +285,7 @@ class PostgresDatabase:
         line = self._writer
         row, lost = self._condition or ("", None)
         lock = f"SELECT pg_advisory_xact_lock({_LOCKS}, {self._schema}), "
-        told = line.begin(_WRITE, f"{lock}pg_current_xact_id()::text", *filter(None, [row]))
+        told = line.begin("BEGIN", f"{lock}pg_current_xact_id()::text", *filter(None, [row]))
 
         def begun() -> None:
             if lost is not None and not line.rows(told[2]):
@@ -382,7 +387,7 @@ class PostgresDatabase:
             )
 
     def scrub(self) -> bool:
-        with self._write_lock, translated(self.name):
+        with self._write_lock, self._translated:
             self._refuse_closed()
             connection = self._connect()
             try:
@@ -474,11 +479,16 @@ class PostgresDatabase:
             raise
         return connection
 
+    def _connect_reader(self) -> Connection:
+        connection = self._connect()
+        connection.execute(_READERS)
+        return connection
+
     def _connect_writer(self) -> Connection:
         """A connection that, with `alone`, has the lock that no two have; it ends with it."""
         connection = self._connect()
         connection.execute(
-            f"SET idle_in_transaction_session_timeout TO {int(IDLE_TIMEOUT_S * 1000)}"
+            f"{_WRITERS}; SET idle_in_transaction_session_timeout TO {int(IDLE_TIMEOUT_S * 1000)}"
         )
         if not self._alone:
             return connection

@@ -8,11 +8,16 @@ This is libpq's pipeline mode, by the driver's thin layer over libpq: in the dri
 and cursors a statement takes several times as long, most of it in this process. A statement that
 comes again is prepared, and the server keeps its plan.
 
+A read that asks once needs no BEGIN: what goes without the mark that ends a way (Sync) is one
+transaction until that is sent, and that is all that ends it. BEGIN before a second question makes a
+transaction of the usual kind of it, with the same snapshot.
+
 Nothing has happened for good before the answer to COMMIT is there. So a connection that turns out
 to be lost before it has answered anything in a transaction is replaced, and what the transaction
 has told is told anew.
 """
 
+import enum
 import select
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -32,19 +37,25 @@ _PREPARED_AFTER = 2  # times that it has come
 _WAITING_MAX = 200  # statements that wait for a way; and then they go
 _WAITING_BYTES_MAX = 256 * 1024
 _BINARY = 1
+_END = ExecStatus.PIPELINE_SYNC
 _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE, ExecStatus.PIPELINE_ABORTED)
 
 
 class Told:
     """A statement with its values, and what came of it."""
 
-    __slots__ = ("data", "result", "text", "types")
+    __slots__ = ("data", "known", "result", "text", "types")
 
     def __init__(self, text: str, types: tuple[int, ...], data: list[bytes | None]) -> None:
         self.text = text
         self.types = types
         self.data = data
+        self.known: _Known | None = None
         self.result: PGresult | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.result is not None and self.result.status in _FAILED
 
     @property
     def changed(self) -> int:
@@ -55,11 +66,20 @@ class Told:
 class _Known:
     """What a connection knows of a statement that has come before."""
 
-    __slots__ = ("name", "times")
+    __slots__ = ("name", "texts", "times")
 
     def __init__(self) -> None:
         self.times = 0
         self.name: bytes | None = None
+        self.texts: list[int] | None = None  # the columns with texts in what it gives
+
+
+class _Read(enum.Enum):
+    """How far a read is that has not begun a transaction of the usual kind; see above."""
+
+    NOT_ASKED = 1
+    ASKED = 2
+    FAILED = 3
 
 
 class Line:
@@ -69,11 +89,12 @@ class Line:
         self._connect = connect
         self._connection: Connection | None = None
         self._told: list[Told] = []  # and not sent
-        self._bytes = 0  # of them
+        self._bytes = 0  # of arrays among them
         self._silent = 0  # ways that nobody has waited for the end of
         self._heard = False  # something in this transaction, or it is new
         self._begin = 0  # statements that begin a transaction, while they are not sent
         self._begun: Callable[[], None] | None = None
+        self._read: _Read | None = None
 
     # --- transactions -----------------------------------------------------------------------------
 
@@ -87,7 +108,19 @@ class Line:
         """Begin a transaction, with what is asked first."""
         self.open()
         self._begin = len(statements)
-        return [self.tell(statement) for statement in statements]
+        return [self._tell(Told(statement, (), [])) for statement in statements]
+
+    def begin_read(self) -> None:
+        """Begin a transaction that changes nothing, and is as the session says by itself."""
+        self.open()
+        self._begin = 0
+        self._read = _Read.NOT_ASKED
+
+    def begin_block(self) -> None:
+        """Have a transaction that cursors can be in."""
+        if self._read is _Read.NOT_ASKED:
+            self._read = None
+            self._told.insert(0, Told("BEGIN", (), []))
 
     def once_begun(self, check: Callable[[], None]) -> None:
         """Have something called as soon as the transaction has begun; it may raise."""
@@ -103,13 +136,16 @@ class Line:
 
         False if the connection is lost, or nobody knows what it does.
         """
+        read = self._read
         self._forget()
         if self._connection is None:
             return False
-        if self._silent or self.status == TransactionStatus.IDLE:  # nothing was asked in it
-            return True
+        asked_once = read is _Read.ASKED
+        if not asked_once and (self._silent or self.status == TransactionStatus.IDLE):
+            return True  # nothing was asked in it
         try:
-            self._send(Told(statement, (), []), [])
+            if not asked_once:
+                self._send(Told(statement, (), []), [])
             self._pgconn.pipeline_sync()
             self._silent += 1
             if self._pgconn.flush() == 0:
@@ -145,7 +181,7 @@ class Line:
     def _forget(self) -> None:
         self._told.clear()
         self._bytes = 0
-        self._begun = None
+        self._begun = self._read = None
 
     @property
     def status(self) -> TransactionStatus:
@@ -159,11 +195,11 @@ class Line:
 
     def tell_arrays(self, text: str, arrays: Sequence[tuple[int, bytes]]) -> Told:
         """`tell` with arrays for values, of which the types are given."""
+        self._bytes += sum(len(array) for _, array in arrays)
         return self._tell(Told(text, tuple(kind for kind, _ in arrays), [a for _, a in arrays]))
 
     def _tell(self, told: Told) -> Told:
         self._told.append(told)
-        self._bytes += len(told.text) + sum(len(value) for value in told.data if value is not None)
         if len(self._told) > _WAITING_MAX or self._bytes > _WAITING_BYTES_MAX:
             self.go()
         return told
@@ -178,12 +214,17 @@ class Line:
         """What a statement gave, once it is carried out; none where it gives no rows."""
         if told.result is None:
             self.go()
-        result = told.result
-        if result is None or result.nfields == 0 or result.ntuples == 0:
+        result, known = told.result, told.known
+        if result is None or known is None:
+            raise psycopg.OperationalError("what was asked was not sent")
+        _check(result)
+        if result.ntuples == 0:
             return []
         self._reader.set_pgresult(result)
         rows: list[Row] = self._reader.load_rows(0, result.ntuples, tuple)
-        return unescaped(rows, [n for n in range(result.nfields) if result.ftype(n) == TEXT])
+        if known.texts is None:
+            known.texts = [n for n in range(result.nfields) if result.ftype(n) == TEXT]
+        return unescaped(rows, known.texts)
 
     def go(self) -> None:
         """Send what was told and wait for all of it; raises the first failure."""
@@ -191,6 +232,12 @@ class Line:
         self._bytes = self._begin = 0
         if not told:
             return
+        read = self._read
+        if read is _Read.FAILED:
+            raise psycopg.errors.InFailedSqlTransaction("what was asked before has failed")
+        if read is _Read.ASKED:
+            told.insert(0, Told("BEGIN", (), []))
+            self._read = None
         try:
             self._exchange(told)
         except psycopg.OperationalError:
@@ -229,13 +276,24 @@ class Line:
             for one in told:
                 one.result = None
                 self._send(one, expected)
-            self._pgconn.pipeline_sync()
+            first = self._read is _Read.NOT_ASKED
+            if first:
+                self._pgconn.send_flush_request()
+            else:
+                self._pgconn.pipeline_sync()
             self._flush()
             while self._silent:
-                while (result := self._next()) is None or not _is_end(result):
-                    pass
+                self._receive_end(skip=True)
                 self._silent -= 1
             self._receive(expected)
+            if first and not any(one.failed for one in told):
+                self._read = _Read.ASKED
+                return
+            if first:
+                self._read = _Read.FAILED
+                self._pgconn.pipeline_sync()
+                self._flush()
+            self._receive_end()
         except BaseException:
             self._connection.close()
             self._connection = None
@@ -244,19 +302,23 @@ class Line:
             raise
 
     def _receive(self, expected: Sequence[Told | _Known]) -> None:
+        is_busy, get_result = self._pgconn.is_busy, self._pgconn.get_result
         for one in expected:
-            result = self._next()
-            if result is None or _is_end(result):
+            result = self._next() if is_busy() else get_result()
+            if result is None or result.status == _END:
                 raise psycopg.OperationalError("the connection is lost")
             if isinstance(one, Told):
                 one.result = result
             elif result.status != ExecStatus.COMMAND_OK:
                 one.name, one.times = None, 0  # it was not prepared
-            if self._next() is not None:
+            if (self._next() if is_busy() else get_result()) is not None:
                 raise psycopg.OperationalError("the connection is not in step")
-        result = self._next()
-        if result is None or not _is_end(result):
-            raise psycopg.OperationalError("the connection is not in step")
+
+    def _receive_end(self, *, skip: bool = False) -> None:
+        """What a way ends with; `skip` what comes before that."""
+        while (result := self._next()) is None or result.status != _END:
+            if not skip:
+                raise psycopg.OperationalError("the connection is not in step")
 
     def _send(self, told: Told, expected: list[Told | _Known]) -> None:
         """Pass a statement on to libpq, which sends it when it has some of them."""
@@ -273,6 +335,7 @@ class Line:
                     expected.append(_Known())
         else:
             self._known.move_to_end(key)
+        told.known = known
         formats = (_BINARY,) * len(told.types)
         known.times += 1
         if known.name is None and known.times > _PREPARED_AFTER:
@@ -306,10 +369,6 @@ class Line:
             self._answer.poll()
             self._pgconn.consume_input()
         return self._pgconn.get_result()
-
-
-def _is_end(result: PGresult) -> bool:
-    return result.status == ExecStatus.PIPELINE_SYNC
 
 
 def _check(result: PGresult | None) -> None:

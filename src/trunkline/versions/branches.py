@@ -125,8 +125,11 @@ def branch_head(tx: Transaction, repo: str, branch: str) -> CommitRecord | None:
 
     Raises RepoNotFound.
     """
-    found = head_and_sources(tx, repo, branch)
-    return None if found is None else found[0]
+    found = tables.find_head(tx, repo, branch)
+    if found is None:
+        require_repo(tx, repo)
+        return None
+    return found[1]
 
 
 def quiet_sources(tx: Transaction, repo: str, branch: str) -> list[BranchName]:

@@ -83,13 +83,13 @@ def resolve(tx: Transaction, repo: str, ref: str) -> CommitRecord:
     reference = parse_reference(ref)
     if is_commit_id(reference.base):
         commit = get_commit(tx, repo, reference.base)
+    elif (found := tables.find_head(tx, repo, reference.base)) is not None and found[1] is not None:
+        commit = found[1]
     elif tag := tables.find_tag(tx, require_repo(tx, repo), reference.base):
         commit = tables.commit_numbered(tx, tag.commit)
     else:
         branch = require_branch(tx, require_repo(tx, repo), reference.base)
-        if branch.head is None:
-            raise CommitNotFound(repo, ref, f"branch {branch.name} has no commits yet")
-        commit = tables.commit_numbered(tx, branch.head)
+        raise CommitNotFound(repo, ref, f"branch {branch.name} has no commits yet")
     for step in reference.steps:
         commit = _step(tx, commit, step, ref)
     return commit

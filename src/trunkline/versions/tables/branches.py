@@ -8,7 +8,7 @@ from trunkline.db.times import from_microseconds, to_microseconds
 from trunkline.errors import Corrupt
 from trunkline.model.names import project_of
 from trunkline.model.versions import BranchName
-from trunkline.versions.records import BranchRow, RepoRow, Target
+from trunkline.versions.records import BranchRow, CommitRecord, RepoRow, Target
 from trunkline.versions.tables.commits import FIELDS as COMMIT_FIELDS
 from trunkline.versions.tables.commits import commit_record
 from trunkline.versions.tables.numbers import LATEST, give_out
@@ -16,6 +16,13 @@ from trunkline.versions.tables.repos import repo_row
 
 _FIELDS = "b.number, b.name, b.head, b.created_us, r.number, r.name, r.description, r.created_us"
 _BRANCH = f"SELECT {_FIELDS} FROM branch b JOIN repo r ON r.number = b.repo"
+_WITH_HEAD = (
+    f"{COMMIT_FIELDS} FROM repo r JOIN branch b ON b.repo = r.number "
+    "LEFT JOIN commit_record c ON c.number = b.head "
+    "LEFT JOIN commit_record p ON p.number = c.parent "
+    "WHERE r.project = :project AND r.name = :repo AND b.name = :branch"
+)
+_HEAD = f"SELECT {_FIELDS}, {_WITH_HEAD}"
 # One statement for what every put asks: with one for each, they took longer than the disk.
 _TARGET = (
     f"SELECT {_FIELDS}, "
@@ -23,10 +30,7 @@ _TARGET = (
     "EXISTS (SELECT 1 FROM branch_provenance e WHERE e.source = b.number), "
     "EXISTS (SELECT 1 FROM branch_trigger t WHERE t.branch = b.number OR t.source = b.number), "
     "EXISTS (SELECT 1 FROM commit_record o WHERE o.id = :run AND o.repo = r.number), "
-    f"{COMMIT_FIELDS} FROM repo r JOIN branch b ON b.repo = r.number "
-    "LEFT JOIN commit_record c ON c.number = b.head "
-    "LEFT JOIN commit_record p ON p.number = c.parent "
-    "WHERE r.project = :project AND r.name = :repo AND b.name = :branch"
+    f"{_WITH_HEAD}"
 )
 
 
@@ -56,6 +60,23 @@ def branch_named(tx: Transaction, name: BranchName) -> BranchRow | None:
     return None if row is None else _branch(row)
 
 
+def find_head(
+    tx: Transaction, repo: str, branch: str
+) -> tuple[BranchRow, CommitRecord | None] | None:
+    """A branch and its head; None if it or its repo is missing."""
+    row = tx.row(_HEAD, project=project_of(repo), repo=repo, branch=branch)
+    return None if row is None else _with_head(row[:8], row[8:])
+
+
+def _with_head(branch: Row, head: Row) -> tuple[BranchRow, CommitRecord | None]:
+    found = _branch(branch)
+    if found.head is None:
+        return found, None
+    if head[0] is None:
+        raise Corrupt("the catalog", f"commit number {found.head}, which is named in it", "none")
+    return found, commit_record(head)
+
+
 def find_target(tx: Transaction, repo: str, branch: str, *, run: str = "") -> Target | None:
     """A branch, its head and what else a put into it depends on; None if it or its repo is missing.
 
@@ -64,13 +85,11 @@ def find_target(tx: Transaction, repo: str, branch: str, *, run: str = "") -> Ta
     row = tx.row(_TARGET, project=project_of(repo), repo=repo, branch=branch, run=run)
     if row is None:
         return None
-    found = _branch(row[:8])
-    if found.head is not None and row[12] is None:
-        raise Corrupt("the catalog", f"commit number {found.head}, which is named in it", "none")
+    found, head = _with_head(row[:8], row[12:])
     derived, feeds, triggers, taken = map(bool, row[8:12])
     return Target(
         branch=found,
-        head=None if found.head is None else commit_record(row[12:]),
+        head=head,
         derived=derived,
         feeds=feeds,
         triggers=triggers,
