@@ -208,7 +208,7 @@ class ContainerSlot:
     ) -> ExitReport:
         if cancelled():
             return self.stopped(Stop.CANCELLED, command)
-        began = time.monotonic()
+        began, kills = time.monotonic(), self.kills()
         try:
             if command.terminal:
                 return self._interact(command, cancelled, tick)
@@ -222,7 +222,7 @@ class ContainerSlot:
                 launched.end()
                 raise
         except Gone:
-            report = self._lost(command)
+            report = self._lost(command, kills_before=kills)
         except Unavailable as error:
             raise SlotLost(str(error)) from error
         return replace(report, seconds=time.monotonic() - began)
@@ -432,12 +432,16 @@ class ContainerSlot:
             over_quota=over_quota,
         )
 
-    def _lost(self, command: Command) -> ExitReport:
-        """The container ended while a command ran in it. Raises SlotLost unless it is its fault."""
+    def _lost(self, command: Command, *, kills_before: int | None = None) -> ExitReport:
+        """The container ended while a command ran in it. Raises SlotLost unless it is its fault.
+
+        The kernel counts first: Podman hears late that it has killed, or never.
+        """
         assert self._room is not None, "it has run"
+        killed = kills_before is not None and self.kills() > kills_before
         why, out_of_memory = self._room.container.fate()
         self._discard()
-        if not out_of_memory:
+        if not out_of_memory and not killed:
             raise SlotLost(why)
         limit = command.memory_bytes
         return ExitReport(
