@@ -208,9 +208,12 @@ class EnginePipelines:
         if self._services.config.runtime == Runtime.KUBERNETES:
             in_pods = warnings(lifecycle.spec_of(record), record.placement, in_pods=True)
             info = replace(info, runtime=Runtime.KUBERNETES, warnings=in_pods)
+        resident = self._services.scheduler.resident(record.name)
+        if resident is None and not infos:  # as of most, of which there may be hundreds
+            return info
         return replace(
             info,
-            resident=self._services.scheduler.resident(record.name),
+            resident=resident,
             gits=infos,
             alerts=(*info.alerts, *dict.fromkeys(git.problem for git in infos if git.problem)),
         )
