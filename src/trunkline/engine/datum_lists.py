@@ -6,7 +6,7 @@ of segments, so only those that may have it are decoded.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from trunkline.engine.datum_previews import file_inputs
@@ -68,7 +68,7 @@ class DatumList:
     def datums(self, *, start: int = 0) -> Iterator[DatumInfo]:
         """From so many on, failed ones first, then in datum order; a segment in memory at once."""
         for failed in (True, False):
-            for segment in self._plans.segments(self._job):
+            for segment in self._segments(failed=failed):
                 count = self._count(segment, failed=failed, exact=start > 0)
                 if count is not None and start >= count:
                     start -= count
@@ -78,6 +78,11 @@ class DatumList:
                         start -= 1
                     else:
                         yield info
+
+    def _segments(self, *, failed: bool) -> Iterable[SegmentRecord]:
+        segments = self._plans.segments(self._job)
+        each = bool(self._which.text) and not (self._which.states or failed)  # is looked into
+        return self._plans.read_ahead(segments) if each else segments
 
     def _count(self, segment: SegmentRecord, *, failed: bool, exact: bool) -> int | None:
         """How many of a segment there are; None where it takes a look, or need not be `exact`.
