@@ -45,7 +45,7 @@ PODMAN := tests/runtimes/containers/test_slot.py::test_a_container_has_no_capabi
   tests/e2e/test_containers.py::test_a_stage_sees_its_inputs_code_variables_and_place
 
 test-podman: setup ## some tests of containers with Podman, as TRUNKLINE_TEST_DOCKER of .ci/podman says
-	$(BIN)/python -m pytest -n 2 $(PODMAN)
+	$(PYTEST) -n 2 $(PODMAN)
 
 demo: setup ## the tutorial, end to end, in a temporary directory
 	$(BIN)/python examples/iris/demo.py

@@ -25,6 +25,7 @@ import pytest
 from _pytest.assertion import rewrite
 from _pytest.assertion.rewrite import assertstate_key
 from hypothesis import HealthCheck, settings
+from hypothesis.strategies import characters
 from process_ends import has_ended
 from ready_catalogs import ready_catalogs
 from ready_hosts import ready_hosts
@@ -56,7 +57,7 @@ MEMORY = Path("/dev/shm")
 _MEMORY_BYTES_MIN = 8 * 1024**3
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Keep the directories of tests in memory, where there is enough of it to run programs in.
 
     Thousands of data directories are made and synced, and none is read after a loss of power:
@@ -69,8 +70,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         # Thousands of programs are started, and kept from writing bytecode.
         compileall.compile_dir(ROOT / "src", quiet=1)
-    elif config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-        _rewrite_share(config)
     if "TMPDIR" in os.environ or not MEMORY.is_dir():
         return
     has = os.statvfs(MEMORY)
@@ -78,12 +77,14 @@ def pytest_configure(config: pytest.Config) -> None:
         tempfile.tempdir = str(MEMORY)
 
 
-def _rewrite_share(config: pytest.Config) -> None:
-    """Rewrite the assertions of a part of all test files, for the other workers of a session too.
+def _do_share(config: pytest.Config) -> None:
+    """Do a part of what the other workers of a session would do too, at the same time.
 
-    They collect the same files at the same time: each of them did that for all files.
+    They collect the same files: each of them rewrote the assertions of all of them.
     """
     number, count = int(config.workerinput["workerid"][2:]), config.workerinput["workercount"]
+    if number == 0:
+        characters(codec="utf-8").validate()  # finds them out, and writes that down
     for path in sorted((ROOT / "tests").rglob("*.py"))[number::count]:
         cached = rewrite.get_cache_dir(path) / f"{path.stem}{rewrite.PYC_TAIL}"
         if fnmatch(path.name, "test_*.py") and not cached.exists():
@@ -92,13 +93,17 @@ def _rewrite_share(config: pytest.Config) -> None:
             rewrite._write_pyc(config.stash[assertstate_key], code, source_hash, cached)
 
 
-def pytest_collection() -> None:
+def pytest_collection(session: pytest.Session) -> None:
     """Look for no garbage among what is collected, now and later: all of it stays to the end.
 
     There are a million objects of it, and to look through them took a quarter of the processor time
     of collecting, and then a part of that of each test.
     """
-    gc.disable()
+    if session.config.getoption("dist") == "no":  # else its workers collect
+        gc.disable()
+    whole = session.config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and "PYTEST_XDIST_WORKER" in os.environ:
+        _do_share(session.config)
 
 
 def pytest_collection_finish() -> None:
