@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from trunkline.model.jobs import DatumState, JobInfo, JobState
 from trunkline.model.lineage import Cause, JobReason
+from trunkline.model.roles import READER
 from trunkline.server.console import urls
 from trunkline.server.console.page import Answer, Begin, Redirect, Route, Show, Visit
 from trunkline.server.console.pages.spec_inputs import inputs_in
@@ -133,7 +134,7 @@ _JOB = "/projects/{project}/jobs/{pipeline}@{run}"
 ROUTES = (
     Route(path=_JOB, view=job),
     Route(path=f"{_JOB}/explain", view=explain),
-    Route(path=f"{_JOB}/explain", view=compare, method="POST"),
+    Route(path=f"{_JOB}/explain", view=compare, method="POST", role=READER),
     Route(path=f"{_JOB}/stop", view=stop, method="POST"),
     Route(path=f"{_JOB}/retry", view=retry, method="POST"),
 )
