@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from trunkline.db.database import Database, Transaction
 from trunkline.db.opening import open_database
+from trunkline.db.postgres import PostgresDatabase
 from trunkline.errors import Unavailable
 
 pytestmark = needs_postgres
@@ -206,6 +207,48 @@ def test_who_lost_the_lock_changes_nothing_while_another_has_it(
 
         add(first, "c")
         assert names(first) == ["a", "c"]
+
+
+def test_who_counts_as_gone_does_not_wait_for_who_took_over(
+    line: FrailLine, postgres_url: str
+) -> None:
+    given = conninfo_to_dict(postgres_url)
+    schema = str(given["options"]).rpartition("=")[2]
+    address = f"{given['user']}:{given['password']}@127.0.0.1:{line.port}"
+    url = within(f"postgresql://{address}/{given['dbname']}", schema)
+    told = threading.Event()
+    with closing(open_database(url, alone=True)) as first:
+        with first.write() as tx:
+            tx.define("CREATE TABLE thing (name TEXT PRIMARY KEY, value BIGINT NOT NULL)")
+        add(first, "first")
+        assert isinstance(first, PostgresDatabase)
+        first.only_while("SELECT 1 FROM thing WHERE name = 'first'", told.set)
+        line.cut()
+        with closing(open_database(postgres_url, alone=True)) as second:
+            with second.write() as tx:
+                tx.execute("DELETE FROM thing")
+            with pytest.raises(Unavailable, match="counts as gone"):
+                add(first, "b")
+            assert names(second) == []
+    assert told.is_set()
+
+
+def test_a_session_that_ends_is_told_as_that_whatever_was_being_prepared(
+    far: Database, postgres_url: str
+) -> None:
+    def add_some(number: int) -> None:
+        with far.write() as tx:
+            for name in range(number):
+                tx.change(ADD, name=f"{number} {name}")
+            end_session(postgres_url, session(tx))
+            tx.change(ADD, name=f"{number} last")
+
+    for number in range(8):
+        with pytest.raises(Unavailable, match="the change was not made|can't be used now"):
+            add_some(number)
+
+    add(far, "a")
+    assert names(far) == ["a"]
 
 
 @pytest.mark.parametrize("moment", [0, 2, 2500, 4999])

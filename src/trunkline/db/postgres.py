@@ -39,6 +39,7 @@ CONNECT_TIMEOUT_S = 10
 WAIT_S = 60.0  # for a connection, or for writers in other processes
 STATEMENT_TIMEOUT_S = 600.0
 IDLE_TIMEOUT_S = 120.0  # of a write transaction in which nothing happens
+_LOOK_S = 1.0  # between looks whether we still count, while another one has what we had alone
 ALONE_WAIT_S = 3.0  # for the end of whoever has it alone, who may just have died
 SETTLE_S = 30.0  # for a new connection that tells what became of a COMMIT
 POLL_S = 10.0  # between looks for changes, should a notification have got lost
@@ -291,9 +292,7 @@ class PostgresDatabase:
             if lost is not None and not line.rows(told[2]):
                 line.roll_back()
                 lost()
-                raise Unavailable(
-                    "this server was not heard of for too long, and counts as gone; it begins anew"
-                )
+                raise _gone()
 
         line.once_begun(begun)
         return lambda: str(line.rows(told[1])[0][1])
@@ -493,21 +492,42 @@ class PostgresDatabase:
         if not self._alone:
             return connection
         first = self._opened is False
-        wait_ms = int((ALONE_WAIT_S if first else WAIT_S) * 1000)
         try:
-            connection.execute(
-                f"SET lock_timeout TO {wait_ms}; "
-                f"SELECT pg_advisory_lock({_LOCKS + 1}, {self._schema}); "
-                f"SET lock_timeout TO {int(WAIT_S * 1000)}",
-                prepare=False,
-            )
-        except psycopg.Error as error:
+            self._take_alone(connection, ALONE_WAIT_S if first else WAIT_S)
+        except BaseException as error:
             connection.close()
             if first and isinstance(error, psycopg.errors.LockNotAvailable):
                 raise StoreInUse(self.name, "another server") from error
             raise
         self._opened = True
         return connection
+
+    def _take_alone(self, connection: Connection, wait_s: float) -> None:
+        """Have the lock that no two have. Who counts as gone does not wait: another one has it."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            row, lost = self._condition or ("", None)
+            if lost is not None and connection.execute(row, prepare=False).fetchone() is None:
+                lost()
+                raise _gone()
+            wait_ms = max(1, int(1000 * min(_LOOK_S, deadline - time.monotonic())))
+            try:
+                connection.execute(
+                    f"SET lock_timeout TO {wait_ms}; "
+                    f"SELECT pg_advisory_lock({_LOCKS + 1}, {self._schema}); "
+                    f"SET lock_timeout TO {int(WAIT_S * 1000)}",
+                    prepare=False,
+                )
+                return
+            except psycopg.errors.LockNotAvailable:
+                if time.monotonic() >= deadline:
+                    raise
+
+
+def _gone() -> Unavailable:
+    return Unavailable(
+        "this server was not heard of for too long, and counts as gone; it begins anew"
+    )
 
 
 def _parameters(url: str) -> dict[str, Any]:

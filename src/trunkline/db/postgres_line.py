@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 import psycopg
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from trunkline.db.database import Row, Value
@@ -298,19 +298,22 @@ class Line:
             self._connection.close()
             self._connection = None
             for one in told:
-                _check(one.result)  # says more than that the connection was closed
+                if _is_told_by_server(one.result):
+                    _check(one.result)  # says more than that the connection was closed
             raise
 
     def _receive(self, expected: Sequence[Told | _Known]) -> None:
         is_busy, get_result = self._pgconn.is_busy, self._pgconn.get_result
+        refused = None  # by the server, when it was asked to prepare a statement
         for one in expected:
             result = self._next() if is_busy() else get_result()
             if result is None or result.status == _END:
                 raise psycopg.OperationalError("the connection is lost")
             if isinstance(one, Told):
-                one.result = result
+                one.result, refused = refused or result, None
             elif result.status != ExecStatus.COMMAND_OK:
                 one.name, one.times = None, 0  # it was not prepared
+                refused = result
             if (self._next() if is_busy() else get_result()) is not None:
                 raise psycopg.OperationalError("the connection is not in step")
 
@@ -369,6 +372,11 @@ class Line:
             self._answer.poll()
             self._pgconn.consume_input()
         return self._pgconn.get_result()
+
+
+def _is_told_by_server(result: PGresult | None) -> bool:
+    """Whether a failure has words of the server: those of libpq, of a loss, have no code."""
+    return result is not None and bool(result.error_field(DiagnosticField.SQLSTATE))
 
 
 def _check(result: PGresult | None) -> None:

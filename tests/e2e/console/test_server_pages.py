@@ -72,5 +72,5 @@ def test_a_token_is_made_copied_used_and_deleted(
     row.get_by_role("button", name="Delete").click()
     expect(browser_page.get_by_text("No named tokens")).to_be_visible()
     guest.close()
-    page = look("/ui/audit", "audit")
+    page = look("/ui/settings/audit", "audit")
     expect(page.get_by_text("delete_token")).to_be_visible()

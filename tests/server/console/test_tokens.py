@@ -117,11 +117,11 @@ def test_a_secret_is_shown_once_and_the_session_ends_with_its_token(
     assert "guest" in guest.page("/ui/")
     gone = admin.post("/ui/settings/tokens/guest/delete")
     assert (gone.status, gone.headers["location"]) == (303, "/ui/settings#tokens")
-    log = admin.page("/ui/audit")
+    log = admin.page("/ui/settings/audit")
     noted = [log.index(what) for what in ("delete_token", "create_token", "a-admin", "console")]
     assert noted[0] < noted[1]
     assert secret not in log
-    assert visitors[WRITER].get("/ui/audit").status == 403
+    assert visitors[WRITER].get("/ui/settings/audit").status == 403
     assert guest.get("/ui/repos").headers["location"] == "/ui/login?next=%2Fui%2Frepos"
     assert b"it was deleted" in Visitor(world, secret).let_in.body
     again = admin.post("/ui/settings/tokens", name="no good", role="writer", days="30")

@@ -138,7 +138,7 @@ def delete_token(name: str) -> str:
 
 
 def audit(**query: object) -> str:
-    return _query(f"{PLACE}/audit", query)
+    return _query(f"{PLACE}/settings/audit", query)
 
 
 def search(**query: object) -> str:

@@ -1,6 +1,7 @@
 """SQL on the counter of the catalog, and on the id of the installation."""
 
 from trunkline.db.database import Soon, Transaction
+from trunkline.errors import Corrupt
 
 LATEST = "(SELECT value FROM change_number)"  # the number that was given out last
 
@@ -52,4 +53,8 @@ def last_number(tx: Transaction) -> int:
     if "change_number" not in tx.tables():
         return 0
     row = tx.row("SELECT value FROM change_number")
-    return 0 if row is None else int(row[0])
+    if row is None:
+        return 0
+    if not isinstance(row[0], int):
+        raise Corrupt("the catalog", "a number of changes", repr(row[0]))
+    return row[0]

@@ -21,4 +21,4 @@ def audit(visit: Visit) -> Answer:
     )
 
 
-ROUTES = (Route(path="/audit", view=audit, role=ADMIN),)
+ROUTES = (Route(path="/settings/audit", view=audit, role=ADMIN),)

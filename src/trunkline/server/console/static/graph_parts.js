@@ -44,8 +44,12 @@ function size(bytes) {
   return `${left.toFixed(step && left < 9.95 ? 1 : 0)} ${units[step]}`;
 }
 
-// Long ids as all pages show them.
-const brief = (sentence) => sentence.replace(/\b([0-9a-f]{8})[0-9a-f]{24,56}\b/g, "$1…");
+// Long ids, and sentences of several lines, as all pages show them.
+function brief(sentence) {
+  const lines = sentence.split("\n").filter((line) => line.trim());
+  const said = lines.length > 1 ? `${lines[0]} … ${lines.at(-1).trim()}` : sentence;
+  return said.replace(/\b([0-9a-f]{8})[0-9a-f]{24,56}\b/g, "$1…");
+}
 
 function since(moment) {
   const time = make("time", "", age((Date.now() - Date.parse(moment)) / 1000));
